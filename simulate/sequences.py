@@ -1,0 +1,77 @@
+r"""Sample chains and sequences.
+
+A sequence of T + 1 tokens starts from the chain's stationary law and follows its transition matrix. Uniforms are drawn
+from a ``numpy.random.Generator`` and passed to a compiled kernel that inverts cumulative sums, so the tokens depend on
+the uniforms alone, not on the number of threads. The last threshold of a row is never compared, so a cumulative sum that
+rounds below one cannot push a token out of range.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from theory import arguments, priors
+from theory.chains import Array, stationary
+from theory.setting import Setting
+
+__all__ = ["Sample", "Tokens", "sample", "tokens_from_uniforms"]
+
+Tokens = NDArray[np.uint8]
+
+
+class Sample(NamedTuple):
+    """`tokens`, shape (n, T + 1), and the chains they came from: `transition` (n, k, k), `stationary` (n, k)."""
+
+    tokens: Tokens
+    transition: Array
+    stationary: Array
+
+
+def sample(setting: Setting, count: int, generator: np.random.Generator) -> Sample:
+    """Draw `count` fresh chains from the setting's prior and one sequence of T + 1 tokens from each.
+
+    Raises
+    ------
+    ValueError
+        If `count` is below 1 or the prior has more states than a token can hold (256).
+    """
+    count = arguments.integer("count", count, least=1)
+    transition = priors.sample(setting.prior, generator, count)
+    law = stationary(transition)
+    return Sample(tokens_from_uniforms(transition, law, generator.random((count, setting.context + 1))), transition, law)
+
+
+def tokens_from_uniforms(transition: Array, law: Array, uniforms: Array) -> Tokens:
+    """Tokens (n, length) of chains `transition` (n, k, k) that start from `law` (n, k), given `uniforms` (n, length) in [0, 1)."""
+    states = transition.shape[-1]
+    if states > 256:
+        raise ValueError(f"states = {states}: expected at most 256, what a token's byte holds; use fewer states.")
+    if law.shape != transition.shape[:-1] or uniforms.shape[:1] != transition.shape[:1]:
+        raise ValueError(f"transition {transition.shape}, law {law.shape}, uniforms {uniforms.shape}: expected (n, k, k), (n, k), (n, length) with one n and k.")
+    out = np.empty(uniforms.shape, dtype=np.uint8)
+    _tokens(transition, law, uniforms, out)
+    return out
+
+
+@njit(cache=True, parallel=True)
+def _tokens(transition, law, uniforms, out):  # noqa: ANN001, ANN202
+    count, states = law.shape
+    for n in prange(count):
+        edges = np.empty((states + 1, states - 1))
+        for row in range(states + 1):
+            total = 0.0
+            for j in range(states - 1):
+                total += law[n, j] if row == states else transition[n, row, j]
+                edges[row, j] = total
+        state = states
+        for t in range(uniforms.shape[1]):
+            u = uniforms[n, t]
+            token = 0
+            for j in range(states - 1):
+                token += u >= edges[state, j]
+            out[n, t] = token
+            state = token

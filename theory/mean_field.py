@@ -1,0 +1,148 @@
+r"""The limit T → ∞ that both toy families share.
+
+Put u = t/T ∈ (0, 1]. Counts concentrate: the source u' of a token holds symbol j with frequency π_j, and the symbol r
+before it, given that, follows the reversed chain. A few lags r < R are tracked with their logits v_r, the others keep
+v = 0 and form a background of π, so that layer 1 gives lag r of source s = u'T the weight
+
+    a_r(u') = q_r / (Q + u'),    q_r = e^{v_r}/T,    Q = Σ_{r<R} (e^{v_r} - 1)/T      (s > R; fewer lags exist before).
+
+A family turns that into logits f_j(u; i) for the query state i at position u. The loss is
+
+    L = E_P Σ_i π_i ∫₀¹ du [ -Σ_j P_ij f_j + log Σ_j exp f_j ],
+
+where exchangeability of the prior lets one query state stand for all.
+
+Near an uninformed start q_r is of order 1/T, and averages of a_r are q_r ln(T/r): how the first few sources are counted
+is then a relative effect of 1/ln T, larger than the 1/T that the limit neglects elsewhere. So the first R sources
+are summed one by one and the integral starts after them; otherwise the answer would depend on R. What remains
+neglected, the fluctuations of counts, is of relative order 1/T in the linear family and is stated by `theory.predict`.
+
+Beyond source R the grid is Gauss-Legendre in ln(Q + u'), in which a_r is a single exponential: one grid resolves early and
+late positions however large T is, so that the cost does not depend on T.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numpy.polynomial import legendre
+from scipy.special import log_softmax
+
+from theory import arguments
+from theory.chains import Array, entropy, lag_matrices, stationary
+from theory.dynamics import Gradient, Layout, Measurement
+from theory.priors import nodes
+from theory.setting import Setting
+
+__all__ = ["MeanField", "PositionGrid"]
+
+LAGS = 6
+NODES = 256
+POSITIONS = 20
+
+Pullback = Callable[[Array], Array]
+
+
+@cache
+def _legendre(points: int) -> tuple[Array, Array, Array]:
+    """Gauss-Legendre nodes and weights on [-1, 1], and the matrix of running integrals ∫₋₁^{x_n} of what interpolates there."""
+    x, w = legendre.leggauss(points)
+    integrals = np.stack([legendre.legval(x, legendre.legint(unit, lbnd=-1)) for unit in np.eye(points)], axis=-1)
+    return x, w, integrals @ np.linalg.inv(legendre.legvander(x, points - 1))
+
+
+class PositionGrid:
+    """Positions u = t/T that stand for 1 … T: the first R one by one, quadrature nodes for the rest.
+
+    Attributes
+    ----------
+    u : array, shape (n,)
+    weights : array, shape (n,)
+        ``weights @ g`` is the mean of g over positions.
+    cumulative : array, shape (n, n)
+        ``(cumulative @ g)[n]`` is the sum of g over sources up to u_n, divided by T.
+    attention : array, shape (R, n)
+        a_r: layer-1 weight of lag r at each source.
+    """
+
+    def __init__(self, lag_logits: Array, context: int) -> None:
+        lags = len(lag_logits)
+        first = np.arange(1, min(lags, context) + 1)
+        weight = np.exp(lag_logits)
+        excess = float(weight.sum()) - lags
+        early = np.where(np.arange(lags)[:, None] < first, weight[:, None], 0.0)
+        x, w, running = _legendre(POSITIONS)
+        start, stop = lags + 0.5 + excess, context + 0.5 + excess
+        half = np.log(max(stop / start, 1.0)) / 2
+        normaliser = start * np.exp(half * (1 + x))
+        stretch = half * normaliser / context
+        self.u = np.concatenate([first, normaliser - excess]) / context
+        self.weights = np.concatenate([np.full(len(first), 1 / context), w * stretch])
+        self.cumulative = np.zeros((len(self.u), len(self.u)))
+        self.cumulative[:, : len(first)] = np.tri(len(self.u), len(first)) / context
+        self.cumulative[len(first) :, len(first) :] = running * stretch
+        self.attention = np.concatenate([early / early.sum(axis=0), weight[:, None] / normaliser], axis=1)
+
+    def by_lag_logits(self, by_attention: Array) -> Array:
+        """∂L/∂v from ∂L/∂a, both summed over sources: layer 1 is a softmax, ∂a_r/∂v_s = a_r (δ_rs - a_s)."""
+        flow = self.attention * by_attention
+        return flow.sum(axis=1) - self.attention @ flow.sum(axis=0)
+
+
+class MeanField(ABC):
+    """Population loss of a toy family as T → ∞, in the coordinates of `theory.dynamics.Layout` with `lags` lag logits.
+
+    Parameters
+    ----------
+    setting : Setting
+    lags : int
+        Number R ≥ 2 of tracked lags.
+    count : int
+        Points that stand for the prior.
+    generator : numpy Generator, optional
+        Scrambles them (k > 2).
+    """
+
+    def __init__(self, setting: Setting, *, lags: int = LAGS, count: int = NODES, generator: np.random.Generator | None = None) -> None:
+        lags = arguments.integer("lags", lags, least=2)
+        self.setting = setting
+        self.layout = Layout.of(setting, lags)
+        self.transition, weights = nodes(setting.prior, count, generator)
+        self.stationary = stationary(self.transition)
+        self.row = self.transition[:, 0, :]
+        self.query = self.stationary[:, 0]
+        self.weights = setting.states * weights * self.query
+        self.powers = lag_matrices(self.transition, lags)[:, :, 0, :].transpose(1, 2, 0)
+
+    @abstractmethod
+    def logits(self, point: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
+        """Logits (prior node, symbol, position) and the map from ∂L/∂f to ∂L/∂point."""
+
+    def _evaluate(self, point: Array) -> tuple[Array, Pullback, PositionGrid]:
+        grid = PositionGrid(point[self.layout.lags], self.setting.context)
+        return *self.logits(point, grid), grid
+
+    def gradient(self, point: Array, step: int = 0) -> Gradient:
+        logits, pullback, grid = self._evaluate(point)
+        measure = self.weights[:, None, None] * grid.weights
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        exponential = np.exp(shifted)
+        total = exponential.sum(axis=1, keepdims=True)
+        row = self.row[:, :, None]
+        loss = float((measure * (np.log(total) - (row * shifted).sum(axis=1, keepdims=True))).sum())
+        return Gradient(loss, pullback(measure * (exponential / total - row)))
+
+    def measure(self, point: Array) -> Measurement:
+        logits, _, grid = self._evaluate(point)
+        model = log_softmax(logits, axis=1)
+        laws = {"uniform": np.full_like(self.row, 1 / self.setting.states), "unigram": self.stationary, "bigram": self.row}
+
+        def cross_entropy(law: Array) -> float:
+            return float(-np.einsum("n,nj,njg,g->", self.weights, law, model, grid.weights))
+
+        distances = {name: cross_entropy(law) - float(self.weights @ entropy(law)) for name, law in laws.items()}
+        weight = np.exp(point[self.layout.lags])
+        return Measurement(cross_entropy(self.row), distances, weight / (weight.sum() - len(weight) + self.setting.context))

@@ -1,0 +1,346 @@
+r"""Laws over transition matrices, and expectations under them.
+
+Every prior but a mixture is one map from independent uniforms to transition matrices. Sampling, quadrature and
+quasi-Monte Carlo all use that map, so they cannot disagree about what the prior is. A map may reject a point (weight
+zero): the law is then the accepted points' law, and expectations are ratios. A mixture asks its components.
+
+All priors here are exchangeable: relabelling the states does not change the law.
+
+References
+----------
+Edelman et al., arXiv 2402.11004 (the priors used in training).
+Chan, Robbins, "On the volume of the polytope of doubly stochastic matrices", Experimental Mathematics 8 (1999):
+the volumes against which the acceptance rate of `DoublyStochastic` is tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import integrate
+from scipy.special import betaincinv
+from scipy.stats import qmc
+
+from theory import arguments
+from theory.chains import Array
+
+__all__ = ["PRIORS", "Dirichlet", "DoublyStochastic", "Expectation", "Mixture", "Prior", "Unigram", "expectation", "nodes", "sample"]
+
+RANDOMISATIONS = 16
+"""Independent scramblings behind the error estimate of an expectation for k > 2."""
+
+
+class Prior(Protocol):
+    """What every prior offers. `kind` is its name in settings; `pseudo_count` what the ideal strategies add to counts."""
+
+    kind: ClassVar[str]
+
+    @property
+    def states(self) -> int: ...
+    @property
+    def pseudo_count(self) -> float: ...
+
+
+class MappedPrior(Prior, Protocol):
+    """A prior that is one map from `dimension` uniforms to a matrix and a weight (zero: rejected)."""
+
+    @property
+    def dimension(self) -> int: ...
+    def transform(self, uniforms: Array) -> tuple[Array, Array]: ...
+
+
+class Expectation(NamedTuple):
+    """A number and the estimate of its error (same unit): absolute quadrature error, or standard error of randomised QMC."""
+
+    value: float
+    error: float
+
+
+def _check(prior: Prior, *positive: str) -> None:
+    object.__setattr__(prior, "states", arguments.integer("states", prior.states, least=2))
+    for name in positive:
+        object.__setattr__(prior, name, arguments.positive(name, getattr(prior, name)))
+
+
+def _simplex(uniforms: Array, concentration: float) -> Array:
+    """Dirichlet points (..., m + 1) from uniforms (..., m), by breaking a stick with Beta quantiles."""
+    left = np.ones(uniforms.shape[:-1])
+    parts = []
+    for j in range(uniforms.shape[-1], 0, -1):
+        u = uniforms[..., j - 1]
+        if concentration == 1.0:
+            share = -np.expm1(np.log1p(-u) / j)
+        else:
+            share = betaincinv(concentration, concentration * j, u)
+        parts.append(left * share)
+        left = left * (1 - share)
+    return np.stack([*parts, left], axis=-1)
+
+
+def _normalised(rows: Array) -> Array:
+    return rows / rows.sum(axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Dirichlet:
+    """Independent rows, each Dirichlet with `concentration` per entry (flat: 1).
+
+    Parameters
+    ----------
+    states : int
+        Number of symbols k, at least 2.
+    concentration : float
+        Dirichlet concentration per entry, above zero.
+    """
+
+    states: int
+    concentration: float = 1.0
+    kind: ClassVar[str] = "dirichlet"
+
+    def __post_init__(self) -> None:
+        _check(self, "concentration")
+
+    @property
+    def dimension(self) -> int:
+        return self.states * (self.states - 1)
+
+    @property
+    def pseudo_count(self) -> float:
+        return self.concentration
+
+    def transform(self, uniforms: Array) -> tuple[Array, Array]:
+        shape = (*uniforms.shape[:-1], self.states, self.states - 1)
+        rows = _normalised(_simplex(uniforms.reshape(shape), self.concentration))
+        return rows, np.ones(uniforms.shape[:-1])
+
+
+@dataclass(frozen=True)
+class DoublyStochastic:
+    r"""Doubly stochastic matrices: the stationary law is uniform and unigram counts carry no signal.
+
+    For k ≤ 6 the law is *uniform on the Birkhoff polytope*: the first k-1 rows are uniform on the simplex, the last
+    row completes the columns, and a negative entry rejects the matrix (accepted: 1/2 at k = 3, .21 at 4, .075 at 5, .024 at 6).
+    For k > 6 the law is *flat Dirichlet rows balanced by Sinkhorn's iteration*, as in the published experiments;
+    it is not uniform.
+
+    Parameters
+    ----------
+    states : int
+        Number of symbols k, at least 2.
+    """
+
+    states: int
+    kind: ClassVar[str] = "doubly-stochastic"
+    uniform_up_to: ClassVar[int] = 6
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def dimension(self) -> int:
+        rows = self.states - 1 if self.states <= self.uniform_up_to else self.states
+        return rows * (self.states - 1)
+
+    @property
+    def pseudo_count(self) -> float:
+        return 1.0
+
+    def transform(self, uniforms: Array) -> tuple[Array, Array]:
+        k = self.states
+        rows = _normalised(_simplex(uniforms.reshape(*uniforms.shape[:-1], -1, k - 1), 1.0))
+        if k > self.uniform_up_to:
+            return _sinkhorn(rows), np.ones(uniforms.shape[:-1])
+        last = 1 - rows.sum(axis=-2, keepdims=True)
+        matrices = np.concatenate([rows, last], axis=-2)
+        accepted = np.all(last >= 0, axis=(-1, -2))
+        matrices = np.where(accepted[..., None, None], matrices, 1 / k)
+        return matrices, accepted.astype(np.float64)
+
+
+def _sinkhorn(matrices: Array, sweeps: int = 1000) -> Array:
+    tolerance = matrices.shape[-1] * np.finfo(np.float64).eps
+    for _ in range(sweeps):
+        matrices = matrices / matrices.sum(axis=-2, keepdims=True)
+        matrices = _normalised(matrices)
+        if np.max(np.abs(matrices.sum(axis=-2) - 1)) < tolerance:
+            break
+    return matrices
+
+
+@dataclass(frozen=True)
+class Unigram:
+    """Chains without memory: all rows equal one Dirichlet draw, so that the unigram strategy is ideal.
+
+    Parameters
+    ----------
+    states : int
+        Number of symbols k, at least 2.
+    concentration : float
+        Dirichlet concentration per entry, above zero.
+    """
+
+    states: int
+    concentration: float = 1.0
+    kind: ClassVar[str] = "unigram"
+
+    def __post_init__(self) -> None:
+        _check(self, "concentration")
+
+    @property
+    def dimension(self) -> int:
+        return self.states - 1
+
+    @property
+    def pseudo_count(self) -> float:
+        return self.concentration
+
+    def transform(self, uniforms: Array) -> tuple[Array, Array]:
+        row = _normalised(_simplex(uniforms, self.concentration))
+        rows = np.repeat(row[..., None, :], self.states, axis=-2)
+        return rows, np.ones(uniforms.shape[:-1])
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Each chain comes from one of several priors.
+
+    Parameters
+    ----------
+    components : tuple of priors over the same states
+    weights : tuple of float
+        Probability of each component; positive, summing to one.
+    """
+
+    components: tuple[Prior, ...]
+    weights: tuple[float, ...]
+    kind: ClassVar[str] = "mixture"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "components", tuple(self.components))
+        object.__setattr__(self, "weights", tuple(arguments.positive("weights", w) for w in self.weights))
+        if len(self.components) != len(self.weights) or not self.components:
+            raise ValueError(f"mixture has {len(self.components)} components and {len(self.weights)} weights: expected one weight per component; give as many of both.")
+        if len({c.states for c in self.components}) != 1:
+            raise ValueError(f"mixture components have states {[c.states for c in self.components]}: expected one number of states; give all components the same.")
+        if abs(sum(self.weights) - 1) > len(self.weights) * np.finfo(np.float64).eps:
+            raise ValueError(f"mixture weights {self.weights} sum to {sum(self.weights):g}: expected a sum of one; divide each by the sum.")
+
+    @property
+    def states(self) -> int:
+        return self.components[0].states
+
+    @property
+    def pseudo_count(self) -> float:
+        return 1.0
+
+
+PRIORS: dict[str, type] = {cls.kind: cls for cls in (Dirichlet, DoublyStochastic, Unigram, Mixture)}
+"""The one place where a prior is registered: its `kind` is its name in settings and on the command line."""
+
+
+def sample(prior: Prior, generator: np.random.Generator, count: int) -> Array:
+    """Draw `count` independent transition matrices, shape (count, k, k)."""
+    if isinstance(prior, Mixture):
+        chosen = np.searchsorted(np.cumsum(prior.weights)[:-1], generator.random(count), side="right")
+        matrices = np.empty((count, prior.states, prior.states))
+        for c, component in enumerate(prior.components):
+            here = chosen == c
+            matrices[here] = sample(component, generator, int(here.sum()))
+        return matrices
+    accepted, have = [], 0
+    while have < count or not accepted:
+        matrices, weights = prior.transform(generator.random((max(count - have, 1), prior.dimension)))
+        accepted.append(matrices[weights > 0])
+        have += len(accepted[-1])
+    return np.concatenate(accepted)[:count]
+
+
+def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None) -> tuple[Array, Array]:
+    """Weighted matrices that stand for the prior: (n, k, k) and weights (n,) summing to one.
+
+    For k = 2 a Gauss-Legendre product rule in the prior's uniforms with about `count` points (deterministic);
+    for k > 2 a Sobol sequence scrambled with `generator` (`count` rounded up to a power of two, times what rejection costs).
+    """
+    if isinstance(prior, Mixture):
+        parts = [nodes(c, count, generator) for c in prior.components]
+        matrices = np.concatenate([m for m, _ in parts])
+        return matrices, np.concatenate([share * w for share, (_, w) in zip(prior.weights, parts, strict=True)])
+    if prior.states == 2:
+        points, weights = _product_rule(prior.dimension, max(2, round(count ** (1 / prior.dimension))))
+        matrices, accepted = prior.transform(points)
+        weights = weights * accepted
+    else:
+        matrices, weights = _scrambled(prior, count, np.random.default_rng(0) if generator is None else generator)
+    return matrices, weights / weights.sum()
+
+
+def _product_rule(dimension: int, points: int) -> tuple[Array, Array]:
+    x, w = np.polynomial.legendre.leggauss(points)
+    grid = np.stack(np.meshgrid(*[(x + 1) / 2] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
+    weights = np.stack(np.meshgrid(*[w / 2] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension).prod(axis=-1)
+    return grid, weights
+
+
+def _scrambled(prior: MappedPrior, count: int, generator: np.random.Generator) -> tuple[Array, Array]:
+    power = max(1, int(np.ceil(np.log2(count))))
+    while True:
+        points = qmc.Sobol(prior.dimension, scramble=True, rng=generator).random_base2(power)
+        matrices, weights = prior.transform(points)
+        if weights.sum() >= count or weights.all():
+            return matrices[weights > 0], weights[weights > 0]
+        power += 1
+
+
+def expectation(prior: Prior, function: Callable[[Array], Array], *, tolerance: float = 1e-3, most: int = 2**17, seed: int = 0) -> Expectation:
+    r"""Expectation of `function` over the prior.
+
+    Adaptive cubature in the prior's uniforms for k = 2; for k > 2 the mean over independent scramblings of a Sobol
+    sequence, whose length doubles until the standard error is small enough.
+
+    Parameters
+    ----------
+    prior : Prior
+    function : callable
+        Takes matrices (n, k, k), returns (n,).
+    tolerance : float
+        Largest acceptable error estimate, in the function's unit.
+    most : int
+        For k > 2: longest sequence per scrambling. For k = 2: most subdivisions of the cubature.
+    seed : int
+        Seed of the scramblings.
+
+    Raises
+    ------
+    ValueError
+        If the error estimate at `most` still exceeds `tolerance`; the message has both.
+    """
+    tolerance = arguments.positive("tolerance", tolerance)
+    if isinstance(prior, Mixture):
+        parts = [expectation(c, function, tolerance=tolerance, most=most, seed=seed) for c in prior.components]
+        value = sum(w * p.value for w, p in zip(prior.weights, parts, strict=True))
+        return Expectation(value, float(np.sqrt(sum((w * p.error) ** 2 for w, p in zip(prior.weights, parts, strict=True)))))
+    result = _cubature(prior, function, tolerance, most) if prior.states == 2 else _randomised(prior, function, tolerance, most, seed)
+    if not result.error <= tolerance:
+        raise ValueError(f"expectation over {prior}: error estimate {result.error:.3g} exceeds tolerance = {tolerance:.3g} at most = {most} points; raise most or tolerance.")
+    return result
+
+
+def _cubature(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int) -> Expectation:
+    cube = np.zeros(prior.dimension), np.ones(prior.dimension)
+    found = integrate.cubature(lambda u: function(prior.transform(u)[0]), *cube, rtol=0.0, atol=tolerance, max_subdivisions=most)
+    return Expectation(float(found.estimate), float(found.error))
+
+
+def _randomised(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int, seed: int) -> Expectation:
+    generators = np.random.default_rng(seed).spawn(RANDOMISATIONS)
+    count = min(1024, most)
+    while True:
+        means = np.array([np.average(function(m), weights=w) for m, w in (nodes(prior, count, g) for g in generators)])
+        result = Expectation(float(means.mean()), float(means.std(ddof=1) / np.sqrt(RANDOMISATIONS)))
+        if result.error <= tolerance or count >= most:
+            return result
+        count *= 2

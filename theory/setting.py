@@ -1,0 +1,376 @@
+"""The one description of an experiment, which prediction, simulation and training all take.
+
+A `Setting` is frozen, validated when made, loads from and saves to TOML and JSON, and has a stable `id`: the same
+numbers give the same id in every process and on every machine.
+
+Symbols: k `states`, T `context`, B `batch`, eta `learning_rate` per parameter group. Time is in optimiser steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from theory import arguments
+from theory.priors import PRIORS, Dirichlet, Mixture, Prior
+
+__all__ = ["FAMILIES", "OPTIMIZERS", "Architecture", "Family", "Optimizer", "Setting"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model family: its parameter groups, and what a setting takes when it says nothing.
+
+    `initialization` holds the value of every entry of a group; for the transformer, the standard deviation of its weights.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    initialization: Mapping[str, float]
+    optimizers: tuple[str, ...]
+
+    def learning_rate(self, optimizer: str, context: int) -> dict[str, float]:
+        """Default rates per group: those of the table in the design notes; the published ones for the transformer."""
+        if self.name == "transformer":
+            return {"weights": 5e-4}
+        if optimizer != "sgd":
+            return dict.fromkeys(self.groups, 0.01)
+        return {"lag_logits": 1.0, "match": 100 / context**2} if self.name == "linear" else dict.fromkeys(self.groups, 1.0)
+
+    def steps(self, optimizer: str, context: int) -> int:
+        """Longest run by default. Runs stop earlier, a quarter past their last transition."""
+        if self.name == "transformer":
+            return 2500
+        if optimizer != "sgd":
+            return 1000
+        return 10 * context + 500 if self.name == "linear" else 4000
+
+    @property
+    def record_every(self) -> int:
+        return 20 if self.name == "transformer" else 5
+
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("linear", ("lag_logits", "match"), {"lag_logits": 0.0, "match": 0.01}, ("sgd", "adam")),
+        Family("softmax", ("lag_logits", "match", "readout"), {"lag_logits": 0.0, "match": 0.0, "readout": 0.0}, ("sgd", "adam")),
+        Family("transformer", ("weights",), {"weights": 0.02}, ("adamw", "adam", "sgd")),
+    )
+}
+OPTIMIZERS = {
+    "sgd": {"betas": (0.0, 0.0), "weight_decay": 0.0},
+    "adam": {"betas": (0.9, 0.999), "weight_decay": 0.0},
+    "adamw": {"betas": (0.9, 0.95), "weight_decay": 0.1},
+}
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimiser with one learning rate per parameter group.
+
+    Parameters
+    ----------
+    name : {"sgd", "adam", "adamw"}
+    learning_rate : mapping of group to rate, per step
+    betas : pair of float
+        Decay rates of Adam's two moments, in [0, 1); unused by SGD.
+    epsilon : float
+        Adam's epsilon.
+    weight_decay : float
+        Decoupled weight decay (AdamW), on matrices only.
+    """
+
+    name: str
+    learning_rate: Mapping[str, float]
+    betas: tuple[float, float]
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        arguments.one_of("optimizer", self.name, OPTIMIZERS)
+        rates = {group: arguments.positive(f"learning_rate[{group}]", rate) for group, rate in self.learning_rate.items()}
+        object.__setattr__(self, "learning_rate", rates)
+        object.__setattr__(self, "betas", tuple(arguments.real("betas", beta) for beta in self.betas))
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas = {self.betas}: expected two numbers in [0, 1); give for instance (0.9, 0.999).")
+        arguments.positive("epsilon", self.epsilon)
+        if arguments.real("weight_decay", self.weight_decay) < 0:
+            raise ValueError(f"weight_decay = {self.weight_decay}: expected zero or more; give 0 for none.")
+        if self.weight_decay and self.name != "adamw":
+            raise ValueError(f"weight_decay = {self.weight_decay} with optimizer = {self.name!r}: expected 0; use adamw for decoupled weight decay.")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of the attention-only transformer; the defaults are the published ones (arXiv 2402.11004, released code).
+
+    Parameters
+    ----------
+    layers, width, heads : int
+        `width` is d; heads split it.
+    dropout : float
+        Probability in [0, 1), on embeddings, attention, residual and relative-position vectors.
+    """
+
+    layers: int = 2
+    width: int = 16
+    heads: int = 1
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "width", "heads"):
+            arguments.integer(name, getattr(self, name), least=1)
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width} does not split into heads = {self.heads}: expected a multiple; give width = {self.heads * -(-self.width // self.heads)}.")
+        if not 0 <= arguments.real("dropout", self.dropout) < 1:
+            raise ValueError(f"dropout = {self.dropout}: expected a probability in [0, 1); give 0 for none.")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One experiment. Make it with `Setting.of`, which fills what is left out with the family's defaults.
+
+    Parameters
+    ----------
+    prior : Prior
+        Law of the transition matrices; sequences start from the stationary law.
+    context : int
+        T: tokens the model sees; a sequence has T + 1.
+    family : {"linear", "softmax", "transformer"}
+    optimizer : Optimizer
+    initialization : mapping of group to value
+        Value of every entry of the group (transformer: standard deviation).
+    batch : int
+        B: fresh sequences per step.
+    steps : int
+        Longest run, in optimiser steps.
+    record_every : int
+        Steps between two recorded points of a curve.
+    architecture : Architecture or None
+        Only for the transformer.
+    """
+
+    prior: Prior
+    context: int
+    family: str
+    optimizer: Optimizer
+    initialization: Mapping[str, float]
+    batch: int
+    steps: int
+    record_every: int
+    architecture: Architecture | None = None
+
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        family = FAMILIES[arguments.one_of("family", self.family, FAMILIES)]
+        arguments.one_of(f"optimizer of the {self.family} family", self.optimizer.name, family.optimizers)
+        for name, least in (("context", 2), ("batch", 1), ("steps", 1), ("record_every", 1)):
+            object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=least))
+        start = {group: arguments.real(f"initialization[{group}]", value) for group, value in self.initialization.items()}
+        object.__setattr__(self, "initialization", start)
+        for what, given in (("learning_rate", self.optimizer.learning_rate), ("initialization", start)):
+            arguments.only_known(what, given, family.groups)
+            if missing := [group for group in family.groups if group not in given]:
+                raise ValueError(f"{what} lacks {', '.join(missing)}: expected one value for each of {', '.join(family.groups)}; use Setting.of to fill in defaults.")
+        if (self.architecture is not None) != (self.family == "transformer"):
+            raise ValueError(f"architecture = {self.architecture} with family = {self.family!r}: expected an architecture for the transformer and none for the toy families.")
+
+    def __hash__(self) -> int:
+        return int(self.id, 16)
+
+    @property
+    def states(self) -> int:
+        return self.prior.states
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits that depend on every number of the setting and on nothing else."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and pictures."""
+        prior = "" if self.prior == Dirichlet(self.states) else f" {_prior_label(self.prior)}"
+        return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}"
+
+    @classmethod
+    def of(
+        cls,
+        family: str = "linear",
+        *,
+        prior: Prior | None = None,
+        states: int | None = None,
+        context: int = 100,
+        optimizer: str | None = None,
+        learning_rate: float | Mapping[str, float] | None = None,
+        initialization: float | Mapping[str, float] | None = None,
+        betas: tuple[float, float] | None = None,
+        weight_decay: float | None = None,
+        batch: int = 64,
+        steps: int | None = None,
+        record_every: int | None = None,
+        architecture: Architecture | None = None,
+    ) -> Setting:
+        """Make a setting; whatever is None takes the family's default, and a single number stands for every group.
+
+        Raises
+        ------
+        ValueError
+            Naming the argument, if a value is out of range or a name unknown.
+        """
+        model = FAMILIES[arguments.one_of("family", family, FAMILIES)]
+        context = arguments.integer("context", context, least=2)
+        if prior is None:
+            prior = Dirichlet(2 if states is None else states)
+        elif states is not None and states != prior.states:
+            raise ValueError(f"states = {states} but the prior has states = {prior.states}: expected the same; leave one of them out.")
+        name = arguments.one_of("optimizer", model.optimizers[0] if optimizer is None else optimizer, OPTIMIZERS)
+        choice = Optimizer(
+            name,
+            _per_group("learning_rate", learning_rate, model.learning_rate(name, context)),
+            betas=OPTIMIZERS[name]["betas"] if betas is None else betas,
+            weight_decay=OPTIMIZERS[name]["weight_decay"] if weight_decay is None else weight_decay,
+        )
+        return cls(
+            prior=prior,
+            context=context,
+            family=family,
+            optimizer=choice,
+            initialization=_per_group("initialization", initialization, model.initialization),
+            batch=batch,
+            steps=model.steps(name, context) if steps is None else steps,
+            record_every=model.record_every if record_every is None else record_every,
+            architecture=Architecture() if family == "transformer" and architecture is None else architecture,
+        )
+
+    def replace(self, **changes: Any) -> Setting:
+        """Return a copy with some fields changed (and validated again)."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and dicts: what TOML and JSON hold."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["prior"] = _prior_to_dict(self.prior)
+        fields["optimizer"] = dataclasses.asdict(self.optimizer) | {"betas": list(self.optimizer.betas)}
+        if self.architecture is None:
+            del fields["architecture"]
+        else:
+            fields["architecture"] = dataclasses.asdict(self.architecture)
+        return {"version": self.version} | fields
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Setting:
+        """The setting that `to_dict` wrote; entries left out take the family's defaults.
+
+        Raises
+        ------
+        ValueError
+            Naming an unknown entry (with the nearest known one), a missing prior or a value out of range.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        arguments.only_known("setting", data, known | {"version"})
+        if data.get("version", cls.version) != cls.version:
+            raise ValueError(f"setting has version = {data['version']!r}: expected {cls.version}; write it again with this release.")
+        optimizer = dict(_table("optimizer", data.get("optimizer", {})))
+        arguments.only_known("optimizer", optimizer, {field.name for field in dataclasses.fields(Optimizer)})
+        architecture = data.get("architecture")
+        made = cls.of(
+            data.get("family", "linear"),
+            prior=_prior_from_dict(_table("prior", data.get("prior", {}))),
+            optimizer=optimizer.get("name"),
+            learning_rate=optimizer.get("learning_rate"),
+            betas=optimizer.get("betas"),
+            weight_decay=optimizer.get("weight_decay"),
+            architecture=None if architecture is None else _make("architecture", Architecture, _table("architecture", architecture)),
+            **{key: data[key] for key in ("context", "initialization", "batch", "steps", "record_every") if key in data},
+        )
+        epsilon = arguments.positive("epsilon", optimizer.get("epsilon", made.optimizer.epsilon))
+        return made.replace(optimizer=dataclasses.replace(made.optimizer, epsilon=epsilon))
+
+    def save(self, path: str | Path) -> None:
+        """Write the setting to a `.toml` or `.json` file."""
+        path = Path(path)
+        arguments.one_of("setting file's ending", path.suffix, (".json", ".toml"))
+        data = self.to_dict()
+        path.write_text(json.dumps(data, indent=2) + "\n" if path.suffix == ".json" else _toml(data))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Setting:
+        """Read a setting from a `.toml` or `.json` file; a ``ValueError`` names the file and what is wrong with it."""
+        path = Path(path)
+        arguments.one_of("setting file's ending", path.suffix, (".json", ".toml"))
+        try:
+            text = path.read_text()
+            return cls.from_dict(_table("setting", json.loads(text) if path.suffix == ".json" else tomllib.loads(text)))
+        except (OSError, ValueError) as problem:
+            raise ValueError(f"setting file {path}: {problem}") from problem
+
+
+def _per_group(name: str, given: float | Mapping[str, float] | None, default: Mapping[str, float]) -> dict[str, float]:
+    if given is None:
+        return dict(default)
+    if isinstance(given, Mapping):
+        arguments.only_known(name, given, default)
+        return dict(default) | dict(given)
+    return dict.fromkeys(default, given)
+
+
+def _table(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} = {value!r}: expected a table of named entries; write it as one.")
+    return value
+
+
+def _make(where: str, kind: type, entries: Mapping[str, Any]) -> Any:
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    arguments.only_known(where, entries, {field.name for field in fields})
+    required = [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in entries]
+    if required:
+        raise ValueError(f"{where} lacks {', '.join(required)}: expected {', '.join(f.name for f in fields)}; add {required[0]}.")
+    return kind(**entries)
+
+
+def _prior_to_dict(prior: Prior) -> dict[str, Any]:
+    if isinstance(prior, Mixture):
+        return {"kind": prior.kind, "components": [_prior_to_dict(c) for c in prior.components], "weights": list(prior.weights)}
+    return {"kind": prior.kind} | dataclasses.asdict(prior)  # type: ignore[call-overload]
+
+
+def _prior_from_dict(data: Mapping[str, Any]) -> Prior:
+    entries = dict(data)
+    kind = PRIORS[arguments.one_of("prior", entries.pop("kind", Dirichlet.kind), PRIORS)]
+    if kind is Mixture:
+        entries["components"] = tuple(_prior_from_dict(_table("component", c)) for c in entries.get("components", ()))
+    elif "states" not in entries:
+        entries["states"] = 2
+    return _make(f"prior {kind.kind!r}", kind, entries)
+
+
+def _prior_label(prior: Prior) -> str:
+    if isinstance(prior, Mixture):
+        return " + ".join(f"{w:g} {_prior_label(c)}" for w, c in zip(prior.weights, prior.components, strict=True))
+    concentration = getattr(prior, "concentration", 1.0)
+    return prior.kind + ("" if concentration == 1.0 else f"({concentration:g})")
+
+
+def _toml(table: Mapping[str, Any], path: str = "") -> str:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not _is_table(value)]
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            lines.append(f"\n[{path}{key}]\n{_toml(value, f'{path}{key}.')}".rstrip())
+        elif _is_table(value):
+            lines += [f"\n[[{path}{key}]]\n{_toml(item, f'{path}{key}.')}".rstrip() for item in value]
+    return "\n".join(lines) + "\n"
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and bool(value) and isinstance(value[0], Mapping))

@@ -1,0 +1,132 @@
+r"""When a curve passes from one strategy to the next: one definition for predicted and observed curves.
+
+A curve holds, at recorded steps, the distance KL(strategy ‖ model) in nats per token to each ideal strategy. The
+transition a → b is the first step at which the model is nearer to b than to a, linearly interpolated between recorded
+steps, provided it is still nearer at the next record. Formation of the previous-token head is the first step at which
+layer-1 attention on lag 1 exceeds a level, read in the same way. Not finding one is an answer: `step` is None and
+`reason` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from theory import arguments
+
+__all__ = ["FORMATION_LEVEL", "STRATEGIES", "Transition", "combine", "find_formation", "find_transition", "read_off"]
+
+STRATEGIES = ("uniform", "unigram", "bigram")
+"""Ideal strategies in the order in which they are expected."""
+
+FORMATION_LEVEL = 0.1
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A transition from `source` to `target` at `step` (optimiser steps), with an interval.
+
+    For one curve, `low` and `high` are the recorded steps around the crossing; over several curves, a bootstrap
+    interval that contains that resolution. `step`, `low`, `high` are None and `reason` is a sentence if there was none.
+    """
+
+    source: str
+    target: str
+    step: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def find_transition(steps: ArrayLike, distances: Mapping[str, ArrayLike], source: str, target: str) -> Transition:
+    """Transition `source` → `target` of one curve.
+
+    Parameters
+    ----------
+    steps : array, shape (n,)
+        Recorded steps, increasing.
+    distances : mapping of strategy to array, shape (n,)
+        KL(strategy ‖ model), nats per token.
+    source, target : str
+        Strategy names.
+    """
+    for name in (source, target):
+        arguments.one_of("strategy", name, distances)
+    lead = np.asarray(distances[source], dtype=float) - np.asarray(distances[target], dtype=float)
+    return _first_crossing(np.asarray(steps, dtype=float), lead, source, target, f"nearer to {target} than to {source}")
+
+
+def find_formation(steps: ArrayLike, lag1_attention: ArrayLike, level: float = FORMATION_LEVEL) -> Transition:
+    """First step at which `lag1_attention`, shape (n,), exceeds `level`, a share of attention in (0, 1)."""
+    if not 0 < arguments.real("formation_level", level) < 1:
+        raise ValueError(f"formation_level = {level}: expected a share of attention between 0 and 1; give for instance 0.1.")
+    excess = np.asarray(lag1_attention, dtype=float) - level
+    return _first_crossing(np.asarray(steps, dtype=float), excess, "none", "previous-token head", f"lag-1 attention above {level:g}")
+
+
+def _first_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str, what: str) -> Transition:
+    usable = np.isfinite(lead)
+    steps, lead = steps[usable], lead[usable]
+    above = lead > 0
+    if len(steps) == 0:
+        return Transition(source, target, None, reason="no recorded step has finite values")
+    if above[0] and (len(above) == 1 or above[1]):
+        return Transition(source, target, None, reason=f"{what} already at the first recorded step, {steps[0]:g}")
+    lasting = np.flatnonzero(above[1:-1] & above[2:]) + 1
+    lasting = lasting[~above[lasting - 1]]
+    if len(lasting) == 0:
+        if above[-1]:
+            return Transition(source, target, None, reason=f"{what} at the last recorded step, {steps[-1]:g}, only: run longer to confirm it")
+        return Transition(source, target, None, reason=f"never {what} for two records in a row up to step {steps[-1]:g}")
+    after = lasting[0]
+    low, high = steps[after - 1], steps[after]
+    step = low + (high - low) * lead[after - 1] / (lead[after - 1] - lead[after])
+    return Transition(source, target, float(step), float(low), float(high))
+
+
+def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
+    """Mean step over independent curves (seeds, or scramblings of a prediction) with a 95% bootstrap interval.
+
+    Each resample draws curves with replacement and, for each, a step uniform between the two records around its
+    crossing, so the recording grid is part of the interval. Deviations are widened by sqrt(n/(n-1)), the known
+    narrowness of the percentile bootstrap for n curves (Hesterberg, The American Statistician 69 (2015), 371-386).
+
+    Raises
+    ------
+    ValueError
+        If there is none to combine or they are not all of one kind.
+    """
+    if len({(t.source, t.target) for t in transitions}) != 1:
+        raise ValueError(f"transitions = {transitions}: expected one or more with the same source and target; combine each kind by itself.")
+    source, target = transitions[0].source, transitions[0].target
+    missing = [t.reason for t in transitions if t.step is None]
+    if missing:
+        count = f"in {len(missing)} of {len(transitions)} curves: " if len(transitions) > 1 else ""
+        return Transition(source, target, None, reason=count + str(missing[0]))
+    if len(transitions) == 1:
+        return transitions[0]
+    step, low, high = (np.array([getattr(t, name) for t in transitions], dtype=float) for name in ("step", "low", "high"))
+    generator = np.random.default_rng(seed)
+    chosen = generator.integers(len(step), size=(RESAMPLES, len(step)))
+    within = generator.random(chosen.shape)
+    means = (low[chosen] + within * (high - low)[chosen]).mean(axis=-1)
+    centre = (low + high).mean() / 2
+    widened = centre + (means - centre) * np.sqrt(len(step) / (len(step) - 1))
+    edges = np.quantile(widened, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    mean = float(step.mean())
+    return Transition(source, target, mean, min(float(edges[0]), mean), max(float(edges[1]), mean))
+
+
+def read_off(steps: ArrayLike, distances: Mapping[str, ArrayLike], lag1_attention: ArrayLike, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
+    """All transitions between successive strategies of one curve, and the formation of its previous-token head."""
+    pairs = zip(STRATEGIES[:-1], STRATEGIES[1:], strict=True)
+    return [find_transition(steps, distances, a, b) for a, b in pairs], find_formation(steps, lag1_attention, level)

@@ -1,0 +1,137 @@
+"""Train a model on fresh sequences and record, along training, what theory predicts of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from simulate.reduced import next_rows
+from simulate.sequences import Sample, sample
+from simulate.strategies import predict
+from theory import arguments
+from theory.chains import entropy
+from theory.dynamics import Measurement, Progress, Recorder, Trajectory
+from theory.setting import Setting
+from theory.transitions import STRATEGIES
+from validate.models.toy import Toy
+from validate.models.transformer import Transformer
+
+__all__ = ["HELD_OUT", "HELD_OUT_SEED", "build", "resolve_device", "train"]
+
+HELD_OUT = 1024
+HELD_OUT_SEED = 2402_11004
+"""All seeds of a setting are measured on the same held-out sequences, drawn with this seed."""
+
+MODELS: dict[str, type[nn.Module]] = {"linear": Toy, "softmax": Toy, "transformer": Transformer}
+"""The one place where a trained family is registered."""
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The torch device for ``auto``, ``cpu``, ``cuda`` or ``mps``; a ``ValueError`` if it is not there."""
+    arguments.one_of("device", name, ("auto", "cpu", "cuda", "mps"))
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
+    if not there[name]:
+        raise ValueError(f"device = {name!r}: torch finds none on this machine; use device = 'auto' or 'cpu'.")
+    return torch.device(name)
+
+
+def build(setting: Setting, seed: int = 0) -> nn.Module:
+    """A freshly initialised model of the setting's family."""
+    torch.manual_seed(seed)
+    return MODELS[setting.family](setting)
+
+
+class HeldOut:
+    """The same held-out sequences for every measurement, with the strategies' predictions on them."""
+
+    def __init__(self, setting: Setting, device: torch.device, count: int = HELD_OUT) -> None:
+        drawn = sample(setting, count, np.random.default_rng(HELD_OUT_SEED))
+        self.tokens = _inputs(drawn, device)[:, :-1]
+        laws = {name: predict(drawn.tokens, setting.states, name, setting.prior.pseudo_count) for name in STRATEGIES}
+        self._own = {name: float(entropy(law).mean()) for name, law in laws.items()}
+        self._laws = torch.stack([torch.from_numpy(law).to(device, torch.float32) for law in [*laws.values(), next_rows(drawn)]])
+
+    @torch.no_grad()
+    def measure(self, model: nn.Module) -> Measurement:
+        """Loss (next token averaged out), distances to the strategies, layer-1 attention."""
+        model.eval()
+        log_model = torch.cat([F.log_softmax(model(part), dim=-1) for part in self.tokens.split(256)])
+        *crossed, loss = (-torch.einsum("sntj,ntj->s", self._laws, log_model) / log_model[..., 0].numel()).tolist()
+        distances = {name: cross - own for cross, (name, own) in zip(crossed, self._own.items(), strict=True)}
+        attention = model.lag_attention(self.tokens).double().cpu().numpy()
+        model.train()
+        return Measurement(loss, distances, attention)
+
+
+def train(setting: Setting, seed: int = 0, *, device: torch.device | None = None, progress: Progress = lambda step, steps: None) -> Trajectory:
+    """Train one model of `setting` from `seed`.
+
+    Every step draws `setting.batch` fresh sequences; the loss is the cross-entropy of the next token, averaged over
+    all positions. Stops as predictions do: a quarter past the last transition, or at `setting.steps`.
+
+    Returns
+    -------
+    Trajectory
+        With `diverged` set, and what came before it kept, if the loss stops being finite.
+    """
+    device = resolve_device("auto") if device is None else device
+    model = build(setting, seed).to(device)
+    optimizer = _optimizer(model, setting)
+    held_out = HeldOut(setting, device)
+    stream = np.random.default_rng([seed, 1])
+    names = tuple(_order_parameters(model))
+    recorder = Recorder(setting)
+    recorder.add(0, held_out.measure(model), names, np.array(list(_order_parameters(model).values())))
+    model.train()
+    for step in range(1, setting.steps + 1):
+        tokens = _inputs(sample(setting, setting.batch, stream), device)
+        loss = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if recorder.due(step):
+            if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+                return recorder.trajectory(diverged=step)
+            recorder.add(step, held_out.measure(model), names, np.array(list(_order_parameters(model).values())))
+            progress(step, setting.steps)
+            if recorder.settled:
+                break
+    return recorder.trajectory()
+
+
+def _inputs(drawn: Sample, device: torch.device) -> Tensor:
+    return torch.from_numpy(drawn.tokens).to(device, torch.int64)
+
+
+def _order_parameters(model: nn.Module) -> dict[str, float]:
+    """For the toy families: the mean of each orbit of entries, and the lag logits."""
+    found: dict[str, float] = {}
+    if isinstance(model, Toy):
+        for name, parameter in model.named_parameters():
+            value = parameter.detach().double().cpu().numpy()
+            if value.ndim == 2:
+                found[f"{name}.diagonal"] = float(np.diag(value).mean())
+                found[f"{name}.off_diagonal"] = float(value[~np.eye(len(value), dtype=bool)].mean())
+            else:
+                found |= {f"{name}.{r}": float(v) for r, v in enumerate(value)}
+    return found
+
+
+def _optimizer(model: nn.Module, setting: Setting) -> torch.optim.Optimizer:
+    choice = setting.optimizer
+    groups = [{"params": parameters, "lr": choice.learning_rate[name]} for name, parameters in model.groups().items()]  # type: ignore[operator]
+    if choice.name == "sgd":
+        return torch.optim.SGD(groups)
+    if choice.weight_decay:
+        decayed = {id(p) for p in model.decayed()}  # type: ignore[operator]
+        groups = [
+            {"params": [p for p in group["params"] if (id(p) in decayed) == chosen], "lr": group["lr"], "weight_decay": decay}
+            for group in groups
+            for chosen, decay in ((True, choice.weight_decay), (False, 0.0))
+        ]
+        return torch.optim.AdamW(groups, betas=choice.betas, eps=choice.epsilon)
+    return torch.optim.Adam(groups, betas=choice.betas, eps=choice.epsilon)
