@@ -13,20 +13,26 @@ Losses are in nats per token.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-from scipy.integrate import solve_ivp
+from scipy.integrate import BDF
 
 from theory.chains import Array
 from theory.setting import Optimizer, Setting
 from theory.transitions import FORMATION_LEVEL, Transition, read_off
 
-__all__ = ["Dynamics", "Gradient", "Layout", "Measurement", "Trajectory", "descend", "flow"]
+__all__ = ["Dynamics", "Gradient", "Layout", "Measurement", "Trajectory", "descend", "flow", "sharpness"]
 
 MARGIN = 1.25
 """A run ends when it is this many times past its last transition."""
+
+
+RECORDS_PER_SOLVER_STEP = 4
+
+DIVERGENCE = 10.0
+"""A loss this many times above both its start and that of guessing counts as diverged."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +125,21 @@ class Trajectory:
 
     def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
         """Transitions between successive strategies, and formation of the previous-token head."""
-        return read_off(self.steps, self.distances, self.attention[:, 1], level)
+        passages, formation = read_off(self.steps, self.distances, self.attention[:, 1], level)
+        return [self._explained(t) for t in passages], self._explained(formation)
+
+    def _explained(self, transition: Transition) -> Transition:
+        if self.diverged is None or transition.step is not None:
+            return transition
+        return replace(transition, reason=f"diverged at step {self.diverged}; lower the learning rate")
 
 
 class Recorder:
-    """Collects measurements, and says when the last transition is far enough behind."""
+    """Collects measurements, and says when the last transition is far enough behind or the run has diverged."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
+        self._highest = np.log(setting.states)
         self._steps: list[float] = []
         self._seen: list[Measurement] = []
         self._points: list[Array] = []
@@ -136,10 +149,16 @@ class Recorder:
         return step % self._setting.record_every == 0 or step == self._setting.steps
 
     def add(self, step: float, measurement: Measurement, names: tuple[str, ...] = (), point: Array | None = None) -> None:
+        if not self._steps:
+            self._highest = DIVERGENCE * max(self._highest, measurement.loss)
         self._steps.append(step)
         self._seen.append(measurement)
         self._names = names
         self._points.append(np.array([]) if point is None else np.array(point))
+
+    def diverges(self, loss: float) -> bool:
+        """Whether `loss` is not finite or `DIVERGENCE` times above both its start and guessing."""
+        return not loss <= self._highest
 
     @property
     def settled(self) -> bool:
@@ -194,7 +213,7 @@ def descend(dynamics: Dynamics, setting: Setting, *, progress: Progress = _silen
             point = point - rates * (first / (1 - beta1**step)) / unbiased
         else:
             point = point - rates * entry
-        if not (np.isfinite(found.loss) and np.all(np.isfinite(point))):
+        if recorder.diverges(found.loss) or not np.all(np.isfinite(point)):
             return recorder.trajectory(diverged=step)
         if recorder.due(step):
             recorder.add(step, dynamics.measure(point), layout.names, point)
@@ -204,26 +223,42 @@ def descend(dynamics: Dynamics, setting: Setting, *, progress: Progress = _silen
     return recorder.trajectory()
 
 
-def flow(dynamics: Dynamics, setting: Setting, *, records: int = 200, rtol: float = 1e-6) -> Trajectory:
-    r"""Gradient flow dθ/dstep = -η ∂L/∂θ with the rates of `setting`, by an implicit solver (cost independent of the plateau's length).
+def flow(dynamics: Dynamics, setting: Setting, *, rtol: float = 1e-3) -> Trajectory:
+    r"""Gradient flow dθ/dstep = -η ∂L/∂θ with the rates of `setting`, by an implicit solver whose own steps are recorded.
 
-    The limit of gradient descent when η times the largest curvature is small; `theory.predict` says when it is not.
+    The cost hardly depends on the length of the plateau. It is the limit of gradient descent when η times the largest
+    curvature is small, see `sharpness`. `rtol` is the solver's relative error per step.
     """
     layout = dynamics.layout
     speed = -layout.rates(setting.optimizer) / layout.entries
-
-    def velocity(_: float, point: Array) -> Array:
-        return speed * dynamics.gradient(point, 0).derivative
-
+    # Entries of W and U are of order 1/(number of tokens seen) in the linear family, lag logits of order one.
+    atol = rtol * np.where(np.array(layout.groups) == "lag_logits", 1.0, 1 / setting.context)
     recorder = Recorder(setting)
     recorder.add(0, dynamics.measure(layout.start), layout.names, layout.start)
-    solution = solve_ivp(velocity, (0, setting.steps), layout.start, method="LSODA", rtol=rtol, atol=1e-9, dense_output=True)
-    if not solution.success:
-        return recorder.trajectory(diverged=int(solution.t[-1]))
-    grid = np.unique(np.concatenate([solution.t, np.linspace(0, setting.steps, records)]))[1:]
-    for step in grid:
-        point = solution.sol(step)
-        recorder.add(step, dynamics.measure(point), layout.names, point)
+    solver = BDF(lambda _, point: speed * dynamics.gradient(point, 0).derivative, 0, layout.start, setting.steps, rtol=rtol, atol=atol)
+    while solver.status == "running":
+        solver.step()
+        if solver.status == "failed":
+            return recorder.trajectory(diverged=int(solver.t))
+        path = solver.dense_output()
+        for step in np.linspace(solver.t_old, solver.t, RECORDS_PER_SOLVER_STEP + 1)[1:]:
+            found = dynamics.measure(path(step))
+            if recorder.diverges(found.loss):
+                return recorder.trajectory(diverged=int(step))
+            recorder.add(step, found, layout.names, path(step))
         if recorder.settled:
             break
     return recorder.trajectory()
+
+
+def sharpness(dynamics: Dynamics, setting: Setting, point: Array, *, change: float = 1e-4) -> float:
+    """Largest eigenvalue of η × Hessian at `point`, by central differences of the gradient; gradient descent is stable below 2.
+
+    Of use where `dynamics.gradient` is deterministic.
+    """
+    layout = dynamics.layout
+    scale = np.sqrt(layout.rates(setting.optimizer) / layout.entries)
+    shifts = change * np.diag(scale / np.linalg.norm(scale))
+    rows = [(dynamics.gradient(point + s, 0).derivative - dynamics.gradient(point - s, 0).derivative) / 2 for s in shifts]
+    hessian = np.array(rows) * scale / (change / np.linalg.norm(scale))
+    return float(np.linalg.eigvalsh((hessian + hessian.T) / 2)[-1])

@@ -41,7 +41,7 @@ __all__ = ["MeanField", "PositionGrid"]
 
 LAGS = 6
 NODES = 256
-POSITIONS = 20
+POSITIONS = 12
 
 Pullback = Callable[[Array], Array]
 

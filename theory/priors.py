@@ -34,6 +34,10 @@ RANDOMISATIONS = 16
 """Independent scramblings behind the error estimate of an expectation for k > 2."""
 
 
+FEWEST = 64
+"""Points per scrambling with which such an estimate starts."""
+
+
 class Prior(Protocol):
     """What every prior offers. `kind` is its name in settings; `pseudo_count` what the ideal strategies add to counts."""
 
@@ -337,7 +341,7 @@ def _cubature(prior: MappedPrior, function: Callable[[Array], Array], tolerance:
 
 def _randomised(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int, seed: int) -> Expectation:
     generators = np.random.default_rng(seed).spawn(RANDOMISATIONS)
-    count = min(1024, most)
+    count = min(FEWEST, most)
     while True:
         means = np.array([np.average(function(m), weights=w) for m, w in (nodes(prior, count, g) for g in generators)])
         result = Expectation(float(means.mean()), float(means.std(ddof=1) / np.sqrt(RANDOMISATIONS)))

@@ -1,0 +1,127 @@
+"""Predictions: steps with intervals, the curves they were read from, and what was assumed.
+
+`mean_field` predicts from theory alone. `simulate.predict` adds the finite context and holds the list of methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from theory import arguments, ideal
+from theory.dynamics import Progress, Trajectory, descend, flow, sharpness
+from theory.linear import LinearMeanField
+from theory.mean_field import MeanField
+from theory.priors import Expectation
+from theory.setting import Setting
+from theory.softmax import SoftmaxMeanField
+from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition, combine
+
+__all__ = ["MEAN_FIELDS", "Prediction", "mean_field"]
+
+MEAN_FIELDS: dict[str, type[MeanField]] = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
+"""The one place where a family's mean field is registered."""
+
+SCRAMBLINGS = 4
+"""Independent scramblings of the prior's points behind an interval, for k > 2."""
+
+LAGS = 4
+TOLERANCE = 2e-3
+"""Largest error of a plateau's loss, nats per token."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """When a setting should pass from one strategy to the next.
+
+    Attributes
+    ----------
+    setting : Setting
+    method : str
+    trajectories : tuple of Trajectory
+        Independent numerical replicates; their spread is the interval.
+    plateaus : dict of strategy to Expectation
+        Ideal loss of each strategy, nats per token, with the error of its evaluation.
+    assumptions, validity : tuple of str
+        What is neglected, and what is known of the consequences for this setting.
+    """
+
+    setting: Setting
+    method: str
+    trajectories: tuple[Trajectory, ...]
+    plateaus: dict[str, Expectation]
+    assumptions: tuple[str, ...]
+    validity: tuple[str, ...]
+
+    def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
+        """Combined transitions between strategies, and formation of the previous-token head."""
+        found = [trajectory.transitions(level) for trajectory in self.trajectories]
+        passages = [combine(kind) for kind in zip(*(passages for passages, _ in found), strict=True)]
+        return passages, combine([formation for _, formation in found])
+
+    def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
+        passages, formation = self.transitions(level)
+        return {
+            "setting": self.setting.to_dict() | {"id": self.setting.id},
+            "method": self.method,
+            "plateaus": {name: {"loss": e.value, "error": e.error} for name, e in self.plateaus.items()},
+            "transitions": [t.to_dict() for t in passages],
+            "formation": formation.to_dict() | {"level": level},
+            "assumptions": list(self.assumptions),
+            "validity": list(self.validity),
+        }
+
+
+def plateaus(loss: Callable[[str], Expectation]) -> dict[str, Expectation]:
+    return {name: loss(name) for name in STRATEGIES}
+
+
+def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
+    """Predict from the mean field: gradient flow for SGD, the optimiser's own steps for Adam.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of a family that has a mean field.
+    seed : int
+        Seed of the prior's scramblings (k > 2).
+
+    Raises
+    ------
+    ValueError
+        If the family has no mean field.
+    """
+    arguments.one_of("family of a mean-field prediction", setting.family, MEAN_FIELDS)
+    sgd = setting.optimizer.name == "sgd"
+    replicates = 1 if setting.states == 2 else SCRAMBLINGS
+    dynamics = [
+        MEAN_FIELDS[setting.family](setting, lags=min(LAGS, setting.context), count=256 if replicates == 1 else 128, generator=generator)
+        for generator in np.random.default_rng(seed).spawn(replicates)
+    ]
+    found = []
+    for done, one in enumerate(dynamics):
+        found.append(flow(one, setting) if sgd else descend(one, setting))
+        progress(done + 1, replicates)
+    assumptions = [
+        "T → ∞: counts equal their expectations; early sources are summed one by one",
+        f"prior and initialisation exchangeable; {LAGS} lags tracked, the others at their start",
+        f"prior by {'quadrature' if setting.states == 2 else f'{SCRAMBLINGS} scramblings of a Sobol sequence, whose spread is the interval'}",
+        "SGD as gradient flow" if sgd else "Adam on the population gradient; the mini-batch's share of its second moment is neglected",
+    ]
+    return Prediction(setting, "mean-field", tuple(found), plateaus(lambda s: ideal.limit_loss(setting.prior, s, tolerance=TOLERANCE)), tuple(assumptions), tuple(_validity(setting, dynamics[0], found[0])))
+
+
+def _validity(setting: Setting, dynamics: MeanField, trajectory: Trajectory) -> list[str]:
+    said = [f"neglects terms of relative order ln T/T = {np.log(setting.context) / setting.context:.2g} in the linear family"]
+    if setting.family == "softmax":
+        said = ["from all-zero weights the neglected count fluctuations are of the same order, ln T/T, as the first signal for the match: expect the order of magnitude only"]
+    if setting.optimizer.name == "sgd":
+        points = np.array([trajectory.parameters[name] for name in dynamics.layout.names]).T
+        chosen = points[np.linspace(0, len(points) - 1, min(8, len(points)), dtype=int)]
+        worst = max(sharpness(dynamics, setting, point) for point in chosen)
+        verdict = "stable, so flow stands for descent" if worst < 1 else "close to instability" if worst < 2 else "gradient descent is unstable there: lower the rates before trusting flow"
+        said.append(f"learning rate × largest curvature along the path ≤ {worst:.2g} (stable below 2): {verdict}")
+    return said
