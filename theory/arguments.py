@@ -14,7 +14,9 @@ def integer(name: str, value: object, *, least: int) -> int:
     """Return `value` as an int, or raise ``ValueError`` unless it is a whole number of at least `least`."""
     whole = isinstance(value, numbers.Integral) or (isinstance(value, numbers.Real) and float(value).is_integer())
     if isinstance(value, bool) or not whole or int(value) < least:  # type: ignore[call-overload]
-        raise ValueError(f"{name} = {value!r}: expected a whole number of at least {least}; give {name} = {least} or more.")
+        raise ValueError(
+            f"{name} = {value!r}: expected a whole number of at least {least}; give {name} = {least} or more."
+        )
     return int(value)  # type: ignore[call-overload]
 
 

@@ -32,13 +32,19 @@ def check_transition(transition: ArrayLike) -> Array:
     """
     matrix = np.asarray(transition, dtype=np.float64)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] < 2:
-        raise ValueError(f"transition has shape {matrix.shape}: expected (..., k, k) with k of at least 2; pass one row per state.")
+        raise ValueError(
+            f"transition has shape {matrix.shape}: expected (..., k, k) with k of at least 2; pass one row per state."
+        )
     if not np.all(np.isfinite(matrix)) or np.any(matrix < 0):
-        raise ValueError("transition has an entry that is negative or not finite: expected probabilities; mend that entry.")
+        raise ValueError(
+            "transition has an entry that is negative or not finite: expected probabilities; mend that entry."
+        )
     sums = matrix.sum(axis=-1)
     worst = float(np.max(np.abs(sums - 1)))
     if worst > 8 * matrix.shape[-1] * np.finfo(np.float64).eps:
-        raise ValueError(f"transition has a row whose sum misses one by {worst:.3g}: expected rows that sum to one; divide each row by its sum.")
+        raise ValueError(
+            f"transition has a row whose sum misses one by {worst:.3g}: expected rows that sum to one; divide each row by its sum."
+        )
     return matrix
 
 

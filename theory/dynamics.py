@@ -56,7 +56,12 @@ class Layout:
         k = setting.states
         entries = [k, k * (k - 1)] * len(matrices) + [1] * lags
         start = [setting.initialization[group] for group in groups]
-        return cls((*names, *(f"lag_logits.{r}" for r in range(lags))), tuple(groups), np.array(entries, dtype=float), np.array(start, dtype=float))
+        return cls(
+            (*names, *(f"lag_logits.{r}" for r in range(lags))),
+            tuple(groups),
+            np.array(entries, dtype=float),
+            np.array(start, dtype=float),
+        )
 
     @property
     def lags(self) -> slice:
@@ -80,11 +85,13 @@ class Gradient:
 @dataclass(frozen=True)
 class Measurement:
     """What is recorded of a model: loss, KL(strategy ‖ model) per strategy (both nats per token, averaged over
-    positions), and layer-1 attention of the last position on each lag, shape (lags,)."""
+    positions), layer-1 attention of the last position on each lag, shape (lags,), and, for trained models, the loss above each
+    strategy's on the same sequences with its standard error."""
 
     loss: float
     distances: dict[str, float]
     attention: Array
+    excess: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Dynamics(Protocol):
@@ -112,8 +119,10 @@ class Trajectory:
         Layer-1 attention of the last position on each lag.
     parameters : dict of name to array, shape (n,)
         Order parameters: the reduced coordinates, or what a trained model reports in their place.
+    excess : dict of strategy to array, shape (n, 2)
+        Of trained models: loss minus the strategy's loss on the same held-out sequences, and its standard error.
     diverged : int or None
-        The step at which a value stopped being finite; what came before it is kept.
+        The step at which the run diverged; what came before it is kept.
     """
 
     steps: Array
@@ -121,6 +130,7 @@ class Trajectory:
     distances: dict[str, Array]
     attention: Array
     parameters: dict[str, Array] = field(default_factory=dict)
+    excess: dict[str, Array] = field(default_factory=dict)
     diverged: int | None = None
 
     def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
@@ -148,7 +158,9 @@ class Recorder:
     def due(self, step: int) -> bool:
         return step % self._setting.record_every == 0 or step == self._setting.steps
 
-    def add(self, step: float, measurement: Measurement, names: tuple[str, ...] = (), point: Array | None = None) -> None:
+    def add(
+        self, step: float, measurement: Measurement, names: tuple[str, ...] = (), point: Array | None = None
+    ) -> None:
         if not self._steps:
             self._highest = DIVERGENCE * max(self._highest, measurement.loss)
         self._steps.append(step)
@@ -177,6 +189,7 @@ class Recorder:
             distances={name: np.array([m.distances[name] for m in self._seen]) for name in self._seen[0].distances},
             attention=np.array([m.attention for m in self._seen]),
             parameters={name: points[:, i] for i, name in enumerate(self._names)},
+            excess={name: np.array([m.excess[name] for m in self._seen]) for name in self._seen[0].excess},
             diverged=diverged,
         )
 
@@ -235,13 +248,18 @@ def flow(dynamics: Dynamics, setting: Setting, *, rtol: float = 1e-3) -> Traject
     atol = rtol * np.where(np.array(layout.groups) == "lag_logits", 1.0, 1 / setting.context)
     recorder = Recorder(setting)
     recorder.add(0, dynamics.measure(layout.start), layout.names, layout.start)
-    solver = BDF(lambda _, point: speed * dynamics.gradient(point, 0).derivative, 0, layout.start, setting.steps, rtol=rtol, atol=atol)
+
+    def velocity(_: float, point: Array) -> Array:
+        return speed * dynamics.gradient(point, 0).derivative
+
+    solver = BDF(velocity, 0, layout.start, setting.steps, rtol=rtol, atol=atol)  # pyright: ignore[reportArgumentType]
     while solver.status == "running":
+        before = solver.t
         solver.step()
         if solver.status == "failed":
             return recorder.trajectory(diverged=int(solver.t))
         path = solver.dense_output()
-        for step in np.linspace(solver.t_old, solver.t, RECORDS_PER_SOLVER_STEP + 1)[1:]:
+        for step in np.linspace(before, solver.t, RECORDS_PER_SOLVER_STEP + 1)[1:]:
             found = dynamics.measure(path(step))
             if recorder.diverges(found.loss):
                 return recorder.trajectory(diverged=int(step))
@@ -259,6 +277,8 @@ def sharpness(dynamics: Dynamics, setting: Setting, point: Array, *, change: flo
     layout = dynamics.layout
     scale = np.sqrt(layout.rates(setting.optimizer) / layout.entries)
     shifts = change * np.diag(scale / np.linalg.norm(scale))
-    rows = [(dynamics.gradient(point + s, 0).derivative - dynamics.gradient(point - s, 0).derivative) / 2 for s in shifts]
+    rows = [
+        (dynamics.gradient(point + s, 0).derivative - dynamics.gradient(point - s, 0).derivative) / 2 for s in shifts
+    ]
     hessian = np.array(rows) * scale / (change / np.linalg.norm(scale))
     return float(np.linalg.eigvalsh((hessian + hessian.T) / 2)[-1])

@@ -36,10 +36,20 @@ def limit_loss(prior: Prior, strategy: str, *, tolerance: float = 1e-3) -> Expec
     arguments.one_of("strategy", strategy, STRATEGIES)
     if strategy == "uniform":
         return Expectation(float(np.log(prior.states)), 0.0)
-    return priors.expectation(prior, entropy_rate if strategy == "bigram" else lambda m: entropy(stationary(m)), tolerance=tolerance)
+    return priors.expectation(
+        prior, entropy_rate if strategy == "bigram" else lambda m: entropy(stationary(m)), tolerance=tolerance
+    )
 
 
-def finite_loss(prior: Prior, strategy: str, context: int, *, pseudo_count: float | None = None, tolerance: float = 2e-3, seed: int = 0) -> Expectation:
+def finite_loss(
+    prior: Prior,
+    strategy: str,
+    context: int,
+    *,
+    pseudo_count: float | None = None,
+    tolerance: float = 2e-3,
+    seed: int = 0,
+) -> Expectation:
     """Expected loss of `strategy` averaged over positions 1 … T, in nats per token, for stationary starts.
 
     Parameters
@@ -100,7 +110,9 @@ def _mean_log_total(context: int, states: int, alpha: float) -> float:
     return float(gammaln(context + offset) - gammaln(offset)) / context
 
 
-def _expected_log(transition: Array, counted: Array, weight: Array, context: int, offset: float, *, counts_first: bool = False) -> Array:
+def _expected_log(
+    transition: Array, counted: Array, weight: Array, context: int, offset: float, *, counts_first: bool = False
+) -> Array:
     """(1/T) Σ_t E[weight(x_t) ln(n_t + offset)], n_t the number of `counted` moves up to token t.
 
     `counted` (k, k) marks the moves that count, `weight` has shape (n, k), and `counts_first` says that a first token 0 counts too.
@@ -111,7 +123,7 @@ def _expected_log(transition: Array, counted: Array, weight: Array, context: int
     if counts_first:
         law[:, 1, 0], law[:, 0, 0] = law[:, 0, 0], 0.0
     logarithm = np.log(np.arange(context + 1) + offset)
-    silent, loud = transition * ~counted, transition * counted
+    silent, loud = transition * np.logical_not(counted), transition * counted
     total = np.zeros(count)
     for t in range(1, context + 1):
         reach = min(t, context) + 1

@@ -56,12 +56,14 @@ class LinearMeanField(MeanField):
         deviation = self.powers - self.stationary[:, :, None]
         share = (grid.attention @ grid.cumulative.T) / grid.u
         pi_query, pi_next = self.query[:, None, None], self.stationary[:, :, None]
-        logits, by_C, by_Omega, by_excess = _compiled()(grid.u, off_diagonal, diagonal - off_diagonal, pi_query, pi_next, deviation @ share)
+        logits, by_C, by_Omega, by_excess = _compiled()(
+            grid.u, off_diagonal, diagonal - off_diagonal, pi_query, pi_next, deviation @ share
+        )
 
         def pullback(by_logit: Array) -> Array:
             scale, match = float((by_logit * by_C).sum()), float((by_logit * by_Omega).sum())
-            by_share = np.tensordot(deviation, by_logit * by_excess, axes=([0, 1], [0, 1]))
-            by_attention = (by_share / grid.u) @ grid.cumulative
-            return np.array([self.setting.context * match, self.setting.context * (scale - match), *grid.by_lag_logits(by_attention)])
+            by_share = np.einsum("njr,njg->rg", deviation, by_logit * by_excess, optimize=True)
+            by_lags = grid.by_lag_logits((by_share / grid.u) @ grid.cumulative)
+            return np.array([self.setting.context * match, self.setting.context * (scale - match), *by_lags])
 
         return logits, pullback

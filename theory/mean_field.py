@@ -79,7 +79,7 @@ class PositionGrid:
         half = np.log(max(stop / start, 1.0)) / 2
         normaliser = start * np.exp(half * (1 + x))
         stretch = half * normaliser / context
-        self.u = np.concatenate([first, normaliser - excess]) / context
+        self.u = np.concatenate([first, lags + 0.5 + start * np.expm1(half * (1 + x))]) / context
         self.weights = np.concatenate([np.full(len(first), 1 / context), w * stretch])
         self.cumulative = np.zeros((len(self.u), len(self.u)))
         self.cumulative[:, : len(first)] = np.tri(len(self.u), len(first)) / context
@@ -106,7 +106,9 @@ class MeanField(ABC):
         Scrambles them (k > 2).
     """
 
-    def __init__(self, setting: Setting, *, lags: int = LAGS, count: int = NODES, generator: np.random.Generator | None = None) -> None:
+    def __init__(
+        self, setting: Setting, *, lags: int = LAGS, count: int = NODES, generator: np.random.Generator | None = None
+    ) -> None:
         lags = arguments.integer("lags", lags, least=2)
         self.setting = setting
         self.layout = Layout.of(setting, lags)
@@ -138,11 +140,17 @@ class MeanField(ABC):
     def measure(self, point: Array) -> Measurement:
         logits, _, grid = self._evaluate(point)
         model = log_softmax(logits, axis=1)
-        laws = {"uniform": np.full_like(self.row, 1 / self.setting.states), "unigram": self.stationary, "bigram": self.row}
+        laws = {
+            "uniform": np.full_like(self.row, 1 / self.setting.states),
+            "unigram": self.stationary,
+            "bigram": self.row,
+        }
 
         def cross_entropy(law: Array) -> float:
             return float(-np.einsum("n,nj,njg,g->", self.weights, law, model, grid.weights))
 
         distances = {name: cross_entropy(law) - float(self.weights @ entropy(law)) for name, law in laws.items()}
         weight = np.exp(point[self.layout.lags])
-        return Measurement(cross_entropy(self.row), distances, weight / (weight.sum() - len(weight) + self.setting.context))
+        return Measurement(
+            cross_entropy(self.row), distances, weight / (weight.sum() - len(weight) + self.setting.context)
+        )

@@ -28,7 +28,7 @@ MEAN_FIELDS: dict[str, type[MeanField]] = {"linear": LinearMeanField, "softmax":
 SCRAMBLINGS = 4
 """Independent scramblings of the prior's points behind an interval, for k > 2."""
 
-LAGS = 4
+LAGS = 6
 TOLERANCE = 2e-3
 """Largest error of a plateau's loss, nats per token."""
 
@@ -98,7 +98,9 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
     sgd = setting.optimizer.name == "sgd"
     replicates = 1 if setting.states == 2 else SCRAMBLINGS
     dynamics = [
-        MEAN_FIELDS[setting.family](setting, lags=min(LAGS, setting.context), count=256 if replicates == 1 else 128, generator=generator)
+        MEAN_FIELDS[setting.family](
+            setting, lags=min(LAGS, setting.context), count=256 if replicates == 1 else 128, generator=generator
+        )
         for generator in np.random.default_rng(seed).spawn(replicates)
     ]
     found = []
@@ -109,19 +111,38 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
         "T → ∞: counts equal their expectations; early sources are summed one by one",
         f"prior and initialisation exchangeable; {LAGS} lags tracked, the others at their start",
         f"prior by {'quadrature' if setting.states == 2 else f'{SCRAMBLINGS} scramblings of a Sobol sequence, whose spread is the interval'}",
-        "SGD as gradient flow" if sgd else "Adam on the population gradient; the mini-batch's share of its second moment is neglected",
+        "SGD as gradient flow"
+        if sgd
+        else "Adam on the population gradient; the mini-batch's share of its second moment is neglected",
     ]
-    return Prediction(setting, "mean-field", tuple(found), plateaus(lambda s: ideal.limit_loss(setting.prior, s, tolerance=TOLERANCE)), tuple(assumptions), tuple(_validity(setting, dynamics[0], found[0])))
+    return Prediction(
+        setting,
+        "mean-field",
+        tuple(found),
+        plateaus(lambda s: ideal.limit_loss(setting.prior, s, tolerance=TOLERANCE)),
+        tuple(assumptions),
+        tuple(_validity(setting, dynamics[0], found[0])),
+    )
 
 
 def _validity(setting: Setting, dynamics: MeanField, trajectory: Trajectory) -> list[str]:
-    said = [f"neglects terms of relative order ln T/T = {np.log(setting.context) / setting.context:.2g} in the linear family"]
+    said = [
+        f"neglects terms of relative order ln T/T = {np.log(setting.context) / setting.context:.2g} in the linear family"
+    ]
     if setting.family == "softmax":
-        said = ["from all-zero weights the neglected count fluctuations are of the same order, ln T/T, as the first signal for the match: expect the order of magnitude only"]
+        said = [
+            "from all-zero weights the neglected count fluctuations are of the same order, ln T/T, as the first signal for the match: expect the order of magnitude only"
+        ]
     if setting.optimizer.name == "sgd":
         points = np.array([trajectory.parameters[name] for name in dynamics.layout.names]).T
         chosen = points[np.linspace(0, len(points) - 1, min(8, len(points)), dtype=int)]
         worst = max(sharpness(dynamics, setting, point) for point in chosen)
-        verdict = "stable, so flow stands for descent" if worst < 1 else "close to instability" if worst < 2 else "gradient descent is unstable there: lower the rates before trusting flow"
+        verdict = (
+            "stable, so flow stands for descent"
+            if worst < 1
+            else "close to instability"
+            if worst < 2
+            else "gradient descent is unstable there: lower the rates before trusting flow"
+        )
         said.append(f"learning rate × largest curvature along the path ≤ {worst:.2g} (stable below 2): {verdict}")
     return said

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import integrate
 from scipy.special import betaincinv
 from scipy.stats import qmc
@@ -28,7 +27,18 @@ from scipy.stats import qmc
 from theory import arguments
 from theory.chains import Array
 
-__all__ = ["PRIORS", "Dirichlet", "DoublyStochastic", "Expectation", "Mixture", "Prior", "Unigram", "expectation", "nodes", "sample"]
+__all__ = [
+    "PRIORS",
+    "Dirichlet",
+    "DoublyStochastic",
+    "Expectation",
+    "Mixture",
+    "Prior",
+    "Unigram",
+    "expectation",
+    "nodes",
+    "sample",
+]
 
 RANDOMISATIONS = 16
 """Independent scramblings behind the error estimate of an expectation for k > 2."""
@@ -38,8 +48,11 @@ FEWEST = 64
 """Points per scrambling with which such an estimate starts."""
 
 
-class Prior(Protocol):
-    """What every prior offers. `kind` is its name in settings; `pseudo_count` what the ideal strategies add to counts."""
+class MappedPrior(Protocol):
+    """A prior that is one map from `dimension` uniforms to a matrix and a weight (zero: rejected).
+
+    `kind` is its name in settings, `pseudo_count` what the ideal strategies add to counts.
+    """
 
     kind: ClassVar[str]
 
@@ -47,11 +60,6 @@ class Prior(Protocol):
     def states(self) -> int: ...
     @property
     def pseudo_count(self) -> float: ...
-
-
-class MappedPrior(Prior, Protocol):
-    """A prior that is one map from `dimension` uniforms to a matrix and a weight (zero: rejected)."""
-
     @property
     def dimension(self) -> int: ...
     def transform(self, uniforms: Array) -> tuple[Array, Array]: ...
@@ -64,7 +72,7 @@ class Expectation(NamedTuple):
     error: float
 
 
-def _check(prior: Prior, *positive: str) -> None:
+def _check(prior: MappedPrior, *positive: str) -> None:
     object.__setattr__(prior, "states", arguments.integer("states", prior.states, least=2))
     for name in positive:
         object.__setattr__(prior, name, arguments.positive(name, getattr(prior, name)))
@@ -76,10 +84,8 @@ def _simplex(uniforms: Array, concentration: float) -> Array:
     parts = []
     for j in range(uniforms.shape[-1], 0, -1):
         u = uniforms[..., j - 1]
-        if concentration == 1.0:
-            share = -np.expm1(np.log1p(-u) / j)
-        else:
-            share = betaincinv(concentration, concentration * j, u)
+        flat = concentration == 1.0
+        share = -np.expm1(np.log1p(-u) / j) if flat else betaincinv(concentration, concentration * j, u)
         parts.append(left * share)
         left = left * (1 - share)
     return np.stack([*parts, left], axis=-1)
@@ -227,11 +233,17 @@ class Mixture:
         object.__setattr__(self, "components", tuple(self.components))
         object.__setattr__(self, "weights", tuple(arguments.positive("weights", w) for w in self.weights))
         if len(self.components) != len(self.weights) or not self.components:
-            raise ValueError(f"mixture has {len(self.components)} components and {len(self.weights)} weights: expected one weight per component; give as many of both.")
+            raise ValueError(
+                f"mixture has {len(self.components)} components and {len(self.weights)} weights: expected one weight per component; give as many of both."
+            )
         if len({c.states for c in self.components}) != 1:
-            raise ValueError(f"mixture components have states {[c.states for c in self.components]}: expected one number of states; give all components the same.")
+            raise ValueError(
+                f"mixture components have states {[c.states for c in self.components]}: expected one number of states; give all components the same."
+            )
         if abs(sum(self.weights) - 1) > len(self.weights) * np.finfo(np.float64).eps:
-            raise ValueError(f"mixture weights {self.weights} sum to {sum(self.weights):g}: expected a sum of one; divide each by the sum.")
+            raise ValueError(
+                f"mixture weights {self.weights} sum to {sum(self.weights):g}: expected a sum of one; divide each by the sum."
+            )
 
     @property
     def states(self) -> int:
@@ -241,6 +253,9 @@ class Mixture:
     def pseudo_count(self) -> float:
         return 1.0
 
+
+Prior = MappedPrior | Mixture
+"""Any prior."""
 
 PRIORS: dict[str, type] = {cls.kind: cls for cls in (Dirichlet, DoublyStochastic, Unigram, Mixture)}
 """The one place where a prior is registered: its `kind` is its name in settings and on the command line."""
@@ -299,7 +314,9 @@ def _scrambled(prior: MappedPrior, count: int, generator: np.random.Generator) -
         power += 1
 
 
-def expectation(prior: Prior, function: Callable[[Array], Array], *, tolerance: float = 1e-3, most: int = 2**17, seed: int = 0) -> Expectation:
+def expectation(
+    prior: Prior, function: Callable[[Array], Array], *, tolerance: float = 1e-3, most: int = 2**17, seed: int = 0
+) -> Expectation:
     r"""Expectation of `function` over the prior.
 
     Adaptive cubature in the prior's uniforms for k = 2; for k > 2 the mean over independent scramblings of a Sobol
@@ -326,20 +343,36 @@ def expectation(prior: Prior, function: Callable[[Array], Array], *, tolerance: 
     if isinstance(prior, Mixture):
         parts = [expectation(c, function, tolerance=tolerance, most=most, seed=seed) for c in prior.components]
         value = sum(w * p.value for w, p in zip(prior.weights, parts, strict=True))
-        return Expectation(value, float(np.sqrt(sum((w * p.error) ** 2 for w, p in zip(prior.weights, parts, strict=True)))))
-    result = _cubature(prior, function, tolerance, most) if prior.states == 2 else _randomised(prior, function, tolerance, most, seed)
+        return Expectation(
+            value, float(np.sqrt(sum((w * p.error) ** 2 for w, p in zip(prior.weights, parts, strict=True))))
+        )
+    result = (
+        _cubature(prior, function, tolerance, most)
+        if prior.states == 2
+        else _randomised(prior, function, tolerance, most, seed)
+    )
     if not result.error <= tolerance:
-        raise ValueError(f"expectation over {prior}: error estimate {result.error:.3g} exceeds tolerance = {tolerance:.3g} at most = {most} points; raise most or tolerance.")
+        raise ValueError(
+            f"expectation over {prior}: error estimate {result.error:.3g} exceeds tolerance = {tolerance:.3g} at most = {most} points; raise most or tolerance."
+        )
     return result
 
 
 def _cubature(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int) -> Expectation:
     cube = np.zeros(prior.dimension), np.ones(prior.dimension)
-    found = integrate.cubature(lambda u: function(prior.transform(u)[0]), *cube, rtol=0.0, atol=tolerance, max_subdivisions=most)
+    found = integrate.cubature(
+        lambda u: function(prior.transform(u)[0]),
+        *cube,
+        rtol=0.0,
+        atol=tolerance,  # pyright: ignore[reportArgumentType]
+        max_subdivisions=most,
+    )
     return Expectation(float(found.estimate), float(found.error))
 
 
-def _randomised(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int, seed: int) -> Expectation:
+def _randomised(
+    prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int, seed: int
+) -> Expectation:
     generators = np.random.default_rng(seed).spawn(RANDOMISATIONS)
     count = min(FEWEST, most)
     while True:

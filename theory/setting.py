@@ -41,7 +41,9 @@ class Family:
             return {"weights": 5e-4}
         if optimizer != "sgd":
             return dict.fromkeys(self.groups, 0.01)
-        return {"lag_logits": 1.0, "match": 100 / context**2} if self.name == "linear" else dict.fromkeys(self.groups, 1.0)
+        return (
+            {"lag_logits": 1.0, "match": 100 / context**2} if self.name == "linear" else dict.fromkeys(self.groups, 1.0)
+        )
 
     def steps(self, optimizer: str, context: int) -> int:
         """Longest run by default. Runs stop earlier, a quarter past their last transition."""
@@ -51,8 +53,10 @@ class Family:
             return 1000
         return 10 * context + 500 if self.name == "linear" else 4000
 
-    @property
-    def record_every(self) -> int:
+    def record_every(self, optimizer: str) -> int:
+        """Default grid of records, in steps: a few percent of the shortest plateau."""
+        if self.name == "softmax" and optimizer == "sgd":
+            return 10
         return 20 if self.name == "transformer" else 5
 
 
@@ -60,7 +64,12 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         Family("linear", ("lag_logits", "match"), {"lag_logits": 0.0, "match": 0.01}, ("sgd", "adam")),
-        Family("softmax", ("lag_logits", "match", "readout"), {"lag_logits": 0.0, "match": 0.0, "readout": 0.0}, ("sgd", "adam")),
+        Family(
+            "softmax",
+            ("lag_logits", "match", "readout"),
+            {"lag_logits": 0.0, "match": 0.0, "readout": 0.0},
+            ("sgd", "adam"),
+        ),
         Family("transformer", ("weights",), {"weights": 0.02}, ("adamw", "adam", "sgd")),
     )
 }
@@ -95,7 +104,9 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         arguments.one_of("optimizer", self.name, OPTIMIZERS)
-        rates = {group: arguments.positive(f"learning_rate[{group}]", rate) for group, rate in self.learning_rate.items()}
+        rates = {
+            group: arguments.positive(f"learning_rate[{group}]", rate) for group, rate in self.learning_rate.items()
+        }
         object.__setattr__(self, "learning_rate", rates)
         object.__setattr__(self, "betas", tuple(arguments.real("betas", beta) for beta in self.betas))
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
@@ -104,7 +115,9 @@ class Optimizer:
         if arguments.real("weight_decay", self.weight_decay) < 0:
             raise ValueError(f"weight_decay = {self.weight_decay}: expected zero or more; give 0 for none.")
         if self.weight_decay and self.name != "adamw":
-            raise ValueError(f"weight_decay = {self.weight_decay} with optimizer = {self.name!r}: expected 0; use adamw for decoupled weight decay.")
+            raise ValueError(
+                f"weight_decay = {self.weight_decay} with optimizer = {self.name!r}: expected 0; use adamw for decoupled weight decay."
+            )
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,9 @@ class Architecture:
         for name in ("layers", "width", "heads"):
             arguments.integer(name, getattr(self, name), least=1)
         if self.width % self.heads:
-            raise ValueError(f"width = {self.width} does not split into heads = {self.heads}: expected a multiple; give width = {self.heads * -(-self.width // self.heads)}.")
+            raise ValueError(
+                f"width = {self.width} does not split into heads = {self.heads}: expected a multiple; give width = {self.heads * -(-self.width // self.heads)}."
+            )
         if not 0 <= arguments.real("dropout", self.dropout) < 1:
             raise ValueError(f"dropout = {self.dropout}: expected a probability in [0, 1); give 0 for none.")
 
@@ -174,14 +189,20 @@ class Setting:
         arguments.one_of(f"optimizer of the {self.family} family", self.optimizer.name, family.optimizers)
         for name, least in (("context", 2), ("batch", 1), ("steps", 1), ("record_every", 1)):
             object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=least))
-        start = {group: arguments.real(f"initialization[{group}]", value) for group, value in self.initialization.items()}
+        start = {
+            group: arguments.real(f"initialization[{group}]", value) for group, value in self.initialization.items()
+        }
         object.__setattr__(self, "initialization", start)
         for what, given in (("learning_rate", self.optimizer.learning_rate), ("initialization", start)):
             arguments.only_known(what, given, family.groups)
             if missing := [group for group in family.groups if group not in given]:
-                raise ValueError(f"{what} lacks {', '.join(missing)}: expected one value for each of {', '.join(family.groups)}; use Setting.of to fill in defaults.")
+                raise ValueError(
+                    f"{what} lacks {', '.join(missing)}: expected one value for each of {', '.join(family.groups)}; use Setting.of to fill in defaults."
+                )
         if (self.architecture is not None) != (self.family == "transformer"):
-            raise ValueError(f"architecture = {self.architecture} with family = {self.family!r}: expected an architecture for the transformer and none for the toy families.")
+            raise ValueError(
+                f"architecture = {self.architecture} with family = {self.family!r}: expected an architecture for the transformer and none for the toy families."
+            )
 
     def __hash__(self) -> int:
         return int(self.id, 16)
@@ -232,7 +253,9 @@ class Setting:
         if prior is None:
             prior = Dirichlet(2 if states is None else states)
         elif states is not None and states != prior.states:
-            raise ValueError(f"states = {states} but the prior has states = {prior.states}: expected the same; leave one of them out.")
+            raise ValueError(
+                f"states = {states} but the prior has states = {prior.states}: expected the same; leave one of them out."
+            )
         name = arguments.one_of("optimizer", model.optimizers[0] if optimizer is None else optimizer, OPTIMIZERS)
         choice = Optimizer(
             name,
@@ -248,7 +271,7 @@ class Setting:
             initialization=_per_group("initialization", initialization, model.initialization),
             batch=batch,
             steps=model.steps(name, context) if steps is None else steps,
-            record_every=model.record_every if record_every is None else record_every,
+            record_every=model.record_every(name) if record_every is None else record_every,
             architecture=Architecture() if family == "transformer" and architecture is None else architecture,
         )
 
@@ -279,7 +302,9 @@ class Setting:
         known = {field.name for field in dataclasses.fields(cls)}
         arguments.only_known("setting", data, known | {"version"})
         if data.get("version", cls.version) != cls.version:
-            raise ValueError(f"setting has version = {data['version']!r}: expected {cls.version}; write it again with this release.")
+            raise ValueError(
+                f"setting has version = {data['version']!r}: expected {cls.version}; write it again with this release."
+            )
         optimizer = dict(_table("optimizer", data.get("optimizer", {})))
         arguments.only_known("optimizer", optimizer, {field.name for field in dataclasses.fields(Optimizer)})
         architecture = data.get("architecture")
@@ -290,8 +315,12 @@ class Setting:
             learning_rate=optimizer.get("learning_rate"),
             betas=optimizer.get("betas"),
             weight_decay=optimizer.get("weight_decay"),
-            architecture=None if architecture is None else _make("architecture", Architecture, _table("architecture", architecture)),
-            **{key: data[key] for key in ("context", "initialization", "batch", "steps", "record_every") if key in data},
+            architecture=None
+            if architecture is None
+            else _make("architecture", Architecture, _table("architecture", architecture)),
+            **{
+                key: data[key] for key in ("context", "initialization", "batch", "steps", "record_every") if key in data
+            },
         )
         epsilon = arguments.positive("epsilon", optimizer.get("epsilon", made.optimizer.epsilon))
         return made.replace(optimizer=dataclasses.replace(made.optimizer, epsilon=epsilon))
@@ -335,13 +364,19 @@ def _make(where: str, kind: type, entries: Mapping[str, Any]) -> Any:
     arguments.only_known(where, entries, {field.name for field in fields})
     required = [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in entries]
     if required:
-        raise ValueError(f"{where} lacks {', '.join(required)}: expected {', '.join(f.name for f in fields)}; add {required[0]}.")
+        raise ValueError(
+            f"{where} lacks {', '.join(required)}: expected {', '.join(f.name for f in fields)}; add {required[0]}."
+        )
     return kind(**entries)
 
 
 def _prior_to_dict(prior: Prior) -> dict[str, Any]:
     if isinstance(prior, Mixture):
-        return {"kind": prior.kind, "components": [_prior_to_dict(c) for c in prior.components], "weights": list(prior.weights)}
+        return {
+            "kind": prior.kind,
+            "components": [_prior_to_dict(c) for c in prior.components],
+            "weights": list(prior.weights),
+        }
     return {"kind": prior.kind} | dataclasses.asdict(prior)  # type: ignore[call-overload]
 
 

@@ -32,7 +32,7 @@ class SoftmaxMeanField(MeanField):
     def logits(self, point: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
         omega, mu = point[0] - point[1], point[2] - point[3]
         attention = grid.attention
-        untracked = np.outer(self.query, 1 - attention.sum(axis=0))
+        untracked = self.query[:, None] * (1 - attention.sum(axis=0))
         weight, parts = self._source_law(omega, attention, untracked)
         mass = weight @ grid.cumulative.T
         total = mass.sum(axis=1, keepdims=True)
@@ -41,7 +41,9 @@ class SoftmaxMeanField(MeanField):
         def pullback(by_logit: Array) -> Array:
             by_mu = float((by_logit * read).sum())
             by_mass = mu * (by_logit - (by_logit * read).sum(axis=1, keepdims=True)) / total
-            by_score, by_attention = self._source_pullback(by_mass @ grid.cumulative, omega, attention, untracked, parts)
+            by_score, by_attention = self._source_pullback(
+                by_mass @ grid.cumulative, omega, attention, untracked, parts
+            )
             return np.array([by_score, -by_score, by_mu, -by_mu, *grid.by_lag_logits(by_attention)])
 
         return mu * read, pullback
@@ -60,13 +62,12 @@ class SoftmaxMeanField(MeanField):
                 law = forward @ law
         return law, before
 
-    def _source_pullback(self, by_weight: Array, omega: float, attention: Array, untracked: Array, before: list[Array]) -> tuple[float, Array]:
+    def _source_pullback(
+        self, by_weight: Array, omega: float, attention: Array, untracked: Array, before: list[Array]
+    ) -> tuple[float, Array]:
         by_omega, by_attention = 0.0, np.empty_like(attention)
         for r, law in enumerate(reversed(before)):
-            if r > 0:
-                by_weight = self.transition @ by_weight
-            else:
-                by_weight = by_weight.copy()
+            by_weight = self.transition @ by_weight if r > 0 else by_weight.copy()
             by_weight[:, 0] *= np.exp(omega * attention[r])
             by_exponent = (by_weight[:, 0] * law[:, 0]).sum(axis=0)
             by_omega += float(by_exponent @ attention[r])

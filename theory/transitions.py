@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,13 @@ def find_transition(steps: ArrayLike, distances: Mapping[str, ArrayLike], source
 def find_formation(steps: ArrayLike, lag1_attention: ArrayLike, level: float = FORMATION_LEVEL) -> Transition:
     """First step at which `lag1_attention`, shape (n,), exceeds `level`, a share of attention in (0, 1)."""
     if not 0 < arguments.real("formation_level", level) < 1:
-        raise ValueError(f"formation_level = {level}: expected a share of attention between 0 and 1; give for instance 0.1.")
+        raise ValueError(
+            f"formation_level = {level}: expected a share of attention between 0 and 1; give for instance 0.1."
+        )
     excess = np.asarray(lag1_attention, dtype=float) - level
-    return _first_crossing(np.asarray(steps, dtype=float), excess, "none", "previous-token head", f"lag-1 attention above {level:g}")
+    return _first_crossing(
+        np.asarray(steps, dtype=float), excess, "none", "previous-token head", f"lag-1 attention above {level:g}"
+    )
 
 
 def _first_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str, what: str) -> Transition:
@@ -85,8 +90,15 @@ def _first_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: st
     lasting = lasting[~above[lasting - 1]]
     if len(lasting) == 0:
         if above[-1]:
-            return Transition(source, target, None, reason=f"{what} at the last recorded step, {steps[-1]:g}, only: run longer to confirm it")
-        return Transition(source, target, None, reason=f"never {what} for two records in a row up to step {steps[-1]:g}")
+            return Transition(
+                source,
+                target,
+                None,
+                reason=f"{what} at the last recorded step, {steps[-1]:g}, only: run longer to confirm it",
+            )
+        return Transition(
+            source, target, None, reason=f"never {what} for two records in a row up to step {steps[-1]:g}"
+        )
     after = lasting[0]
     low, high = steps[after - 1], steps[after]
     step = low + (high - low) * lead[after - 1] / (lead[after - 1] - lead[after])
@@ -96,9 +108,9 @@ def _first_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: st
 def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
     """Mean step over independent curves (seeds, or scramblings of a prediction) with a 95% bootstrap interval.
 
-    Each resample draws curves with replacement and, for each, a step uniform between the two records around its
-    crossing, so the recording grid is part of the interval. Deviations are widened by sqrt(n/(n-1)), the known
-    narrowness of the percentile bootstrap for n curves (Hesterberg, The American Statistician 69 (2015), 371-386).
+    Resampled means of the steps give the spread over curves; the distance to the records around the crossings, on the
+    average, is added on each side, since curves share their recording grid. Deviations are widened by sqrt(n/(n-1)), the
+    known narrowness of the percentile bootstrap for n curves (Hesterberg, The American Statistician 69 (2015), 371-386).
 
     Raises
     ------
@@ -106,7 +118,9 @@ def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
         If there is none to combine or they are not all of one kind.
     """
     if len({(t.source, t.target) for t in transitions}) != 1:
-        raise ValueError(f"transitions = {transitions}: expected one or more with the same source and target; combine each kind by itself.")
+        raise ValueError(
+            f"transitions = {transitions}: expected one or more with the same source and target; combine each kind by itself."
+        )
     source, target = transitions[0].source, transitions[0].target
     missing = [t.reason for t in transitions if t.step is None]
     if missing:
@@ -114,19 +128,20 @@ def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
         return Transition(source, target, None, reason=count + str(missing[0]))
     if len(transitions) == 1:
         return transitions[0]
-    step, low, high = (np.array([getattr(t, name) for t in transitions], dtype=float) for name in ("step", "low", "high"))
-    generator = np.random.default_rng(seed)
-    chosen = generator.integers(len(step), size=(RESAMPLES, len(step)))
-    within = generator.random(chosen.shape)
-    means = (low[chosen] + within * (high - low)[chosen]).mean(axis=-1)
-    centre = (low + high).mean() / 2
-    widened = centre + (means - centre) * np.sqrt(len(step) / (len(step) - 1))
-    edges = np.quantile(widened, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    step, low, high = (
+        np.array([getattr(t, name) for t in transitions], dtype=float) for name in ("step", "low", "high")
+    )
     mean = float(step.mean())
-    return Transition(source, target, mean, min(float(edges[0]), mean), max(float(edges[1]), mean))
+    chosen = np.random.default_rng(seed).integers(len(step), size=(RESAMPLES, len(step)))
+    deviations = (step[chosen].mean(axis=-1) - mean) * np.sqrt(len(step) / (len(step) - 1))
+    below, above = np.quantile(deviations, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Transition(source, target, mean, float(low.mean() + min(below, 0.0)), float(high.mean() + max(above, 0.0)))
 
 
-def read_off(steps: ArrayLike, distances: Mapping[str, ArrayLike], lag1_attention: ArrayLike, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
+def read_off(
+    steps: ArrayLike, distances: Mapping[str, ArrayLike], lag1_attention: ArrayLike, level: float = FORMATION_LEVEL
+) -> tuple[list[Transition], Transition]:
     """All transitions between successive strategies of one curve, and the formation of its previous-token head."""
-    pairs = zip(STRATEGIES[:-1], STRATEGIES[1:], strict=True)
-    return [find_transition(steps, distances, a, b) for a, b in pairs], find_formation(steps, lag1_attention, level)
+    return [find_transition(steps, distances, a, b) for a, b in pairwise(STRATEGIES)], find_formation(
+        steps, lag1_attention, level
+    )

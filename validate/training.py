@@ -18,11 +18,10 @@ from theory.transitions import STRATEGIES
 from validate.models.toy import Toy
 from validate.models.transformer import Transformer
 
-__all__ = ["HELD_OUT", "HELD_OUT_SEED", "build", "resolve_device", "train"]
+__all__ = ["HELD_OUT", "build", "resolve_device", "train"]
 
 HELD_OUT = 1024
-HELD_OUT_SEED = 2402_11004
-"""All seeds of a setting are measured on the same held-out sequences, drawn with this seed."""
+"""Sequences on which a run is measured; each seed draws its own, so that intervals over seeds contain their sampling error."""
 
 MODELS: dict[str, type[nn.Module]] = {"linear": Toy, "softmax": Toy, "transformer": Transformer}
 """The one place where a trained family is registered."""
@@ -46,32 +45,49 @@ def build(setting: Setting, seed: int = 0) -> nn.Module:
 
 
 class HeldOut:
-    """The same held-out sequences for every measurement, with the strategies' predictions on them."""
+    """The same held-out sequences for every measurement of a run, with the strategies' predictions on them."""
 
-    def __init__(self, setting: Setting, device: torch.device, count: int = HELD_OUT) -> None:
-        drawn = sample(setting, count, np.random.default_rng(HELD_OUT_SEED))
+    def __init__(self, setting: Setting, generator: np.random.Generator, device: torch.device) -> None:
+        drawn = sample(setting, HELD_OUT, generator)
         self.tokens = _inputs(drawn, device)[:, :-1]
         laws = {name: predict(drawn.tokens, setting.states, name, setting.prior.pseudo_count) for name in STRATEGIES}
+        rows = next_rows(drawn)
         self._own = {name: float(entropy(law).mean()) for name, law in laws.items()}
-        self._laws = torch.stack([torch.from_numpy(law).to(device, torch.float32) for law in [*laws.values(), next_rows(drawn)]])
+        self._losses = {
+            name: -np.einsum("ntj,ntj->n", rows, np.log(law)) / setting.context for name, law in laws.items()
+        }
+        self._laws = torch.stack([torch.from_numpy(law).to(device, torch.float32) for law in [*laws.values(), rows]])
 
     @torch.no_grad()
     def measure(self, model: nn.Module) -> Measurement:
-        """Loss (next token averaged out), distances to the strategies, layer-1 attention."""
+        """Loss (next token averaged out), distances to the strategies, layer-1 attention, loss above each strategy's."""
         model.eval()
         log_model = torch.cat([F.log_softmax(model(part), dim=-1) for part in self.tokens.split(256)])
-        *crossed, loss = (-torch.einsum("sntj,ntj->s", self._laws, log_model) / log_model[..., 0].numel()).tolist()
-        distances = {name: cross - own for cross, (name, own) in zip(crossed, self._own.items(), strict=True)}
-        attention = model.lag_attention(self.tokens).double().cpu().numpy()
+        *crossed, losses = (
+            (-torch.einsum("sntj,ntj->sn", self._laws, log_model) / log_model.shape[1]).double().cpu().numpy()
+        )
+        distances = {
+            name: float(cross.mean()) - own for cross, (name, own) in zip(crossed, self._own.items(), strict=True)
+        }
+        attention = model.lag_attention(self.tokens).double().cpu().numpy()  # type: ignore[operator]
         model.train()
-        return Measurement(loss, distances, attention)
+        above = {name: losses - other for name, other in self._losses.items()}
+        excess = {name: (float(d.mean()), float(d.std(ddof=1) / np.sqrt(len(d)))) for name, d in above.items()}
+        return Measurement(float(losses.mean()), distances, attention, excess)
 
 
-def train(setting: Setting, seed: int = 0, *, device: torch.device | None = None, progress: Progress = lambda step, steps: None) -> Trajectory:
+def train(
+    setting: Setting,
+    seed: int = 0,
+    *,
+    device: torch.device | None = None,
+    progress: Progress = lambda step, steps: None,
+) -> Trajectory:
     """Train one model of `setting` from `seed`.
 
     Every step draws `setting.batch` fresh sequences; the loss is the cross-entropy of the next token, averaged over
-    all positions. Stops as predictions do: a quarter past the last transition, or at `setting.steps`.
+    all positions. Stops as predictions do: a quarter past the last transition, or at `setting.steps`. On a CPU it
+    uses one thread, so that a seed gives the same numbers however many cores there are; seeds run side by side instead.
 
     Returns
     -------
@@ -79,24 +95,34 @@ def train(setting: Setting, seed: int = 0, *, device: torch.device | None = None
         With `diverged` set, and what came before it kept, if the loss stops being finite.
     """
     device = resolve_device("auto") if device is None else device
+    if device.type == "cpu":
+        torch.set_num_threads(1)
     model = build(setting, seed).to(device)
     optimizer = _optimizer(model, setting)
-    held_out = HeldOut(setting, device)
-    stream = np.random.default_rng([seed, 1])
-    names = tuple(_order_parameters(model))
+    fresh, fixed = np.random.default_rng(seed).spawn(2)
+    held_out = HeldOut(setting, fixed, device)
     recorder = Recorder(setting)
-    recorder.add(0, held_out.measure(model), names, np.array(list(_order_parameters(model).values())))
+
+    def record(step: int) -> bool:
+        """Record the model, unless it has diverged."""
+        measured = held_out.measure(model)
+        if step and recorder.diverges(measured.loss):
+            return False
+        parameters = _order_parameters(model)
+        recorder.add(step, measured, tuple(parameters), np.array(list(parameters.values())))
+        return True
+
+    record(0)
     model.train()
     for step in range(1, setting.steps + 1):
-        tokens = _inputs(sample(setting, setting.batch, stream), device)
+        tokens = _inputs(sample(setting, setting.batch, fresh), device)
         loss = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         if recorder.due(step):
-            if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+            if not record(step):
                 return recorder.trajectory(diverged=step)
-            recorder.add(step, held_out.measure(model), names, np.array(list(_order_parameters(model).values())))
             progress(step, setting.steps)
             if recorder.settled:
                 break
@@ -129,7 +155,11 @@ def _optimizer(model: nn.Module, setting: Setting) -> torch.optim.Optimizer:
     if choice.weight_decay:
         decayed = {id(p) for p in model.decayed()}  # type: ignore[operator]
         groups = [
-            {"params": [p for p in group["params"] if (id(p) in decayed) == chosen], "lr": group["lr"], "weight_decay": decay}
+            {
+                "params": [p for p in group["params"] if (id(p) in decayed) == chosen],
+                "lr": group["lr"],
+                "weight_decay": decay,
+            }
             for group in groups
             for chosen, decay in ((True, choice.weight_decay), (False, 0.0))
         ]

@@ -1,0 +1,32 @@
+# Each target works from a fresh clone: it makes .venv, installs with the pinned versions, and runs.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+export MPLBACKEND := Agg
+
+.PHONY: install validate test check clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@# torch first and by its exact version: an open range may draw in builds for graphics cards
+	$(BIN)/python -m pip install --quiet "torch==$$(sed -n 's/^torch==//p' constraints.txt)" --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[train,dev]' --constraint constraints.txt
+	touch $@
+
+validate: install
+	$(BIN)/onset validate --suite quick
+
+test: install
+	$(BIN)/python -m pytest -n auto
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv out build *.egg-info

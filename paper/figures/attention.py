@@ -1,0 +1,98 @@
+"""Layer-1 attention on each lag over training, predicted and observed, for a toy model and a transformer, relative to
+uniform attention. On the way to the previous-token head, odd lags rise above even ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from theory.chains import Array
+from theory.dynamics import Trajectory
+from validate.suite import Results
+
+__all__ = ["Panel", "compute", "draw"]
+
+LAGS = 6
+POINTS = 200
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Attention of the last position × T on the first lags, shape (n, LAGS), at `time`, in units of the own step of unigram → bigram."""
+
+    title: str
+    time: Array
+    attention: Array
+
+
+def compute(results: Results) -> list[Panel]:
+    """Predicted and observed for a linear toy model, and for the first transformer."""
+    panels = []
+    toy = next(o for o in results.outcomes if o.case.setting.family == "linear")
+    panels.append(
+        _panel(
+            f"predicted: {toy.case.setting.label}, finite context",
+            toy.predictions["finite-context"].trajectories,
+            toy.case.setting.context,
+        )
+    )
+    panels.append(_panel(f"observed: {toy.case.setting.label}", toy.observed.trajectories, toy.case.setting.context))
+    transformer = next((o for o in results.outcomes if o.case.surrogate is not None), None)
+    if transformer is not None:
+        (rung, prediction), *_ = transformer.predictions.items()
+        panels.append(
+            _panel(f"predicted: {rung}, same rate", prediction.trajectories, transformer.case.setting.context)
+        )
+        panels.append(
+            _panel(
+                f"observed: {transformer.case.setting.label}",
+                transformer.observed.trajectories,
+                transformer.case.setting.context,
+            )
+        )
+    return panels
+
+
+def _panel(title: str, trajectories: tuple[Trajectory, ...], context: int) -> Panel:
+    """Mean over trajectories, each in units of its own transition (its last step if there was none)."""
+    time = np.linspace(0, 1.2, POINTS)
+    curves = []
+    for one in trajectories:
+        scale = one.transitions()[0][-1].step or one.steps[-1]
+        curves.append(
+            [
+                np.interp(time * scale, one.steps, one.attention[:, r], right=np.nan)
+                for r in range(min(LAGS, one.attention.shape[1]))
+            ]
+        )
+    return Panel(title, time, context * np.mean(curves, axis=0).T)
+
+
+def draw(panels: list[Panel]) -> Figure:
+    figure, axes = plt.subplots(
+        len(panels) // 2,
+        2,
+        figsize=(7.6, 2.9 * (len(panels) // 2)),
+        sharex=True,
+        sharey="row",
+        layout="constrained",
+        squeeze=False,
+    )
+    odd, even = colormaps["Blues"], colormaps["Oranges"]
+    for axis, panel in zip(axes.flat, panels, strict=True):
+        for r in range(panel.attention.shape[1]):
+            colour = "#555555" if r == 0 else (odd if r % 2 else even)(1 - 0.13 * r)
+            axis.plot(panel.time, panel.attention[:, r], color=colour, ls=":" if r == 0 else "-", label=f"lag {r}")
+        axis.set(yscale="log")
+        axis.set_title(panel.title, loc="left", fontsize=8)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("attention × T")
+    for axis in axes[-1]:
+        axis.set_xlabel("step / step of unigram → bigram")
+    axes[0, 0].legend(ncols=2, loc="upper left")
+    return figure

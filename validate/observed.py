@@ -1,0 +1,179 @@
+"""Observations and predictions of settings, computed once and kept in a store.
+
+A `Task` is one training run or one prediction. Tasks run side by side in processes of one thread each; each writes its own file,
+so a killed call loses only what was not finished.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+from simulate.predict import predict
+from theory.dynamics import Progress, Trajectory
+from theory.predict import Prediction
+from theory.priors import Expectation
+from theory.setting import Setting
+from theory.transitions import FORMATION_LEVEL, Transition, combine
+from validate.runs import Record, Store
+
+__all__ = ["Observation", "Task", "compute", "observation", "prediction"]
+
+TRAIN = "train"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Train `setting` from `seed`, or predict it by the method that `kind` names."""
+
+    setting: Setting
+    kind: str
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.setting.id}-{self.kind}-{self.seed}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.setting.label} · {self.kind}" + (f" seed {self.seed}" if self.kind == TRAIN else "")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Trained runs of one setting, one trajectory per seed."""
+
+    setting: Setting
+    seeds: tuple[int, ...]
+    trajectories: tuple[Trajectory, ...]
+    notes: tuple[dict[str, Any], ...]
+
+    def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
+        """Transitions between strategies and formation of the previous-token head: mean and bootstrap interval over seeds."""
+        found = [one.transitions(level) for one in self.trajectories]
+        passages = [combine(kind) for kind in zip(*(passages for passages, _ in found), strict=True)]
+        return passages, combine([formation for _, formation in found])
+
+    def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
+        passages, formation = self.transitions(level)
+        each = [one.transitions(level) for one in self.trajectories]
+        return {
+            "setting": self.setting.to_dict() | {"id": self.setting.id},
+            "method": "training",
+            "seeds": list(self.seeds),
+            "transitions": [t.to_dict() for t in passages],
+            "formation": formation.to_dict() | {"level": level},
+            "runs": [
+                {
+                    "seed": seed,
+                    "transitions": [t.to_dict() for t in own],
+                    "formation": formed.to_dict(),
+                    "last_step": float(one.steps[-1]),
+                    "final_loss": float(one.loss[-1]),
+                    "diverged": one.diverged,
+                }
+                for seed, one, (own, formed) in zip(self.seeds, self.trajectories, each, strict=True)
+            ],
+        }
+
+
+def compute(
+    tasks: Sequence[Task],
+    store: Store,
+    *,
+    device: str = "auto",
+    fresh: bool = False,
+    workers: int | None = None,
+    progress: Progress = lambda step, steps: None,
+    finished: Callable[[Task, int, int], None] = lambda task, done, total: None,
+) -> None:
+    """See to it that `store` holds every task.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    store : Store
+    device : str
+        Where models train.
+    fresh : bool
+        Compute even what the store holds.
+    workers : int, optional
+        Processes side by side; by default one per core. One task, or one worker, runs in this process.
+    progress : callable
+        Steps of a task that runs in this process.
+    finished : callable
+        Called after each task with the task, tasks done and tasks in total.
+    """
+    missing = [task for task in dict.fromkeys(tasks) if fresh or store.load(task.name) is None]
+    workers = min(len(missing), (os.cpu_count() or 1) if workers is None else workers)
+    if workers <= 1:
+        for done, task in enumerate(missing):
+            _run(task, str(store.folder), device, progress)
+            finished(task, done + 1, len(missing))
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+        running = {pool.submit(_run, task, str(store.folder), device): task for task in missing}
+        try:
+            for done, future in enumerate(as_completed(running)):
+                future.result()
+                finished(running[future], done + 1, len(missing))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    import numba
+
+    numba.set_num_threads(1)
+
+
+def _run(task: Task, folder: str, device: str, progress: Progress = lambda step, steps: None) -> None:
+    started = time.perf_counter()
+    if task.kind == TRAIN:
+        from validate.training import resolve_device, train
+
+        trajectories: tuple[Trajectory, ...] = (
+            train(task.setting, task.seed, device=resolve_device(device), progress=progress),
+        )
+        notes: dict[str, Any] = {"device": device}
+    else:
+        found = predict(task.setting, task.kind, seed=task.seed, progress=progress)
+        trajectories = found.trajectories
+        notes = {"plateaus": found.plateaus, "assumptions": found.assumptions, "validity": found.validity}
+    notes |= {"kind": task.kind, "seed": task.seed, "seconds": time.perf_counter() - started}
+    Store(folder).save(task.name, Record(task.setting, trajectories, notes))
+
+
+def observation(setting: Setting, seeds: Sequence[int], store: Store) -> Observation:
+    """The trained runs of `setting` that `store` holds for `seeds`."""
+    found = [_held(store, Task(setting, TRAIN, seed)) for seed in seeds]
+    return Observation(setting, tuple(seeds), tuple(r.trajectories[0] for r in found), tuple(r.notes for r in found))
+
+
+def prediction(setting: Setting, method: str, store: Store) -> Prediction:
+    """The prediction of `setting` by `method` that `store` holds."""
+    record = _held(store, Task(setting, method))
+    plateaus = {name: Expectation(*pair) for name, pair in record.notes["plateaus"].items()}
+    return Prediction(
+        setting,
+        method,
+        record.trajectories,
+        plateaus,
+        tuple(record.notes["assumptions"]),
+        tuple(record.notes["validity"]),
+    )
+
+
+def _held(store: Store, task: Task) -> Record:
+    record = store.load(task.name)
+    if record is None:
+        raise ValueError(
+            f"store {store.folder} has no finished run {task.name} ({task.label}): compute it first, for instance with onset validate."
+        )
+    return record

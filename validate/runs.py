@@ -1,0 +1,175 @@
+"""A store of runs: one NetCDF file per finished run or prediction, written atomically.
+
+A file holds one group per trajectory with named dimensions (step, strategy, lag, parameter) and the setting as JSON. Behind
+the NetCDF data, where readers do not look, stands a SHA-256 of it, checked before the file is opened: a damaged file can
+make a reader hang. A file that cannot be read is named, set aside as `….corrupt` and computed again; a killed process leaves
+at most a hidden temporary file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from theory.dynamics import Trajectory
+from theory.setting import Setting
+
+__all__ = ["Record", "Store", "UnreadableRun", "writable_folder"]
+
+FORMAT = 1
+SEAL = b"\nsha256 "
+
+
+class UnreadableRun(UserWarning):
+    """A run file was truncated, corrupt or foreign, and has been set aside."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run file holds: the setting, one or more trajectories, and `notes`, plain data as JSON can hold it."""
+
+    setting: Setting
+    trajectories: tuple[Trajectory, ...]
+    notes: dict[str, Any]
+
+
+class Store:
+    """Run files below `folder`.
+
+    Raises
+    ------
+    ValueError
+        If the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = writable_folder(folder)
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.nc"
+
+    def save(self, name: str, record: Record) -> Path:
+        """Write `record`; after a crash the file is either whole or absent."""
+        groups = {f"/trajectory_{i}": _to_dataset(one) for i, one in enumerate(record.trajectories)}
+        head = {"format": FORMAT, "setting": json.dumps(record.setting.to_dict()), "notes": json.dumps(record.notes)}
+        tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=head), **groups})
+        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".part")
+        os.close(handle)
+        try:
+            tree.to_netcdf(temporary, engine="h5netcdf")
+            with open(temporary, "r+b") as written:
+                written.write(_seal(written.read()))
+                written.flush()
+                os.fsync(written.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, self.path(name))
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return self.path(name)
+
+    def load(self, name: str) -> Record | None:
+        """The record called `name`, or None if there is none; an unreadable file is set aside with a warning that names it."""
+        path = self.path(name)
+        if not path.exists():
+            return None
+        try:
+            return _read(path)
+        except Exception as problem:  # whatever a damaged file makes the reader raise
+            aside = path.with_suffix(".nc.corrupt")
+            os.replace(path, aside)
+            warnings.warn(
+                f"run file {path} cannot be read ({type(problem).__name__}: {problem}); set aside as {aside.name} and computed again",
+                UnreadableRun,
+                stacklevel=2,
+            )
+            return None
+
+
+def writable_folder(folder: str | Path) -> Path:
+    """Make `folder` if need be and return it; a ``ValueError`` says why nothing can be written there."""
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as problem:
+        raise ValueError(
+            f"output folder {path}: cannot be written ({problem.strerror}); give a folder that can be, with --out."
+        ) from problem
+    return path
+
+
+def _to_dataset(one: Trajectory) -> xr.Dataset:
+    data = xr.Dataset(
+        {
+            "loss": ("step", one.loss),
+            "distance": (("strategy", "step"), np.array(list(one.distances.values()))),
+            "attention": (("step", "lag"), one.attention),
+            "parameter": (
+                ("parameter_name", "step"),
+                np.array(list(one.parameters.values())).reshape(len(one.parameters), len(one.steps)),
+            ),
+            "excess": (
+                ("baseline", "step", "value"),
+                np.array(list(one.excess.values())).reshape(len(one.excess), len(one.steps), 2),
+            ),
+        },
+        coords={
+            "step": one.steps,
+            "strategy": np.array(list(one.distances), dtype=object),
+            "parameter_name": np.array(list(one.parameters), dtype=object),
+            "baseline": np.array(list(one.excess), dtype=object),
+            "value": np.array(["mean", "standard_error"], dtype=object),
+        },
+        attrs={"diverged": -1 if one.diverged is None else one.diverged},
+    )
+    data["loss"].attrs["units"] = data["distance"].attrs["units"] = data["excess"].attrs["units"] = "nats per token"
+    data["step"].attrs["units"] = "optimiser steps"
+    return data
+
+
+def _seal(data: bytes) -> bytes:
+    return SEAL + hashlib.sha256(data).hexdigest().encode()
+
+
+def _read(path: Path) -> Record:
+    whole = path.read_bytes()
+    data, found, _ = whole.rpartition(SEAL)
+    if not found:
+        raise ValueError("no checksum at its end: truncated, or not a run file")
+    if data + _seal(data) != whole:
+        raise ValueError("its checksum does not match its content")
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        if tree.attrs.get("format") != FORMAT:
+            raise ValueError(f"format {tree.attrs.get('format')}, expected {FORMAT}")
+        setting = Setting.from_dict(json.loads(tree.attrs["setting"]))
+        notes = json.loads(tree.attrs["notes"])
+        groups = sorted(tree.children, key=lambda name: int(name.rpartition("_")[2]))
+        return Record(setting, tuple(_from_dataset(tree[name].to_dataset().load()) for name in groups), notes)
+
+
+def _from_dataset(data: xr.Dataset) -> Trajectory:
+    diverged = int(data.attrs["diverged"])
+
+    def named(variable: str, dimension: str) -> dict[str, np.ndarray]:
+        return {str(name): values for name, values in zip(data[dimension].values, data[variable].values, strict=True)}
+
+    return Trajectory(
+        steps=data["step"].values,
+        loss=data["loss"].values,
+        distances=named("distance", "strategy"),
+        attention=data["attention"].values,
+        parameters=named("parameter", "parameter_name"),
+        excess=named("excess", "baseline"),
+        diverged=None if diverged < 0 else diverged,
+    )
