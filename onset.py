@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -360,10 +361,11 @@ def bench(*names: str, json_: Annotated[bool, Parameter(name="--json", negative=
     return None
 
 
-def main() -> None:
-    """Run the command line; bad input is one sentence on stderr and exit status 2."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line on `arguments` (default: the process's); bad input is one sentence on stderr and exit status 2."""
+    warnings.formatwarning = lambda message, *_, **__: f"onset: {message}\n"
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:] if arguments is None else arguments, exit_on_error=False, print_error=False)
     except (ValueError, cyclopts.CycloptsError) as problem:
         _fail(" ".join(str(problem).split()))
     except ModuleNotFoundError as problem:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulate.sequences import sample
+from simulate.sequences import next_rows, sample
 from simulate.strategies import predict
 from theory import arguments
 from theory.chains import Array
@@ -56,23 +56,35 @@ def strategy_losses(
         Called with sequences done and in total.
     """
     count = arguments.integer("count", count, least=2)
-    pseudo_count = setting.prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
-    sums = {name: np.zeros((2, setting.context + 1)) for name in STRATEGIES}
+    pseudo_count = (
+        setting.prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
+    )
+    seen = {name: _Moments(setting.context + 1) for name in STRATEGIES}
     chunks = -(-count // CHUNK)
     for done, generator in enumerate(np.random.default_rng(seed).spawn(chunks)):
-        size = min(CHUNK, count - done * CHUNK)
-        drawn = sample(setting, size, generator)
-        rows = drawn.transition[np.arange(size)[:, None], drawn.tokens[:, :-1]]
-        for name, total in sums.items():
+        drawn = sample(setting, min(CHUNK, count - done * CHUNK), generator)
+        rows = next_rows(drawn)
+        for name, moments in seen.items():
             law = predict(drawn.tokens, setting.states, name, pseudo_count)
             loss = -np.einsum("ntj,ntj->nt", rows, np.log(law))
-            loss = np.concatenate([loss, loss.mean(axis=1, keepdims=True)], axis=1)
-            total += loss.sum(axis=0), (loss**2).sum(axis=0)
+            moments.add(np.concatenate([loss, loss.mean(axis=1, keepdims=True)], axis=1))
         progress(min((done + 1) * CHUNK, count), count)
-    return {name: _estimate(total, count) for name, total in sums.items()}
+    return {name: moments.estimate() for name, moments in seen.items()}
 
 
-def _estimate(sums: Array, count: int) -> Estimate:
-    mean = sums[0] / count
-    error = np.sqrt(np.maximum(sums[1] / count - mean**2, 0) / (count - 1))
-    return Estimate(float(mean[-1]), float(error[-1]), float(mean[-2]), float(error[-2]), mean[:-1], error[:-1])
+class _Moments:
+    """Running mean and sum of squared deviations of rows, merged chunk by chunk without cancellation (Chan, Golub, LeVeque 1979)."""
+
+    def __init__(self, width: int) -> None:
+        self.count, self.mean, self.squares = 0, np.zeros(width), np.zeros(width)
+
+    def add(self, rows: Array) -> None:
+        count, mean = len(rows), rows.mean(axis=0)
+        shift, total = mean - self.mean, self.count + count
+        self.squares += ((rows - mean) ** 2).sum(axis=0) + shift**2 * self.count * count / total
+        self.mean += shift * count / total
+        self.count = total
+
+    def estimate(self) -> Estimate:
+        mean, error = self.mean, np.sqrt(self.squares / (self.count - 1) / self.count)
+        return Estimate(float(mean[-1]), float(error[-1]), float(mean[-2]), float(error[-2]), mean[:-1], error[:-1])

@@ -30,23 +30,42 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
     """
     found = []
     for replicate in range(REPLICATES):
-        dynamics = FiniteContext(setting, count=COUNT, seed=int(np.random.default_rng([seed, replicate]).integers(2**63)))
-        found.append(descend(dynamics, setting, progress=lambda step, steps, r=replicate: progress(r * steps + step, REPLICATES * steps)))
+        dynamics = FiniteContext(
+            setting, count=COUNT, seed=int(np.random.default_rng([seed, replicate]).integers(2**63))
+        )
+        found.append(
+            descend(
+                dynamics,
+                setting,
+                progress=lambda step, steps, r=replicate: progress(r * steps + step, REPLICATES * steps),
+            )
+        )
     adam = setting.optimizer.name != "sgd"
     assumptions = (
         "population gradient at the actual context, all lags, prior and initialisation exchangeable",
         f"expectations over {REPLICATES} replicates × {COUNT} fresh sequences per step, whose spread is the interval",
-        "Adam's second moment is that of a mini-batch gradient, E g² + Var/B" if adam else "gradient noise of the mini-batch is averaged out",
+        "Adam's second moment is that of a mini-batch gradient, E g² + Var/B"
+        if adam
+        else "gradient noise of the mini-batch is averaged out",
     )
-    validity = (f"neglects fluctuations of the parameters from mini-batches of {setting.batch}: of relative order rate/B",)
-    losses = plateaus(lambda s: ideal.finite_loss(setting.prior, s, setting.context, tolerance=theory.predict.TOLERANCE, seed=seed))
+    validity = (
+        f"neglects fluctuations of the parameters from mini-batches of {setting.batch}: of relative order rate/B",
+    )
+    losses = plateaus(
+        lambda s: ideal.finite_loss(setting.prior, s, setting.context, tolerance=theory.predict.TOLERANCE, seed=seed)
+    )
     return Prediction(setting, "finite-context", tuple(found), losses, assumptions, validity)
 
 
-METHODS: dict[str, Callable[..., Prediction]] = {"mean-field": theory.predict.mean_field, "finite-context": finite_context}
+METHODS: dict[str, Callable[..., Prediction]] = {
+    "mean-field": theory.predict.mean_field,
+    "finite-context": finite_context,
+}
 """The one place where a method of prediction is registered."""
 
 
-def predict(setting: Setting, method: str = "mean-field", *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
+def predict(
+    setting: Setting, method: str = "mean-field", *, seed: int = 0, progress: Progress = lambda step, steps: None
+) -> Prediction:
     """Predict `setting`'s transitions by `method`, one of `METHODS`."""
     return METHODS[arguments.one_of("method", method, METHODS)](setting, seed=seed, progress=progress)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from simulate.sequences import Sample, Tokens, sample
+from simulate.sequences import Sample, Tokens, next_rows, sample
 from simulate.strategies import predict
 from theory import arguments
 from theory.chains import Array, entropy
@@ -28,6 +28,8 @@ from theory.transitions import STRATEGIES
 __all__ = ["FiniteContext", "log_predictions", "loss_and_gradient"]
 
 CHUNK = 16
+SERIAL = 16384
+"""Below so many tokens a gradient (some 100 ns a token) uses one thread: on a shared machine threads may wait milliseconds for each other."""
 
 
 class FiniteContext:
@@ -67,17 +69,17 @@ class FiniteContext:
     def measure(self, point: Array) -> Measurement:
         model = log_predictions(self.setting, point, self._held_out.tokens)
         loss = -float(np.einsum("ntj,ntj->", self._rows, model)) / model[..., 0].size
-        distances = {name: -float(np.einsum("ntj,ntj->", law, model)) / model[..., 0].size - own for name, (law, own) in self._laws.items()}
+        distances = {
+            name: -float(np.einsum("ntj,ntj->", law, model)) / model[..., 0].size - own
+            for name, (law, own) in self._laws.items()
+        }
         weight = np.exp(point[self.layout.lags])
         return Measurement(loss, distances, weight / weight.sum())
 
 
-def next_rows(drawn: Sample) -> Array:
-    """True law of the next token at each position, shape (n, T, k)."""
-    return drawn.transition[np.arange(len(drawn.tokens))[:, None], drawn.tokens[:, :-1]]
-
-
-def loss_and_gradient(setting: Setting, point: Array, drawn: Sample, *, sampled: bool = False, variance: bool = False) -> Gradient:
+def loss_and_gradient(
+    setting: Setting, point: Array, drawn: Sample, *, sampled: bool = False, variance: bool = False
+) -> Gradient:
     """Mean loss over the sequences and positions of `drawn` and its derivative by the coordinates `point` (layout with T lags).
 
     Parameters
@@ -99,11 +101,16 @@ def loss_and_gradient(setting: Setting, point: Array, drawn: Sample, *, sampled:
     loss = np.zeros(chunks)
     first = np.zeros((chunks, matrices + length - 1))
     second = np.zeros_like(first) if variance else np.zeros((chunks, 0))
-    _gradient(tokens, drawn.transition, sampled, softmax, *_unpacked(setting, point), loss, first, second)
+    gradient = _gradient if count * length > SERIAL else _gradient_serial
+    gradient(tokens, drawn.transition, sampled, softmax, *_unpacked(setting, point), loss, first, second)
     derivative = _to_orbits(first.sum(axis=0) / count, k, matrices)
     noise: Array | float = 0.0
     if variance:
-        noise = np.maximum(_to_orbits(second.sum(axis=0) / count, k, matrices) / entries - (derivative / entries) ** 2, 0.0) * count / (count - 1)
+        noise = (
+            np.maximum(_to_orbits(second.sum(axis=0) / count, k, matrices) / entries - (derivative / entries) ** 2, 0.0)
+            * count
+            / (count - 1)
+        )
     return Gradient(float(loss.sum() / count), derivative, noise)
 
 
@@ -127,11 +134,13 @@ def _to_orbits(entries: Array, states: int, matrices: int) -> Array:
     """Sum over the entries of each orbit: diagonal and off-diagonal of each matrix, then the lags as they are."""
     blocks = entries[:matrices].reshape(-1, states, states)
     diagonal = np.trace(blocks, axis1=1, axis2=2)
-    return np.concatenate([np.stack([diagonal, blocks.sum(axis=(1, 2)) - diagonal], axis=1).ravel(), entries[matrices:]])
+    return np.concatenate(
+        [np.stack([diagonal, blocks.sum(axis=(1, 2)) - diagonal], axis=1).ravel(), entries[matrices:]]
+    )
 
 
 @njit(cache=True)
-def _first_layer(tokens, weight, normaliser, z):  # noqa: ANN001, ANN202
+def _first_layer(tokens, weight, normaliser, z):
     """z[i, s]: share of layer-1 attention of source s that falls on symbol i."""
     states, positions = z.shape
     z[:] = 0.0
@@ -145,7 +154,7 @@ def _first_layer(tokens, weight, normaliser, z):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True)
-def _forward(tokens, z, softmax, omega, c, mu, model, log_model, read, mass):  # noqa: ANN001, ANN202
+def _forward(tokens, z, softmax, omega, c, mu, model, log_model, read, mass):
     """Predictive distributions and their logarithms (T, k); for softmax also what layer 2 reads (T, k) and its normaliser (T,)."""
     states, positions = z.shape
     sums = np.zeros((states, states))
@@ -180,7 +189,7 @@ def _forward(tokens, z, softmax, omega, c, mu, model, log_model, read, mass):  #
 
 
 @njit(cache=True, parallel=True)
-def _log_predictions(tokens, softmax, omega, c, mu, weight, normaliser, out):  # noqa: ANN001, ANN202
+def _log_predictions(tokens, softmax, omega, c, mu, weight, normaliser, out):
     count, positions, states = out.shape
     for n in prange(count):
         z = np.empty((states, positions))
@@ -190,36 +199,46 @@ def _log_predictions(tokens, softmax, omega, c, mu, weight, normaliser, out):  #
 
 
 @njit(cache=True, parallel=True)
-def _gradient(tokens, transition, sampled, softmax, omega, c, mu, weight, normaliser, loss, first, second):  # noqa: ANN001, ANN202
-    """Add the loss, gradient and squared gradient of each sequence to its chunk's sums."""
-    count, positions = tokens.shape[0], tokens.shape[1] - 1
-    states = transition.shape[1]
-    chunks = len(loss)
-    for chunk in prange(chunks):
-        z, by_z = np.empty((states, positions)), np.empty((states, positions))
-        model, log_model, read = np.empty((positions, states)), np.empty((positions, states)), np.empty((positions, states))
-        mass, own = np.empty(positions), np.empty(first.shape[1])
-        for n in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count)):
-            _first_layer(tokens[n], weight, normaliser, z)
-            _forward(tokens[n], z, softmax, omega, c, mu, model, log_model, read, mass)
-            total = 0.0
-            for t in range(positions):
-                for j in range(states):
-                    target = (1.0 if tokens[n, t + 1] == j else 0.0) if sampled else transition[n, tokens[n, t], j]
-                    total -= target * log_model[t, j]
-                    model[t, j] = (model[t, j] - target) / positions
-            loss[chunk] += total / positions
-            own[:] = 0.0
-            _backward(tokens[n], z, softmax, omega, mu, weight, normaliser, model, read, mass, by_z, own)
-            for p in range(len(own)):
-                first[chunk, p] += own[p]
-            if second.shape[1]:
-                for p in range(len(own)):
-                    second[chunk, p] += own[p] ** 2
+def _gradient(tokens, transition, sampled, softmax, omega, c, mu, weight, normaliser, loss, first, second):
+    for chunk in prange(len(loss)):
+        _add_chunk(chunk, tokens, transition, sampled, softmax, omega, c, mu, weight, normaliser, loss, first, second)
 
 
 @njit(cache=True)
-def _backward(tokens, z, softmax, omega, mu, weight, normaliser, by_logit, read, mass, by_z, own):  # noqa: ANN001, ANN202
+def _gradient_serial(tokens, transition, sampled, softmax, omega, c, mu, weight, normaliser, loss, first, second):
+    for chunk in range(len(loss)):
+        _add_chunk(chunk, tokens, transition, sampled, softmax, omega, c, mu, weight, normaliser, loss, first, second)
+
+
+@njit(cache=True)
+def _add_chunk(chunk, tokens, transition, sampled, softmax, omega, c, mu, weight, normaliser, loss, first, second):
+    """Add the loss, gradient and squared gradient of each sequence of a chunk to the chunk's sums."""
+    count, positions = tokens.shape[0], tokens.shape[1] - 1
+    states = transition.shape[1]
+    z, by_z = np.empty((states, positions)), np.empty((states, positions))
+    model, log_model, read = np.empty((positions, states)), np.empty((positions, states)), np.empty((positions, states))
+    mass, own = np.empty(positions), np.empty(first.shape[1])
+    for n in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count)):
+        _first_layer(tokens[n], weight, normaliser, z)
+        _forward(tokens[n], z, softmax, omega, c, mu, model, log_model, read, mass)
+        total = 0.0
+        for t in range(positions):
+            for j in range(states):
+                target = (1.0 if tokens[n, t + 1] == j else 0.0) if sampled else transition[n, tokens[n, t], j]
+                total -= target * log_model[t, j]
+                model[t, j] = (model[t, j] - target) / positions
+        loss[chunk] += total / positions
+        own[:] = 0.0
+        _backward(tokens[n], z, softmax, omega, mu, weight, normaliser, model, read, mass, by_z, own)
+        for p in range(len(own)):
+            first[chunk, p] += own[p]
+        if second.shape[1]:
+            for p in range(len(own)):
+                second[chunk, p] += own[p] ** 2
+
+
+@njit(cache=True)
+def _backward(tokens, z, softmax, omega, mu, weight, normaliser, by_logit, read, mass, by_z, own):
     """Gradient of one sequence by every entry of W, of U (softmax) and every lag logit, from ∂L/∂f (T, k)."""
     states, positions = z.shape
     by_match = own[: states * states].reshape(states, states)

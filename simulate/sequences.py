@@ -2,8 +2,9 @@ r"""Sample chains and sequences.
 
 A sequence of T + 1 tokens starts from the chain's stationary law and follows its transition matrix. Uniforms are drawn
 from a ``numpy.random.Generator`` and passed to a compiled kernel that inverts cumulative sums, so the tokens depend on
-the uniforms alone, not on the number of threads. The last threshold of a row is never compared, so a cumulative sum that
-rounds below one cannot push a token out of range.
+the uniforms alone. The kernel is serial, as the generator is: it takes about as long, and several processes may share a
+machine. The last threshold of a row is never compared, so a cumulative sum that rounds below one cannot push a token out
+of range.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from theory import arguments, priors
 from theory.chains import Array, stationary
 from theory.setting import Setting
 
-__all__ = ["Sample", "Tokens", "sample", "tokens_from_uniforms"]
+__all__ = ["Sample", "Tokens", "next_rows", "sample", "tokens_from_uniforms"]
 
 Tokens = NDArray[np.uint8]
+ABREAST = 8
 
 
 class Sample(NamedTuple):
@@ -42,7 +44,14 @@ def sample(setting: Setting, count: int, generator: np.random.Generator) -> Samp
     count = arguments.integer("count", count, least=1)
     transition = priors.sample(setting.prior, generator, count)
     law = stationary(transition)
-    return Sample(tokens_from_uniforms(transition, law, generator.random((count, setting.context + 1))), transition, law)
+    return Sample(
+        tokens_from_uniforms(transition, law, generator.random((count, setting.context + 1))), transition, law
+    )
+
+
+def next_rows(drawn: Sample) -> Array:
+    """True law of the next token at each position, shape (n, T, k)."""
+    return drawn.transition[np.arange(len(drawn.tokens))[:, None], drawn.tokens[:, :-1]]
 
 
 def tokens_from_uniforms(transition: Array, law: Array, uniforms: Array) -> Tokens:
@@ -51,27 +60,35 @@ def tokens_from_uniforms(transition: Array, law: Array, uniforms: Array) -> Toke
     if states > 256:
         raise ValueError(f"states = {states}: expected at most 256, what a token's byte holds; use fewer states.")
     if law.shape != transition.shape[:-1] or uniforms.shape[:1] != transition.shape[:1]:
-        raise ValueError(f"transition {transition.shape}, law {law.shape}, uniforms {uniforms.shape}: expected (n, k, k), (n, k), (n, length) with one n and k.")
+        raise ValueError(
+            f"transition {transition.shape}, law {law.shape}, uniforms {uniforms.shape}: expected (n, k, k), (n, k), (n, length) with one n and k."
+        )
     out = np.empty(uniforms.shape, dtype=np.uint8)
     _tokens(transition, law, uniforms, out)
     return out
 
 
-@njit(cache=True, parallel=True)
-def _tokens(transition, law, uniforms, out):  # noqa: ANN001, ANN202
+@njit(cache=True)
+def _tokens(transition, law, uniforms, out):
+    """A few sequences advance side by side, so that a processor need not wait for one token before it starts on the next."""
     count, states = law.shape
-    for n in prange(count):
-        edges = np.empty((states + 1, states - 1))
-        for row in range(states + 1):
-            total = 0.0
-            for j in range(states - 1):
-                total += law[n, j] if row == states else transition[n, row, j]
-                edges[row, j] = total
-        state = states
+    edges = np.empty((ABREAST, states + 1, states - 1))
+    state = np.empty(ABREAST, np.int64)
+    for first in range(0, count, ABREAST):
+        abreast = min(ABREAST, count - first)
+        for i in range(abreast):
+            state[i] = states
+            for row in range(states + 1):
+                total = 0.0
+                for j in range(states - 1):
+                    total += law[first + i, j] if row == states else transition[first + i, row, j]
+                    edges[i, row, j] = total
         for t in range(uniforms.shape[1]):
-            u = uniforms[n, t]
-            token = 0
-            for j in range(states - 1):
-                token += u >= edges[state, j]
-            out[n, t] = token
-            state = token
+            for i in range(abreast):
+                u = uniforms[first + i, t]
+                row = edges[i, state[i]]
+                token = 0
+                for j in range(states - 1):
+                    token += u >= row[j]
+                out[first + i, t] = token
+                state[i] = token

@@ -14,7 +14,7 @@ Cost O(Tk) per sequence.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from simulate.sequences import Tokens
 from theory import arguments
@@ -45,34 +45,32 @@ def predict(tokens: Tokens, states: int, strategy: str, pseudo_count: float) -> 
     return out
 
 
-@njit(cache=True, parallel=True)
-def _unigram(tokens, pseudo_count, out):  # noqa: ANN001, ANN202
+@njit(cache=True)
+def _unigram(tokens, pseudo_count, out):
     count, positions, states = out.shape
-    for n in prange(count):
-        counts = np.full(states, pseudo_count)
+    counts = np.empty(states)
+    for n in range(count):
+        counts[:] = 0
         for t in range(positions):
             counts[tokens[n, t]] += 1
+            total = t + 1 + states * pseudo_count
             for j in range(states):
-                out[n, t, j] = counts[j] / (t + 1 + states * pseudo_count)
+                out[n, t, j] = (counts[j] + pseudo_count) / total
 
 
-@njit(cache=True, parallel=True)
-def _bigram(tokens, pseudo_count, out):  # noqa: ANN001, ANN202
+@njit(cache=True)
+def _bigram(tokens, pseudo_count, out):
     count, positions, states = out.shape
-    for n in prange(count):
-        law = np.full((states, states), 1 / states)
-        counts = np.full((states, states), pseudo_count)
-        visits = np.full(states, states * pseudo_count)
-        before = tokens[n, 0]
-        law_now = law[before]
-        for j in range(states):
-            out[n, 0, j] = law_now[j]
+    counts, visits = np.empty((states, states)), np.empty(states)
+    for n in range(count):
+        counts[:] = 0
+        visits[:] = 0
+        out[n, 0] = 1 / states
+        now = tokens[n, 0]
         for t in range(1, positions):
-            now = tokens[n, t]
+            before, now = now, tokens[n, t]
             counts[before, now] += 1
             visits[before] += 1
+            total = visits[now] + states * pseudo_count
             for j in range(states):
-                law[before, j] = counts[before, j] / visits[before]
-            for j in range(states):
-                out[n, t, j] = law[now, j]
-            before = now
+                out[n, t, j] = (counts[now, j] + pseudo_count) / total

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from theory import arguments
 from validate.runs import Store, writable_folder
-from validate.suite import SUITES, Interval, Results, collect
+from validate.suite import RUNGS, SUITES, Interval, Results, collect
 
 __all__ = ["results_of", "versions", "write"]
 
@@ -77,8 +78,10 @@ def write(
     pictures = [
         (name, base64.b64encode(png.read_bytes()).decode(), caption) for name, (png, caption) in figures.items()
     ]
+    toys = [c for c in results.comparisons if c.judged in RUNGS]
+    others = [c for c in results.comparisons if c.judged not in RUNGS]
     page = environment.get_template("report.html.jinja").render(
-        results=results, data=data, pictures=pictures, rungs=_rungs(results)
+        results=results, data=data, pictures=pictures, rungs=RUNGS, toys=toys, others=others
     )
     _write(folder / PAGE, page)
     return folder / PAGE
@@ -104,34 +107,20 @@ def results_of(folder: str | Path) -> tuple[Results, int | None]:
     return collect(name, Store(Path(folder) / "runs"), seeds=seeds), seeds
 
 
-def show(interval: Interval | None, digits: int = 4) -> str:
-    """A value and its interval, to `digits` significant digits; the reason if there is none."""
+def show(interval: Interval | None) -> str:
+    """A value and its interval, all to the same number of digits; the reason if there is none."""
     if interval is None:
         return "–"
     if interval.value is None:
         return interval.reason or "none"
-    text = _number(interval.value, digits)
-    return (
-        text
-        if interval.low is None or interval.high is None or interval.low == interval.high
-        else f"{text} [{_number(interval.low, digits)}, {_number(interval.high, digits)}]"
-    )
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+    digits = max(0, min(4, 3 - int(np.floor(np.log10(abs(interval.value) or 1)))))
+    if interval.low is None or interval.high is None or interval.low == interval.high:
+        return f"{interval.value:.{digits}f}"
+    return f"{interval.value:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
 def percent(error: float | None) -> str:
     return "–" if error is None else f"{100 * error:+.1f}%"
-
-
-def _rungs(results: Results) -> list[str]:
-    seen: dict[str, None] = {}
-    for comparison in results.comparisons:
-        if comparison.unit == "steps":
-            seen |= dict.fromkeys(comparison.predicted)
-    return list(seen)
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from simulate.reduced import next_rows
-from simulate.sequences import Sample, sample
+from simulate.sequences import Sample, next_rows, sample
 from simulate.strategies import predict
 from theory import arguments
 from theory.chains import entropy

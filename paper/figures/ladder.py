@@ -52,44 +52,39 @@ def _points(comparison: Comparison) -> list[Point]:
 
 
 def draw(points: list[Point]) -> Figure:
+    """Steps on log axes above, relative errors below."""
     figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(5.6, 6.6), height_ratios=[3, 1], sharex=True, layout="constrained"
+        2, 1, figsize=(5.8, 7.2), height_ratios=[3, 1], sharex=True, layout="constrained"
     )
     for point in points:
         colour = RUNG_COLOURS[point.rung]
-        look = {
-            "fmt": MARKERS[point.quantity],
-            "color": colour,
-            "mfc": "white" if point.rung == "mean-field" else colour,
-            "elinewidth": 0.9,
-            "alpha": 0.9,
-        }
-        x, y = point.observed, point.predicted
-        across, up = [[x[0] - x[1]], [x[2] - x[0]]], [[y[0] - y[1]], [y[2] - y[0]]]
-        top.errorbar(x[0], y[0], xerr=np.abs(across), yerr=np.abs(up), **look)
-        bottom.errorbar(x[0], 100 * (y[0] / x[0] - 1), xerr=np.abs(across), yerr=100 * np.abs(up) / x[0], **look)
-    values = [v for p in points for v in (p.predicted[0], p.observed[0])] or [1.0, 10.0]
-    ends = [min(values) / 1.3, max(values) * 1.3]
+        x, y = np.array(point.observed), np.array(point.predicted)
+        across, up = np.abs(x[1:] - x[0])[:, None], np.abs(y[1:] - y[0])[:, None]
+        for axis, value, spread in ((top, y[0], up), (bottom, 100 * (y[0] / x[0] - 1), 100 * up / x[0])):
+            axis.errorbar(
+                x[0],
+                value,
+                xerr=across,
+                yerr=spread,
+                fmt=MARKERS[point.quantity],
+                color=colour,
+                mfc="white" if point.rung == "mean-field" else colour,
+                elinewidth=0.9,
+                alpha=0.9,
+            )
+    values = [v for p in points for v in (*p.predicted, *p.observed)] or [1.0, 10.0]
+    ends = [min(values) / 1.2, max(values) * 1.2]
     top.plot(ends, ends, color="#444444", lw=0.9, zorder=0)
-    top.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="predicted step", aspect="equal")
-    bottom.axhspan(-5, 5, color="#1F6FB2", alpha=0.1, lw=0)
+    top.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="predicted step")
+    bottom.axhspan(-5, 5, color=RUNG_COLOURS["finite-context"], alpha=0.1, lw=0)
     bottom.axhline(0, color="#444444", lw=0.9)
-    bottom.set(xlabel="observed step (trained PyTorch models)", ylabel="error / %", yscale="symlog")
     bottom.set_yscale("symlog", linthresh=10)
     bottom.set_yticks([-100, -10, -5, 0, 5, 10, 100], ["−100", "−10", "−5", "0", "5", "10", "100"])
+    bottom.set(xlabel="observed step (trained PyTorch models)", ylabel="error / %")
     rungs = [rung for rung in RUNG_COLOURS if any(p.rung == rung for p in points)]
-    handles = [
-        Line2D(
-            [],
-            [],
-            marker="s",
-            ls="",
-            color=RUNG_COLOURS[rung],
-            label=rung + (" (for the transformer)" if rung == "softmax toy" else ""),
-        )
-        for rung in rungs
-    ]
+    notes = {"softmax toy": " (for the transformer, uncalibrated)"}
+    handles = [Line2D([], [], marker="s", ls="", color=RUNG_COLOURS[r], label=r + notes.get(r, "")) for r in rungs]
     handles += [Line2D([], [], marker=m, ls="", color="#444444", label=name) for name, m in MARKERS.items()]
-    top.legend(handles=handles, loc="upper left")
-    top.set_title("No fitted parameter: predicted and observed transitions", loc="left")
+    top.legend(handles=handles, loc="lower right")
+    top.set_title("Predicted and observed transitions, no fitted parameter", loc="left")
     return figure

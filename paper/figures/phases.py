@@ -5,9 +5,11 @@ Dotted: where it passes from one strategy to the next. Band: where the softmax t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper.style import RUNG_COLOURS, STRATEGY_COLOURS
@@ -43,46 +45,52 @@ def compute(results: Results) -> Phases:
 
 
 def draw(data: Phases) -> Figure:
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(6.4, 5.6), sharex=True, layout="constrained")
+    """Loss above, distances below, against the step on a logarithmic axis."""
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(6.8, 5.8), sharex=True, layout="constrained")
     one = data.trajectory
-    top.plot(one.steps, one.loss, color="black", label="transformer")
+    top.plot(one.steps, one.loss, color="black")
     for name, level in data.plateaus.items():
         top.axhline(level, color=STRATEGY_COLOURS[name], ls="--", lw=1)
-        top.annotate(
-            f"ideal {name}",
-            (1, level),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 2),
-            textcoords="offset points",
-            ha="right",
-            color=STRATEGY_COLOURS[name],
-            fontsize=8,
-        )
-    top.set(ylabel="loss / nats per token")
+        _label(top, f"ideal {name}", (1, level), ("axes fraction", "data"), STRATEGY_COLOURS[name], (-2, 2), ha="right")
     for name, distance in one.distances.items():
-        bottom.plot(one.steps, distance, color=STRATEGY_COLOURS[name], label=name)
-    bottom.set(ylabel="KL(strategy ‖ model) / nats", xlabel="optimiser step", ylim=(0, None))
+        bottom.plot(one.steps, distance, color=STRATEGY_COLOURS[name])
+        _label(bottom, name, (one.steps[-1], distance[-1]), ("data", "data"), STRATEGY_COLOURS[name], (3, -3))
     for axis in (top, bottom):
-        for transition in data.observed:
-            if transition.step is not None:
-                axis.axvline(transition.step, color="black", ls=":", lw=1)
-        for transition in data.predicted:
-            if transition.low is not None and transition.high is not None:
-                axis.axvspan(transition.low, transition.high, color=RUNG_COLOURS["softmax toy"], alpha=0.25, lw=0)
-    for transition in data.predicted:
-        if transition.step is not None:
-            text = f"toy predicts\n{transition.source} → {transition.target}"
-            bottom.annotate(
-                text,
-                (transition.step, 0.97),
-                xycoords=("data", "axes fraction"),
-                xytext=(-4, 0),
-                textcoords="offset points",
-                ha="right",
-                va="top",
-                fontsize=7,
-                color=RUNG_COLOURS["softmax toy"],
-            )
-    bottom.legend(title="distance to", loc="center left")
+        for found in data.observed:
+            if found.step is not None:
+                axis.axvline(found.step, color="black", ls=":", lw=1)
+        for found in data.predicted:
+            if found.low is not None and found.high is not None:
+                axis.axvspan(found.low, found.high, color=RUNG_COLOURS["softmax toy"], alpha=0.25, lw=0)
+    for who, kind, colour, height in (
+        ("observed", data.observed, "black", 0.99),
+        ("toy", data.predicted, RUNG_COLOURS["softmax toy"], 0.87),
+    ):
+        for found in kind:
+            if found.step is not None:
+                text = f"{who}: {found.source}\n→ {found.target}"
+                _label(
+                    top, text, (found.step, height), ("data", "axes fraction"), colour, (-3, 0), ha="right", va="top"
+                )
+    low, high = top.get_ylim()
+    top.set(ylabel="loss / nats per token", ylim=(low, high + 0.35 * (high - low)))
+    bottom.set(ylabel="KL(strategy ‖ model) / nats per token", xlabel="optimiser step", ylim=(0, None), xscale="log")
+    bottom.set_xlim(
+        left=max(one.steps[1] / 2, 1), right=1.6 * max([one.steps[-1], *(t.high for t in data.predicted if t.high)])
+    )
     top.set_title(f"Uniform, unigram, bigram: {data.label}", loc="left")
     return figure
+
+
+def _label(
+    axis: Axes,
+    text: str,
+    where: tuple[float, float],
+    frame: tuple[str, str],
+    colour: str,
+    shift: tuple[int, int],
+    **more: Any,
+) -> None:
+    axis.annotate(
+        text, where, xycoords=frame, xytext=shift, textcoords="offset points", color=colour, fontsize=7.5, **more
+    )

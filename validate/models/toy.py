@@ -28,6 +28,7 @@ class Toy(nn.Module):
 
     lag_logits: nn.Parameter
     match: nn.Parameter
+    readout: nn.Parameter
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()

@@ -1,0 +1,176 @@
+"""simulate.reduced: finite-context loss, gradient and variance against plain T × T autograd in float64."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+
+from simulate import reduced
+from simulate.reduced import FiniteContext, log_predictions, loss_and_gradient, next_rows
+from simulate.sequences import sample
+from simulate.strategies import predict
+from theory.dynamics import Layout
+from theory.priors import Dirichlet, DoublyStochastic
+from theory.setting import Setting
+from theory.transitions import STRATEGIES
+
+torch = pytest.importorskip("torch")
+
+POINTS = {"generic": 1.0, "large": 8.0, "small": 1e-3}
+
+
+def point_of(setting: Setting, kind: str) -> np.ndarray:
+    """A random point; `large` has lag logits up to 40 and matrices of order 8."""
+    generator = np.random.default_rng(7)
+    layout = Layout.of(setting, setting.context)
+    point = POINTS[kind] * generator.normal(size=len(layout.start))
+    if kind == "large":
+        point[layout.lags] += 40 * (np.arange(setting.context) == 1)
+    return point
+
+
+def plain(setting: Setting, point: np.ndarray, drawn, sampled: bool, logits):
+    """Loss of each sequence and its gradient by every entry of W, U and v, by torch autograd on the T × T definition."""
+    k, softmax = setting.states, setting.family == "softmax"
+    eye = torch.eye(k, dtype=torch.float64)
+    matrices = [
+        (point[i + 1] + (point[i] - point[i + 1]) * eye).requires_grad_() for i in ((0, 2) if softmax else (0,))
+    ]
+    v = torch.tensor(point[2 * len(matrices) :], requires_grad=True)
+    losses, gradients, models = [], [], []
+    for tokens, rows in zip(drawn.tokens, next_rows(drawn), strict=True):
+        log_model = torch.log_softmax(
+            logits(v, matrices[0], matrices[1] if softmax else None, tokens[:-1].astype(int)), dim=1
+        )
+        target = eye[torch.as_tensor(tokens[1:].astype(int))] if sampled else torch.from_numpy(rows)
+        loss = -(target * log_model).sum(dim=1).mean()
+        gradients.append(np.concatenate([g.numpy().ravel() for g in torch.autograd.grad(loss, [*matrices, v])]))
+        losses.append(loss.item())
+        models.append(log_model.detach().numpy())
+    return np.array(losses), np.array(gradients), np.array(models)
+
+
+def orbits(entries: np.ndarray, setting: Setting, reduce: object) -> np.ndarray:
+    """`reduce` over the entries of each orbit, for per-entry numbers (..., matrices + T)."""
+    k, count = setting.states, 1 + (setting.family == "softmax")
+    off = ~np.eye(k, dtype=bool).ravel()
+    parts = []
+    for m in range(count):
+        block = entries[..., m * k * k : (m + 1) * k * k]
+        parts += [reduce(block[..., ~off], axis=-1), reduce(block[..., off], axis=-1)]
+    return np.concatenate([np.stack(parts, axis=-1), entries[..., count * k * k :]], axis=-1)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("kind", POINTS)
+@pytest.mark.parametrize(("family", "states"), [("linear", 2), ("linear", 4), ("softmax", 2), ("softmax", 3)])
+def test_loss_gradient_and_variance_against_autograd(family, states, kind, sampled, plain_logits):
+    """Loss, derivative by shared values and variance of one entry's gradient over sequences, relative to 1e-10 of the largest."""
+    setting = Setting.of(family, prior=Dirichlet(states), context=9)
+    drawn, point = sample(setting, 19, np.random.default_rng(states)), point_of(setting, kind)
+    found = loss_and_gradient(setting, point, drawn, sampled=sampled, variance=True)
+    losses, entries, _ = plain(setting, point, drawn, sampled, plain_logits)
+    assert found.loss == pytest.approx(losses.mean(), rel=1e-10)
+    derivative = orbits(entries.mean(axis=0), setting, np.sum)
+    np.testing.assert_allclose(found.derivative, derivative, rtol=1e-10, atol=1e-10 * np.abs(derivative).max())
+    mean, square = orbits(entries.mean(axis=0), setting, np.mean), orbits((entries**2).mean(axis=0), setting, np.mean)
+    variance = np.maximum(square - mean**2, 0) * 19 / 18
+    np.testing.assert_allclose(found.variance, variance, rtol=1e-10, atol=1e-10 * square.max())
+    without = loss_and_gradient(setting, point, drawn, sampled=sampled)
+    assert without.variance == 0
+    assert np.array_equal(without.derivative, found.derivative)
+
+
+@pytest.mark.parametrize("kind", POINTS)
+@pytest.mark.parametrize(("family", "states"), [("linear", 3), ("softmax", 2), ("softmax", 5)])
+def test_log_predictions_against_autograd(family, states, kind, plain_logits):
+    """ln of the predictive laws at every position, to 1e-10."""
+    setting = Setting.of(family, prior=Dirichlet(states), context=12)
+    drawn, point = sample(setting, 7, np.random.default_rng(0)), point_of(setting, kind)
+    found = log_predictions(setting, point, drawn.tokens)
+    np.testing.assert_allclose(found, plain(setting, point, drawn, False, plain_logits)[2], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1, rtol=1e-13)
+
+
+@pytest.mark.parametrize("family", ["linear", "softmax"])
+def test_no_position_sees_the_future(family):
+    """Changing the last two tokens moves no earlier prediction, exactly."""
+    setting = Setting.of(family, prior=Dirichlet(3), context=10)
+    tokens, point = sample(setting, 5, np.random.default_rng(0)).tokens, point_of(setting, "generic")
+    changed = tokens.copy()
+    changed[:, -2:] = (changed[:, -2:] + 1) % 3
+    before, after = (log_predictions(setting, point, x) for x in (tokens, changed))
+    assert np.array_equal(before[:, :-1], after[:, :-1])
+    assert not np.array_equal(before[:, -1], after[:, -1])
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads to compare")
+@pytest.mark.parametrize("family", ["linear", "softmax"])
+def test_the_number_of_threads_does_not_matter(family, monkeypatch):
+    """One thread, two, and the serial kernel give bitwise the same loss, gradient, variance and predictions."""
+    setting = Setting.of(family, prior=Dirichlet(3), context=20, optimizer="adam")
+    drawn, point, before, found = (
+        sample(setting, 100, np.random.default_rng(0)),
+        point_of(setting, "generic"),
+        numba.get_num_threads(),
+        [],
+    )
+    try:
+        for threads, serial in ((1, 0), (2, 0), (2, 10**9)):
+            numba.set_num_threads(threads)
+            monkeypatch.setattr(reduced, "SERIAL", serial)
+            one = loss_and_gradient(setting, point, drawn, sampled=True, variance=True)
+            found.append(
+                np.concatenate(
+                    [[one.loss], one.derivative, one.variance, log_predictions(setting, point, drawn.tokens).ravel()]
+                )
+            )
+    finally:
+        numba.set_num_threads(before)
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
+def test_averaging_the_next_token_out_keeps_the_mean(within):
+    """The gradient by sampled targets and the one by their laws agree within the standard error of the sampled one."""
+    setting, count = Setting.of("linear", prior=Dirichlet(2), context=8), 20_000
+    drawn, point = sample(setting, count, np.random.default_rng(1)), point_of(setting, "generic") / 4
+    laws, tokens = (
+        loss_and_gradient(setting, point, drawn),
+        loss_and_gradient(setting, point, drawn, sampled=True, variance=True),
+    )
+    entries = Layout.of(setting, 8).entries
+    within("gradient", tokens.derivative / entries, laws.derivative / entries, np.sqrt(tokens.variance / count))
+
+
+@pytest.mark.parametrize("family", ["linear", "softmax"])
+def test_measurements_are_means_over_held_out_sequences(family):
+    """Distances are Σ s ln(s/model), the loss -Σ P ln model, averaged; attention is the softmax of v; seeds repeat; Adam asks for the variance."""
+    setting = Setting.of(family, prior=DoublyStochastic(3), context=8)
+    dynamics, again = (FiniteContext(setting, count=10, held_out=20, seed=5) for _ in range(2))
+    point = point_of(setting, "generic")
+    seen, drawn = dynamics.measure(point), dynamics._held_out
+    model = log_predictions(setting, point, drawn.tokens)
+    for name in STRATEGIES:
+        law = predict(drawn.tokens, 3, name, 1.0)
+        assert seen.distances[name] == pytest.approx(np.mean(np.sum(law * (np.log(law) - model), axis=-1)), rel=1e-12)
+    assert seen.loss == pytest.approx(-np.mean(np.sum(next_rows(drawn) * model, axis=-1)), rel=1e-12)
+    v = point[dynamics.layout.lags]
+    np.testing.assert_allclose(seen.attention, np.exp(v) / np.exp(v).sum(), rtol=1e-13)
+    first, second = dynamics.gradient(point), dynamics.gradient(point)
+    assert first.loss != second.loss
+    assert (first.loss, second.loss) == (again.gradient(point).loss, again.gradient(point).loss)
+    assert first.variance == 0
+    assert np.all(
+        FiniteContext(setting.replace(optimizer=Setting.of(family, optimizer="adam").optimizer), count=10, held_out=2)
+        .gradient(point)
+        .variance
+        > 0
+    )
+
+
+def test_transformers_have_no_reduced_coordinates():
+    """Families without reduced coordinates are named."""
+    with pytest.raises(ValueError, match="family of a finite-context prediction = 'transformer'"):
+        FiniteContext(Setting.of("transformer"))

@@ -1,0 +1,58 @@
+"""simulate.reduced against theory.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulate.reduced import log_predictions, next_rows
+from simulate.sequences import sample
+from theory.chains import lag_matrices
+from theory.linear import LinearMeanField
+from theory.priors import Dirichlet
+from theory.setting import Setting
+
+SCALED, LAG1 = (1.0, 9.0), 0.5
+"""C and Ω, and q_1: a model between the unigram and the bigram strategy."""
+
+
+def mean_field_of_each(setting: Setting, transition: np.ndarray, law: np.ndarray) -> np.ndarray:
+    """Mean-field loss of each chain, all lags tracked: its k relabellings bring each state in turn to the place of the query."""
+    k, count = setting.states, len(transition)
+    dynamics = LinearMeanField(setting, lags=setting.context, count=2)
+    orders = [np.roll(np.arange(k), -i) for i in range(k)]
+    dynamics.transition = np.concatenate([transition[:, order][:, :, order] for order in orders])
+    dynamics.stationary = np.concatenate([law[:, order] for order in orders])
+    dynamics.row, dynamics.query = dynamics.transition[:, 0], dynamics.stationary[:, 0]
+    dynamics.powers = lag_matrices(dynamics.transition, setting.context)[:, :, 0, :].transpose(1, 2, 0)
+    logits, _, grid = dynamics._evaluate(point_of(setting))
+    loss = np.log(np.exp(logits).sum(axis=1)) - np.einsum("nj,njg->ng", dynamics.row, logits)
+    return ((loss @ grid.weights) * dynamics.query).reshape(k, count).sum(axis=0)
+
+
+def point_of(setting: Setting) -> np.ndarray:
+    v = np.zeros(setting.context)
+    v[1] = np.log1p(LAG1 * setting.context)
+    return np.concatenate([[sum(SCALED) / setting.context, SCALED[0] / setting.context], v])
+
+
+def test_finite_context_tends_to_the_mean_field(within):
+    """Loss minus mean-field loss of the same chains falls like 1/T where chains mix fast (Dirichlet(5) rows).
+
+    (Flat priors have chains that mix arbitrarily slowly, which adds a factor ln T.)
+    """
+    contexts, scaled, errors = np.array([20, 40, 80, 160]), [], []
+    for context, count in zip(contexts, (40_000, 20_000, 10_000, 5_000), strict=True):
+        setting = Setting.of("linear", prior=Dirichlet(2, 5.0), context=int(context))
+        drawn = sample(setting, count, np.random.default_rng(int(context)))
+        losses = (
+            -np.einsum("ntj,ntj->n", next_rows(drawn), log_predictions(setting, point_of(setting), drawn.tokens))
+            / context
+        )
+        difference = losses - mean_field_of_each(setting, drawn.transition, drawn.stationary)
+        scaled.append(context * difference.mean())
+        errors.append(context * difference.std() / np.sqrt(count))
+    print("T × difference", scaled, "±", errors)
+    relative = np.array(errors) / scaled
+    assert relative.max() < 1 / 20
+    (slope, _), covariance = np.polyfit(np.log(contexts), np.log(scaled), 1, w=1 / relative, cov="unscaled")
+    within("slope of the difference against T", slope - 1, -1, np.sqrt(covariance[0, 0]))

@@ -1,0 +1,180 @@
+"""The command line: answers at once, says one sentence about bad input, and prints the JSON it promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import onset
+
+TRANSITION = {"source", "target", "step", "low", "high", "reason"}
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line in this process; return exit status, stdout and stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        try:
+            onset.main(arguments)
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        written = capsys.readouterr()
+        return status, written.out, written.err
+
+    return call
+
+
+def test_help_imports_nothing_heavy():
+    """`onset --help` needs neither torch, numba, sympy, scipy, numpy nor matplotlib."""
+    script = "import sys, onset\ntry: onset.main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "predict" in shown
+    assert not {"torch", "numba", "sympy", "scipy", "numpy", "matplotlib"} & set(shown.split("\n")[-2].split())
+
+
+@pytest.mark.parametrize("method", ["mean-field", "finite-context"])
+def test_predict_prints_the_promised_json(run, method):
+    """Transitions, formation, method, assumptions and validity."""
+    status, out, _ = run("predict", "--context", "16", "--learning-rate", "match=0.4", "--method", method, "--json")
+    data = json.loads(out)
+    assert status == 0
+    assert [(t["source"], t["target"]) for t in data["transitions"]] == [("uniform", "unigram"), ("unigram", "bigram")]
+    assert all(set(t) == TRANSITION for t in data["transitions"])
+    assert {"step", "low", "high", "reason"} <= set(data["formation"])
+    assert data["transitions"][1]["low"] <= data["transitions"][1]["step"] <= data["transitions"][1]["high"]
+    assert data["method"] == method
+    assert data["assumptions"]
+    assert data["validity"]
+    assert data["setting"]["optimizer"]["learning_rate"] == {"lag_logits": 1.0, "match": 0.4}
+
+
+def test_the_formation_level_is_heeded(run):
+    """A higher level is passed later; one above what is ever reached gives null and a reason."""
+    steps = []
+    for level in ("0.1", "0.2"):
+        _, out, _ = run(
+            "predict", "--context", "16", "--learning-rate", "match=0.4", "--formation-level", level, "--json"
+        )
+        steps.append(json.loads(out)["formation"]["step"])
+    assert steps[0] < steps[1]
+    _, out, _ = run("predict", "--context", "16", "--steps", "5", "--json")
+    found = json.loads(out)["formation"]
+    assert found["step"] is None
+    assert "never" in found["reason"]
+
+
+def test_train_prints_the_promised_json_and_keeps_the_run(run, tmp_path):
+    """One file per seed, which a second call reuses."""
+    pytest.importorskip("torch")
+    call = [
+        "train",
+        "--context",
+        "16",
+        "--learning-rate",
+        "match=0.4",
+        "--seeds",
+        "2",
+        "--workers",
+        "1",
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
+    status, out, _ = run(*call)
+    data = json.loads(out)
+    assert status == 0
+    assert all(set(t) == TRANSITION for t in (*data["transitions"], *data["runs"][0]["transitions"]))
+    assert len(list((tmp_path / "runs").glob("*.nc"))) == 2
+    before = [path.stat().st_mtime_ns for path in sorted((tmp_path / "runs").iterdir())]
+    assert json.loads(run(*call)[1]) == data
+    assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "runs").iterdir())] == before
+
+
+def test_simulate_prints_losses_with_errors(run):
+    """Uniform is ln k exactly; bigram is below unigram."""
+    status, out, _ = run("simulate", "--states", "3", "--context", "50", "--sequences", "500", "--json")
+    losses = json.loads(out)["losses"]
+    assert status == 0
+    assert losses["uniform"]["error"] == pytest.approx(0, abs=1e-9)
+    assert losses["bigram"]["mean"] < losses["unigram"]["mean"]
+
+
+def test_validate_reports_and_its_exit_status_follows_the_verdicts(run, tiny_suite, tmp_path):
+    """The tiny suite's transformer is too short to pass, which the suite counts on: exit status 1, with table, page and figures written."""
+    folder, _ = tiny_suite
+    status, out, _ = run("validate", "--suite", "tiny", "--out", str(folder), "--workers", "1")
+    assert status == 1
+    assert "disagrees" in out
+    assert (folder / "report.html").exists()
+    status, out, _ = run("report", str(folder))
+    assert (status, out.strip()) == (0, str(folder / "report.html"))
+    status, out, _ = run("figures", "ladder", "--results", str(folder), "--out", str(tmp_path))
+    assert status == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ladder.pdf", "ladder.png"]
+
+
+BAD = [
+    (["predict", "--states", "1"], "states = 1"),
+    (["predict", "--context", "1"], "context = 1"),
+    (["predict", "--learning-rate", "0"], "learning_rate[lag_logits] = 0"),
+    (["predict", "--learning-rate", "match=-1"], "learning_rate[match] = -1"),
+    (["predict", "--learning-rate", "fast"], "learning-rate = 'fast'"),
+    (["predict", "--learning-rate", "mtach=1"], "did you mean 'match'"),
+    (["predict", "--concentration", "0"], "concentration = 0"),
+    (["predict", "--prior", "doubly-stochastic", "--concentration", "2"], "has none"),
+    (["predict", "--prior", "dirichlt"], "did you mean 'dirichlet'"),
+    (["predict", "--prior", "mixture"], "--setting FILE"),
+    (["predict", "--family", "sofmax"], "did you mean 'softmax'"),
+    (["predict", "--family", "transformer"], "family of a mean-field prediction"),
+    (["predict", "--optimizer", "adamw"], "optimizer of the linear family"),
+    (["predict", "--method", "meanfield"], "did you mean 'mean-field'"),
+    (["predict", "--formation-level", "1.5"], "formation_level = 1.5"),
+    (["predict", "--setting", "absent.toml"], "absent.toml"),
+    (["predict", "--stats", "3"], "Did you mean --states"),
+    (["predict", "--states", "three"], "three"),
+    (["simulate", "--sequences", "1"], "count = 1"),
+    (["simulate", "--pseudo-count", "-1"], "pseudo_count = -1"),
+    (["train", "--seeds", "0"], "seeds = 0"),
+    (["train", "--device", "tpu"], "device = 'tpu'"),
+    (["train", "--out", "/dev/null/x"], "cannot be written"),
+    (["validate", "--suite", "quik"], "did you mean 'quick'"),
+    (["validate", "--out", "/dev/null/x"], "cannot be written"),
+    (["figures", "laddr"], "did you mean 'ladder'"),
+    (["report", "nowhere"], "run onset validate"),
+    (["bench", "sampelr"], "did you mean"),
+    (["pridict"], "predict"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "names"), BAD, ids=[" ".join(a) for a, _ in BAD])
+def test_bad_input_is_one_sentence_and_exit_status_two(run, monkeypatch, tmp_path, arguments, names):
+    """No traceback, nothing on stdout, nothing half-written in the folder it ran in."""
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert names in err
+    assert err.startswith("onset: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_file_found_corrupt_is_named_and_computed_again(run, tmp_path):
+    """The command says which file, and still answers."""
+    pytest.importorskip("torch")
+    from validate.runs import UnreadableRun
+
+    call = ["train", "--context", "16", "--steps", "20", "--seeds", "1", "--out", str(tmp_path), "--json"]
+    first = run(*call)[1]
+    (path,) = (tmp_path / "runs").glob("*.nc")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.warns(UnreadableRun, match=path.name):
+        status, out, _ = run(*call)
+    assert (status, out) == (0, first)

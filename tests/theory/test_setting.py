@@ -1,0 +1,135 @@
+"""theory.setting: one validated description, a stable id, lossless files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from theory.setting import FAMILIES, OPTIMIZERS, Architecture, Setting
+
+positive = st.floats(1e-12, 1e12)
+simple = st.one_of(
+    st.builds(Dirichlet, st.just(3), positive), st.just(DoublyStochastic(3)), st.builds(Unigram, st.just(3), positive)
+)
+mixed = st.tuples(simple, simple).map(lambda pair: Mixture(pair, (0.25, 0.75)))
+nested = st.tuples(mixed, simple).map(lambda pair: Mixture(pair, (0.5, 0.5)))
+
+
+@st.composite
+def experiments(draw: st.DrawFn) -> Setting:
+    family = draw(st.sampled_from(sorted(FAMILIES)))
+    optimizer = draw(st.sampled_from(FAMILIES[family].optimizers))
+    groups = FAMILIES[family].groups
+    return Setting.of(
+        family,
+        prior=draw(st.one_of(simple, mixed, nested)),
+        context=draw(st.integers(2, 10**6)),
+        optimizer=optimizer,
+        learning_rate={group: draw(positive) for group in groups},
+        initialization={group: draw(st.floats(-1e3, 1e3)) for group in groups},
+        betas=draw(st.tuples(st.floats(0, 0.999), st.floats(0, 0.999))),
+        weight_decay=draw(st.floats(0, 1)) if optimizer == "adamw" else None,
+        batch=draw(st.integers(1, 10**9)),
+        steps=draw(st.integers(1, 10**9)),
+        record_every=draw(st.integers(1, 10**4)),
+        architecture=Architecture(draw(st.integers(1, 9)), 4 * draw(st.integers(1, 9)), 4, draw(st.floats(0, 0.99)))
+        if family == "transformer"
+        else None,
+    )
+
+
+@given(experiments(), st.sampled_from([".toml", ".json"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_files_are_lossless(tmp_path, setting, ending):
+    """What is loaded is what was saved: equal, with the same id, in TOML and JSON, and through plain dicts."""
+    path = tmp_path / f"setting{ending}"
+    setting.save(path)
+    loaded = Setting.load(path)
+    assert loaded == setting
+    assert loaded.id == setting.id
+    assert Setting.from_dict(setting.to_dict()) == setting
+
+
+@given(experiments(), experiments())
+def test_id_tells_settings_apart(one, other):
+    """Equal settings have equal ids and hashes, different ones different ids; sixteen hexadecimal digits."""
+    assert (one == other) == (one.id == other.id)
+    assert len(one.id) == 16
+    assert int(one.id, 16) >= 0
+    assert one.replace(batch=one.batch + 1).id != one.id
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"weight_decay": 0, "family": "transformer"}, {"weight_decay": 0.0, "family": "transformer"}),
+        ({"initialization": 0}, {"initialization": 0.0}),
+        ({"initialization": -0.0}, {"initialization": 0.0}),
+        ({"learning_rate": {"match": 1, "lag_logits": 2}}, {"learning_rate": {"lag_logits": 2.0, "match": 1.0}}),
+        ({"betas": (0, 0.5)}, {"betas": [0.0, 0.5]}),
+        ({"context": 50.0, "batch": 8.0}, {"context": 50, "batch": 8}),
+        ({"prior": Dirichlet(2, 2)}, {"prior": Dirichlet(2, 2.0)}),
+        (
+            {"family": "transformer", "architecture": Architecture(dropout=0)},
+            {"family": "transformer", "architecture": Architecture(dropout=0.0)},
+        ),
+        (
+            {"family": "transformer", "architecture": Architecture(layers=3.0)},
+            {"family": "transformer", "architecture": Architecture(layers=3)},
+        ),
+    ],
+)
+def test_equal_numbers_give_equal_ids(one, other):
+    """The id depends on the numbers and on nothing else, not on how they were written: equal settings have equal ids and hashes."""
+    one, other = Setting.of(**one), Setting.of(**other)
+    assert one == other
+    assert one.id == other.id
+    assert hash(one) == hash(other)
+
+
+def test_id_ignores_the_order_of_entries():
+    """Mappings that hold the same entries in another order are the same setting."""
+    one = Setting.of("linear")
+    other = one.replace(initialization=dict(reversed(one.initialization.items())))
+    assert list(other.initialization) != list(one.initialization)
+    assert (other, other.id) == (one, one.id)
+
+
+def test_id_is_the_same_in_every_process():
+    """Another process, with another hash seed, finds the same id."""
+    program = "from theory.setting import Setting; from theory.priors import *; print(Setting.of('softmax', prior=Mixture((Dirichlet(3), Unigram(3)), (.5, .5)), optimizer='adam').id)"
+    ids = set()
+    for seed in ("0", "4242"):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        ids.add(done.stdout.strip())
+    assert ids == {Setting.of("softmax", prior=Mixture((Dirichlet(3), Unigram(3)), (0.5, 0.5)), optimizer="adam").id}
+
+
+def test_defaults_are_the_published_ones():
+    """The transformer's: AdamW 5e-4, betas (.9, .95), decay .1, width 16, two layers, std .02; the linear family's: η_v = 1, η_W = 100/T², W₀ = .01."""
+    made = Setting.of("transformer").optimizer
+    assert (made.name, made.learning_rate, made.betas, made.weight_decay) == (
+        "adamw",
+        {"weights": 5e-4},
+        (0.9, 0.95),
+        0.1,
+    )
+    assert Setting.of("transformer").architecture == Architecture(2, 16, 1, 0.1)
+    linear = Setting.of("linear", context=50)
+    assert linear.optimizer.learning_rate == {"lag_logits": 1.0, "match": 100 / 50**2}
+    assert linear.initialization == {"lag_logits": 0.0, "match": 0.01}
+    assert {name for family in FAMILIES.values() for name in family.optimizers} <= set(OPTIMIZERS)

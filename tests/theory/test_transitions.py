@@ -1,0 +1,161 @@
+"""theory.transitions: when a curve passes from one strategy to the next, and intervals over seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import ruptures
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from theory.transitions import STRATEGIES, Transition, combine, find_formation, find_transition, read_off
+
+
+def curve(steps: np.ndarray, crossing: float, slope: float = 0.01) -> dict[str, np.ndarray]:
+    """Distances whose difference is linear and vanishes at `crossing`."""
+    return {"unigram": 1 + slope * (steps - crossing), "bigram": np.ones(len(steps))}
+
+
+@given(st.floats(12, 88), st.floats(0.5, 9.5))
+def test_interpolation_is_exact_on_straight_curves(crossing, spacing):
+    """The crossing of straight lines is found to rounding, never moved to the recording grid, and bracketed by two records."""
+    steps = np.arange(0, 100 + 2 * spacing, spacing)
+    found = find_transition(steps, curve(steps, crossing), "unigram", "bigram")
+    assert found.step == pytest.approx(crossing, abs=1e-10)
+    assert found.low <= found.step <= found.high
+    assert found.high - found.low == pytest.approx(spacing, abs=1e-10)
+    assert found.low in steps
+    assert found.high in steps
+
+
+def test_formation_is_the_first_passage_of_a_level():
+    """Lag-1 attention rising linearly from 0 to 1 over 100 steps passes `level` at 100 × level."""
+    steps = np.arange(0, 101, 7.0)
+    for level in (0.1, 0.5, 0.73):
+        assert find_formation(steps, steps / 100, level).step == pytest.approx(100 * level, abs=1e-12)
+    assert find_formation(steps, steps / 100).step == pytest.approx(10, abs=1e-12)
+    for level in (0, 1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="formation_level"):
+            find_formation(steps, steps / 100, level)
+
+
+@pytest.mark.parametrize(
+    ("lead", "step", "reason"),
+    [
+        ([-1, -1, 1, 1], 15, None),
+        ([-1, 1, -1, 1, 1], 25, None),
+        ([1, -1, 1, 1], 15, None),
+        ([-1, 0, 1, 1], 10, None),
+        ([-1, np.nan, 1, 1], 10, None),
+        ([-1, -1, -1], None, "never nearer"),
+        ([-1, 1, -1, 1, -1], None, "never nearer to bigram than to unigram for two records in a row up to step 40"),
+        ([-1, -1, 1], None, "at the last recorded step, 20, only: run longer"),
+        ([1, 1, 1], None, "already at the first recorded step, 0"),
+        ([1], None, "already at the first recorded step"),
+        ([0, 0, 0], None, "never nearer"),
+        ([np.nan, np.nan], None, "no recorded step has finite values"),
+        ([], None, "no recorded step"),
+    ],
+)
+def test_first_lasting_crossing_or_a_reason(lead, step, reason):
+    """The first crossing that holds at the next record; else None with the reason, never an exception and never the last step."""
+    steps, lead = 10.0 * np.arange(len(lead)), np.array(lead, float)
+    found = find_transition(steps, {"unigram": 1 + lead, "bigram": np.ones(len(lead))}, "unigram", "bigram")
+    if reason is None:
+        assert found.step == step
+        assert found.reason is None
+    else:
+        assert found.step is None
+        assert found.low is None
+        assert found.high is None
+        assert reason in found.reason
+
+
+def test_unknown_strategies_are_named():
+    """A strategy without a curve is answered by the nearest one."""
+    with pytest.raises(ValueError, match=r"strategy = 'bigrams'.*'bigram'"):
+        find_transition([0, 1], curve(np.arange(2.0), 1), "unigram", "bigrams")
+
+
+def test_read_off_gives_successive_transitions():
+    """uniform → unigram → bigram and the head, each by the one definition."""
+    steps = np.arange(0, 100, 5.0)
+    distances = {"uniform": steps, "unigram": np.full(20, 22.0), "bigram": 80 - steps}
+    passages, formation = read_off(steps, distances, steps / 100, 0.37)
+    assert [(t.source, t.target) for t in passages] == [("uniform", "unigram"), ("unigram", "bigram")]
+    assert [t.step for t in passages] == pytest.approx([22, 58])
+    assert formation.step == pytest.approx(37)
+    assert STRATEGIES == ("uniform", "unigram", "bigram")
+
+
+def seeds(crossings: np.ndarray, spacing: float) -> list[Transition]:
+    steps = np.arange(0, 400, spacing)
+    return [find_transition(steps, curve(steps, c), "unigram", "bigram") for c in crossings]
+
+
+def test_combine_covers_the_truth_as_often_as_it_says(within):
+    """Eight Gaussian seeds on a fine grid: the widened bootstrap of a mean is ± 1.96 s/√n, which covers P(|t_7| < 1.96) = 91% of the time."""
+    repeats, n, truth, spread, spacing = 400, 8, 200.0, 20.0, 0.5
+    crossings = np.random.default_rng(0).normal(truth, spread, size=(repeats, n))
+    found = [combine(seeds(row, spacing), seed=i) for i, row in enumerate(crossings)]
+    expected = 1 - 2 * stats.t.sf(stats.norm.isf(0.025), n - 1)
+    within(
+        "coverage",
+        np.mean([t.low <= truth <= t.high for t in found]),
+        expected,
+        np.sqrt(expected * (1 - expected) / repeats),
+    )
+    np.testing.assert_allclose([t.step for t in found], crossings.mean(axis=1), atol=1e-9)
+
+
+def test_interval_of_two_curves_in_closed_form():
+    """Two curves d from their mean: resampled means are -d, 0, d with chances 1/4, 1/2, 1/4, so the interval is √2 d beyond the mean records."""
+    found = combine(seeds(np.array([183.0, 217.0]), 10.0))
+    assert found.step == pytest.approx(200)
+    assert (found.low, found.high) == (pytest.approx(195 - np.sqrt(2) * 17), pytest.approx(205 + np.sqrt(2) * 17))
+
+
+@given(st.lists(st.floats(20, 320), min_size=2, max_size=8), st.sampled_from([3.0, 30.0]))
+def test_resolution_of_the_grid_is_part_of_the_interval(crossings, spacing):
+    """The interval holds the mean record before and after the crossings; curves that cross alike keep those two records."""
+    found = combine(seeds(np.array(crossings), spacing))
+    single = seeds(np.array(crossings), spacing)
+    assert found.low <= np.mean([t.low for t in single]) + 1e-9 <= found.step + 2e-9
+    assert found.step <= np.mean([t.high for t in single]) + 1e-9 <= found.high + 2e-9
+    alike = combine([single[0]] * 5)
+    assert (alike.low, alike.high) == (pytest.approx(single[0].low), pytest.approx(single[0].high))
+
+
+def test_one_curve_is_its_own_interval():
+    """A single curve keeps its two records."""
+    (single,) = seeds(np.array([123.0]), 10.0)
+    assert combine([single]) == single
+    assert (single.low, single.high) == (120, 130)
+
+
+def test_combine_reports_missing_transitions():
+    """One curve without a transition leaves no mean; the reason says how many; different kinds are not mixed; seeds repeat."""
+    found, missing = seeds(np.array([120.0, 130.0]), 10.0), Transition("unigram", "bigram", None, reason="never")
+    assert combine([*found, missing]) == Transition("unigram", "bigram", None, reason="in 1 of 3 curves: never")
+    assert combine(found, seed=3) == combine(found, seed=3)
+    with pytest.raises(ValueError, match="same source and target"):
+        combine([*found, Transition("uniform", "unigram", 3.0, 2.0, 4.0)])
+    with pytest.raises(ValueError, match="one or more"):
+        combine([])
+
+
+def test_ruptures_agrees_on_where_a_sigmoid_switches():
+    """Second opinion: on noisy sigmoids of ten seeds the mean of the least-squares change points lies within combine's interval."""
+    generator, steps = np.random.default_rng(1), np.arange(0, 400, 5.0)
+    found, second = [], []
+    for centre in generator.normal(200, 12, size=10):
+        fallen = 1 / (1 + np.exp(-(steps - centre) / 6)) + generator.normal(0, 0.02, size=len(steps))
+        distances = {"unigram": 0.1 * fallen, "bigram": 0.1 * (1 - fallen)}
+        found.append(find_transition(steps, distances, "unigram", "bigram"))
+        (change, _) = ruptures.Dynp(model="l2", min_size=2, jump=1).fit(fallen).predict(n_bkps=1)
+        second.append((steps[change - 1] + steps[change]) / 2)
+        assert abs(second[-1] - found[-1].step) <= 5.0
+    both = combine(found)
+    print(both, np.mean(second))
+    assert both.low < np.mean(second) < both.high

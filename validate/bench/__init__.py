@@ -1,0 +1,241 @@
+"""How fast the sampler, the strategies, the theory and the training step are, each beside what it replaces.
+
+Ours and the baseline are timed in turns on the same data, after a warm-up and, except where both draw at random, a
+check that they agree; a ratio is the median over rounds, so that load on the machine, which comes and goes, falls on
+both. A baseline with several usual forms enters in the fastest, and with as many torch threads, one or all, as suit
+it best.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from simulate.reduced import loss_and_gradient
+from simulate.sequences import next_rows, sample, tokens_from_uniforms
+from simulate.strategies import predict
+from theory import arguments
+from theory.dynamics import Layout
+from theory.predict import mean_field
+from theory.setting import Setting
+from validate.bench import baselines
+from validate.bench.timing import Timing, Work, agree, compare, elapsed, fastest, summary
+from validate.models.toy import Toy
+from validate.models.transformer import Transformer
+
+__all__ = ["BENCHMARKS", "Timing", "as_table", "machine", "run"]
+
+SIZES = ((64, 100, 3), (1024, 100, 3), (256, 400, 8))
+"""Sequences B, context T, states k."""
+
+PREFIXED = 2
+"""Sequences on which the loops over prefixes are timed."""
+
+Progress = Callable[[int, int, str], None]
+
+
+def run(names: Sequence[str] = (), *, progress: Progress = lambda done, total, what: None) -> list[Timing]:
+    """Measure the benchmarks called `names`, or all.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `BENCHMARKS`.
+    progress : callable
+        Called with the number of measurements done and in total, and with what is measured next.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    ArithmeticError
+        If a result differs from its baseline's.
+    """
+    chosen = [arguments.one_of("benchmark", name, BENCHMARKS) for name in names] or list(BENCHMARKS)
+    threads = torch.get_num_threads()
+    calls = [(name, measure, size) for name in chosen for measure, sizes in [BENCHMARKS[name]] for size in sizes]
+    found: list[Timing] = []
+    try:
+        for done, (name, measure, size) in enumerate(calls):
+            progress(done, len(calls), f"{name} at {', '.join(map(str, size))}")
+            found.extend(measure(*size))
+    finally:
+        torch.set_num_threads(threads)
+    progress(len(calls), len(calls), "")
+    return found
+
+
+def as_table(data: Mapping[str, Any]) -> str:
+    """Text of ``{"machine": machine(), "benchmarks": [timing.to_dict(), ...]}`` for a terminal."""
+    verdict = {True: "met", False: "missed", None: ""}
+    rows = [("what", "size", "seconds", "beside", "seconds", "ratio", "least to greatest", "target", "")]
+    for row in data["benchmarks"]:
+        low, high = row["spread"]
+        measured = (
+            f"{row['seconds']:.3g}",
+            row["baseline"],
+            f"{row['baseline_seconds']:.3g}",
+            f"{row['ratio']:.3g}",
+            f"{low:.3g} to {high:.3g}",
+        )
+        rows.append((row["name"], row["size"], *measured, row["target"], verdict[row["met"]]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([", ".join(f"{key} {value}" for key, value in data["machine"].items()), "", *lines])
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on: processor, cores, threads and versions."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "numba threads": numba.get_num_threads(),
+        "torch threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+    } | {package: version(package) for package in ("numpy", "numba", "torch")}
+
+
+def _size(batch: int, context: int, states: int) -> str:
+    return f"B={batch} T={context} k={states}"
+
+
+def _sampler(batch: int, context: int, states: int) -> Iterator[Timing]:
+    generator = np.random.default_rng(0)
+    chains = sample(Setting.of(states=states, context=context), batch, generator)
+    transition, law = torch.from_numpy(chains.transition).float(), torch.from_numpy(chains.stationary).float()
+    length = context + 1
+
+    def ours() -> object:
+        return tokens_from_uniforms(chains.transition, chains.stationary, generator.random((batch, length)))
+
+    loops = {
+        "torch loop over time, thresholds": lambda: baselines.tokens_by_threshold(transition, law, length),
+        "torch loop over time, multinomial": lambda: baselines.tokens_by_multinomial(transition, law, length),
+    }
+    size = _size(batch, context, states)
+    yield compare("sampler", size, ours, *fastest(loops), target=">= 50")
+    yield compare(
+        "sampler", size, ours, "limit: drawing the uniforms", lambda: generator.random((batch, length)), target="<= 4"
+    )
+
+
+def _prediction(batch: int, context: int, states: int) -> Iterator[Timing]:
+    tokens = sample(Setting.of(states=states, context=context), batch, np.random.default_rng(0)).tokens
+    inputs = torch.from_numpy(tokens[:, :-1]).long()
+    few = inputs[:PREFIXED]
+    lists = few.tolist()
+    out = predict(tokens, states, "bigram", 1.0)
+    room = np.empty_like(out)
+    agree("bigram prediction", out[:PREFIXED], baselines.bigram_by_prefix(lists, states, 1.0), 1e-6)
+    agree("bigram prediction", out, baselines.bigram_by_cumulative_sums(inputs, states, 1.0), 1e-6)
+
+    def ours() -> object:
+        return predict(tokens, states, "bigram", 1.0)
+
+    size, share = _size(batch, context, states), len(few) / batch
+    part = f"timed on {len(few)} of {batch} sequences"
+    for label, loop, target in (
+        ("tensors", lambda: baselines.bigram_by_prefix(few, states, 1.0), ">= 1000"),
+        ("lists", lambda: baselines.bigram_by_prefix(lists, states, 1.0), ""),
+    ):
+        yield compare(
+            "prediction", size, ours, f"loop over prefixes, {label} ({part})", loop, target=target, share=share
+        )
+    sums = {"torch one-hot cumulative sums": lambda: baselines.bigram_by_cumulative_sums(inputs, states, 1.0)}
+    yield compare("prediction", size, ours, *fastest(sums), target=">= 5")
+    yield compare("prediction", size, ours, "limit: copying the result", lambda: np.copyto(room, out), limit=True)
+
+
+def _gradient(batch: int, context: int, states: int) -> Iterator[Timing]:
+    for family in ("linear", "softmax"):
+        yield _family_gradient(Setting.of(family, states=states, context=context), batch)
+
+
+def _family_gradient(setting: Setting, batch: int) -> Timing:
+    """Both in double precision at the same point, with the law of the next token as the target."""
+    drawn = sample(setting, batch, np.random.default_rng(0))
+    tokens, rows = torch.from_numpy(drawn.tokens[:, :-1]).long(), torch.from_numpy(next_rows(drawn))
+    layout = Layout.of(setting, setting.context)
+    point = layout.start + 0.1 * np.random.default_rng(1).standard_normal(len(layout.start))
+    values = {"lag_logits": torch.from_numpy(point[layout.lags])}
+    for group, (diagonal, off_diagonal) in zip(
+        ("match", "readout"), point[: layout.lags.start].reshape(-1, 2), strict=False
+    ):
+        values[group] = off_diagonal + (diagonal - off_diagonal) * torch.eye(setting.states, dtype=torch.float64)
+
+    def autograd(model: Toy) -> Work:
+        model.double().load_state_dict(values)
+        by_lag = baselines.gradient_by_autograd(model, tokens, rows)["lag_logits"]
+        ours = loss_and_gradient(setting, point, drawn).derivative[layout.lags]
+        agree(f"the gradient of the {setting.family} family", ours, by_lag, 1e-10)
+        return lambda: baselines.gradient_by_autograd(model, tokens, rows)
+
+    forms = {
+        "autograd, running sums": autograd(Toy(setting)),
+        "autograd, T × T attention": autograd(baselines.PlainToy(setting)),
+    }
+    label, other = fastest(forms)
+    name, size = f"{setting.family} gradient", _size(batch, setting.context, setting.states)
+    return compare(name, size, lambda: loss_and_gradient(setting, point, drawn), label, other, target=">= 10")
+
+
+def _mean_field(*contexts: int) -> Iterator[Timing]:
+    name, states = "mean-field prediction", SIZES[0][2]
+    settings = [Setting.of("linear", states=states, context=context) for context in contexts]
+    mean_field(settings[0])
+    rounds = np.array(
+        [[elapsed(lambda setting=setting: mean_field(setting)) for setting in settings] for _ in range(3)]
+    )
+    for context, column in zip(contexts, rounds.T, strict=True):
+        yield summary(name, f"T={context} k={states}", "limit: one second", [(s, 1.0) for s in column], "<= 1")
+    flat = list(zip(rounds.max(axis=1), rounds.min(axis=1), strict=True))
+    size = f"T={min(contexts)} to {max(contexts)} k={states}"
+    yield summary(name, size, "longest beside shortest", flat, "<= 2")
+
+
+def _transformer(batch: int, context: int, states: int) -> Iterator[Timing]:
+    """Both with one thread, as in training."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    setting = Setting.of("transformer", states=states, context=context, batch=batch)
+    tokens = torch.from_numpy(sample(setting, batch, np.random.default_rng(0)).tokens).long()
+    model = Transformer(setting)
+    plain = baselines.plain_transformer(model)
+    with torch.no_grad():
+        agree("the transformer", model.eval()(tokens[:, :-1]).numpy(), plain.eval()(tokens[:, :-1]), 1e-5)
+
+    def step(model: Transformer) -> Work:
+        optimizer = torch.optim.AdamW(model.train().parameters(), lr=setting.optimizer.learning_rate["weights"])
+
+        def work() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
+            optimizer.step()
+
+        return work
+
+    yield compare(
+        "transformer step", _size(batch, context, states), step(model), "the same model, plain (1 thread)", step(plain)
+    )
+
+
+BENCHMARKS: dict[str, tuple[Callable[..., Iterator[Timing]], tuple[tuple[int, ...], ...]]] = {
+    "sampler": (_sampler, SIZES),
+    "prediction": (_prediction, SIZES),
+    "gradient": (_gradient, SIZES),
+    "mean-field": (_mean_field, ((10**2, 10**4, 10**6),)),
+    "transformer": (_transformer, SIZES[:1]),
+}
+"""The one place where a benchmark is registered: what yields its timings, and the sizes it is called with."""

@@ -1,0 +1,112 @@
+"""What `validate.bench` measures against: the same results, written the usual way in PyTorch or plain Python."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from validate.models.toy import Toy
+from validate.models.transformer import Attention, Transformer
+
+__all__ = [
+    "PlainToy",
+    "bigram_by_cumulative_sums",
+    "bigram_by_prefix",
+    "gradient_by_autograd",
+    "plain_transformer",
+    "tokens_by_multinomial",
+    "tokens_by_threshold",
+]
+
+
+def tokens_by_threshold(transition: Tensor, law: Tensor, length: int) -> Tensor:
+    """Tokens (B, length): one step of time after another, all chains at once, cumulative rows against a uniform."""
+    chain = torch.arange(len(law))
+    edges = transition.cumsum(dim=-1)[..., :-1]
+    tokens = [(torch.rand(len(law), 1) >= law.cumsum(dim=-1)[:, :-1]).sum(dim=-1)]
+    for _ in range(length - 1):
+        tokens.append((torch.rand(len(law), 1) >= edges[chain, tokens[-1]]).sum(dim=-1))
+    return torch.stack(tokens, dim=1)
+
+
+def tokens_by_multinomial(transition: Tensor, law: Tensor, length: int) -> Tensor:
+    """The same with ``torch.multinomial``."""
+    chain = torch.arange(len(law))
+    tokens = [torch.multinomial(law, 1)[:, 0]]
+    for _ in range(length - 1):
+        tokens.append(torch.multinomial(transition[chain, tokens[-1]], 1)[:, 0])
+    return torch.stack(tokens, dim=1)
+
+
+def bigram_by_prefix(sequences: list[list[int]] | Tensor, states: int, pseudo_count: float) -> Tensor:
+    """Bigram predictions (B, T, k), counting again for every prefix; each of `sequences` holds T tokens."""
+    laws = []
+    for sequence in sequences:
+        for t in range(len(sequence)):
+            counts = [pseudo_count] * states
+            for i in range(t):
+                if sequence[i] == sequence[t]:
+                    counts[int(sequence[i + 1])] += 1
+            laws.append([count / sum(counts) for count in counts])
+    return torch.tensor(laws).view(len(sequences), -1, states)
+
+
+def bigram_by_cumulative_sums(tokens: Tensor, states: int, pseudo_count: float) -> Tensor:
+    """Bigram predictions (B, T, k) from cumulative sums of one-hot pairs."""
+    symbol = F.one_hot(tokens, states).float()
+    pairs = symbol[:, :-1, :, None] * symbol[:, 1:, None, :]
+    counts = F.pad(pairs, (0, 0, 0, 0, 1, 0)).cumsum(dim=1)
+    row = counts.gather(2, tokens[..., None, None].expand(-1, -1, 1, states)).squeeze(2) + pseudo_count
+    return row / row.sum(dim=-1, keepdim=True)
+
+
+class PlainToy(Toy):
+    """The toy families with their T × T attention written out."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        symbols = F.one_hot(tokens, self.states).to(self.match.dtype)
+        z = self.first_layer(tokens.shape[1]) @ symbols
+        scores = symbols @ self.match @ z.transpose(1, 2)
+        if not self.softmax:
+            return scores.tril() @ symbols
+        future = torch.ones(scores.shape[1:], dtype=torch.bool).triu(1)
+        return scores.masked_fill(future, -torch.inf).softmax(dim=-1) @ symbols @ self.readout
+
+
+def gradient_by_autograd(model: Toy, tokens: Tensor, rows: Tensor) -> dict[str, Tensor]:
+    """Gradient of the cross-entropy to the law of the next token, `rows` (B, T, k), by each parameter of `model`."""
+    loss = -(rows * F.log_softmax(model(tokens), dim=-1)).sum(dim=-1).mean()
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
+
+
+class PlainAttention(nn.Module):
+    """A layer with the weights of `layer`: vectors r_{i-j} laid out as (T, T, d), einsum, a mask, and torch's own dropout."""
+
+    def __init__(self, layer: Attention) -> None:
+        super().__init__()
+        self.layer = layer
+        self.dropout = nn.Dropout(layer.dropout.p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        parts = self.layer.query_key_value(self.layer.norm(x)).view(batch, length, 3, self.layer.heads, -1)
+        query, key, value = parts.unbind(dim=2)
+        lag = torch.arange(length)[:, None] - torch.arange(length)
+        relative = self.dropout(self.layer.offsets)[lag.clamp(min=0)]
+        scores = torch.einsum("bihd,bjhd->bhij", query, key) + torch.einsum("bihd,ijd->bhij", query, relative)
+        pattern = (scores / math.sqrt(query.shape[-1])).masked_fill(lag < 0, -torch.inf).softmax(dim=-1)
+        mixed = torch.einsum("bhij,bjhd->bihd", self.dropout(pattern), value).reshape(batch, length, width)
+        return x + self.dropout(self.layer.projection(mixed))
+
+
+def plain_transformer(model: Transformer) -> Transformer:
+    """A copy of `model`, same weights, made of plain layers."""
+    plain = copy.deepcopy(model)
+    plain.layers = nn.ModuleList(PlainAttention(layer) for layer in plain.layers if isinstance(layer, Attention))
+    plain.dropout = nn.Dropout(model.dropout.p)
+    return plain
