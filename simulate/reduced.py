@@ -94,7 +94,7 @@ def loss_and_gradient(
     """
     tokens = drawn.tokens
     count, length = tokens.shape
-    k, entries = setting.states, Layout.of(setting, length - 1).entries
+    k = setting.states
     softmax = setting.family == "softmax"
     matrices = 2 * k * k if softmax else k * k
     chunks = -(-count // CHUNK)
@@ -104,13 +104,11 @@ def loss_and_gradient(
     gradient = _gradient if count * length > SERIAL else _gradient_serial
     gradient(tokens, drawn.transition, sampled, softmax, *_unpacked(setting, point), loss, first, second)
     derivative = _to_orbits(first.sum(axis=0) / count, k, matrices)
-    noise: Array | float = 0.0
-    if variance:
-        noise = (
-            np.maximum(_to_orbits(second.sum(axis=0) / count, k, matrices) / entries - (derivative / entries) ** 2, 0.0)
-            * count
-            / (count - 1)
-        )
+    if not variance:
+        return Gradient(float(loss.sum() / count), derivative)
+    entries = Layout.of(setting, length - 1).entries
+    square = _to_orbits(second.sum(axis=0) / count, k, matrices) / entries
+    noise = np.maximum(square - (derivative / entries) ** 2, 0.0) * count / (count - 1)
     return Gradient(float(loss.sum() / count), derivative, noise)
 
 
@@ -165,8 +163,11 @@ def _forward(tokens, z, softmax, omega, c, mu, model, log_model, read, mass):
         if softmax:
             for i in range(states):
                 sums[i, x] += np.exp(omega * z[i, t] - highest_score)
-            mass[t] = sums[x].sum()
-            scale = 1 / mass[t]
+            total = 0.0
+            for j in range(states):
+                total += sums[x, j]
+            mass[t] = total
+            scale = 1 / total
             for j in range(states):
                 read[t, j] = sums[x, j] * scale
                 log_model[t, j] = mu * read[t, j]
@@ -176,12 +177,15 @@ def _forward(tokens, z, softmax, omega, c, mu, model, log_model, read, mass):
                 sums[i, x] += z[i, t]
             for j in range(states):
                 log_model[t, j] = omega * sums[x, j] + c * counts[j]
-        highest = log_model[t].max()
+        highest = log_model[t, 0]
+        for j in range(1, states):
+            highest = max(highest, log_model[t, j])
         total = 0.0
         for j in range(states):
             log_model[t, j] -= highest
-            model[t, j] = np.exp(log_model[t, j])
-            total += model[t, j]
+            likelihood = np.exp(log_model[t, j])
+            model[t, j] = likelihood
+            total += likelihood
         scale, shift = 1 / total, np.log(total)
         for j in range(states):
             model[t, j] *= scale
@@ -221,12 +225,12 @@ def _add_chunk(chunk, tokens, transition, sampled, softmax, omega, c, mu, weight
     for n in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count)):
         _first_layer(tokens[n], weight, normaliser, z)
         _forward(tokens[n], z, softmax, omega, c, mu, model, log_model, read, mass)
-        total = 0.0
+        total, share = 0.0, 1 / positions
         for t in range(positions):
             for j in range(states):
                 target = (1.0 if tokens[n, t + 1] == j else 0.0) if sampled else transition[n, tokens[n, t], j]
                 total -= target * log_model[t, j]
-                model[t, j] = (model[t, j] - target) / positions
+                model[t, j] = (model[t, j] - target) * share
         loss[chunk] += total / positions
         own[:] = 0.0
         _backward(tokens[n], z, softmax, omega, mu, weight, normaliser, model, read, mass, by_z, own)
@@ -260,15 +264,16 @@ def _backward(tokens, z, softmax, omega, mu, weight, normaliser, by_logit, read,
         else:
             for j in range(states):
                 sums[x, j] += by_logit[s, j]
-        inner = 0.0
+        inner, scale = 0.0, omega / normaliser[s]
         for i in range(states):
             by_score = sums[i, x]
             if softmax:
                 by_score *= np.exp(omega * z[i, s] - max(omega, 0.0))
             for b in range(states):
                 by_match[i, b] += by_score * z[b, s]
-            by_z[i, s] = omega * by_score / normaliser[s]
-            inner += by_z[i, s] * z[i, s]
+            slope = by_score * scale
+            by_z[i, s] = slope
+            inner += slope * z[i, s]
         mean += inner
         by_lag[s] = -mean
     for origin in range(positions):

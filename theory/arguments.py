@@ -24,7 +24,7 @@ def real(name: str, value: object) -> float:
     """Return `value` as a float, or raise ``ValueError`` unless it is a finite real number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise ValueError(f"{name} = {value!r}: expected a finite number; give {name} as a plain number such as 0.01.")
-    return float(value)
+    return float(value) + 0.0  # so that -0.0 and 0.0 are one number
 
 
 def positive(name: str, value: object) -> float:

@@ -21,7 +21,7 @@ from scipy.integrate import BDF
 
 from theory.chains import Array
 from theory.setting import Optimizer, Setting
-from theory.transitions import FORMATION_LEVEL, Transition, read_off
+from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition, read_off
 
 __all__ = ["Dynamics", "Gradient", "Layout", "Measurement", "Trajectory", "descend", "flow", "sharpness"]
 
@@ -152,6 +152,8 @@ class Recorder:
         self._highest = np.log(setting.states)
         self._steps: list[float] = []
         self._seen: list[Measurement] = []
+        self._distances: dict[str, list[float]] = {name: [] for name in STRATEGIES}
+        self._lag1: list[float] = []
         self._points: list[Array] = []
         self._names: tuple[str, ...] = ()
 
@@ -165,6 +167,9 @@ class Recorder:
             self._highest = DIVERGENCE * max(self._highest, measurement.loss)
         self._steps.append(step)
         self._seen.append(measurement)
+        for name, curve in self._distances.items():
+            curve.append(measurement.distances[name])
+        self._lag1.append(float(measurement.attention[1]))
         self._names = names
         self._points.append(np.array([]) if point is None else np.array(point))
 
@@ -175,9 +180,7 @@ class Recorder:
     @property
     def settled(self) -> bool:
         """Whether the last recorded step is `MARGIN` times past both formation and the passage to bigram."""
-        if len(self._steps) < 3:
-            return False
-        passages, formation = self.trajectory().transitions()
+        passages, formation = read_off(self._steps, self._distances, self._lag1)
         last = [passages[-1].step, formation.step]
         return all(step is not None and self._steps[-1] >= MARGIN * step for step in last)
 

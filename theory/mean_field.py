@@ -29,7 +29,6 @@ from functools import cache
 
 import numpy as np
 from numpy.polynomial import legendre
-from scipy.special import log_softmax
 
 from theory import arguments
 from theory.chains import Array, entropy, lag_matrices, stationary
@@ -83,7 +82,8 @@ class PositionGrid:
         self.weights = np.concatenate([np.full(len(first), 1 / context), w * stretch])
         self.cumulative = np.zeros((len(self.u), len(self.u)))
         self.cumulative[:, : len(first)] = np.tri(len(self.u), len(first)) / context
-        self.cumulative[len(first) :, len(first) :] = running * stretch
+        # A sum over sources up to t is an integral up to t + 1/2: the last half is the integrand there.
+        self.cumulative[len(first) :, len(first) :] = running * stretch + np.eye(len(x)) / (2 * context)
         self.attention = np.concatenate([early / early.sum(axis=0), weight[:, None] / normaliser], axis=1)
 
     def by_lag_logits(self, by_attention: Array) -> Array:
@@ -118,6 +118,9 @@ class MeanField(ABC):
         self.query = self.stationary[:, 0]
         self.weights = setting.states * weights * self.query
         self.powers = lag_matrices(self.transition, lags)[:, :, 0, :].transpose(1, 2, 0)
+        laws = {"uniform": np.full_like(self.row, 1 / setting.states), "unigram": self.stationary, "bigram": self.row}
+        # Each strategy's law, weighted by the prior's nodes, and its own entropy.
+        self._laws = {n: (self.weights[:, None] * law, float(self.weights @ entropy(law))) for n, law in laws.items()}
 
     @abstractmethod
     def logits(self, point: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
@@ -139,18 +142,11 @@ class MeanField(ABC):
 
     def measure(self, point: Array) -> Measurement:
         logits, _, grid = self._evaluate(point)
-        model = log_softmax(logits, axis=1)
-        laws = {
-            "uniform": np.full_like(self.row, 1 / self.setting.states),
-            "unigram": self.stationary,
-            "bigram": self.row,
-        }
-
-        def cross_entropy(law: Array) -> float:
-            return float(-np.einsum("n,nj,njg,g->", self.weights, law, model, grid.weights))
-
-        distances = {name: cross_entropy(law) - float(self.weights @ entropy(law)) for name, law in laws.items()}
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        # Mean over positions of the logarithm of the model's law, shape (prior node, symbol).
+        log_model = (shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))) @ grid.weights
+        crossed = {name: -float((law * log_model).sum()) for name, (law, _) in self._laws.items()}
+        distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
         weight = np.exp(point[self.layout.lags])
-        return Measurement(
-            cross_entropy(self.row), distances, weight / (weight.sum() - len(weight) + self.setting.context)
-        )
+        excess = weight.sum() - len(weight)
+        return Measurement(crossed["bigram"], distances, weight / (excess + self.setting.context))

@@ -15,7 +15,7 @@ the volumes against which the acceptance rate of `DoublyStochastic` is tested.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -230,6 +230,10 @@ class Mixture:
     kind: ClassVar[str] = "mixture"
 
     def __post_init__(self) -> None:
+        for name in ("components", "weights"):
+            given = getattr(self, name)
+            if not isinstance(given, Sequence) or isinstance(given, str):
+                raise ValueError(f"{name} = {given!r}: expected a list, one entry per component; write it as one.")
         object.__setattr__(self, "components", tuple(self.components))
         object.__setattr__(self, "weights", tuple(arguments.positive("weights", w) for w in self.weights))
         if len(self.components) != len(self.weights) or not self.components:

@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -108,11 +108,14 @@ class Optimizer:
             group: arguments.positive(f"learning_rate[{group}]", rate) for group, rate in self.learning_rate.items()
         }
         object.__setattr__(self, "learning_rate", rates)
-        object.__setattr__(self, "betas", tuple(arguments.real("betas", beta) for beta in self.betas))
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+        pair = isinstance(self.betas, Sequence) and len(self.betas) == 2
+        betas = tuple(arguments.real("betas", beta) for beta in self.betas) if pair else ()
+        if not betas or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas = {self.betas}: expected two numbers in [0, 1); give for instance (0.9, 0.999).")
-        arguments.positive("epsilon", self.epsilon)
-        if arguments.real("weight_decay", self.weight_decay) < 0:
+        object.__setattr__(self, "betas", betas)
+        object.__setattr__(self, "epsilon", arguments.positive("epsilon", self.epsilon))
+        object.__setattr__(self, "weight_decay", arguments.real("weight_decay", self.weight_decay))
+        if self.weight_decay < 0:
             raise ValueError(f"weight_decay = {self.weight_decay}: expected zero or more; give 0 for none.")
         if self.weight_decay and self.name != "adamw":
             raise ValueError(
@@ -139,12 +142,13 @@ class Architecture:
 
     def __post_init__(self) -> None:
         for name in ("layers", "width", "heads"):
-            arguments.integer(name, getattr(self, name), least=1)
+            object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=1))
+        object.__setattr__(self, "dropout", arguments.real("dropout", self.dropout))
         if self.width % self.heads:
             raise ValueError(
                 f"width = {self.width} does not split into heads = {self.heads}: expected a multiple; give width = {self.heads * -(-self.width // self.heads)}."
             )
-        if not 0 <= arguments.real("dropout", self.dropout) < 1:
+        if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout = {self.dropout}: expected a probability in [0, 1); give 0 for none.")
 
 
@@ -384,7 +388,9 @@ def _prior_from_dict(data: Mapping[str, Any]) -> Prior:
     entries = dict(data)
     kind = PRIORS[arguments.one_of("prior", entries.pop("kind", Dirichlet.kind), PRIORS)]
     if kind is Mixture:
-        entries["components"] = tuple(_prior_from_dict(_table("component", c)) for c in entries.get("components", ()))
+        components = entries.get("components", ())
+        if isinstance(components, Sequence) and not isinstance(components, str):
+            entries["components"] = tuple(_prior_from_dict(_table("component", c)) for c in components)
     elif "states" not in entries:
         entries["states"] = 2
     return _make(f"prior {kind.kind!r}", kind, entries)

@@ -41,7 +41,7 @@ def test_finite_context_tends_to_the_mean_field(within):
     (Flat priors have chains that mix arbitrarily slowly, which adds a factor ln T.)
     """
     contexts, scaled, errors = np.array([20, 40, 80, 160]), [], []
-    for context, count in zip(contexts, (40_000, 20_000, 10_000, 5_000), strict=True):
+    for context, count in zip(contexts, (20_000, 10_000, 5_000, 2_500), strict=True):
         setting = Setting.of("linear", prior=Dirichlet(2, 5.0), context=int(context))
         drawn = sample(setting, count, np.random.default_rng(int(context)))
         losses = (

@@ -25,6 +25,17 @@ def test_weights_and_sources_sum_to_one(context):
     assert np.all(np.triu(np.ones((6, early)), 0)[:, :early] * grid.attention[:, :early] == grid.attention[:, :early])
 
 
+def test_attention_of_every_source():
+    """Source s gives lag r the share e^{v_r}/(s + Σ_r (e^{v_r} - 1)) once s ≥ R, and e^{v_r}/Σ_{r'<s} e^{v_r'} before."""
+    v, context = np.array([0.2, 4.0, 1.0]), 300
+    grid, weight = PositionGrid(v, context), np.exp(v)
+    late = grid.u[3:] * context
+    np.testing.assert_allclose(grid.attention[:, 3:], weight[:, None] / (late + (weight - 1).sum()), rtol=1e-12)
+    np.testing.assert_allclose(grid.attention[:, 2], weight / weight.sum(), rtol=4 * EPS)
+    np.testing.assert_allclose(grid.attention[:, 1], [*weight[:2] / weight[:2].sum(), 0], rtol=4 * EPS)
+    assert np.all((late > 3.5) & (late < context + 0.5))
+
+
 def test_short_contexts_are_summed_exactly():
     """T ≤ R: positions are 1/T … 1, weights 1/T, sources a running sum."""
     grid = PositionGrid(np.zeros(9), 4)
