@@ -48,7 +48,7 @@ class FiniteContext:
         The same seed gives the same numbers, whatever the number of threads.
     """
 
-    def __init__(self, setting: Setting, *, count: int = 512, held_out: int = 1024, seed: int = 0) -> None:
+    def __init__(self, setting: Setting, *, count: int = 512, held_out: int = 512, seed: int = 0) -> None:
         arguments.one_of("family of a finite-context prediction", setting.family, ("linear", "softmax"))
         self.setting = setting
         self.layout = Layout.of(setting, setting.context)

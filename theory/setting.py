@@ -53,11 +53,13 @@ class Family:
             return 1000
         return 10 * context + 500 if self.name == "linear" else 4000
 
-    def record_every(self, optimizer: str) -> int:
-        """Default grid of records, in steps: a few percent of the shortest plateau."""
-        if self.name == "softmax" and optimizer == "sgd":
-            return 10
-        return 20 if self.name == "transformer" else 5
+    def record_every(self, optimizer: str, context: int) -> int:
+        """Default grid of records, in steps: a few percent of the plateau, which in the linear family grows with T."""
+        if self.name == "transformer":
+            return 20
+        if optimizer != "sgd":
+            return 5
+        return max(1, context // 20) if self.name == "linear" else 10
 
 
 FAMILIES: dict[str, Family] = {
@@ -275,7 +277,7 @@ class Setting:
             initialization=_per_group("initialization", initialization, model.initialization),
             batch=batch,
             steps=model.steps(name, context) if steps is None else steps,
-            record_every=model.record_every(name) if record_every is None else record_every,
+            record_every=model.record_every(name, context) if record_every is None else record_every,
             architecture=Architecture() if family == "transformer" and architecture is None else architecture,
         )
 

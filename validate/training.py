@@ -19,7 +19,7 @@ from validate.models.transformer import Transformer
 
 __all__ = ["HELD_OUT", "build", "resolve_device", "train"]
 
-HELD_OUT = 1024
+HELD_OUT = 512
 """Sequences on which a run is measured; each seed draws its own, so that intervals over seeds contain their sampling error."""
 
 MODELS: dict[str, type[nn.Module]] = {"linear": Toy, "softmax": Toy, "transformer": Transformer}

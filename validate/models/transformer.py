@@ -94,7 +94,7 @@ class Transformer(nn.Module):
         """One optimiser group; weight decay acts on the linear maps alone, see `decayed`."""
         return {"weights": list(self.parameters())}
 
-    def decayed(self) -> list[nn.Parameter]:
+    def decayed(self) -> list[Tensor]:
         return [module.weight for module in self.modules() if isinstance(module, nn.Linear)]
 
     def forward(self, tokens: Tensor) -> Tensor:
