@@ -24,6 +24,9 @@ from theory.transitions import STRATEGIES
 
 __all__ = ["finite_loss", "limit_loss"]
 
+BLOCK = 256
+"""Chains followed at a time: few enough to stay in a processor's cache."""
+
 
 def limit_loss(prior: Prior, strategy: str, *, tolerance: float = 1e-3) -> Expectation:
     """Expected loss of `strategy` as T → ∞, in nats per token, with its error estimate.
@@ -78,7 +81,12 @@ def finite_loss(
     loss, limit = (_unigram, _unigram_limit) if strategy == "unigram" else (_bigram, _bigram_limit)
     # The limit carries most of the variance over chains and is cheap, so it is averaged over many more of them.
     share = tolerance / np.sqrt(2)
-    regret = priors.expectation(prior, lambda m: loss(m, context, alpha) - limit(m), tolerance=share, seed=seed)
+
+    def regret_of(matrices: Array) -> Array:
+        parts = [matrices[i : i + BLOCK] for i in range(0, len(matrices), BLOCK)]
+        return np.concatenate([loss(part, context, alpha) - limit(part) for part in parts])
+
+    regret = priors.expectation(prior, regret_of, tolerance=share, seed=seed)
     rest = limit_loss(prior, strategy, tolerance=share)
     return Expectation(rest.value + regret.value, float(np.hypot(rest.error, regret.error)))
 
