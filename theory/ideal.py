@@ -14,6 +14,8 @@ one pair of states to follow. Derived here ("split logarithm").
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import entr, gammaln
 
@@ -79,16 +81,18 @@ def finite_loss(
     if strategy == "uniform":
         return Expectation(float(np.log(prior.states)), 0.0)
     loss, limit = (_unigram, _unigram_limit) if strategy == "unigram" else (_bigram, _bigram_limit)
+
+    def in_blocks(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        return lambda m: np.concatenate([function(m[i : i + BLOCK]) for i in range(0, len(m), BLOCK)])
+
+    if prior.states == 2:
+        return priors.expectation(prior, in_blocks(lambda m: loss(m, context, alpha)), tolerance=tolerance)
     # The limit carries most of the variance over chains and is cheap, so it is averaged over many more of them.
     share = tolerance / np.sqrt(2)
-
-    def regret_of(matrices: Array) -> Array:
-        parts = [matrices[i : i + BLOCK] for i in range(0, len(matrices), BLOCK)]
-        return np.concatenate([loss(part, context, alpha) - limit(part) for part in parts])
-
-    regret = priors.expectation(prior, regret_of, tolerance=share, seed=seed)
+    regret = in_blocks(lambda m: loss(m, context, alpha) - limit(m))
+    extra = priors.expectation(prior, regret, tolerance=share, seed=seed)
     rest = limit_loss(prior, strategy, tolerance=share)
-    return Expectation(rest.value + regret.value, float(np.hypot(rest.error, regret.error)))
+    return Expectation(rest.value + extra.value, float(np.hypot(rest.error, extra.error)))
 
 
 def _entropy_of_stationary(transition: Array) -> Array:
