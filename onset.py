@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -294,6 +296,7 @@ def validate(
     else:
         _show_results(results)
         print(f"report: {page}")
+        _open(page)
     if not results.holds:
         sys.exit(1)
 
@@ -492,6 +495,13 @@ def _show_results(results: Any) -> None:
             )
         )
     _table(f"suite {results.suite}", ("setting", "quantity", "predicted", "observed", "error", "verdict"), rows)
+
+
+def _open(page: Path) -> None:
+    """Show the page in a browser if a person at a screen ran this."""
+    screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.stdout.isatty() and screen:
+        webbrowser.open(page.absolute().as_uri())
 
 
 def _write_report(results: Any, folder: Path, seeds: int | None) -> Path:

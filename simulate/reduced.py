@@ -28,7 +28,7 @@ from theory.transitions import STRATEGIES
 __all__ = ["FiniteContext", "log_predictions", "loss_and_gradient"]
 
 CHUNK = 16
-SERIAL = 16384
+SERIAL = 2048
 """Below so many tokens a gradient (some 100 ns a token) uses one thread: on a shared machine threads may wait milliseconds for each other."""
 
 

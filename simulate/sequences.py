@@ -45,7 +45,9 @@ def sample(setting: Setting, count: int, generator: np.random.Generator) -> Samp
     transition = priors.sample(setting.prior, generator, count)
     law = stationary(transition)
     return Sample(
-        tokens_from_uniforms(transition, law, generator.random((count, setting.context + 1))), transition, law
+        tokens_from_uniforms(transition, law, generator.random((count, setting.context + 1))),
+        transition,
+        law,
     )
 
 

@@ -127,7 +127,12 @@ def _sampler(batch: int, context: int, states: int) -> Iterator[Timing]:
     size = _size(batch, context, states)
     yield compare("sampler", size, ours, *fastest(loops), target=">= 50")
     yield compare(
-        "sampler", size, ours, "limit: drawing the uniforms", lambda: generator.random((batch, length)), target="<= 4"
+        "sampler",
+        size,
+        ours,
+        "limit: drawing the uniforms",
+        lambda: generator.random((batch, length)),
+        target="<= 4",
     )
 
 
