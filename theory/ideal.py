@@ -19,9 +19,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import entr, gammaln
 
-from theory import arguments, priors
+from theory import arguments
 from theory.chains import Array, entropy, entropy_rate, stationary
-from theory.priors import Expectation, Prior
+from theory.expectations import Expectation, expectation
+from theory.priors import Prior
 from theory.transitions import STRATEGIES
 
 __all__ = ["finite_loss", "limit_loss"]
@@ -41,9 +42,7 @@ def limit_loss(prior: Prior, strategy: str, *, tolerance: float = 1e-3) -> Expec
     arguments.one_of("strategy", strategy, STRATEGIES)
     if strategy == "uniform":
         return Expectation(float(np.log(prior.states)), 0.0)
-    return priors.expectation(
-        prior, entropy_rate if strategy == "bigram" else _entropy_of_stationary, tolerance=tolerance
-    )
+    return expectation(prior, entropy_rate if strategy == "bigram" else _entropy_of_stationary, tolerance=tolerance)
 
 
 def finite_loss(
@@ -86,11 +85,11 @@ def finite_loss(
         return lambda m: np.concatenate([function(m[i : i + BLOCK]) for i in range(0, len(m), BLOCK)])
 
     if prior.states == 2:
-        return priors.expectation(prior, in_blocks(lambda m: loss(m, context, alpha)), tolerance=tolerance)
+        return expectation(prior, in_blocks(lambda m: loss(m, context, alpha)), tolerance=tolerance)
     # The limit carries most of the variance over chains and is cheap, so it is averaged over many more of them.
     share = tolerance / np.sqrt(2)
     regret = in_blocks(lambda m: loss(m, context, alpha) - limit(m))
-    extra = priors.expectation(prior, regret, tolerance=share, seed=seed)
+    extra = expectation(prior, regret, tolerance=share, seed=seed)
     rest = limit_loss(prior, strategy, tolerance=share)
     return Expectation(rest.value + extra.value, float(np.hypot(rest.error, extra.error)))
 

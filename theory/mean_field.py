@@ -33,7 +33,7 @@ from numpy.polynomial import legendre
 from theory import arguments
 from theory.chains import Array, entropy, lag_matrices, stationary
 from theory.dynamics import Gradient, Layout, Measurement
-from theory.priors import nodes
+from theory.expectations import nodes
 from theory.setting import Setting
 
 __all__ = ["MeanField", "PositionGrid"]

@@ -13,9 +13,9 @@ import numpy as np
 
 from theory import arguments, ideal
 from theory.dynamics import Progress, Trajectory, descend, flow, sharpness
+from theory.expectations import Expectation
 from theory.linear import LinearMeanField
 from theory.mean_field import MeanField
-from theory.priors import Expectation
 from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
 from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition, combine

@@ -1,8 +1,8 @@
-r"""Laws over transition matrices, and expectations under them.
+r"""Laws over transition matrices.
 
 Every prior but a mixture is one map from independent uniforms to transition matrices. Sampling, quadrature and
-quasi-Monte Carlo all use that map, so they cannot disagree about what the prior is. A map may reject a point (weight
-zero): the law is then the accepted points' law, and expectations are ratios. A mixture asks its components.
+quasi-Monte Carlo (`theory.expectations`) all use that map, so they cannot disagree about what the prior is. A map may
+reject a point (weight zero): the law is then the accepted points' law. A mixture asks its components.
 
 All priors here are exchangeable: relabelling the states does not change the law.
 
@@ -15,37 +15,17 @@ the volumes against which the acceptance rate of `DoublyStochastic` is tested.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from scipy import integrate
 from scipy.special import betaincinv
-from scipy.stats import qmc
 
 from theory import arguments
 from theory.chains import Array
 
-__all__ = [
-    "PRIORS",
-    "Dirichlet",
-    "DoublyStochastic",
-    "Expectation",
-    "Mixture",
-    "Prior",
-    "Unigram",
-    "expectation",
-    "nodes",
-    "sample",
-]
-
-RANDOMISATIONS = 16
-"""Independent scramblings behind the error estimate of an expectation for k > 2."""
-
-
-FEWEST = 64
-"""Points per scrambling with which such an estimate starts."""
+__all__ = ["PRIORS", "Dirichlet", "DoublyStochastic", "MappedPrior", "Mixture", "Prior", "Unigram", "sample"]
 
 
 class MappedPrior(Protocol):
@@ -65,17 +45,8 @@ class MappedPrior(Protocol):
     def transform(self, uniforms: Array) -> tuple[Array, Array]: ...
 
 
-class Expectation(NamedTuple):
-    """A number and the estimate of its error (same unit): absolute quadrature error, or standard error of randomised QMC."""
-
-    value: float
-    error: float
-
-
-def _check(prior: MappedPrior, *positive: str) -> None:
+def _check(prior: Any) -> None:
     object.__setattr__(prior, "states", arguments.integer("states", prior.states, least=2))
-    for name in positive:
-        object.__setattr__(prior, name, arguments.positive(name, getattr(prior, name)))
 
 
 def _simplex(uniforms: Array, concentration: float) -> Array:
@@ -96,7 +67,23 @@ def _normalised(rows: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Dirichlet:
+class _OfDirichletRows:
+    """What priors made of Dirichlet rows share: number of states k, at least 2, and concentration per entry, above zero."""
+
+    states: int
+    concentration: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+        object.__setattr__(self, "concentration", arguments.positive("concentration", self.concentration))
+
+    @property
+    def pseudo_count(self) -> float:
+        return self.concentration
+
+
+@dataclass(frozen=True)
+class Dirichlet(_OfDirichletRows):
     """Independent rows, each Dirichlet with `concentration` per entry (flat: 1).
 
     Parameters
@@ -107,20 +94,11 @@ class Dirichlet:
         Dirichlet concentration per entry, above zero.
     """
 
-    states: int
-    concentration: float = 1.0
     kind: ClassVar[str] = "dirichlet"
-
-    def __post_init__(self) -> None:
-        _check(self, "concentration")
 
     @property
     def dimension(self) -> int:
         return self.states * (self.states - 1)
-
-    @property
-    def pseudo_count(self) -> float:
-        return self.concentration
 
     def transform(self, uniforms: Array) -> tuple[Array, Array]:
         shape = (*uniforms.shape[:-1], self.states, self.states - 1)
@@ -182,7 +160,7 @@ def _sinkhorn(matrices: Array, sweeps: int = 1000) -> Array:
 
 
 @dataclass(frozen=True)
-class Unigram:
+class Unigram(_OfDirichletRows):
     """Chains without memory: all rows equal one Dirichlet draw, so that the unigram strategy is ideal.
 
     Parameters
@@ -193,20 +171,11 @@ class Unigram:
         Dirichlet concentration per entry, above zero.
     """
 
-    states: int
-    concentration: float = 1.0
     kind: ClassVar[str] = "unigram"
-
-    def __post_init__(self) -> None:
-        _check(self, "concentration")
 
     @property
     def dimension(self) -> int:
         return self.states - 1
-
-    @property
-    def pseudo_count(self) -> float:
-        return self.concentration
 
     def transform(self, uniforms: Array) -> tuple[Array, Array]:
         row = _normalised(_simplex(uniforms, self.concentration))
@@ -280,108 +249,3 @@ def sample(prior: Prior, generator: np.random.Generator, count: int) -> Array:
         accepted.append(matrices[weights > 0])
         have += len(accepted[-1])
     return np.concatenate(accepted)[:count]
-
-
-def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None) -> tuple[Array, Array]:
-    """Weighted matrices that stand for the prior: (n, k, k) and weights (n,) summing to one.
-
-    For k = 2 a Gauss-Legendre product rule in the prior's uniforms with about `count` points (deterministic);
-    for k > 2 a Sobol sequence scrambled with `generator` (`count` rounded up to a power of two, times what rejection costs).
-    """
-    if isinstance(prior, Mixture):
-        parts = [nodes(c, count, generator) for c in prior.components]
-        matrices = np.concatenate([m for m, _ in parts])
-        return matrices, np.concatenate([share * w for share, (_, w) in zip(prior.weights, parts, strict=True)])
-    if prior.states == 2:
-        points, weights = _product_rule(prior.dimension, max(2, round(count ** (1 / prior.dimension))))
-        matrices, accepted = prior.transform(points)
-        weights = weights * accepted
-    else:
-        matrices, weights = _scrambled(prior, count, np.random.default_rng(0) if generator is None else generator)
-    return matrices, weights / weights.sum()
-
-
-def _product_rule(dimension: int, points: int) -> tuple[Array, Array]:
-    x, w = np.polynomial.legendre.leggauss(points)
-    grid = np.stack(np.meshgrid(*[(x + 1) / 2] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
-    weights = np.stack(np.meshgrid(*[w / 2] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension).prod(axis=-1)
-    return grid, weights
-
-
-def _scrambled(prior: MappedPrior, count: int, generator: np.random.Generator) -> tuple[Array, Array]:
-    power = max(1, int(np.ceil(np.log2(count))))
-    while True:
-        points = qmc.Sobol(prior.dimension, scramble=True, rng=generator).random_base2(power)
-        matrices, weights = prior.transform(points)
-        if weights.sum() >= count or weights.all():
-            return matrices[weights > 0], weights[weights > 0]
-        power += 1
-
-
-def expectation(
-    prior: Prior, function: Callable[[Array], Array], *, tolerance: float = 1e-3, most: int = 2**17, seed: int = 0
-) -> Expectation:
-    r"""Expectation of `function` over the prior.
-
-    Adaptive cubature in the prior's uniforms for k = 2; for k > 2 the mean over independent scramblings of a Sobol
-    sequence, whose length doubles until the standard error is small enough.
-
-    Parameters
-    ----------
-    prior : Prior
-    function : callable
-        Takes matrices (n, k, k), returns (n,).
-    tolerance : float
-        Largest acceptable error estimate, in the function's unit.
-    most : int
-        For k > 2: longest sequence per scrambling. For k = 2: most subdivisions of the cubature.
-    seed : int
-        Seed of the scramblings.
-
-    Raises
-    ------
-    ValueError
-        If the error estimate at `most` still exceeds `tolerance`; the message has both.
-    """
-    tolerance = arguments.positive("tolerance", tolerance)
-    if isinstance(prior, Mixture):
-        parts = [expectation(c, function, tolerance=tolerance, most=most, seed=seed) for c in prior.components]
-        value = sum(w * p.value for w, p in zip(prior.weights, parts, strict=True))
-        return Expectation(
-            value, float(np.sqrt(sum((w * p.error) ** 2 for w, p in zip(prior.weights, parts, strict=True))))
-        )
-    result = (
-        _cubature(prior, function, tolerance, most)
-        if prior.states == 2
-        else _randomised(prior, function, tolerance, most, seed)
-    )
-    if not result.error <= tolerance:
-        raise ValueError(
-            f"expectation over {prior}: error estimate {result.error:.3g} exceeds tolerance = {tolerance:.3g} at most = {most} points; raise most or tolerance."
-        )
-    return result
-
-
-def _cubature(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int) -> Expectation:
-    cube = np.zeros(prior.dimension), np.ones(prior.dimension)
-    found = integrate.cubature(
-        lambda u: function(prior.transform(u)[0]),
-        *cube,
-        rtol=0.0,
-        atol=tolerance,  # pyright: ignore[reportArgumentType]
-        max_subdivisions=most,
-    )
-    return Expectation(float(found.estimate), float(found.error))
-
-
-def _randomised(
-    prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int, seed: int
-) -> Expectation:
-    generators = np.random.default_rng(seed).spawn(RANDOMISATIONS)
-    count = min(FEWEST, most)
-    while True:
-        means = np.array([np.average(function(m), weights=w) for m, w in (nodes(prior, count, g) for g in generators)])
-        result = Expectation(float(means.mean()), float(means.std(ddof=1) / np.sqrt(RANDOMISATIONS)))
-        if result.error <= tolerance or count >= most:
-            return result
-        count *= 2

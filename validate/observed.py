@@ -16,8 +16,8 @@ from typing import Any
 
 from simulate.predict import predict
 from theory.dynamics import Progress, Trajectory
+from theory.expectations import Expectation
 from theory.predict import Prediction
-from theory.priors import Expectation
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, Transition, combine
 from validate.runs import Record, Store

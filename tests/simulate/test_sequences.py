@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from simulate.sequences import sample, tokens_from_uniforms
-from theory import priors
+from theory import expectations, priors
 from theory.chains import lag_matrices, stationary
 from theory.priors import Dirichlet, DoublyStochastic, Unigram
 from theory.setting import Setting
@@ -97,7 +97,7 @@ def test_sequences_come_from_the_prior_of_the_setting(prior, within):
     """Two successive tokens agree with chance E Σ_i π_i P_ii: 1/3 for uniform doubly stochastic chains, E Σ p² = 1/2 without memory."""
     drawn = sample(Setting.of(prior=prior, context=2), 40_000, np.random.default_rng(2))
     same = (drawn.tokens[:, 0] == drawn.tokens[:, 1]).mean()
-    expected = priors.expectation(prior, lambda m: np.einsum("ni,nii->n", stationary(m), m), tolerance=3e-4)
+    expected = expectations.expectation(prior, lambda m: np.einsum("ni,nii->n", stationary(m), m), tolerance=3e-4)
     closed = {"doubly-stochastic": 1 / 3, "unigram": 1 / 2}.get(prior.kind, expected.value)
     within("E Σ π_i P_ii", expected.value, closed, expected.error)
     within("repeats", same, closed, np.hypot(np.sqrt(closed * (1 - closed) / 40_000), expected.error))

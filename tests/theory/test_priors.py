@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from scipy.special import digamma
 
-from theory import priors
+from theory import expectations, priors
 from theory.chains import entropy
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 
@@ -94,10 +94,10 @@ def test_mixture_draws_each_component_with_its_weight(within):
     memoryless = np.all(sampled == sampled[:, :1], axis=(1, 2))
     within("share", memoryless.mean(), 0.25, np.sqrt(0.25 * 0.75 / COUNT))
     assert np.abs(sampled[~memoryless].sum(axis=1) - 1).max() <= 6 * EPS
-    second = priors.expectation(mixture, lambda m: m[:, 0, 1] ** 2)
+    second = expectations.expectation(mixture, lambda m: m[:, 0, 1] ** 2)
     density = 8 * (2 / (3 * 4 * 5) - 5 / 6 * 2 / (4 * 5 * 6))
     within("E P_01²", second.value, 0.75 * density + 0.25 / 6, second.error)
-    matrices, weights = priors.nodes(mixture, 64)
+    matrices, weights = expectations.nodes(mixture, 64)
     assert weights[np.all(matrices == matrices[:, :1], axis=(1, 2))].sum() == pytest.approx(0.25, rel=1e-12)
 
 
@@ -110,7 +110,7 @@ def test_moments_by_cubature(kind, concentration):
         (lambda m: entropy(m[:, 0]), digamma(2 * concentration + 1) - digamma(concentration + 1)),
     ):
         tolerance = 1e-9 if kind is Dirichlet else 1e-11
-        found = priors.expectation(prior, function, tolerance=tolerance)
+        found = expectations.expectation(prior, function, tolerance=tolerance)
         assert found.value == pytest.approx(closed, abs=1e-10)
         assert found.error <= tolerance
 
@@ -119,11 +119,11 @@ def test_moments_by_cubature(kind, concentration):
 def test_entropy_of_a_flat_row_in_harmonic_numbers(k, within):
     """E H = Σ_{n=2}^{k} 1/n, within the error that is reported with it."""
     closed = sum(1 / n for n in range(2, k + 1))
-    found = priors.expectation(Unigram(k), lambda m: entropy(m[:, 0]), tolerance=1e-10 if k == 2 else 1e-4)
+    found = expectations.expectation(Unigram(k), lambda m: entropy(m[:, 0]), tolerance=1e-10 if k == 2 else 1e-4)
     if k == 2:
         assert found.value == pytest.approx(closed, abs=1e-10)
     else:
-        error = found.error * stats.t.isf(5e-5, priors.RANDOMISATIONS - 1) / stats.norm.isf(5e-5)
+        error = found.error * stats.t.isf(5e-5, expectations.RANDOMISATIONS - 1) / stats.norm.isf(5e-5)
         within(f"k = {k}", found.value, closed, error)
 
 
@@ -133,7 +133,7 @@ def test_quasi_monte_carlo_beats_monte_carlo(slope):
     for size in sizes:
         means = [
             np.average(m[:, 0, 0] ** 2, weights=w)
-            for m, w in (priors.nodes(Dirichlet(3), size, g) for g in np.random.default_rng(3).spawn(16))
+            for m, w in (expectations.nodes(Dirichlet(3), size, g) for g in np.random.default_rng(3).spawn(16))
         ]
         errors.append(np.sqrt(np.mean((np.array(means) - 1 / 6) ** 2)))
     print("slope", slope(sizes, errors))
@@ -146,10 +146,10 @@ def test_quasi_monte_carlo_beats_monte_carlo(slope):
 )
 def test_nodes_are_a_probability(prior):
     """Weights are positive and sum to one; the same generator gives the same nodes; k = 2 integrates polynomials of uniforms exactly."""
-    matrices, weights = priors.nodes(prior, 64, np.random.default_rng(5))
+    matrices, weights = expectations.nodes(prior, 64, np.random.default_rng(5))
     assert weights.sum() == pytest.approx(1, rel=1e-13)
     assert weights.min() > 0
-    assert np.array_equal(matrices, priors.nodes(prior, 64, np.random.default_rng(5))[0])
+    assert np.array_equal(matrices, expectations.nodes(prior, 64, np.random.default_rng(5))[0])
     if prior.states == 2:
         assert weights @ matrices[:, 0, 1] == pytest.approx(1 / 2, abs=1e-13)
 

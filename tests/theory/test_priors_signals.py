@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from theory import priors
+from theory import expectations, priors
 from theory.chains import stationary
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 
@@ -31,7 +31,9 @@ def test_signals_of_the_literature(k, ref, within):
     """The table to its printed digits and the standard error of its own 20,000 chains."""
     sampled = priors.sample(Dirichlet(k), np.random.default_rng(0), CHAINS)
     for m, printed in enumerate(TABLE[k, ref]):
-        found = priors.expectation(Dirichlet(k), lambda p, m=m: signal(p, ref, m), tolerance=1e-10 if k == 2 else 2e-4)
+        found = expectations.expectation(
+            Dirichlet(k), lambda p, m=m: signal(p, ref, m), tolerance=1e-10 if k == 2 else 2e-4
+        )
         rounding = 10.0 ** -len(printed.lstrip("-.")) / np.sqrt(12)
         own = signal(sampled, ref, m).std() / np.sqrt(CHAINS)
         within(f"s_{m} k = {k} ref {ref}", found.value, float(printed), np.hypot(np.hypot(own, rounding), found.error))
@@ -42,14 +44,14 @@ def test_signals_of_doubly_stochastic_chains(m):
     """k = 2: s_m = E[λ^{m+1}]/4 = 1/(4(m+2)) for odd m, 0 for even m, to 1e-12; both references are the same."""
     closed = 1 / (4 * (m + 2)) if m % 2 else 0.0
     for ref in ("1/k", "pi"):
-        found = priors.expectation(DoublyStochastic(2), lambda p, ref=ref: signal(p, ref, m), tolerance=1e-13)
+        found = expectations.expectation(DoublyStochastic(2), lambda p, ref=ref: signal(p, ref, m), tolerance=1e-13)
         assert found.value == pytest.approx(closed, abs=1e-12)
 
 
 @pytest.mark.parametrize("m", range(1, 5))
 def test_no_signal_without_memory(m):
     """Memoryless chains: s_m = 0 on the unigram plateau, chain by chain."""
-    assert np.abs(signal(priors.nodes(Unigram(3), 64)[0], "pi", m)).max() < 1e-15
+    assert np.abs(signal(expectations.nodes(Unigram(3), 64)[0], "pi", m)).max() < 1e-15
 
 
 @pytest.mark.parametrize("m", range(4))
@@ -62,16 +64,16 @@ def test_signals_by_independent_quadrature(m):
         return b * (eigenvalue * pq * (1 - 4 * pq) + 4 * eigenvalue ** (m + 1) * pq**2)
 
     half = integrate.dblquad(integrand, 0, 1, 0, 1, epsabs=1e-12, epsrel=1e-12)[0]
-    found = priors.expectation(Dirichlet(2), lambda p: signal(p, "pi", m), tolerance=1e-11)
+    found = expectations.expectation(Dirichlet(2), lambda p: signal(p, "pi", m), tolerance=1e-11)
     assert found.value == pytest.approx(2 * half, abs=1e-10)
 
 
 def test_expectation_says_when_it_did_not_converge():
     """An error estimate above the tolerance is an error that states both."""
     with pytest.raises(ValueError, match="exceeds tolerance = 1e-12 at most = 128"):
-        priors.expectation(Dirichlet(3), lambda m: m[:, 0, 0] ** 2, tolerance=1e-12, most=128)
+        expectations.expectation(Dirichlet(3), lambda m: m[:, 0, 0] ** 2, tolerance=1e-12, most=128)
     with pytest.raises(ValueError, match="tolerance = 0"):
-        priors.expectation(Dirichlet(3), lambda m: m[:, 0, 0], tolerance=0)
+        expectations.expectation(Dirichlet(3), lambda m: m[:, 0, 0], tolerance=0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,139 @@
+r"""Expectations over a prior: quadrature for two states, randomised quasi-Monte Carlo with an error estimate beyond.
+
+Both are rules in the prior's uniforms, weighted matrices that stand for it; where its map rejects points, expectations
+are ratios over those accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import integrate
+from scipy.stats import qmc
+
+from theory import arguments
+from theory.chains import Array
+from theory.priors import MappedPrior, Mixture, Prior
+
+__all__ = ["Expectation", "expectation", "nodes"]
+
+RANDOMISATIONS = 16
+"""Independent scramblings behind the error estimate of an expectation for k > 2."""
+
+
+FEWEST = 64
+"""Points per scrambling with which such an estimate starts."""
+
+
+class Expectation(NamedTuple):
+    """A number and the estimate of its error (same unit): absolute quadrature error, or standard error of randomised QMC."""
+
+    value: float
+    error: float
+
+
+def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None) -> tuple[Array, Array]:
+    """Weighted matrices that stand for the prior: (n, k, k) and weights (n,) summing to one.
+
+    For k = 2 a Gauss-Legendre product rule in the prior's uniforms with about `count` points (deterministic);
+    for k > 2 a Sobol sequence scrambled with `generator` (`count` rounded up to a power of two, times what rejection costs).
+    """
+    if isinstance(prior, Mixture):
+        parts = [nodes(c, count, generator) for c in prior.components]
+        matrices = np.concatenate([m for m, _ in parts])
+        return matrices, np.concatenate([share * w for share, (_, w) in zip(prior.weights, parts, strict=True)])
+    if prior.states == 2:
+        points, weights = _product_rule(prior.dimension, max(2, round(count ** (1 / prior.dimension))))
+        matrices, accepted = prior.transform(points)
+        weights = weights * accepted
+    else:
+        matrices, weights = _scrambled(prior, count, np.random.default_rng(0) if generator is None else generator)
+    return matrices, weights / weights.sum()
+
+
+def _product_rule(dimension: int, points: int) -> tuple[Array, Array]:
+    x, w = np.polynomial.legendre.leggauss(points)
+    grid = np.stack(np.meshgrid(*[(x + 1) / 2] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
+    weights = np.stack(np.meshgrid(*[w / 2] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension).prod(axis=-1)
+    return grid, weights
+
+
+def _scrambled(prior: MappedPrior, count: int, generator: np.random.Generator) -> tuple[Array, Array]:
+    power = max(1, int(np.ceil(np.log2(count))))
+    while True:
+        points = qmc.Sobol(prior.dimension, scramble=True, rng=generator).random_base2(power)
+        matrices, weights = prior.transform(points)
+        if weights.sum() >= count or weights.all():
+            return matrices[weights > 0], weights[weights > 0]
+        power += 1
+
+
+def expectation(
+    prior: Prior, function: Callable[[Array], Array], *, tolerance: float = 1e-3, most: int = 2**17, seed: int = 0
+) -> Expectation:
+    r"""Expectation of `function` over the prior.
+
+    Adaptive cubature in the prior's uniforms for k = 2; for k > 2 the mean over independent scramblings of a Sobol
+    sequence, whose length doubles until the standard error is small enough.
+
+    Parameters
+    ----------
+    prior : Prior
+    function : callable
+        Takes matrices (n, k, k), returns (n,).
+    tolerance : float
+        Largest acceptable error estimate, in the function's unit.
+    most : int
+        For k > 2: longest sequence per scrambling. For k = 2: most subdivisions of the cubature.
+    seed : int
+        Seed of the scramblings.
+
+    Raises
+    ------
+    ValueError
+        If the error estimate at `most` still exceeds `tolerance`; the message has both.
+    """
+    tolerance = arguments.positive("tolerance", tolerance)
+    if isinstance(prior, Mixture):
+        parts = [expectation(c, function, tolerance=tolerance, most=most, seed=seed) for c in prior.components]
+        value = sum(w * p.value for w, p in zip(prior.weights, parts, strict=True))
+        return Expectation(
+            value, float(np.sqrt(sum((w * p.error) ** 2 for w, p in zip(prior.weights, parts, strict=True))))
+        )
+    result = (
+        _cubature(prior, function, tolerance, most)
+        if prior.states == 2
+        else _randomised(prior, function, tolerance, most, seed)
+    )
+    if not result.error <= tolerance:
+        raise ValueError(
+            f"expectation over {prior}: error estimate {result.error:.3g} exceeds tolerance = {tolerance:.3g} at most = {most} points; raise most or tolerance."
+        )
+    return result
+
+
+def _cubature(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int) -> Expectation:
+    cube = np.zeros(prior.dimension), np.ones(prior.dimension)
+    found = integrate.cubature(
+        lambda u: function(prior.transform(u)[0]),
+        *cube,
+        rtol=0.0,
+        atol=tolerance,  # pyright: ignore[reportArgumentType]
+        max_subdivisions=most,
+    )
+    return Expectation(float(found.estimate), float(found.error))
+
+
+def _randomised(
+    prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int, seed: int
+) -> Expectation:
+    generators = np.random.default_rng(seed).spawn(RANDOMISATIONS)
+    count = min(FEWEST, most)
+    while True:
+        means = np.array([np.average(function(m), weights=w) for m, w in (nodes(prior, count, g) for g in generators)])
+        result = Expectation(float(means.mean()), float(means.std(ddof=1) / np.sqrt(RANDOMISATIONS)))
+        if result.error <= tolerance or count >= most:
+            return result
+        count *= 2
