@@ -18,68 +18,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from theory import arguments
+from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import PRIORS, Dirichlet, Mixture, Prior
 
-__all__ = ["FAMILIES", "OPTIMIZERS", "Architecture", "Family", "Optimizer", "Setting"]
-
-
-@dataclass(frozen=True)
-class Family:
-    """A model family: its parameter groups, and what a setting takes when it says nothing.
-
-    `initialization` holds the value of every entry of a group; for the transformer, the standard deviation of its weights.
-    """
-
-    name: str
-    groups: tuple[str, ...]
-    initialization: Mapping[str, float]
-    optimizers: tuple[str, ...]
-
-    def learning_rate(self, optimizer: str, context: int) -> dict[str, float]:
-        """Default rates per group: those of the table in the design notes; the published ones for the transformer."""
-        if self.name == "transformer":
-            return {"weights": 5e-4}
-        if optimizer != "sgd":
-            return dict.fromkeys(self.groups, 0.01)
-        return (
-            {"lag_logits": 1.0, "match": 100 / context**2} if self.name == "linear" else dict.fromkeys(self.groups, 1.0)
-        )
-
-    def steps(self, optimizer: str, context: int) -> int:
-        """Longest run by default. Runs stop earlier, a quarter past their last transition."""
-        if self.name == "transformer":
-            return 2500
-        if optimizer != "sgd":
-            return 1000
-        return 10 * context + 500 if self.name == "linear" else 4000
-
-    def record_every(self, optimizer: str, context: int) -> int:
-        """Default grid of records, in steps: a few percent of the plateau, which in the linear family grows with T."""
-        if self.name == "transformer":
-            return 20
-        if optimizer != "sgd":
-            return 5
-        return max(1, context // 20) if self.name == "linear" else 10
-
-
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        Family("linear", ("lag_logits", "match"), {"lag_logits": 0.0, "match": 0.01}, ("sgd", "adam")),
-        Family(
-            "softmax",
-            ("lag_logits", "match", "readout"),
-            {"lag_logits": 0.0, "match": 0.0, "readout": 0.0},
-            ("sgd", "adam"),
-        ),
-        Family("transformer", ("weights",), {"weights": 0.02}, ("adamw", "adam", "sgd")),
-    )
-}
-OPTIMIZERS = {
-    "sgd": {"betas": (0.0, 0.0), "weight_decay": 0.0},
-    "adam": {"betas": (0.9, 0.999), "weight_decay": 0.0},
-    "adamw": {"betas": (0.9, 0.95), "weight_decay": 0.1},
-}
+__all__ = ["Architecture", "Optimizer", "Setting"]
 
 
 @dataclass(frozen=True)
@@ -263,9 +205,10 @@ class Setting:
                 f"states = {states} but the prior has states = {prior.states}: expected the same; leave one of them out."
             )
         name = arguments.one_of("optimizer", model.optimizers[0] if optimizer is None else optimizer, OPTIMIZERS)
+        defaults = model.defaults(name, context)
         choice = Optimizer(
             name,
-            _per_group("learning_rate", learning_rate, model.learning_rate(name, context)),
+            _per_group("learning_rate", learning_rate, defaults.learning_rate),
             betas=OPTIMIZERS[name]["betas"] if betas is None else betas,
             weight_decay=OPTIMIZERS[name]["weight_decay"] if weight_decay is None else weight_decay,
         )
@@ -276,8 +219,8 @@ class Setting:
             optimizer=choice,
             initialization=_per_group("initialization", initialization, model.initialization),
             batch=batch,
-            steps=model.steps(name, context) if steps is None else steps,
-            record_every=model.record_every(name, context) if record_every is None else record_every,
+            steps=defaults.steps if steps is None else steps,
+            record_every=defaults.record_every if record_every is None else record_every,
             architecture=Architecture() if family == "transformer" and architecture is None else architecture,
         )
 

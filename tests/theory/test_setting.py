@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import FAMILIES, OPTIMIZERS, Architecture, Setting
+from theory.setting import Architecture, Setting
 
 positive = st.floats(1e-12, 1e12)
 simple = st.one_of(
