@@ -135,7 +135,9 @@ def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
     chosen = np.random.default_rng(seed).integers(len(step), size=(RESAMPLES, len(step)))
     deviations = (step[chosen].mean(axis=-1) - mean) * np.sqrt(len(step) / (len(step) - 1))
     below, above = np.quantile(deviations, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Transition(source, target, mean, float(low.mean() + min(below, 0.0)), float(high.mean() + max(above, 0.0)))
+    return Transition(
+        source, target, mean, max(0.0, float(low.mean() + min(below, 0.0))), float(high.mean() + max(above, 0.0))
+    )
 
 
 def read_off(
