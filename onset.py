@@ -90,6 +90,7 @@ class SettingOptions:
 
 
 Flag = Annotated[bool, Parameter(negative=())]
+Json = Annotated[bool, Parameter(name="--json", negative=())]
 
 
 @app.command
@@ -99,7 +100,7 @@ def predict(
     method: str = "mean-field",
     formation_level: float = 0.1,
     seed: int = 0,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> None:
     """Predict the plateaus' losses and the transitions of a setting.
 
@@ -140,7 +141,7 @@ def simulate(
     sequences: int = 16384,
     pseudo_count: float | None = None,
     seed: int = 0,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> None:
     """Measure what the ideal strategies lose on sampled sequences of a setting.
 
@@ -186,7 +187,7 @@ def train(
     workers: int | None = None,
     fresh: Flag = False,
     formation_level: float = 0.1,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> None:
     """Train PyTorch models of a setting and read off their transitions. Finished runs are kept and used again.
 
@@ -252,7 +253,7 @@ def validate(
     device: str = "auto",
     workers: int | None = None,
     fresh: Flag = False,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> None:
     """Set predictions beside trained models, setting by setting; write a report. Exit status 1 if a verdict that the suite counts on fails.
 
@@ -343,7 +344,7 @@ def report(folder: Path) -> None:
 
 
 @app.command
-def bench(*names: str, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
+def bench(*names: str, json_: Json = False) -> None:
     """Measure speed as ratios to named baselines and to stated limits, in one run.
 
     Parameters

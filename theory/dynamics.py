@@ -12,7 +12,7 @@ Losses are in nats per token.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -21,9 +21,21 @@ from scipy.integrate import BDF
 
 from theory.chains import Array
 from theory.setting import Optimizer, Setting
-from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition, read_off
+from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition, combine, read_off
 
-__all__ = ["Dynamics", "Gradient", "Layout", "Measurement", "Trajectory", "descend", "flow", "sharpness"]
+__all__ = [
+    "Dynamics",
+    "Gradient",
+    "Layout",
+    "Measurement",
+    "Progress",
+    "Recorder",
+    "Trajectory",
+    "combined_transitions",
+    "descend",
+    "flow",
+    "sharpness",
+]
 
 MARGIN = 1.25
 """A run ends when it is this many times past its last transition."""
@@ -142,6 +154,15 @@ class Trajectory:
         if self.diverged is None or transition.step is not None:
             return transition
         return replace(transition, reason=f"diverged at step {self.diverged}; lower the learning rate")
+
+
+def combined_transitions(
+    trajectories: Sequence[Trajectory], level: float = FORMATION_LEVEL
+) -> tuple[list[Transition], Transition]:
+    """Transitions between strategies and formation, combined over independent trajectories: seeds, or replicates of a prediction."""
+    found = [one.transitions(level) for one in trajectories]
+    passages = [combine(kind) for kind in zip(*(passages for passages, _ in found), strict=True)]
+    return passages, combine([formation for _, formation in found])
 
 
 class Recorder:

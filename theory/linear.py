@@ -4,7 +4,8 @@ Logits f_t = Σ_{s≤t} (e_tᵀ W z_s) e_s with W = ωI + c·11ᵀ. With C = Tc 
 
     f_j(u; i) = u { C π_j + Ω π_i [ π_j + Σ_r p_r(u) ((P^r)_ij - π_j) ] },    p_r(u) = (1/u) ∫₀^u a_r(u') du'.
 
-The symbolic expressions below are differentiated, evaluated, tested and printed; nothing is typed twice.
+The logit below is differentiated and evaluated as it stands. The integral p_r = (q_r/u) ln(1 + u/Q) is the limit against
+which the sum over sources, `theory.mean_field.PositionGrid`, is tested.
 Derived here; the model is the minimal one of arXiv 2402.11004 (released code: row-softmax lag weights).
 """
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from theory import arguments, ideal
-from theory.dynamics import Progress, Trajectory, descend, flow, sharpness
+from theory.dynamics import Progress, Trajectory, combined_transitions, descend, flow, sharpness
 from theory.expectations import Expectation
 from theory.linear import LinearMeanField
 from theory.mean_field import MeanField
 from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
-from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition, combine
+from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition
 
-__all__ = ["MEAN_FIELDS", "Prediction", "mean_field"]
+__all__ = ["MEAN_FIELDS", "Prediction", "mean_field", "plateaus"]
 
 MEAN_FIELDS: dict[str, type[MeanField]] = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 """The one place where a family's mean field is registered."""
@@ -58,9 +58,7 @@ class Prediction:
 
     def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
         """Combined transitions between strategies, and formation of the previous-token head."""
-        found = [trajectory.transitions(level) for trajectory in self.trajectories]
-        passages = [combine(kind) for kind in zip(*(passages for passages, _ in found), strict=True)]
-        return passages, combine([formation for _, formation in found])
+        return combined_transitions(self.trajectories, level)
 
     def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
         passages, formation = self.transitions(level)
@@ -76,6 +74,7 @@ class Prediction:
 
 
 def plateaus(loss: Callable[[str], Expectation]) -> dict[str, Expectation]:
+    """`loss` of every ideal strategy, by name."""
     return {name: loss(name) for name in STRATEGIES}
 
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulate.predict import predict
-from theory.dynamics import Progress, Trajectory
+from theory.dynamics import Progress, Trajectory, combined_transitions
 from theory.expectations import Expectation
 from theory.predict import Prediction
 from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL, Transition, combine
+from theory.transitions import FORMATION_LEVEL, Transition
 from validate.runs import Record, Store
 
 __all__ = ["Observation", "Task", "compute", "observation", "prediction"]
@@ -55,9 +55,7 @@ class Observation:
 
     def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
         """Transitions between strategies and formation of the previous-token head: mean and bootstrap interval over seeds."""
-        found = [one.transitions(level) for one in self.trajectories]
-        passages = [combine(kind) for kind in zip(*(passages for passages, _ in found), strict=True)]
-        return passages, combine([formation for _, formation in found])
+        return combined_transitions(self.trajectories, level)
 
     def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
         passages, formation = self.transitions(level)
