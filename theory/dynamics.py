@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -41,7 +42,8 @@ MARGIN = 1.25
 """A run ends when it is this many times past its last transition."""
 
 
-RECORDS_PER_SOLVER_STEP = 4
+RECORDS_PER_SOLVER_STEP = 8
+"""Where a transition falls into one; otherwise its end is recorded."""
 
 DIVERGENCE = 10.0
 """A loss this many times above both its start and that of guessing counts as diverged."""
@@ -165,6 +167,12 @@ def combined_transitions(
     return passages, combine([formation for _, formation in found])
 
 
+def _order(measurement: Measurement) -> tuple[bool, ...]:
+    """Which transitions a measurement is past: those between successive strategies, and formation."""
+    near = [measurement.distances[name] for name in STRATEGIES]
+    return (*(b < a for a, b in pairwise(near)), bool(measurement.attention[1] > FORMATION_LEVEL))
+
+
 class Recorder:
     """Collects measurements, and says when the last transition is far enough behind or the run has diverged."""
 
@@ -198,9 +206,15 @@ class Recorder:
         """Whether `loss` is not finite or `DIVERGENCE` times above both its start and guessing."""
         return not loss <= self._highest
 
+    def passes(self, measurement: Measurement) -> bool:
+        """Whether a transition lies between the last record and `measurement`."""
+        return _order(self._seen[-1]) != _order(measurement)
+
     @property
     def settled(self) -> bool:
         """Whether the last recorded step is `MARGIN` times past both formation and the passage to bigram."""
+        if not all(_order(self._seen[-1])[1:]):
+            return False
         passages, formation = read_off(self._steps, self._distances, self._lag1)
         last = [passages[-1].step, formation.step]
         return all(step is not None and self._steps[-1] >= MARGIN * step for step in last)
@@ -282,12 +296,14 @@ def flow(dynamics: Dynamics, setting: Setting, *, rtol: float = 1e-3) -> Traject
         solver.step()
         if solver.status == "failed":
             return recorder.trajectory(diverged=int(solver.t))
-        path = solver.dense_output()
-        for step in np.linspace(before, solver.t, RECORDS_PER_SOLVER_STEP + 1)[1:]:
-            found = dynamics.measure(path(step))
-            if recorder.diverges(found.loss):
-                return recorder.trajectory(diverged=int(step))
-            recorder.add(step, found, layout.names, path(step))
+        end = dynamics.measure(solver.y)
+        if recorder.diverges(end.loss):
+            return recorder.trajectory(diverged=int(solver.t))
+        if recorder.passes(end):
+            path = solver.dense_output()
+            for step in np.linspace(before, solver.t, RECORDS_PER_SOLVER_STEP + 1)[1:-1]:
+                recorder.add(step, dynamics.measure(path(step)), layout.names, path(step))
+        recorder.add(solver.t, end, layout.names, solver.y)
         if recorder.settled:
             break
     return recorder.trajectory()

@@ -54,16 +54,15 @@ class LinearMeanField(MeanField):
 
     def logits(self, point: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
         diagonal, off_diagonal = point[:2] * self.setting.context
-        deviation = self.powers - self.stationary[:, :, None]
         share = (grid.attention @ grid.cumulative.T) / grid.u
         pi_query, pi_next = self.query[:, None, None], self.stationary[:, :, None]
         logits, by_C, by_Omega, by_excess = _compiled()(
-            grid.u, off_diagonal, diagonal - off_diagonal, pi_query, pi_next, deviation @ share
+            grid.u, off_diagonal, diagonal - off_diagonal, pi_query, pi_next, self.deviation @ share
         )
 
         def pullback(by_logit: Array) -> Array:
-            scale, match = float((by_logit * by_C).sum()), float((by_logit * by_Omega).sum())
-            by_share = np.einsum("njr,njg->rg", deviation, by_logit * by_excess, optimize=True)
+            scale, match = float(np.vdot(by_logit, by_C)), float(np.vdot(by_logit, by_Omega))
+            by_share = self.deviation.reshape(-1, len(share)).T @ (by_logit * by_excess).reshape(-1, len(grid.u))
             by_lags = grid.by_lag_logits((by_share / grid.u) @ grid.cumulative)
             return np.array([self.setting.context * match, self.setting.context * (scale - match), *by_lags])
 

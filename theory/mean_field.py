@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -33,7 +33,7 @@ from numpy.polynomial import legendre
 from theory import arguments
 from theory.chains import Array, entropy, lag_matrices, stationary
 from theory.dynamics import Gradient, Layout, Measurement
-from theory.expectations import nodes
+from theory.expectations import calibrated_nodes
 from theory.setting import Setting
 
 __all__ = ["MeanField", "PositionGrid"]
@@ -41,7 +41,6 @@ __all__ = ["MeanField", "PositionGrid"]
 LAGS = 6
 NODES = 256
 POSITIONS = 12
-
 Pullback = Callable[[Array], Array]
 
 
@@ -92,6 +91,34 @@ class PositionGrid:
         return flow.sum(axis=1) - self.attention @ flow.sum(axis=0)
 
 
+def signals(transition: Array, lags: int) -> Array:
+    """What a small rule must integrate as the large one does, shape (n, m), the query state 0 standing for all: the prior's
+    mass, entropies of π and of the row, moments of π, and the signal of each lag, Σ_j π_0² P_0j ((P^r)_0j - π_j)."""
+    law, row = stationary(transition), transition[:, 0, :]
+    query = law[:, 0]
+    squares, overlap = (law**2).sum(axis=1), (row * law).sum(axis=1)
+    plain = [query, query**2, *(query**p * moment for p in (1, 2) for moment in (squares, overlap))]
+    entropies = [query * entropy(row), query * entropy(law)]
+    powers = lag_matrices(transition, lags)[:, :, 0, :]
+    tracked = [query**2 * (row * (power - law)).sum(axis=1) for power in powers]
+    return np.stack([np.ones_like(query), *plain, *entropies, *tracked], axis=1)
+
+
+def _normalise(logits: Array) -> tuple[Array, Array]:
+    """Softmax over symbols, shape (n, k, g), and the logarithm of its normaliser, shape (n, g)."""
+    highest = logits.max(axis=1)
+    model = logits - highest[:, None, :]
+    np.exp(model, out=model)
+    total = model.sum(axis=1)
+    model /= total[:, None, :]
+    return model, highest + np.log(total)
+
+
+def _mean(logits: Array, grid: PositionGrid) -> Array:
+    """Mean over positions, shape (n, k)."""
+    return (logits.reshape(-1, len(grid.weights)) @ grid.weights).reshape(logits.shape[:2])
+
+
 class MeanField(ABC):
     """Population loss of a toy family as T → ∞, in the coordinates of `theory.dynamics.Layout` with `lags` lag logits.
 
@@ -112,13 +139,18 @@ class MeanField(ABC):
         lags = arguments.integer("lags", lags, least=2)
         self.setting = setting
         self.layout = Layout.of(setting, lags)
-        self.transition, weights = nodes(setting.prior, count, generator)
-        self.stationary = stationary(self.transition)
-        self.row = self.transition[:, 0, :]
+        self.stand_for(*calibrated_nodes(setting.prior, count, partial(signals, lags=lags), generator))
+
+    def stand_for(self, transition: Array, weights: Array) -> None:
+        """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one."""
+        states, lags = self.setting.states, self.layout.lags
+        self.transition, self.stationary, self.row = transition, stationary(transition), transition[:, 0, :]
         self.query = self.stationary[:, 0]
-        self.weights = setting.states * weights * self.query
-        self.powers = lag_matrices(self.transition, lags)[:, :, 0, :].transpose(1, 2, 0)
-        laws = {"uniform": np.full_like(self.row, 1 / setting.states), "unigram": self.stationary, "bigram": self.row}
+        self.weights = states * weights * self.query
+        powers = lag_matrices(transition, len(self.layout.start[lags]))[:, :, 0, :].transpose(1, 2, 0)
+        self.deviation = np.ascontiguousarray(powers - self.stationary[:, :, None])
+        self._target = self.weights[:, None] * self.row
+        laws = {"uniform": np.full_like(self.row, 1 / states), "unigram": self.stationary, "bigram": self.row}
         # Each strategy's law, weighted by the prior's nodes, and its own entropy.
         self._laws = {n: (self.weights[:, None] * law, float(self.weights @ entropy(law))) for n, law in laws.items()}
 
@@ -132,19 +164,17 @@ class MeanField(ABC):
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
         logits, pullback, grid = self._evaluate(point)
-        measure = self.weights[:, None, None] * grid.weights
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        exponential = np.exp(shifted)
-        total = exponential.sum(axis=1, keepdims=True)
-        row = self.row[:, :, None]
-        loss = float((measure * (np.log(total) - (row * shifted).sum(axis=1, keepdims=True))).sum())
-        return Gradient(loss, pullback(measure * (exponential / total - row)))
+        model, log_total = _normalise(logits)
+        share = self.weights[:, None] * grid.weights
+        loss = float(np.vdot(share, log_total)) - float(np.vdot(self._target, _mean(logits, grid)))
+        model *= share[:, None, :]
+        model -= self._target[:, :, None] * grid.weights
+        return Gradient(loss, pullback(model))
 
     def measure(self, point: Array) -> Measurement:
         logits, _, grid = self._evaluate(point)
-        shifted = logits - logits.max(axis=1, keepdims=True)
         # Mean over positions of the logarithm of the model's law, shape (prior node, symbol).
-        log_model = (shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))) @ grid.weights
+        log_model = _mean(logits, grid) - (_normalise(logits)[1] @ grid.weights)[:, None]
         crossed = {name: -float((law * log_model).sum()) for name, (law, _) in self._laws.items()}
         distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
         weight = np.exp(point[self.layout.lags])

@@ -6,7 +6,6 @@ import numpy as np
 
 from simulate.reduced import log_predictions, next_rows
 from simulate.sequences import sample
-from theory.chains import lag_matrices
 from theory.linear import LinearMeanField
 from theory.priors import Dirichlet
 from theory.setting import Setting
@@ -15,15 +14,13 @@ SCALED, LAG1 = (1.0, 9.0), 0.5
 """C and Ω, and q_1: a model between the unigram and the bigram strategy."""
 
 
-def mean_field_of_each(setting: Setting, transition: np.ndarray, law: np.ndarray) -> np.ndarray:
+def mean_field_of_each(setting: Setting, transition: np.ndarray) -> np.ndarray:
     """Mean-field loss of each chain, all lags tracked: its k relabellings bring each state in turn to the place of the query."""
     k, count = setting.states, len(transition)
     dynamics = LinearMeanField(setting, lags=setting.context, count=2)
     orders = [np.roll(np.arange(k), -i) for i in range(k)]
-    dynamics.transition = np.concatenate([transition[:, order][:, :, order] for order in orders])
-    dynamics.stationary = np.concatenate([law[:, order] for order in orders])
-    dynamics.row, dynamics.query = dynamics.transition[:, 0], dynamics.stationary[:, 0]
-    dynamics.powers = lag_matrices(dynamics.transition, setting.context)[:, :, 0, :].transpose(1, 2, 0)
+    matrices = np.concatenate([transition[:, order][:, :, order] for order in orders])
+    dynamics.stand_for(matrices, np.full(len(matrices), 1 / len(matrices)))
     logits, _, grid = dynamics._evaluate(point_of(setting))
     loss = np.log(np.exp(logits).sum(axis=1)) - np.einsum("nj,njg->ng", dynamics.row, logits)
     return ((loss @ grid.weights) * dynamics.query).reshape(k, count).sum(axis=0)
@@ -48,7 +45,7 @@ def test_finite_context_tends_to_the_mean_field(within):
             -np.einsum("ntj,ntj->n", next_rows(drawn), log_predictions(setting, point_of(setting), drawn.tokens))
             / context
         )
-        difference = losses - mean_field_of_each(setting, drawn.transition, drawn.stationary)
+        difference = losses - mean_field_of_each(setting, drawn.transition)
         scaled.append(context * difference.mean())
         errors.append(context * difference.std() / np.sqrt(count))
     print("T × difference", scaled, "±", errors)
