@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import integrate
+from scipy.optimize import nnls
 from scipy.stats import qmc
 
 from theory import arguments
@@ -28,6 +29,9 @@ RICH = 32
 
 RANK = 1e-8
 """Functions that differ by relatively less over the nodes count as one."""
+
+EXACTNESS = 1e-4
+"""Of calibration with positive weights: what a missed function costs beside a change of the weights."""
 
 FEWEST = 64
 """Points per scrambling with which such an estimate starts."""
@@ -64,19 +68,39 @@ def calibrated_nodes(
 ) -> tuple[Array, Array]:
     """`nodes`, but for k > 2 cut out of a rule `RICH` times as large and reweighted to integrate `functions` as that one does.
 
-    Weights change as little as they can (calibration: Deville, Särndal, JASA 87 (1992), 376-382); a few may turn
-    negative. `functions` takes matrices (n, k, k) and returns (n, m) with m well below `count`.
+    Weights change as little as they can (calibration: Deville, Särndal, JASA 87 (1992), 376-382) and stay positive; where
+    no positive weights integrate `functions` exactly, the nearest do. `functions` takes matrices (n, k, k) and returns (n, m)
+    with m well below `count`.
     """
     if prior.states == 2:
         return nodes(prior, count, generator)
-    matrices, weights = nodes(prior, RICH * count, generator)
-    # The first points of a Sobol sequence are one themselves; a mixture's components stand one after the other.
-    every = len(matrices) // count if isinstance(prior, Mixture) else 1
-    chosen = slice(None, every * count, every)
-    values, few = functions(matrices), weights[chosen] / weights[chosen].sum()
-    own = values[chosen]
-    lacking = weights @ values - few @ own
-    return matrices[chosen], few * (1 + own @ np.linalg.lstsq((own.T * few) @ own, lacking, rcond=RANK)[0])
+    components = prior.components if isinstance(prior, Mixture) else (prior,)
+    shares = prior.weights if isinstance(prior, Mixture) else (1.0,)
+    each = -(-count // len(components))
+    parts = [nodes(component, RICH * each, generator) for component in components]
+    matrices = np.concatenate([m for m, _ in parts])
+    weights = np.concatenate([share * w for share, (_, w) in zip(shares, parts, strict=True)])
+    # The first points of a Sobol sequence are a good rule themselves.
+    chosen = np.concatenate([np.arange(len(w)) < each for _, w in parts])
+    values = functions(matrices)
+    varying = np.ptp(values, axis=0) > RANK * np.abs(values).max(axis=0)
+    off = (values - weights @ values)[:, varying]
+    few = weights[chosen] / weights[chosen].sum()
+    return matrices[chosen], _nearest(few, (off / np.abs(off).max(axis=0))[chosen])
+
+
+def _nearest(weights: Array, off: Array) -> Array:
+    """The weights w' ≥ 0 with w' @ `off` = 0 (n, m) and the same sum, for which Σ (w' - w)²/w is least."""
+    constraint = np.column_stack([off, np.ones(len(off))])
+    lacking = np.append(-weights @ off, 0.0)
+    change = np.linalg.lstsq((constraint.T * weights) @ constraint, lacking, rcond=RANK)[0]
+    nearest = weights * (1 + constraint @ change)
+    if nearest.min() >= 0:
+        return nearest
+    root = np.sqrt(weights)
+    rows = np.vstack([(constraint * root[:, None]).T / EXACTNESS, np.eye(len(root))])
+    scaled, _ = nnls(rows, np.concatenate([np.zeros(off.shape[1]), [1 / EXACTNESS], root]))
+    return scaled * root / (scaled @ root)
 
 
 def _product_rule(dimension: int, points: int) -> tuple[Array, Array]:

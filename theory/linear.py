@@ -61,7 +61,7 @@ class LinearMeanField(MeanField):
         )
 
         def pullback(by_logit: Array) -> Array:
-            scale, match = float(np.vdot(by_logit, by_C)), float(np.vdot(by_logit, by_Omega))
+            scale, match = float((by_logit * by_C).sum()), float((by_logit * by_Omega).sum())
             by_share = self.deviation.reshape(-1, len(share)).T @ (by_logit * by_excess).reshape(-1, len(grid.u))
             by_lags = grid.by_lag_logits((by_share / grid.u) @ grid.cumulative)
             return np.array([self.setting.context * match, self.setting.context * (scale - match), *by_lags])

@@ -115,8 +115,8 @@ def _normalise(logits: Array) -> tuple[Array, Array]:
 
 
 def _mean(logits: Array, grid: PositionGrid) -> Array:
-    """Mean over positions, shape (n, k)."""
-    return (logits.reshape(-1, len(grid.weights)) @ grid.weights).reshape(logits.shape[:2])
+    """Mean over positions, shape (n, k); not a product of BLAS, whose threads wait for each other on a busy machine."""
+    return np.einsum("njg,g->nj", logits, grid.weights)
 
 
 class MeanField(ABC):
@@ -166,7 +166,7 @@ class MeanField(ABC):
         logits, pullback, grid = self._evaluate(point)
         model, log_total = _normalise(logits)
         share = self.weights[:, None] * grid.weights
-        loss = float(np.vdot(share, log_total)) - float(np.vdot(self._target, _mean(logits, grid)))
+        loss = float((share * log_total).sum() - (self._target * _mean(logits, grid)).sum())
         model *= share[:, None, :]
         model -= self._target[:, :, None] * grid.weights
         return Gradient(loss, pullback(model))
@@ -174,7 +174,7 @@ class MeanField(ABC):
     def measure(self, point: Array) -> Measurement:
         logits, _, grid = self._evaluate(point)
         # Mean over positions of the logarithm of the model's law, shape (prior node, symbol).
-        log_model = _mean(logits, grid) - (_normalise(logits)[1] @ grid.weights)[:, None]
+        log_model = _mean(logits, grid) - np.einsum("ng,g->n", _normalise(logits)[1], grid.weights)[:, None]
         crossed = {name: -float((law * log_model).sum()) for name, (law, _) in self._laws.items()}
         distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
         weight = np.exp(point[self.layout.lags])
