@@ -30,7 +30,7 @@ RICH = 32
 RANK = 1e-8
 """Functions that differ by relatively less over the nodes count as one."""
 
-EXACTNESS = 1e-4
+EXACTNESS = 1e-6
 """Of calibration with positive weights: what a missed function costs beside a change of the weights."""
 
 FEWEST = 64
