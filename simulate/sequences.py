@@ -22,7 +22,6 @@ from theory.setting import Setting
 __all__ = ["Sample", "Tokens", "next_rows", "sample", "tokens_from_uniforms"]
 
 Tokens = NDArray[np.uint8]
-ABREAST = 8
 
 
 class Sample(NamedTuple):
@@ -72,25 +71,50 @@ def tokens_from_uniforms(transition: Array, law: Array, uniforms: Array) -> Toke
 
 @njit(cache=True)
 def _tokens(transition, law, uniforms, out):
-    """A few sequences advance side by side, so that a processor need not wait for one token before it starts on the next."""
+    """Four sequences advance side by side, so that a processor need not wait for one token before it starts on the next.
+
+    Indices are unsigned: a signed one is tested for counting from the end at every access. Past the last sequence it is repeated.
+    """
     count, states = law.shape
-    edges = np.empty((ABREAST, states + 1, states - 1))
-    state = np.empty(ABREAST, np.int64)
-    for first in range(0, count, ABREAST):
-        abreast = min(ABREAST, count - first)
-        for i in range(abreast):
-            state[i] = states
-            for row in range(states + 1):
-                total = 0.0
-                for j in range(states - 1):
-                    total += law[first + i, j] if row == states else transition[first + i, row, j]
-                    edges[i, row, j] = total
+    thresholds = np.uint64(states - 1)
+    table = np.uint64((states + 1) * (states - 1))
+    second, third, fourth = table, table + table, table + table + table
+    edges = np.empty(fourth + table)
+    for first in range(0, count, 4):
+        a, b, c, d = (
+            min(first, count - 1),
+            min(first + 1, count - 1),
+            min(first + 2, count - 1),
+            min(first + 3, count - 1),
+        )
+        _cumulate(transition[a], law[a], edges[:second])
+        _cumulate(transition[b], law[b], edges[second:third])
+        _cumulate(transition[c], law[c], edges[third:fourth])
+        _cumulate(transition[d], law[d], edges[fourth:])
+        row_a = np.uint64(states) * thresholds
+        row_b, row_c, row_d = row_a + second, row_a + third, row_a + fourth
+        u, v, w, x = uniforms[a], uniforms[b], uniforms[c], uniforms[d]
+        out_a, out_b, out_c, out_d = out[a], out[b], out[c], out[d]
         for t in range(uniforms.shape[1]):
-            for i in range(abreast):
-                u = uniforms[first + i, t]
-                row = edges[i, state[i]]
-                token = 0
-                for j in range(states - 1):
-                    token += u >= row[j]
-                out[first + i, t] = token
-                state[i] = token
+            p, q, r, s = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+            for e in range(thresholds):
+                p += np.uint64(u[t] >= edges[row_a + e])
+                q += np.uint64(v[t] >= edges[row_b + e])
+                r += np.uint64(w[t] >= edges[row_c + e])
+                s += np.uint64(x[t] >= edges[row_d + e])
+            out_a[t], out_b[t], out_c[t], out_d[t] = p, q, r, s
+            row_a = p * thresholds
+            row_b = second + q * thresholds
+            row_c = third + r * thresholds
+            row_d = fourth + s * thresholds
+
+
+@njit(cache=True)
+def _cumulate(transition, law, edges):
+    """Thresholds of every row of `transition`, then of `law`, one after the other."""
+    states = len(law)
+    for row in range(states + 1):
+        total = 0.0
+        for j in range(states - 1):
+            total += law[j] if row == states else transition[row, j]
+            edges[row * (states - 1) + j] = total
