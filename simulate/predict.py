@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+import theory.law
 import theory.predict
 from simulate.reduced import FiniteContext
 from theory import arguments, ideal
@@ -58,6 +59,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
 
 
 METHODS: dict[str, Callable[..., Prediction]] = {
+    "law": theory.law.law,
     "mean-field": theory.predict.mean_field,
     "finite-context": finite_context,
 }

@@ -20,7 +20,7 @@ import sympy as sp
 from theory.chains import Array
 from theory.mean_field import MeanField, PositionGrid, Pullback
 
-__all__ = ["LinearMeanField", "lag_share", "layer1_weight", "logit"]
+__all__ = ["LinearMeanField", "lag_share", "layer1_weight", "logit", "logit_and_slopes"]
 
 u, source = sp.symbols("u u'", positive=True)
 q, Q = sp.symbols("q_r Q", positive=True)
@@ -49,6 +49,11 @@ def _compiled() -> Any:
     return sp.lambdify((u, C, Omega, pi_i, pi_j, excess), partials, "numpy", cse=True)
 
 
+def logit_and_slopes(u: Array, C: float, Omega: float, pi_i: Array, pi_j: Array, excess: Array | float) -> list[Array]:
+    """The logit and its derivatives by C, Ω and X, on arrays that broadcast."""
+    return _compiled()(u, C, Omega, pi_i, pi_j, excess)
+
+
 class LinearMeanField(MeanField):
     """Mean-field loss of the linear family; `match` coordinates are the entries of W, unscaled (c + ω on the diagonal, c off it)."""
 
@@ -56,7 +61,7 @@ class LinearMeanField(MeanField):
         diagonal, off_diagonal = point[:2] * self.setting.context
         share = (grid.attention @ grid.cumulative.T) / grid.u
         pi_query, pi_next = self.query[:, None, None], self.stationary[:, :, None]
-        logits, by_C, by_Omega, by_excess = _compiled()(
+        logits, by_C, by_Omega, by_excess = logit_and_slopes(
             grid.u, off_diagonal, diagonal - off_diagonal, pi_query, pi_next, self.deviation @ share
         )
 

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from theory.dynamics import Progress, Trajectory, combined_transitions, descend,
 from theory.expectations import Expectation
 from theory.linear import LinearMeanField
 from theory.mean_field import MeanField
+from theory.priors import Prior
 from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
 from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition
 
-__all__ = ["MEAN_FIELDS", "Prediction", "mean_field", "plateaus"]
+__all__ = ["MEAN_FIELDS", "Prediction", "limit_plateaus", "mean_field", "plateaus"]
 
 MEAN_FIELDS: dict[str, type[MeanField]] = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 """The one place where a family's mean field is registered."""
@@ -42,7 +44,7 @@ class Prediction:
     setting : Setting
     method : str
     trajectories : tuple of Trajectory
-        Independent numerical replicates; their spread is the interval.
+        Independent numerical replicates, whose spread is the interval; or, with `bounds`, the prediction, the earliest and the latest.
     plateaus : dict of strategy to Expectation
         Ideal loss of each strategy, nats per token, with the error of its evaluation.
     assumptions, validity : tuple of str
@@ -55,10 +57,15 @@ class Prediction:
     plateaus: dict[str, Expectation]
     assumptions: tuple[str, ...]
     validity: tuple[str, ...]
+    bounds: bool = False
 
     def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
         """Combined transitions between strategies, and formation of the previous-token head."""
-        return combined_transitions(self.trajectories, level)
+        if not self.bounds:
+            return combined_transitions(self.trajectories, level)
+        (middle, formed), *others = (one.transitions(level) for one in self.trajectories)
+        passages = [_bounded(kind) for kind in zip(middle, *(p for p, _ in others), strict=True)]
+        return passages, _bounded([formed, *(f for _, f in others)])
 
     def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
         passages, formation = self.transitions(level)
@@ -71,6 +78,19 @@ class Prediction:
             "assumptions": list(self.assumptions),
             "validity": list(self.validity),
         }
+
+
+def _bounded(found: Sequence[Transition]) -> Transition:
+    """The first transition, with the interval that the steps of all span."""
+    first = found[0]
+    steps = [t.step for t in found if t.step is not None]
+    return first if first.step is None else replace(first, low=min(steps), high=max(steps))
+
+
+@cache
+def limit_plateaus(prior: Prior) -> dict[str, Expectation]:
+    """Ideal losses as T → ∞, nats per token, by strategy."""
+    return plateaus(lambda strategy: ideal.limit_loss(prior, strategy, tolerance=TOLERANCE))
 
 
 def plateaus(loss: Callable[[str], Expectation]) -> dict[str, Expectation]:
@@ -118,7 +138,7 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
         setting,
         "mean-field",
         tuple(found),
-        plateaus(lambda s: ideal.limit_loss(setting.prior, s, tolerance=TOLERANCE)),
+        limit_plateaus(setting.prior),
         tuple(assumptions),
         tuple(_validity(setting, dynamics[0], found[0])),
     )

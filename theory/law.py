@@ -1,0 +1,178 @@
+r"""The plateau law: how many SGD steps the linear family waits on its unigram plateau.
+
+Along the slow manifold of `theory.escape` the lag logit obeys dv_1/dstep = η_v (E/T) h with E = e^{v_1}, so that it reaches ln E after
+
+    slow = (T/η_v) ∫₁^E dE' / (E'² h(E')).
+
+The match θ = (C, Ω) follows its target θ* late. With θ' = -M H (θ - θ*), M the mobility that the rates give and H the
+Hessian, a shift dθ* of the target delays lag 1 by (∂ ln h/∂θ) (M H)⁻¹ dθ*, and so does the distance of the start from the plateau:
+
+    delay = (∂ ln h/∂θ) (M H)⁻¹ (θ* - θ_start) |_{E=1} + ∫ (∂ ln h/∂θ) (M H)⁻¹ dθ*.
+
+This is the first order in delay/slow. The steps are its [1/1] Padé approximant, and half of what that
+takes off is the interval: the expressions of `theory.derivations.plateau_law`. Derived here.
+
+Range of validity: mean field, SGD, exchangeable prior with a unique plateau, |delay| ≤ `SLOWEST` × slow. Beyond, the match
+relaxes more slowly than lag 1 grows, and the mean field has to be integrated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from scipy.integrate import solve_ivp
+from scipy.interpolate import CubicSpline
+
+from theory import arguments
+from theory.chains import Array
+from theory.derivations.plateau_law import steps_and_doubt
+from theory.dynamics import Layout, Progress, Trajectory
+from theory.escape import GRID, Reduced, longest, manifold
+from theory.mean_field import LAGS
+from theory.predict import Prediction, limit_plateaus
+from theory.priors import Prior
+from theory.setting import Setting
+from theory.transitions import FORMATION_LEVEL, STRATEGIES
+
+__all__ = ["Path", "law", "mobility", "path", "relaxation_delay"]
+
+SLOWEST = 0.7
+"""Largest ratio of delay to slow time for which the law answers."""
+
+SHORTEST = 32
+"""Shortest context of a table; tables are made at powers of two and interpolated in ln T between four."""
+
+ASSUMPTIONS = (
+    "mean field; the match follows the slow manifold of its plateau, to first order in its delay, resummed",
+    "starts on the plateau: the passage to unigram is not predicted",
+    "prior and initialisation exchangeable; SGD as gradient flow",
+)
+
+FINE = 513
+"""Points of the trapezoidal rule in ln E, whose relative error is (ln E / FINE)²/12, below 1e-4."""
+
+
+def mobility(setting: Setting) -> Array:
+    """M in d(C, Ω)/dstep = -M ∂L/∂(C, Ω), shape (2, 2): one rate for every entry of W, of which k hold C + Ω and k(k-1) hold C."""
+    k = setting.states
+    rate = setting.optimizer.learning_rate["match"] * setting.context**2
+    diagonal, off_diagonal = rate / k, rate / (k * (k - 1))
+    return np.array([[off_diagonal, -off_diagonal], [-off_diagonal, diagonal + off_diagonal]])
+
+
+@dataclass(frozen=True)
+class Path:
+    """The slow manifold of a setting, point by point: shapes (n,) but for `target` (n, 2), `curves` (n, 4), `lag_logits` (n, R).
+
+    `slow` and `delay` are steps up to ln E; `curves` are the loss and KL(strategy ‖ model), nats per token.
+    """
+
+    log_e: Array
+    slow: Array
+    delay: Array
+    target: Array
+    curves: Array
+    lag_logits: Array
+
+
+def path(setting: Setting) -> Path:
+    """Slow time and delay along the manifold, up to where lag 1 is driven no further."""
+    log_e, columns = _table(setting.prior, setting.context)
+    fine = np.linspace(0.0, log_e[-1], FINE)
+    values = CubicSpline(log_e, columns)(fine)
+    reached = FINE if (growing := values[:, 0] > 0).all() else int(np.argmin(growing))
+    fine, values = fine[:reached], values[:reached]
+    force, target, pull, hessian = values[:, 0], values[:, 1:3], values[:, 3:5], values[:, 5:9].reshape(-1, 2, 2)
+    slow = setting.context / setting.optimizer.learning_rate["lag_logits"] * _running(np.exp(-fine) / force, fine)
+    per_shift = np.linalg.solve(hessian @ mobility(setting), pull[..., None])[..., 0]
+    start = np.array([setting.context * setting.initialization["match"], 0.0])
+    shift = (per_shift * np.gradient(target, fine, axis=0)).sum(axis=1)
+    delay = float(per_shift[0] @ (target[0] - start)) + _running(shift, fine)
+    lag_logits = values[:, 13:]
+    lag_logits[:, 1] = fine
+    return Path(fine, slow, delay, target, values[:, 9:13], lag_logits)
+
+
+def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
+    """Predict from the plateau law; the interval is half of what resummation takes off the first order.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of the linear family, under SGD.
+
+    Raises
+    ------
+    ValueError
+        Outside the law's range of validity, with the reason.
+    """
+    arguments.one_of("family of the plateau law", setting.family, ("linear",))
+    arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
+    found = path(setting)
+    weight = np.exp(found.lag_logits)
+    attention = weight / (setting.context + (weight - 1).sum(axis=1, keepdims=True))
+    formed = int(np.argmax(attention[:, 1] > FORMATION_LEVEL)) or -1
+    ratio = float(found.delay[formed] / found.slow[formed])
+    if not abs(ratio) <= SLOWEST:
+        raise ValueError(
+            f"setting {setting.label}: the match relaxes too slowly for the plateau law, which delays lag 1 by {ratio:.2g} of the slow time: expected at most {SLOWEST:g}; use the mean field, a longer context or a higher rate of the match."
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps, doubt = steps_and_doubt()(found.slow, found.delay, found.delay[0])
+    steps, doubt = np.where(found.slow > 0, [steps, doubt], 0.0)
+    names = Layout.of(setting, found.lag_logits.shape[1]).names
+    entries = np.column_stack([found.target.sum(axis=1), found.target[:, 0]]) / setting.context
+    middle = Trajectory(
+        steps=steps,
+        loss=found.curves[:, 0],
+        distances={name: found.curves[:, 1 + i] for i, name in enumerate(STRATEGIES)},
+        attention=attention,
+        parameters=dict(zip(names, np.column_stack([entries, found.lag_logits]).T, strict=True)),
+    )
+    return Prediction(
+        setting,
+        "law",
+        (middle, replace(middle, steps=np.maximum(steps - doubt, 0.0)), replace(middle, steps=steps + doubt)),
+        limit_plateaus(setting.prior),
+        ASSUMPTIONS,
+        (
+            f"delay of the match {ratio:.2g} of the slow time; the interval is the size of its second order, and a quarter of the start's delay",
+        ),
+        bounds=True,
+    )
+
+
+def relaxation_delay(setting: Setting) -> float:
+    """Steps lost while the match relaxes from the start to the plateau, integrated rather than linearised: ∫ (1 - h/h*) dstep."""
+    reduced, lag_logits = Reduced(setting.prior, setting.context), np.zeros(LAGS)
+    final = manifold(setting.prior, setting.context).target[0]
+    mobile, highest = mobility(setting), reduced.gradient(final, lag_logits)[3]
+
+    def velocity(_: float, state: Array) -> Array:
+        gradient = reduced.gradient(state[:2], lag_logits)
+        return np.append(-mobile @ gradient[:2], 1 - gradient[3] / highest)
+
+    begin = np.array([setting.context * setting.initialization["match"], 0.0, 0.0])
+    slowest = np.linalg.eigvals(mobile @ manifold(setting.prior, setting.context).hessian[0]).real.min()
+    return float(solve_ivp(velocity, (0, 20 / slowest), begin, method="LSODA", rtol=1e-6).y[2, -1])
+
+
+@cache
+def _table(prior: Prior, context: int) -> tuple[Array, Array]:
+    """ln E (n,) and the columns of the manifold at it (n, 13 + R), interpolated in ln T."""
+    middle = max(int(np.floor(np.log2(context))), int(np.log2(SHORTEST)) + 1)
+    contexts = [2**n for n in range(middle - 1, middle + 3)]
+    x = np.log(np.array(contexts) / context)
+    weights = [np.prod(np.delete(x, i) / (np.delete(x, i) - x[i])) for i in range(len(x))]
+    columns = [
+        np.column_stack([m.force, m.target, m.pull, m.hessian.reshape(-1, 4), m.curves, m.lag_logits])
+        for m in (manifold(prior, c) for c in contexts)
+    ]
+    return longest(context) * GRID, np.tensordot(weights, columns, axes=1)
+
+
+def _running(values: Array, at: Array) -> Array:
+    """Running integral by the trapezoidal rule."""
+    return np.concatenate([[0.0], np.cumsum((values[1:] + values[:-1]) / 2 * np.diff(at))])
