@@ -11,6 +11,7 @@ function that returns a `Derivation`, decorated with ``register("its-name")``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -24,6 +25,14 @@ __all__ = ["attach", "get", "names", "register"]
 
 _MODULES: dict[str, str] = {
     "two-state-chain": "two_state_chain",
+    "ideal-limit-losses": "ideal_limit_losses",
+    "large-k-losses": "large_k_losses",
+    "ideal-finite-losses": "ideal_finite_losses",
+    "bigram-regret": "bigram_regret",
+    "symmetry": "symmetry",
+    "signals": "signals",
+    "alternation": "alternation",
+    "plateau-law": "plateau_law",
 }
 """Result by result, in reading order: name, and the module whose `derive` returns it."""
 
@@ -42,8 +51,7 @@ def get(name: str) -> Derivation:
     arguments.one_of("derivation", name, names())
     build = _OWN[name] if name in _OWN else import_module(f"theory.derivations.{_MODULES[name]}").derive
     found = build()
-    found.checks.extend(_ATTACHED.get(name, []))
-    return found
+    return replace(found, checks=[*found.checks, *_ATTACHED.get(name, [])])
 
 
 def register(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Derivation]]:

@@ -21,11 +21,12 @@ __all__ = ["Check", "Derivation", "Outcome", "Step", "Verdict"]
 
 @dataclass(frozen=True)
 class Step:
-    """One step: `name` says what is done, `expression` is what sympy returned, `reason` why it follows."""
+    """One step: `name` says what is done, `expression` is what sympy returned, `reason` why it follows, `checks` which checks test it."""
 
     name: str
     expression: sp.Basic
     reason: str = ""
+    checks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ class Derivation:
             raise ValueError(
                 f"arguments = {chosen}: the statement of {self.name} also depends on {sorted(map(str, missing))}; add them or substitute values first."
             )
-        return sp.lambdify(chosen, self.value, modules, cse=True)
+        # A common subexpression must not be lifted out of the integral that binds its variable.
+        return sp.lambdify(chosen, self.value, modules, cse=not self.value.has(sp.Integral, sp.Sum))
 
     def check(self) -> list[Verdict]:
         """Run every check; one that raises fails and does not stop the others."""

@@ -1,0 +1,51 @@
+"""simulate.checks: attached to the derivations once, they pass, and fail when a formula is wrong."""
+
+from __future__ import annotations
+
+import pytest
+import sympy as sp
+
+from simulate import checks
+from theory.derivations import get, signals
+
+EVERY = [(name, check) for name, of in checks.CHECKS.items() for check in of]
+
+
+@pytest.mark.parametrize(("name", "check"), EVERY, ids=lambda item: getattr(item, "name", item))
+def test_check(name, check):
+    """Every check is within its tolerance."""
+    found = check.run()
+    print(f"{name}: {found}")
+    assert found.passed, found
+
+
+def test_attaching_twice_adds_once():
+    """After attach_all, however often, each derivation has every check of this module exactly once."""
+    checks.attach_all()
+    checks.attach_all()
+    for name, check in EVERY:
+        assert [known.name for known in get(name).checks].count(check.name) == 1
+
+
+def test_a_wrong_gradient_of_the_lag_logits_is_found(monkeypatch):
+    """`linear` wrong by a half is many standard errors off."""
+    monkeypatch.setattr(signals, "linear", signals.linear * sp.Rational(1, 2))
+    assert not checks._sequences("linear").passed
+
+
+def test_a_wrong_gradient_of_the_match_is_found(monkeypatch):
+    """`softmax` without the mean over sources."""
+    whole = signals.kernel
+    monkeypatch.setattr(
+        signals, "kernel", lambda context, lag=None: (whole(context, lag)[0], 0 * whole(context, lag)[1])
+    )
+    assert not checks._sequences("softmax").passed
+
+
+def test_chains_without_alternation_are_found(monkeypatch):
+    """Sticky chains only, ρ > 0: signals fall from lag to lag and the check of asymmetry is red."""
+    from theory.priors import DoublyStochastic
+
+    whole = DoublyStochastic.transform
+    monkeypatch.setattr(DoublyStochastic, "transform", lambda prior, u: whole(prior, 0.5 + u / 2))
+    assert not checks._asymmetry().passed

@@ -1,0 +1,35 @@
+"""theory.derivations.ideal_limit_losses: bigram and unigram as T → ∞ in π and ln 2, and that its checks can fail."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from theory.derivations import get, ideal_limit_losses
+
+
+@pytest.mark.parametrize("check", ideal_limit_losses.derive().checks, ids=lambda check: check.name)
+def test_check(check):
+    """Every check of the derivation is within its tolerance."""
+    found = check.run()
+    assert found.passed, found
+
+
+def test_closed_forms():
+    """Bigram 1/6 + π²/9 - (2/3) ln 2 (1 + ln 2), unigram 2 ln 2 - π²/12, and the statement evaluates to them."""
+    ln2 = sp.log(2)
+    bigram = sp.Rational(1, 6) + sp.pi**2 / 9 - sp.Rational(2, 3) * ln2 * (1 + ln2)
+    assert sp.simplify(ideal_limit_losses.bigram - bigram) == 0
+    assert sp.simplify(ideal_limit_losses.unigram - (2 * ln2 - sp.pi**2 / 12)) == 0
+    found = np.ravel(get("ideal-limit-losses").function()())
+    np.testing.assert_allclose(found, [float(bigram), 2 * math.log(2) - math.pi**2 / 12], rtol=4 * np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("wrong", ["bigram", "unigram"])
+def test_checks_can_fail(monkeypatch, wrong):
+    """A closed form off by 1e-29 fails the comparison to thirty digits."""
+    monkeypatch.setattr(ideal_limit_losses, wrong, getattr(ideal_limit_losses, wrong) + sp.Rational(1, 10**29))
+    assert not ideal_limit_losses._thirty_digits().passed

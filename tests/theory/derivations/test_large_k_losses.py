@@ -1,0 +1,55 @@
+"""theory.derivations.large_k_losses: losses of many states in powers of 1/k, and that its checks can fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from theory.derivations import large_k_losses
+from theory.derivations.large_k_losses import alpha, cube, draw, k, square
+from theory.priors import Dirichlet, sample
+
+
+@pytest.mark.parametrize("check", large_k_losses.derive().checks, ids=lambda check: check.name)
+def test_check(check):
+    """Every check of the derivation is within its tolerance."""
+    found = check.run()
+    assert found.passed, found
+
+
+def test_entropy_of_a_flat_row_is_harmonic():
+    """ψ(k+1) - ψ(2) = 1/2 + … + 1/k, exactly."""
+    for states in range(2, 8):
+        harmonic = sum(sp.Rational(1, j) for j in range(2, states + 1))
+        assert sp.simplify(draw(alpha).subs({k: states, alpha: 1}) - harmonic) == 0
+
+
+def test_series_of_delta_converges_to_the_stationary_law():
+    """δ₁ + δ₂ + δ₃ leaves a remainder of the order of the fourth power of the excess's norm, chain by chain."""
+    matrices = sample(Dirichlet(6, 4.0), np.random.default_rng(0), 200)
+    one, two, three, delta = large_k_losses._terms(matrices)
+    norm = np.linalg.norm(matrices - 1 / 6, ord=2, axis=(1, 2))
+    left = np.linalg.norm(delta - one - two - three, axis=1)
+    # |1ᵀ E⁴ (I - E)^{-1}| ≤ √k norm⁴/(1 - norm).
+    assert np.all(left <= np.sqrt(6) * norm**4 / (1 - norm) * (1 + 1e-9))
+    assert np.all(norm < 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check"),
+    [
+        ("bigram", draw(alpha) - 1 / (alpha**2 * k**3), "_orders"),
+        ("unigram", sp.log(k) - 1 / (2 * alpha * k), lambda: large_k_losses._rate("unigram", 3)),
+        ("square", 2 * square, "_covariances"),
+        ("cube", -cube, "_covariances"),
+    ],
+    ids=["bigram without 1/k⁴", "unigram without 1/k²", "δ₂ doubled", "δ₃ reversed"],
+)
+def test_checks_can_fail(monkeypatch, name, value, check):
+    """A formula with a term left out or wrong fails the check meant for it."""
+    large_k_losses.remainder.cache_clear()
+    monkeypatch.setattr(large_k_losses, name, value)
+    run = check if callable(check) else getattr(large_k_losses, check)
+    assert not run().passed
+    large_k_losses.remainder.cache_clear()

@@ -1,0 +1,26 @@
+"""theory.derivations.plateau_law: its checks, and that they can fail."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from theory.derivations import get, plateau_law
+from theory.derivations.plateau_law import resummed
+
+
+def test_all_checks_pass():
+    for verdict in get("plateau-law").checking():
+        print(verdict.check.name, verdict.outcome, verdict.error)
+        assert verdict.passed
+
+
+def test_resummation_agrees_to_first_order_and_stays_finite():
+    slow, delay = sp.symbols("t_slow t_delay", positive=True)
+    assert sp.series(resummed, delay, 0, 2).removeO().equals(slow + delay)
+    assert sp.limit(resummed, delay, sp.oo) == 2 * slow
+
+
+def test_a_wrong_logarithmic_integral_is_found(monkeypatch):
+    """Without the offset B the antiderivative is no longer one."""
+    monkeypatch.setattr(plateau_law, "leading", plateau_law.leading.subs(plateau_law.B, 0))
+    assert not plateau_law._antiderivative().passed
