@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import warnings
 import webbrowser
@@ -365,6 +366,69 @@ def bench(*names: str, json_: Json = False) -> None:
     return None
 
 
+@app.command
+def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: Json = False) -> None:
+    """List the derivations, show some, run their checks or write them as LaTeX. Exit status 1 if a check fails or a derivation cannot be built.
+
+    Parameters
+    ----------
+    names
+        Which derivations; without names all are listed, checked or written.
+    check
+        Run their checks; results are remembered until the code changes.
+    latex
+        Write one .tex file per derivation into this folder; without names also derivations.tex with all and references.bib.
+    json_
+        Print JSON.
+    """
+    from theory import arguments, derivations
+    from validate import derivation_checks as checks
+
+    chosen = [arguments.one_of("derivation", name, derivations.names()) for name in dict.fromkeys(names)]
+    attached = checks.attach_all()
+    statuses, broken = [], list(attached.broken)
+    with _progress("checking", quiet=json_ or not check) as advance:
+        for name in chosen or derivations.names():
+            try:
+                statuses.append(checks.run(name, advance) if check else checks.recall(name))
+            except Exception as problem:  # one that cannot be built does not keep the others from being read
+                broken.append(f"{name} cannot be derived: {type(problem).__name__}: {problem}")
+    files = [] if latex is None else _write_latex(statuses, latex, together=not names)
+    if json_:
+        from paper.plain import to_dict
+
+        data = {"derivations": [to_dict(s) for s in statuses], "skipped": attached.skipped, "broken": broken}
+        _print_json(data | ({} if latex is None else {"files": [str(file) for file in files]}))
+    else:
+        _show_derivations(statuses, checked=check, whole=bool(chosen) and latex is None)
+        for file in files:
+            print(file)
+        for note in (*attached.skipped, *broken):
+            print(f"onset: {' '.join(note.split())}", file=sys.stderr)
+    if broken or (check and any(status.passed is False for status in statuses)):
+        sys.exit(1)
+
+
+@app.command
+def cite(*names: str, json_: Json = False) -> None:
+    """Print the BibTeX of what derivations and commands rest on.
+
+    Parameters
+    ----------
+    names
+        Derivations or commands; without names everything the project rests on, its own entry first.
+    json_
+        Print JSON.
+    """
+    from paper.citation import cited
+
+    entries = cited(names)
+    if json_:
+        return _print_json({"entries": [{"key": key, "bibtex": entry} for key, entry in entries.items()]})
+    print("\n\n".join(entries.values()))
+    return None
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on `arguments` (default: the process's); bad input is one sentence on stderr and exit status 2."""
     warnings.formatwarning = lambda message, *_, **__: f"onset: {message}\n"
@@ -376,6 +440,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if problem.name not in ("torch", "xarray", "h5netcdf", "h5py", "jinja2"):
             raise
         _fail(f"this command needs {problem.name}, which is not installed: pip install 'icl-onset[train]'.")
+    except BrokenPipeError:  # whoever reads stdout, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         print(
             "onset: interrupted; what was finished is kept, and the same command goes on from there.", file=sys.stderr
@@ -455,11 +522,12 @@ def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> No
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    table = Table(*head, title=title, title_justify="left", box=SIMPLE_HEAD)
+    table = Table(*head, title=Text(title, style="italic"), title_justify="left", box=SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # as it stands: [brackets] are no markup
     console.print(table)
 
 
@@ -496,6 +564,27 @@ def _show_results(results: Any) -> None:
             )
         )
     _table(f"suite {results.suite}", ("setting", "quantity", "predicted", "observed", "error", "verdict"), rows)
+
+
+def _write_latex(statuses: list[Any], folder: Path, *, together: bool) -> list[Path]:
+    from paper import latex as pages
+
+    return pages.write(statuses, folder, together=together) if statuses else []
+
+
+def _show_derivations(statuses: list[Any], *, checked: bool, whole: bool) -> None:
+    from paper import plain
+
+    if checked:
+        head = ("check", "", "residual", "tolerance", "where the tolerance comes from", "seconds")
+        for status in statuses:
+            _table(f"{status.derivation.name}: {status.words}", head, plain.check_rows(status))
+        return None
+    if whole:
+        columns = min(shutil.get_terminal_size((100, 24)).columns, 120)
+        return print("\n\n".join(plain.as_text(status, columns) for status in statuses))
+    rows = [(s.derivation.name, s.derivation.title, str(len(s.results)), s.words) for s in statuses]
+    return _table("derivations", ("name", "title", "checks", "status"), rows)
 
 
 def _open(page: Path) -> None:

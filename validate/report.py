@@ -15,7 +15,8 @@ import jinja2
 import numpy as np
 
 from theory import arguments
-from validate.runs import Store, writable_folder
+from validate.files import writable_folder, write_text
+from validate.runs import Store
 from validate.suite import RUNGS, SUITES, Interval, Results, collect
 
 __all__ = ["results_of", "versions", "write"]
@@ -70,7 +71,7 @@ def write(
     """
     folder = writable_folder(folder)
     data = to_dict(results)
-    _write(folder / RESULTS, json.dumps(data | {"asked_seeds": seeds}, indent=1, allow_nan=False) + "\n")
+    write_text(folder / RESULTS, json.dumps(data | {"asked_seeds": seeds}, indent=1, allow_nan=False) + "\n")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -83,7 +84,7 @@ def write(
     page = environment.get_template("report.html.jinja").render(
         results=results, data=data, pictures=pictures, rungs=RUNGS, toys=toys, others=others
     )
-    _write(folder / PAGE, page)
+    write_text(folder / PAGE, page)
     return folder / PAGE
 
 
@@ -121,9 +122,3 @@ def show(interval: Interval | None) -> str:
 
 def percent(error: float | None) -> str:
     return "–" if error is None else f"{100 * error:+.1f}%"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -22,8 +22,9 @@ import xarray as xr
 
 from theory.dynamics import Trajectory
 from theory.setting import Setting
+from validate.files import writable_folder
 
-__all__ = ["Record", "Store", "UnreadableRun", "writable_folder"]
+__all__ = ["Record", "Store", "UnreadableRun"]
 
 FORMAT = 1
 SEAL = b"\nsha256 "
@@ -93,20 +94,6 @@ class Store:
                 stacklevel=2,
             )
             return None
-
-
-def writable_folder(folder: str | Path) -> Path:
-    """Make `folder` if need be and return it; a ``ValueError`` says why nothing can be written there."""
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as problem:
-        raise ValueError(
-            f"output folder {path}: cannot be written ({problem.strerror}); give a folder that can be, with --out."
-        ) from problem
-    return path
 
 
 def _to_dataset(one: Trajectory) -> xr.Dataset:

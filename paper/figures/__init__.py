@@ -12,7 +12,7 @@ from types import ModuleType
 from paper import style
 from paper.figures import attention, ladder, phases
 from theory import arguments
-from validate.runs import writable_folder
+from validate.files import writable_folder
 from validate.suite import Results
 
 __all__ = ["FIGURES", "caption", "render"]

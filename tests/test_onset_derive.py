@@ -1,0 +1,294 @@
+"""`onset derive` and `onset cite`: list, show, check, LaTeX, JSON, BibTeX, and what they say about bad input."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+
+import pytest
+import sympy as sp
+
+import onset
+from theory import derivations
+from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from theory.derivations.references import USES
+from validate import derivation_checks
+
+NAME = "two-state-chain"
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path_factory):
+    """Results of checks are remembered in a folder of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(derivation_checks, "_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line in this process; return exit status, stdout and stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        try:
+            onset.main(arguments)
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        written = capsys.readouterr()
+        return status, written.out, written.err
+
+    return call
+
+
+@pytest.fixture
+def mine():
+    """Register a derivation of one's own, with the check given, for the time of a test."""
+    known: list[str] = []
+
+    def register(check, name: str = "mine", **changes) -> None:
+        x, y = sp.symbols("x y")
+        parts = {
+            "title": "A line",
+            "statement": sp.Eq(y, 2 * x),
+            "symbols": {x: "a number [in brackets]"},
+            "assumptions": ("none",),
+            "validity": "everywhere",
+            "source": "derived here",
+            "steps": (Step("double", 2 * x),),
+            "checks": [Check("twice", "2x with x + x", check)],
+        } | changes
+        derivations.register(name)(lambda: Derivation(name=name, **parts))
+        known.append(name)
+
+    yield register
+    for name in known:
+        derivations._OWN.pop(name, None)
+    derivations.get.cache_clear()
+
+
+def _good() -> Outcome:
+    return Outcome(0.0, 0.0, "exact [arithmetic]")
+
+
+def test_the_list_shows_every_derivation(run):
+    status, out, _ = run("derive")
+    assert status == 0
+    assert all(name in out for name in derivations.names())
+    assert "not checked" in out
+
+
+def test_a_derivation_is_shown_whole(run):
+    """Statement in pretty print, symbols, assumptions, steps with reasons, validity, references and checks."""
+    status, out, _ = run("derive", NAME)
+    it = derivations.get(NAME)
+    words = " ".join(out.split())
+    assert status == 0
+    assert "─────" in out
+    for text in (it.title, *it.symbols.values(), *it.assumptions, it.validity, it.source, *it.references):
+        assert text in words
+    for step in it.steps:
+        assert f"{step.name}: {step.reason}" in words
+    assert all(f"– {check.name}: {check.compares}" in words for check in it.checks)
+
+
+def test_check_prints_numbers_and_is_remembered(run):
+    """Residual, tolerance, its origin; then the list says passed, and so does JSON."""
+    status, out, err = run("derive", "--check", NAME)
+    assert status == 0
+    assert "exact arithmetic, 8 identities" in out
+    assert "1e-14" in out
+    assert f"{NAME}: recursion" in err
+    count = len(derivations.get(NAME).checks)
+    assert f"{count} passed" in run("derive")[1]
+    (found,) = json.loads(run("derive", NAME, "--json")[1])["derivations"]
+    assert found["passed"] is True
+    assert [check["passed"] for check in found["checks"]] == [True] * count
+
+
+def test_json_of_a_check_has_its_numbers(run):
+    status, out, _ = run("derive", "--check", NAME, "--json")
+    data = json.loads(out)
+    assert status == 0
+    assert set(data) == {"derivations", "skipped", "broken"}
+    for check in data["derivations"][0]["checks"]:
+        assert {"check", "compares", "residual", "tolerance", "because", "seconds", "passed", "location"} <= set(check)
+        assert check["residual"] <= check["tolerance"]
+
+
+def test_a_failing_check_fails_the_command(run, mine):
+    """Exit status 1; a NaN counts as failed and JSON survives it."""
+    for residual in (1.0, float("nan"), float("inf")):
+        mine(lambda residual=residual: Outcome(residual, 0.5, "chosen"), name=f"mine-{residual}")
+        status, out, _ = run("derive", "--check", f"mine-{residual}")
+        assert status == 1
+        assert "✗" in out
+        assert json.loads(run("derive", f"mine-{residual}", "--json")[1])["derivations"][0]["passed"] is False
+        assert "1 failed" in run("derive")[1]
+
+
+def test_a_check_that_raises_fails_and_the_others_run(run, mine):
+    def broken() -> Outcome:
+        raise ZeroDivisionError("by [nought]")
+
+    mine(broken, checks=[Check("broken", "a", broken), Check("twice", "b", _good)])
+    status, out, err = run("derive", "--check", "mine")
+    assert status == 1
+    assert "ZeroDivisionError: by [nought]" in out
+    assert "✓" in out
+    assert "Traceback" not in err
+
+
+def test_a_check_that_lacks_torch_is_skipped(run, mine):
+    """It neither passes nor fails, and says why."""
+
+    def needs_torch() -> Outcome:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    mine(needs_torch)
+    status, out, _ = run("derive", "--check", "mine")
+    assert status == 0
+    assert "skipped: torch is not installed" in out
+    assert json.loads(run("derive", "mine", "--json")[1])["derivations"][0]["passed"] is None
+
+
+def test_modules_of_checks_that_cannot_be_attached_are_named(run, monkeypatch):
+    """One that lacks torch is skipped with the mend; one that raises makes exit status 1."""
+
+    def load(name: str):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch") if "validate" in name else OSError("gone")
+
+    monkeypatch.setattr(derivation_checks, "find_spec", lambda name: name)
+    monkeypatch.setattr(derivation_checks, "import_module", load)
+    found = derivation_checks.attach_all()
+    assert "pip install 'icl-onset[train]'" in found.skipped[0]
+    assert "simulate.checks cannot be attached: OSError: gone" in found.broken[0]
+
+
+def test_ones_own_derivation_shows_up_everywhere(run, mine, tmp_path):
+    mine(_good)
+    assert "A line" in run("derive")[1]
+    assert "a number [in brackets]" in run("derive", "mine")[1]
+    status, out, _ = run("derive", "--check", "mine")
+    assert (status, "exact [arithmetic]" in out) == (0, True)
+    assert run("derive", "mine", "--latex", str(tmp_path))[0] == 0
+    assert r"\passed" in (tmp_path / "mine.tex").read_text()
+
+
+def test_a_changed_derivation_counts_as_not_checked(run, mine):
+    """The same name and check, another statement."""
+    mine(_good)
+    run("derive", "--check", "mine")
+    assert derivation_checks.recall("mine").passed is True
+    derivations._OWN.pop("mine")
+    derivations.get.cache_clear()
+    x, y = sp.symbols("x y")
+    mine(_good, statement=sp.Eq(y, 3 * x))
+    assert derivation_checks.recall("mine").passed is None
+
+
+def test_changed_sources_count_as_not_checked(run, monkeypatch):
+    """An edit anywhere in a package that the checks reach."""
+    run("derive", "--check", NAME)
+    assert derivation_checks.recall(NAME).passed is True
+    monkeypatch.setattr(derivation_checks, "_sources", lambda package: "edited")
+    assert derivation_checks.recall(NAME).passed is None
+
+
+def test_a_derivation_that_cannot_be_built_does_not_hide_the_others(run, mine):
+    mine(_good)
+    derivations._OWN["mine"] = lambda: 1 / 0  # type: ignore[assignment]
+    derivations.get.cache_clear()
+    status, out, err = run("derive")
+    assert status == 1
+    assert NAME in out
+    assert "mine cannot be derived: ZeroDivisionError" in err
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"twice": 1}', '{"twice": {"passed": true}}'])
+def test_a_damaged_cache_counts_as_not_run(run, mine, cache, content):
+    """With a warning that names it; of one written by another version nothing is believed."""
+    mine(_good)
+    run("derive", "--check", "mine")
+    (file,) = cache.glob("mine*.json")
+    file.write_text(content)
+    with nullcontext() if "passed" in content else pytest.warns(UserWarning, match="count as not run"):
+        status, out, _ = run("derive", "mine", "--json")
+    assert status == 0
+    assert json.loads(out)["derivations"][0]["passed"] is None
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(run, mine, monkeypatch, cache):
+    (cache / "file").touch()
+    monkeypatch.setattr(derivation_checks, "_folder", lambda: cache / "file")
+    mine(_good)
+    with pytest.warns(UserWarning, match="not remembered"):
+        status, out, _ = run("derive", "--check", "mine")
+    assert (status, "✓" in out) == (0, True)
+
+
+def test_latex_says_where(run, tmp_path):
+    """Names given: their files only, so that what holds all is not overwritten. Files left alone are whole."""
+    status, out, _ = run("derive", "--latex", str(tmp_path / "new"), NAME)
+    assert status == 0
+    assert str(tmp_path / "new" / f"{NAME}.tex") in out
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [f"{NAME}.tex"]
+    _, out, _ = run("derive", "--latex", str(tmp_path / "new"), "--json")
+    assert {"derivations.tex", "references.bib"} <= {path.rpartition("/")[2] for path in json.loads(out)["files"]}
+
+
+def test_cite_derivations_and_commands(run):
+    """What was asked for, each entry once; without names all of it, the project's own first."""
+    assert run("cite", NAME)[1].startswith("@book{kemeny1960finite")
+    status, out, _ = run("cite", "predict", "train", "predict")
+    assert status == 0
+    assert out.count("@article{edelman2024evolution") == 1
+    assert "1711.05101" in out
+    assert "1711.05101" not in run("cite", "predict")[1]
+    entries = json.loads(run("cite", "--json")[1])["entries"]
+    assert entries[0]["key"] == "onset"
+    assert {key for keys in USES.values() for key in keys} <= {entry["key"] for entry in entries}
+
+
+def test_the_projects_entry_is_read_from_its_citation_file(tmp_path):
+    """Persons, version and year follow the file; one that lacks them or is missing is said so."""
+    from paper.citation import own_entry
+
+    file = tmp_path / "CITATION.cff"
+    head = "title: \"T: of x\"\nversion: 3.1\nlicense: MIT\ndate-released: '2031-01-02'\n"
+    people = "authors:\n  - family-names: Roe\n    given-names: Jane\n  - name: The Team\n"
+    file.write_text(head + people + "references:\n  - title: Other\n    authors:\n      - name: Not me\n")
+    entry = own_entry(file)
+    for part in ("author = {Roe, Jane and {The Team}}", "title = {T: of x}", "Version 3.1, MIT", "year = {2031}"):
+        assert part in entry
+    assert "Not me" not in entry
+    file.write_text(head)
+    with pytest.raises(ValueError, match="authors"):
+        own_entry(file)
+    with pytest.raises(ValueError, match="cannot be read"):
+        own_entry(tmp_path / "absent")
+
+
+BAD = [
+    (["derive", "two-stat-chain"], "did you mean 'two-state-chain'"),
+    (["derive", "--check", "twostatechain"], "did you mean 'two-state-chain'"),
+    (["derive", NAME, "nonsense", "--json"], "derivation = 'nonsense'"),
+    (["derive", "--latex", "/dev/null/x", NAME], "cannot be written"),
+    (["derive", "--latex"], "--latex"),
+    (["derive", "--chek"], "--check"),
+    (["cite", "prdict"], "did you mean 'predict'"),
+    (["cite", NAME, "2"], "derivation or command = '2'"),
+    (["cite", ""], "derivation or command = ''"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "names"), BAD, ids=[" ".join(a) for a, _ in BAD])
+def test_bad_input_is_one_sentence_and_exit_status_two(run, monkeypatch, tmp_path, arguments, names):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert names in err
+    assert err.startswith("onset: ")
+    assert err.count("\n") == 1
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
