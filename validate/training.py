@@ -22,6 +22,9 @@ __all__ = ["HELD_OUT", "build", "resolve_device", "train"]
 HELD_OUT = 512
 """Sequences on which a run is measured; each seed draws its own, so that intervals over seeds contain their sampling error."""
 
+PART = 64
+"""Of them at a time through the model, about as many as train: larger tensors would only grow the process."""
+
 MODELS: dict[str, type[nn.Module]] = {"linear": Toy, "softmax": Toy, "transformer": Transformer}
 """The one place where a trained family is registered."""
 
@@ -61,7 +64,7 @@ class HeldOut:
     def measure(self, model: nn.Module) -> Measurement:
         """Loss (next token averaged out), distances to the strategies, layer-1 attention, loss above each strategy's."""
         model.eval()
-        log_model = torch.cat([F.log_softmax(model(part), dim=-1) for part in self.tokens.split(256)])
+        log_model = torch.cat([F.log_softmax(model(part), dim=-1) for part in self.tokens.split(PART)])
         *crossed, losses = (
             (-torch.einsum("sntj,ntj->sn", self._laws, log_model) / log_model.shape[1]).double().cpu().numpy()
         )

@@ -19,6 +19,10 @@ from theory.setting import Setting
 __all__ = ["Transformer"]
 
 
+PART = 64
+"""Sequences at a time whose patterns are held."""
+
+
 class Dropout(nn.Dropout):
     """Dropout with probability p. On a CPU an entry takes 16 random bits, so p is rounded to 2⁻¹⁶ (and what is kept is
     scaled by the p that results): torch draws them seven times as fast as Bernoulli variables.
@@ -109,6 +113,8 @@ class Transformer(nn.Module):
         """Layer-1 attention of the last position on each lag, shape (T,): mean over `tokens`, of the head with most on lag 1."""
         first = self.layers[0]
         assert isinstance(first, Attention)
-        query, key, _ = first.split(self.dropout(self.embedding(tokens)))
-        last = first.pattern(query, key)[:, -1].view(len(tokens), first.heads, -1).mean(dim=0).flip(-1)
-        return last[last[:, 1].argmax()]
+        total = torch.zeros(first.heads, tokens.shape[1], device=tokens.device)
+        for part in tokens.split(PART):
+            query, key, _ = first.split(self.dropout(self.embedding(part)))
+            total = total + first.pattern(query, key)[:, -1].view(len(part), first.heads, -1).sum(dim=0).flip(-1)
+        return total[total[:, 1].argmax()] / len(tokens)
