@@ -32,6 +32,9 @@ _MODULES: dict[str, str] = {
     "symmetry": "symmetry",
     "signals": "signals",
     "alternation": "alternation",
+    "linear-mean-field": "linear_mean_field",
+    "softmax-mean-field": "softmax_mean_field",
+    "plateau": "plateau",
     "plateau-law": "plateau_law",
 }
 """Result by result, in reading order: name, and the module whose `derive` returns it."""

@@ -1,0 +1,54 @@
+"""theory.derivations of both mean fields and of the plateau: their checks, and that they can fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from theory import linear
+from theory.derivations import get, linear_mean_field, plateau, softmax_mean_field
+
+
+@pytest.mark.parametrize("name", ["linear-mean-field", "softmax-mean-field", "plateau"])
+def test_all_checks_pass(name):
+    for verdict in get(name).checking():
+        print(verdict.check.name, verdict.outcome, verdict.error)
+        assert verdict.passed
+
+
+def test_the_statement_is_what_the_library_evaluates():
+    """One expression: the derivation's right-hand side is theory.linear.logit() itself."""
+    assert get("linear-mean-field").value == linear.logit()
+    found = get("linear-mean-field").function(linear.u, linear.C, linear.Omega, linear.pi_i, linear.pi_j, linear.excess)
+    assert found(0.5, 1.0, 2.0, 0.3, 0.7, 0.1) == linear.logit_and_slopes(0.5, 1.0, 2.0, 0.3, 0.7, 0.1)[0]
+
+
+def test_a_logit_without_the_querys_weight_is_found(monkeypatch):
+    """ω's term without π_i is not the expectation."""
+    wrong = linear.u * (linear.C * linear.pi_j + linear.Omega * (linear.pi_j + linear.excess))
+    monkeypatch.setattr(linear, "logit", lambda: wrong)
+    assert not linear_mean_field._enumeration().passed
+
+
+def test_a_product_in_the_wrong_order_is_found(monkeypatch):
+    """D_0 P D_1 in place of D_1 P D_0."""
+
+    def wrong(lags, query):
+        law = softmax_mean_field.stationary
+        for r in range(lags):
+            raised = sp.eye(2)
+            raised[query, query] = sp.exp(softmax_mean_field.omega * softmax_mean_field.shares[r])
+            law = law * raised * (softmax_mean_field.transition if r < lags - 1 else sp.eye(2))
+        return law
+
+    monkeypatch.setattr(softmax_mean_field, "source_law", wrong)
+    assert not softmax_mean_field._enumeration().passed
+    assert not softmax_mean_field._first_order().passed
+
+
+def test_a_shifted_plateau_is_found(monkeypatch):
+    """1% off in C*: the gradient there no longer falls with T."""
+    match, hessian = plateau._found()
+    monkeypatch.setattr(plateau, "_found", lambda: (match * np.array([1.01, 1.0]), hessian))
+    assert not plateau._stationary().passed
