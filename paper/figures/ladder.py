@@ -72,7 +72,7 @@ def draw(points: list[Point]) -> Figure:
                 elinewidth=0.9,
                 alpha=0.9,
             )
-    values = [v for p in points for v in (*p.predicted, *p.observed)] or [1.0, 10.0]
+    values = [v for p in points for v in (*p.predicted, *p.observed) if v > 0] or [1.0, 10.0]
     ends = [min(values) / 1.2, max(values) * 1.2]
     top.plot(ends, ends, color="#444444", lw=0.9, zorder=0)
     top.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="predicted step")
@@ -80,6 +80,8 @@ def draw(points: list[Point]) -> Figure:
     bottom.axhline(0, color="#444444", lw=0.9)
     bottom.set_yscale("symlog", linthresh=10)
     bottom.set_yticks([-100, -10, -5, 0, 5, 10, 100], ["−100", "−10", "−5", "0", "5", "10", "100"])
+    errors = [100 * (p.predicted[0] / p.observed[0] - 1) for p in points]
+    bottom.set_ylim(-130, 1.3 * max(100.0, *errors))
     bottom.set(xlabel="observed step (trained PyTorch models)", ylabel="error / %")
     rungs = [rung for rung in RUNG_COLOURS if any(p.rung == rung for p in points)]
     notes = {"softmax toy": " (for the transformer, uncalibrated)"}
