@@ -57,7 +57,7 @@ class Manifold:
     target : array, shape (n, 2)
         θ* = (C*, Ω*).
     pull : array, shape (n, 2)
-        ∂ ln h/∂θ.
+        ∂h/∂θ; nats per token.
     hessian : array, shape (n, 2, 2)
         Of the loss by θ; nats per token.
     curves : array, shape (n, 4)
@@ -140,7 +140,8 @@ def manifold(prior: Prior, context: int) -> Manifold:
         drive = gradient[3]
         seen = reduced.dynamics.measure(reduced.point(theta, lag_logits))
         curves = [seen.loss, *(seen.distances[s] for s in STRATEGIES)]
-        rows.append((-context * drive * np.exp(-z), theta, slopes[3] / drive, slopes[:2], curves, lag_logits))
+        scale = -context * np.exp(-z)
+        rows.append((scale * drive, theta, scale * slopes[3], slopes[:2], curves, lag_logits))
         ratios.append(gradient[2:] / drive * np.exp(z - lag_logits))
         if n + 1 < POINTS:
             lag_logits = _following(lag_logits, ratios, log_e[: n + 2])

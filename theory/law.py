@@ -36,7 +36,7 @@ from theory.priors import Prior
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, STRATEGIES
 
-__all__ = ["Path", "law", "mobility", "path", "relaxation_delay"]
+__all__ = ["Path", "law", "mobility", "path", "relaxation_delay", "start_response"]
 
 SLOWEST = 0.7
 """Largest ratio of delay to slow time for which the law answers."""
@@ -86,13 +86,19 @@ def path(setting: Setting) -> Path:
     fine, values = fine[:reached], values[:reached]
     force, target, pull, hessian = values[:, 0], values[:, 1:3], values[:, 3:5], values[:, 5:9].reshape(-1, 2, 2)
     slow = setting.context / setting.optimizer.learning_rate["lag_logits"] * _running(np.exp(-fine) / force, fine)
-    per_shift = np.linalg.solve(hessian @ mobility(setting), pull[..., None])[..., 0]
+    per_shift = np.linalg.solve(hessian @ mobility(setting), (pull / force[:, None])[..., None])[..., 0]
     start = np.array([setting.context * setting.initialization["match"], 0.0])
     shift = (per_shift * np.gradient(target, fine, axis=0)).sum(axis=1)
     delay = float(per_shift[0] @ (target[0] - start)) + _running(shift, fine)
     lag_logits = values[:, 13:]
     lag_logits[:, 1] = fine
     return Path(fine, slow, delay, target, values[:, 9:13], lag_logits)
+
+
+def start_response(setting: Setting) -> Array:
+    """∂ delay/∂(θ* - θ_start), shape (2,): (∂ ln h/∂θ) (M H)⁻¹ at E = 1; steps."""
+    _, columns = _table(setting.prior, setting.context)
+    return np.linalg.solve(columns[0, 5:9].reshape(2, 2) @ mobility(setting), columns[0, 3:5] / columns[0, 0])
 
 
 def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
