@@ -26,12 +26,13 @@ from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
 from theory import arguments
+from theory.adam_law import adam_law
 from theory.chains import Array
 from theory.derivations.plateau_law import steps_and_doubt
 from theory.dynamics import Layout, Progress, Trajectory
 from theory.escape import GRID, Reduced, longest, manifold
 from theory.mean_field import LAGS
-from theory.predict import Prediction, limit_plateaus
+from theory.predict import MEAN_FIELDS, Prediction, limit_plateaus
 from theory.priors import Prior
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, STRATEGIES
@@ -104,17 +105,21 @@ def start_response(setting: Setting) -> Array:
 def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
     """Predict from the plateau law; the interval is half of what resummation takes off the first order.
 
+    Under Adam the law is another: see `theory.adam_law`.
+
     Parameters
     ----------
     setting : Setting
-        Of the linear family, under SGD.
+        Of the linear family under SGD, or of a toy family under Adam.
 
     Raises
     ------
     ValueError
         Outside the law's range of validity, with the reason.
     """
-    arguments.one_of("family of the plateau law", setting.family, ("linear",))
+    if setting.optimizer.name == "adam" and setting.family in MEAN_FIELDS:
+        return adam_law(setting, seed=seed, progress=progress)
+    arguments.one_of("family of the plateau law (under Adam also softmax)", setting.family, ("linear",))
     arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
     found = path(setting)
     weight = np.exp(found.lag_logits)

@@ -25,6 +25,7 @@ __all__ = ["attach", "get", "names", "register"]
 
 _MODULES: dict[str, str] = {
     "two-state-chain": "two_state_chain",
+    "count-fluctuations": "count_fluctuations",
     "ideal-limit-losses": "ideal_limit_losses",
     "large-k-losses": "large_k_losses",
     "ideal-finite-losses": "ideal_finite_losses",
@@ -36,6 +37,9 @@ _MODULES: dict[str, str] = {
     "softmax-mean-field": "softmax_mean_field",
     "plateau": "plateau",
     "plateau-law": "plateau_law",
+    "trapped-basin": "trapped",
+    "adam-law": "adam_law",
+    "ballistic-growth": "ballistic",
 }
 """Result by result, in reading order: name, and the module whose `derive` returns it."""
 

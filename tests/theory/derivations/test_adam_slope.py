@@ -1,0 +1,34 @@
+"""theory.derivations.adam_law: its checks, that they can fail, and the noise profile."""
+
+from __future__ import annotations
+
+import numpy as np
+import sympy as sp
+
+from theory.derivations import adam_law, get
+
+
+def test_all_checks_pass():
+    for verdict in get("adam-law").checking():
+        print(verdict.check.name, verdict.outcome, verdict.error)
+        assert verdict.passed
+
+
+def test_wrong_formulas_are_found(monkeypatch):
+    monkeypatch.setattr(adam_law, "background", adam_law.background * sp.Rational(101, 100))
+    assert not adam_law._integral().passed
+    assert not adam_law._limits().passed
+    assert not adam_law._stepped().passed
+    monkeypatch.setattr(adam_law, "rate", adam_law.rate.subs(adam_law.B, 2 * adam_law.B))
+    assert not adam_law._speed().passed
+
+
+def test_profile_by_the_letter():
+    """Plain loops over sources; lags that no source has do not contribute, lag 0 of the first source has no choice."""
+    lag_logits = np.array([0.3, 1.2, -0.4, 0.0, 0.7])
+    expected = np.zeros(5)
+    for source in range(1, 6):
+        weight = np.exp(lag_logits[:source])
+        share = weight / weight.sum()
+        expected[:source] += (share * (1 - share)) ** 2 * (6 - source) / 5
+    np.testing.assert_allclose(adam_law.noise_profile(lag_logits), expected, rtol=1e-14)

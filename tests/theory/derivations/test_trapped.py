@@ -1,0 +1,42 @@
+"""theory.derivations.trapped: its checks, and that they can fail."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from theory import basins
+from theory.derivations import get, trapped
+
+
+def test_all_checks_pass():
+    for verdict in get("trapped-basin").checking():
+        print(verdict.check.name, verdict.outcome, verdict.error)
+        assert verdict.passed
+
+
+def test_a_wrong_sum_is_found(monkeypatch):
+    monkeypatch.setattr(trapped, "asymptotic", trapped.asymptotic.subs(sp.harmonic(trapped.T, 2), 0))
+    assert not trapped._sum().passed
+
+
+def test_wrong_constants_are_found(monkeypatch):
+    """A tenth more of A, or of B, and the remainder grows with ln T."""
+    right = basins.limit_constants
+    for factors in ((1.1, 1.0), (1.0, 1.1)):
+        monkeypatch.setattr(
+            basins, "limit_constants", lambda *a, f=factors: tuple(x * y for x, y in zip(right(*a), f, strict=True))
+        )
+        assert not trapped._limit().passed
+
+
+def test_a_wrong_recursion_is_found(monkeypatch):
+    """Counts that reach their sums one position late."""
+    right = trapped._onwards
+    monkeypatch.setattr(trapped, "_onwards", lambda p, c, s, share: right(p, c, s, 0.9 * share))
+    assert not trapped._start().passed
+
+
+def test_wrong_samples_are_found(monkeypatch):
+    """Scores not taken relative to their mean over sources."""
+    monkeypatch.setattr(basins, "relative", lambda sums, counts, t: sums / t)
+    assert not trapped._sampled().passed

@@ -1,0 +1,71 @@
+"""theory.adam_law: variances against the finite context, its bounds, its dispatch, and predictions against exact dynamics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from theory.adam_law import NoisyMeanField, adam_law, lag_noise
+from theory.dynamics import descend
+from theory.law import law
+from theory.plateau import plateau
+from theory.setting import Setting
+
+
+def _formed(trajectory):
+    return trajectory.transitions()[1].step
+
+
+def test_variances_are_those_of_the_finite_context(within):
+    """The linear family on its plateau: sampled here and by `simulate.reduced`, in 16 groups each for a standard error."""
+    reduced = pytest.importorskip("simulate.reduced")
+    setting = Setting.of("linear", states=2, context=16, optimizer="adam")
+    scale, match = plateau(setting.prior, 1024).match / setting.context
+    dynamics = reduced.FiniteContext(setting, count=1024, held_out=1)
+    point = dynamics.layout.start.copy()
+    point[:2] = scale + match, scale
+    exact = [dynamics.gradient(point).variance[dynamics.layout.lags] / match**2 for _ in range(16)]
+    found = [lag_noise(setting, generator) for generator in np.random.default_rng(2).spawn(16)]
+    spread = np.hypot(np.std(exact, axis=0, ddof=1), np.std(found, axis=0, ddof=1)) / 4
+    sampled = [0, 1, 2, 3, 4, 6, 8, 11]  # between them variances are interpolated
+    within("variance", np.mean(found, axis=0)[sampled], np.mean(exact, axis=0)[sampled], spread[sampled])
+
+
+def test_without_noise_it_is_the_mean_field_with_every_lag():
+    setting = Setting.of("linear", states=2, context=24, optimizer="adam")
+    noiseless = NoisyMeanField(setting, excess=0.0)
+    a, b = descend(noiseless, setting), descend(noiseless.base, setting)
+    np.testing.assert_array_equal(a.attention, b.attention)
+    assert _formed(descend(NoisyMeanField(setting), setting)) > _formed(a)
+
+
+def test_noise_grows_with_the_batch_shrinking():
+    """Smaller batches leave untracked lags where they are for longer, and so form the head later."""
+    formed = [
+        _formed(adam_law(Setting.of("linear", states=2, context=50, optimizer="adam", batch=b)).trajectories[0])
+        for b in (16, 64, 256)
+    ]
+    assert formed[0] > formed[1] > formed[2]
+
+
+@pytest.mark.parametrize(("family", "states", "context"), [("softmax", 2, 50), ("linear", 2, 50)])
+def test_against_the_finite_context(family, states, context):
+    """Formation within the interval of the law; the finite context's own spread over seeds is 2%."""
+    reduced = pytest.importorskip("simulate.reduced")
+    setting = Setting.of(family, states=states, context=context, optimizer="adam", record_every=2)
+    formed = law(setting).transitions()[1]
+    exact = _formed(descend(reduced.FiniteContext(setting, count=128, held_out=16), setting))
+    print(f"{family}: law {formed.step:.0f} [{formed.low:.0f}, {formed.high:.0f}], finite context {exact:.0f}")
+    assert formed.low < exact < formed.high
+    assert abs(formed.step / exact - 1) < 0.15
+
+
+def test_dispatch_and_refusals():
+    setting = Setting.of("linear", states=2, context=24, optimizer="adam", steps=60)
+    assert law(setting).to_dict() == adam_law(setting).to_dict()
+    with pytest.raises(ValueError, match="optimizer of the Adam law"):
+        adam_law(Setting.of("linear"))
+    with pytest.raises(ValueError, match="family of the Adam law"):
+        adam_law(Setting.of("transformer", optimizer="adam"))
+    with pytest.raises(ValueError, match="context = 200"):
+        law(Setting.of("softmax", context=200, optimizer="adam"))
