@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+import theory.corrected.predict
 import theory.law
 import theory.predict
 from simulate.reduced import FiniteContext
@@ -61,6 +62,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
 METHODS: dict[str, Callable[..., Prediction]] = {
     "law": theory.law.law,
     "mean-field": theory.predict.mean_field,
+    "mean-field-corrected": theory.corrected.predict.mean_field_corrected,
     "finite-context": finite_context,
 }
 """The one place where a method of prediction is registered."""

@@ -1,0 +1,184 @@
+r"""The mean field with its correction for finite context: loss, gradient and distances of both toy families.
+
+Given x_t = i the next token is independent of what came before. So with m and K the mean and covariance of the logits f, given
+P and x_t = i, the loss of a position is
+
+    -Σ_j P_ij m_j + E lse(f),    E lse(f) ≈ lse(m) + ½ Σ_jl H_jl K_jl,    H = diag(σ) - σσᵀ,  σ = softmax(m).
+
+The mean field has K = 0 and the limit of m. Here m and K come from `theory.corrected.moments`. What is left out are the third and
+higher cumulants of f: of relative order 1/T², but not small where a chain mixes about as slowly as the context is long. The first few
+positions are followed sequence by sequence instead, see `theory.corrected.early`.
+
+Distances are those to the strategies *at finite context*. Predictions of the bigram strategy are posterior means, so that they may be replaced
+by the rows P_i when averaged with what depends on the tokens only (but for the little that a stationary first token tells), also in
+the entropy. Those of the unigram strategy are linear in the counts N_j, whose covariance with f is known.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from scipy.special import entr
+
+from theory import arguments, ideal
+from theory.chains import Array, entropy
+from theory.corrected.early import Early, reach
+from theory.corrected.moments import Memory, Moments, positions
+from theory.dynamics import Gradient, Layout, Measurement
+from theory.expectations import calibrated_nodes
+from theory.mean_field import signals
+from theory.setting import Setting
+
+__all__ = ["COUNT", "LAGS", "Corrected", "logit_loss"]
+
+LAGS = 6
+COUNT = 128
+STEP = 1e-30
+"""Of complex differentiation, in which nothing cancels."""
+
+Adjoint = Callable[[Array, Array], tuple[Array, Array, Array]]
+
+
+def logit_loss(mean: Array, covariance: Array, row: Array) -> tuple[Array, Array, Array, Array]:
+    """-Σ_j P_j m_j + lse(m) + ½ tr H K for logits (..., k), its last two terms alone, and its derivatives by m and K."""
+    highest = mean.max(axis=-1, keepdims=True)
+    model = np.exp(mean - highest)
+    total = model.sum(axis=-1, keepdims=True)
+    model /= total
+    variance = np.einsum("...jj->...j", covariance)
+    along = (covariance @ model[..., None])[..., 0]
+    spread = (model * along).sum(axis=-1)
+    level = (model * variance).sum(axis=-1)
+    log_total = (highest + np.log(total))[..., 0] + (level - spread) / 2
+    by_mean = model * (1 + (variance - level[..., None]) / 2 - along + spread[..., None])
+    by_covariance = (np.eye(mean.shape[-1]) * model[..., None] - model[..., :, None] * model[..., None, :]) / 2
+    return log_total - (row * mean).sum(axis=-1), log_total, by_mean - row, by_covariance
+
+
+class Corrected(ABC):
+    """Population loss of a toy family at context T in the coordinates of `theory.dynamics.Layout` with `lags` lag logits.
+
+    Parameters
+    ----------
+    setting : Setting
+    lags : int
+        Number R ≥ 2 of tracked lags.
+    count : int
+        Points that stand for the prior.
+    generator : numpy Generator, optional
+        Scrambles them (k > 2).
+    """
+
+    def __init__(
+        self, setting: Setting, *, lags: int = LAGS, count: int = COUNT, generator: np.random.Generator | None = None
+    ) -> None:
+        lags = arguments.integer("lags", lags, least=2)
+        if lags > setting.context:
+            raise ValueError(
+                f"lags = {lags} at context = {setting.context}: expected at most one lag per token; track {setting.context}."
+            )
+        self.setting = setting
+        self.layout = Layout.of(setting, lags)
+        self.stand_for(*calibrated_nodes(setting.prior, count, partial(signals, lags=lags), generator))
+
+    def stand_for(self, transition: Array, weights: Array) -> None:
+        """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one."""
+        context, lags = self.setting.context, len(self.layout.start[self.layout.lags])
+        self.last = reach(self.setting.states, context)
+        self.at, self.position_share = positions(context, self.last)
+        self.position_share[self.at <= self.last] = 0.0
+        self.early = Early(transition, weights, self.last, context, self.setting.prior.pseudo_count)
+        self.memory = Memory(transition, lags, context, self.at)
+        self.row = transition[:, 0, :]
+        self.chains = weights
+        self.weights = self.setting.states * weights * self.memory.law[:, 0]
+        self.share = self.position_share[:, None] * self.weights
+        self.sources = np.arange(1.0, context + 1)
+        self._strategies: tuple[float, float, Moments] | None = None
+
+    @abstractmethod
+    def source(self, match: np.ndarray, lag_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """g (T, n, k) and σ (T, n, k, R) of `Moments`, for W's diagonal and off-diagonal entry; analytic, real or complex."""
+
+    @abstractmethod
+    def early_logits(self, seen: np.ndarray, point: np.ndarray) -> np.ndarray:
+        """f (q, k) of the sequences of `early`, whose sources give state 0 the attention `seen` (q, last); analytic likewise."""
+
+    @abstractmethod
+    def link(self, found: Moments, point: Array) -> tuple[Array, Array, Adjoint]:
+        """m and K, and the map from ∂L/∂m, ∂L/∂K to ∂L/∂mean, ∂L/∂covariance of S and ∂L/∂point (but for what S depends on)."""
+
+    @abstractmethod
+    def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
+        """Cov(N_j, f_j | x_t = 0) (positions, n, k), from Cov(S_j, N_l) + Cov(N_j, S_l), (…, k, k)."""
+
+    def moments(self, point: Array) -> Moments:
+        return Moments(self.memory, *self.source(point[:2], point[self.layout.lags]))
+
+    def gradient(self, point: Array, step: int = 0) -> Gradient:
+        found = self.moments(point)
+        mean, covariance, adjoint = self.link(found, point)
+        loss, _, by_mean, by_covariance = logit_loss(mean, covariance, self.row)
+        share = self.share[..., None]
+        by_first, by_second, derivative = adjoint(by_mean * share, by_covariance * share[..., None])
+        by_level, by_slope = found.pullback(by_first, by_second)
+        early, by_early = self.early.loss(self._early(point))
+        for n in range(len(point)):
+            shifted = point + STEP * 1j * np.eye(len(point))[n]
+            derivative[n] += float((by_early * np.imag(self._early(shifted))).sum()) / STEP
+            if self.layout.groups[n] == "readout":
+                continue
+            level, slope = self.source(shifted[:2], shifted[self.layout.lags])
+            by_shift = (by_level * np.imag(level)).sum() + np.einsum("snbx,snbx->", by_slope, np.imag(slope))
+            derivative[n] += float(by_shift) / STEP
+        return Gradient(early + float((self.share * loss).sum()), derivative)
+
+    def _early(self, point: np.ndarray) -> np.ndarray:
+        return self.early_logits(self.early.first_layer(point[self.layout.lags]), point)
+
+    def measure(self, point: Array) -> Measurement:
+        found = self.moments(point)
+        mean, covariance, _ = self.link(found, point)
+        loss, log_total, _, _ = logit_loss(mean, covariance, self.row)
+        loss, log_total = float((self.share * loss).sum()), float((self.share * log_total).sum())
+        if self._strategies is None:
+            self._strategies = *self._own_entropies(), Moments(self.memory, np.ones_like(found.level), np.zeros(1))
+        bigram, unigram, counts = self._strategies
+        cross = Moments(self.memory, found.level + 1, found.slope).covariance - found.covariance - counts.covariance
+        alpha, k = self.setting.prior.pseudo_count, self.setting.states
+        together = self.with_counts(found, cross, point) + (counts.mean + alpha) * mean
+        told = float((self.share * together.sum(axis=-1) / (self.at[:, None] + k * alpha)).sum())
+        distances = {
+            "uniform": log_total - float((self.share * mean.mean(axis=-1)).sum()) - float(np.log(k)) * self.share.sum(),
+            "unigram": log_total - told - unigram,
+            "bigram": loss - bigram,
+        }
+        logits = self._early(point)
+        loss += self.early.loss(logits)[0]
+        distances = {name: d + distances[name] for name, d in self.early.distances(logits).items()}
+        weight = np.exp(point[self.layout.lags])
+        return Measurement(loss, distances, weight / (weight.sum() - len(weight) + self.setting.context))
+
+    def _own_entropies(self) -> tuple[float, float]:
+        """Mean entropy of what the bigram and the unigram strategy predict beyond the early positions, nats per token."""
+        transition, context, alpha = self.memory.transition, self.setting.context, self.setting.prior.pseudo_count
+        regret = ideal._bigram(transition, context, alpha) - ideal._bigram_limit(transition)
+        bigram = float(self.weights @ entropy(self.row) + self.chains @ regret) - self.early.bigram_loss
+        # Σ_j E h((N_j + α)/(t + kα)), state 0 standing for all; law of N_0(t), t = at, and of the present symbol.
+        count, k, _ = transition.shape
+        law = np.zeros((count, context + 1, k))
+        law[:, 0] = self.memory.law
+        law[:, 1, 0], law[:, 0, 0] = law[:, 0, 0], 0.0
+        total = 0.0
+        for t in range(1, context + 1):
+            if t > 1:
+                law = law @ transition
+                law[:, 1:, 0], law[:, 0, 0] = law[:, :-1, 0].copy(), 0.0
+            for n in np.flatnonzero(self.at == t):
+                frequency = (np.arange(context + 1) + alpha) / (t + k * alpha)
+                own = np.where(np.arange(context + 1) <= t, entr(frequency), 0.0)
+                total += self.position_share[n] * float(self.chains @ (law.sum(axis=-1) @ own))
+        return bigram, k * total

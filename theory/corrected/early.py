@@ -1,0 +1,93 @@
+r"""The first positions, where counts have hardly begun to concentrate: all sequences, each with its probability under the prior.
+
+What a model predicts depends on the tokens alone, so that a sequence x_1 … x_t counts with E_P Pr(x_1 … x_t), and the true next
+token with E_P Pr(x_1 … x_t) P_{x_t ·}: the cost does not depend on the number of chains. Exchangeability leaves x_t = 0.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from scipy.special import entr
+
+from theory.chains import Array, stationary
+
+__all__ = ["Early", "reach"]
+
+SEQUENCES = 2200
+"""Of the last position followed exactly, at most."""
+
+
+def reach(states: int, context: int) -> int:
+    """How many positions are followed exactly."""
+    return min(context, 1 + int(np.log(SEQUENCES) / np.log(states)))
+
+
+class Early:
+    """All sequences that end at a position up to `last` in state 0, for chains (n, k, k) with weights (n,).
+
+    Attributes
+    ----------
+    chance : array, shape (q,)
+        Probability of each sequence, times k (the states it may end in), divided by T; `row` (q, k) that with each next token.
+    held : array, shape (q, last, k)
+        1[x_s = j].
+    seen : array, shape (q, last, last)
+        1[x_{s-r} = 0] by source and lag.
+    """
+
+    def __init__(self, transition: Array, weights: Array, last: int, context: int, alpha: float) -> None:
+        k = transition.shape[-1]
+        lengths = [
+            np.array([(*tokens, 0) for tokens in itertools.product(range(k), repeat=t - 1)]) for t in range(1, last + 1)
+        ]
+        total = sum(len(tokens) for tokens in lengths)
+        self.chance, self.row = np.zeros(total), np.zeros((total, k))
+        self.held, self.seen = np.zeros((total, last, k)), np.zeros((total, last, last))
+        unigram, bigram = np.zeros((total, k)), np.zeros((total, k))
+        start = 0
+        for t, tokens in enumerate(lengths, start=1):
+            here = slice(start, start + len(tokens))
+            start += len(tokens)
+            chance = weights[:, None] * stationary(transition)[:, tokens[:, 0]] * k / context
+            for s in range(1, t):
+                chance = chance * transition[:, tokens[:, s - 1], tokens[:, s]]
+            self.chance[here], self.row[here] = chance.sum(axis=0), chance.T @ transition[:, 0, :]
+            held = np.eye(k)[tokens]
+            self.held[here, :t] = held
+            for r in range(t):
+                self.seen[here, r:t, r] = held[:, : t - r, 0]
+            counts, moves = held.sum(axis=1), (held[:, :-1, :1] * held[:, 1:, :]).sum(axis=1)
+            unigram[here] = (counts + alpha) / (t + k * alpha)
+            bigram[here] = (moves + alpha) / (moves.sum(axis=1, keepdims=True) + k * alpha)
+        self.laws = {"uniform": np.full_like(unigram, 1 / k), "unigram": unigram, "bigram": bigram}
+        # Cross-entropy of the bigram strategy at these positions.
+        self.bigram_loss = -float((self.row * np.log(bigram)).sum())
+
+    def first_layer(self, lag_logits: np.ndarray) -> np.ndarray:
+        """z (q, last): share of layer-1 attention that falls on state 0, by source."""
+        last = self.held.shape[1]
+        weight = np.ones(last, dtype=lag_logits.dtype)
+        weight[: len(lag_logits)] = np.exp(lag_logits[:last])
+        return (self.seen @ weight) / weight.cumsum()
+
+    def loss(self, logits: Array) -> tuple[float, Array]:
+        """These positions' part of the loss for logits (q, k), and its derivative by them."""
+        log_total, model = _normalise(logits)
+        return float(self.chance @ log_total - (self.row * logits).sum()), self.chance[:, None] * model - self.row
+
+    def distances(self, logits: Array) -> dict[str, float]:
+        """These positions' part of the distances."""
+        log_model = logits - _normalise(logits)[0][:, None]
+        return {
+            name: -float(self.chance @ ((law * log_model).sum(axis=1) + entr(law).sum(axis=1)))
+            for name, law in self.laws.items()
+        }
+
+
+def _normalise(logits: Array) -> tuple[Array, Array]:
+    highest = logits.max(axis=1, keepdims=True)
+    model = np.exp(logits - highest)
+    total = model.sum(axis=1, keepdims=True)
+    return (highest + np.log(total))[:, 0], model / total

@@ -1,0 +1,81 @@
+"""Prediction by the mean field corrected for finite context."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import theory.predict
+from theory import arguments, ideal
+from theory.corrected.dynamics import COUNT, LAGS, Corrected
+from theory.corrected.families import LinearCorrected, SoftmaxCorrected
+from theory.dynamics import Progress, descend, flow
+from theory.predict import Prediction, plateaus
+from theory.setting import Setting
+
+__all__ = ["CORRECTED", "mean_field_corrected"]
+
+CORRECTED: dict[str, type[Corrected]] = {"linear": LinearCorrected, "softmax": SoftmaxCorrected}
+"""The one place where a family's corrected mean field is registered."""
+
+SCRAMBLINGS = 2
+"""Independent scramblings of the prior's points behind an interval, for k > 2."""
+
+
+def mean_field_corrected(
+    setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None
+) -> Prediction:
+    """Predict from the mean field with fluctuating counts and finite context: gradient flow for SGD, the optimiser's own steps for Adam.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of a toy family.
+    seed : int
+        Seed of the prior's scramblings (k > 2).
+
+    Raises
+    ------
+    ValueError
+        If the family has no mean field.
+    """
+    arguments.one_of("family of a corrected mean-field prediction", setting.family, CORRECTED)
+    sgd = setting.optimizer.name == "sgd"
+    generators = np.random.default_rng(seed).spawn(1 if setting.states == 2 else SCRAMBLINGS)
+    found = []
+    for done, generator in enumerate(generators):
+        count = 2 * COUNT if setting.states == 2 else COUNT
+        dynamics = CORRECTED[setting.family](setting, lags=min(LAGS, setting.context), count=count, generator=generator)
+        found.append(flow(dynamics, setting) if sgd else descend(dynamics, setting))
+        progress(done + 1, len(generators))
+    linear = setting.family == "linear"
+    assumptions = (
+        "mean and covariance of the logits given the query "
+        + ("are exact at the actual context" if linear else "to second order in the fluctuations of counts"),
+        "loss to second order in fluctuations of the logits: their third and higher cumulants are neglected",
+        "early positions sequence by sequence",
+        f"prior and initialisation exchangeable; {LAGS} lags tracked, the others at their start",
+        f"prior by {'quadrature' if setting.states == 2 else f'{SCRAMBLINGS} scramblings of a Sobol sequence, whose spread is the interval'}",
+        "SGD as gradient flow"
+        if sgd
+        else "Adam on the population gradient; the mini-batch's share of its second moment is neglected",
+    )
+    losses = plateaus(
+        lambda s: ideal.finite_loss(setting.prior, s, setting.context, tolerance=theory.predict.TOLERANCE, seed=seed)
+    )
+    return Prediction(setting, "mean-field-corrected", tuple(found), losses, assumptions, _validity(setting))
+
+
+def _validity(setting: Setting) -> tuple[str, ...]:
+    """What was found against finite context, SGD with its defaults."""
+    if setting.family == "linear":
+        return (
+            "against finite context (SGD defaults, k = 2 to 4, concentrations 0.3 to 3) formation and the passage to bigram come out 0 to 5% late "
+            "at T = 50 and 1 to 4% at T = 100",
+            "worst for small concentrations, whose chains mix about as slowly as the context is long: third cumulants of counts are not small there",
+        )
+    return (
+        "against finite context (SGD from zero, flat prior, k = 3) formation and the passage to bigram come out 6 and 9% early at T = 50, 4 and 5% "
+        "at T = 100, where the mean field misses by 58 and 56, 47 and 46%; other settings were not compared at that accuracy",
+        "early on the plateau the match's gradient is a small difference, of which third and fourth moments of counts at positions beyond the early "
+        "ones are still a tenth to a fifth at T = 50",
+    )
