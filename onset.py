@@ -108,7 +108,7 @@ def predict(
     Parameters
     ----------
     method
-        mean-field (T to infinity) or finite-context (the population dynamics at T).
+        law (the closed form of the plateau), mean-field (T to infinity), mean-field-corrected or finite-context (the population dynamics at T).
     formation_level
         Share of the last position's layer-1 attention on lag 1 that counts as formed.
     seed
@@ -133,6 +133,95 @@ def predict(
     for title in ("assumptions", "validity"):
         print(f"{title}: " + "; ".join(data[title]))
     return None
+
+
+@app.command
+def scan(
+    options: SettingOptions | None = None,
+    *,
+    grid: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    method: str = "law",
+    out: Path = Path("out/scan"),
+    seed: int = 0,
+    fresh: Flag = False,
+    json_: Json = False,
+) -> None:
+    """Predict a setting over a grid; write scan.csv, scan.json and a figure, and fit how the time goes with each axis.
+
+    Parameters
+    ----------
+    grid
+        AXIS=V,V,… or AXIS=FIRST:LAST:COUNT (geometric; with :lin behind it, even). Axes: context, states, concentration, batch, weight
+        (of a mixture's first part; other priors are mixed with unigram), learning-rate and initialization, or one group's: learning-rate.GROUP.
+    method
+        law, or any method of onset predict.
+    out
+        Folder for the files.
+    seed
+        Seed of quadrature points and sampled sequences.
+    fresh
+        Predict again what an unfinished or earlier scan in OUT holds (methods other than the law).
+    json_
+        Print JSON.
+    """
+    from simulate import scan as grids
+
+    chosen = grids.grid((options or SettingOptions()).build(), grid)
+    from simulate.predict import METHODS
+    from theory import arguments
+    from validate import scan as scans
+    from validate.files import writable_folder
+
+    arguments.one_of("method", method, METHODS)
+    writable_folder(out)
+    with _progress(f"scanning {len(chosen)} settings", quiet=json_) as advance:
+        rows, fitted = scans.run(chosen, method, seed=seed, folder=out, fresh=fresh, progress=advance)
+    data = scans.to_dict(chosen, rows, fitted, method, seed)
+    files = scans.write(out, data)
+    from paper import style
+    from paper.figures import scan as picture
+
+    with style.styled():
+        title = f"{chosen.base.label}, varied: by {method}"
+        files.append(style.save(picture.draw(picture.compute(data), title), out, "scan"))
+    if json_:
+        return _print_json(data)
+    _show_fits(data, fitted)
+    return print("  ".join(map(str, files)))
+
+
+@app.command
+def explain(
+    options: SettingOptions | None = None, *, out: Path = Path("out/explain"), seed: int = 0, json_: Json = False
+) -> None:
+    """Say in words, with a picture, what sets the time of a setting: slow time, delays, drives, exponents and the limiting stage.
+
+    Parameters
+    ----------
+    out
+        Folder for explain.json and the picture.
+    seed
+        Seed of the mean field's quadrature points.
+    json_
+        Print JSON.
+    """
+    setting = (options or SettingOptions()).build()
+    from simulate.explain import explain as run
+    from validate.files import writable_folder, write_text
+
+    found = run(setting, seed=seed)
+    data = found.to_dict()
+    writable_folder(out)
+    from paper import style
+    from paper.figures import explain as picture
+
+    write_text(out / "explain.json", json.dumps(data, indent=1, allow_nan=False) + "\n")
+    with style.styled():
+        png = style.save(picture.draw(picture.compute(found)), out, "explain")
+    if json_:
+        return _print_json(data)
+    print("\n".join((f"{setting.label}: {found.regime}", *found.sentences)))
+    return print(f"{out / 'explain.json'}  {png}")
 
 
 @app.command
@@ -305,7 +394,7 @@ def validate(
 
 @app.command
 def figures(*names: str, out: Path = Path("out/figures"), results: Path = Path("out/quick")) -> None:
-    """Draw figures, as PDF and PNG, from a suite's results (which are computed first if there are none).
+    """Draw figures, as PDF and PNG, from a suite's results (computed first if there are none) or, those of the theory, without.
 
     Parameters
     ----------
@@ -316,15 +405,17 @@ def figures(*names: str, out: Path = Path("out/figures"), results: Path = Path("
     results
         Folder of the suite's results.
     """
-    from paper.figures import FIGURES, render
+    from paper.figures import FIGURES, OF_SUITE, render
     from theory import arguments
     from validate import report as pages
 
     for name in names:
         arguments.one_of("figure", name, FIGURES)
-    if not (results / pages.RESULTS).exists():
-        validate(suite="quick", out=results)
-    found, _ = pages.results_of(results)
+    found = None
+    if not names or set(names) & set(OF_SUITE):
+        if not (results / pages.RESULTS).exists():
+            validate(suite="quick", out=results)
+        found, _ = pages.results_of(results)
     for png in render(found, out, names).values():
         print(f"{png.with_suffix('.pdf')}  {png}")
 
@@ -546,6 +637,26 @@ def _show_transitions(title: str, data: dict[str, Any]) -> None:
     _table(title, ("transition", "step", "95% interval"), rows)
 
 
+def _show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
+    """Exponents of the lines, the first `most`; then what was refused."""
+    rows = []
+    for fit in fitted[:most]:
+        fixed = ", ".join(f"{name} {value:.4g}" for name, value in fit.fixed.items())
+        told = [
+            "" if x is None else form.format(x)
+            for form, x in zip(("{:.2g}", "{:.4f}", "{:.4f}"), (fit.error, fit.predicted, fit.law), strict=True)
+        ]
+        z = "" if fit.z is None else f"{fit.z:.1f}"
+        rows.append((fit.quantity, fit.axis, fixed, f"{fit.exponent:.4f}", told[0], told[1], fit.theory, z, told[2]))
+    head = ("time", "axis", "others at", "d ln t/d ln x", "± error", "theory", "which", "z", "law's own fit")
+    _table(f"{data['answered']} of {len(data['rows'])} settings answered", head, rows)
+    if len(fitted) > most:
+        print(f"{len(fitted) - most} more lines in scan.json")
+    reasons = [row["reason"] for row in data["rows"] if row["reason"]]
+    if reasons:
+        print(f"{len(reasons)} settings lack a time, the first because: {reasons[0]}")
+
+
 def _show_results(results: Any) -> None:
     from validate.report import percent, show
 
@@ -595,10 +706,10 @@ def _open(page: Path) -> None:
 
 
 def _write_report(results: Any, folder: Path, seeds: int | None) -> Path:
-    from paper.figures import caption, render
+    from paper.figures import OF_SUITE, caption, render
     from validate import report as pages
 
-    pictures = render(results, folder / "figures")
+    pictures = render(results, folder / "figures", OF_SUITE)
     return pages.write(results, folder, {name: (png, caption(name)) for name, png in pictures.items()}, seeds=seeds)
 
 

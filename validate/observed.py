@@ -143,7 +143,12 @@ def _run(task: Task, folder: str, device: str, progress: Progress = lambda step,
     else:
         found = predict(task.setting, task.kind, seed=task.seed, progress=progress)
         trajectories = found.trajectories
-        notes = {"plateaus": found.plateaus, "assumptions": found.assumptions, "validity": found.validity}
+        notes = {
+            "plateaus": found.plateaus,
+            "assumptions": found.assumptions,
+            "validity": found.validity,
+            "bounds": found.bounds,
+        }
     notes |= {"kind": task.kind, "seed": task.seed, "seconds": time.perf_counter() - started}
     Store(folder).save(task.name, Record(task.setting, trajectories, notes))
 
@@ -165,6 +170,7 @@ def prediction(setting: Setting, method: str, store: Store) -> Prediction:
         plateaus,
         tuple(record.notes["assumptions"]),
         tuple(record.notes["validity"]),
+        record.notes.get("bounds", False),
     )
 
 

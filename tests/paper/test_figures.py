@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from paper.figures import FIGURES, attention, caption, ladder, phases, render
+from paper.figures import (
+    FIGURES,
+    OF_SUITE,
+    attention,
+    caption,
+    ideal_losses,
+    ladder,
+    phase_portrait,
+    phases,
+    plateau_law,
+    render,
+    signals,
+)
+from theory.terms import terms
+from validate.observed import compute
 
 
-def test_every_figure_is_drawn_and_written(tmp_path, tiny_suite):
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Figures of the theory at sizes that take seconds, with their runs in a folder of the test's."""
+    for figure, sizes in {
+        plateau_law: {"STATES": (2,), "LONG": (100,), "FINITE": (), "SHORT": (16,), "SEEDS": 1, "POINTS": 5},
+        signals: {"STATES": (2,)},
+        ideal_losses: {"CONTEXT": 40},
+        phase_portrait: {"STATES": 2, "CONTEXT": 32},
+    }.items():
+        for name, value in sizes.items():
+            monkeypatch.setattr(figure, name, value)
+        if hasattr(figure, "FOLDER"):
+            monkeypatch.setattr(figure, "FOLDER", tmp_path / "runs")
+            # In this process: starting others takes longer than these runs.
+            monkeypatch.setattr(figure, "compute_tasks", functools.partial(compute, workers=1))
+
+
+def test_every_figure_is_drawn_and_written(tmp_path, tiny_suite, small):
     """PDF and PNG of each, the same bytes when drawn again, and a caption."""
     _, results = tiny_suite
     first, again = (render(results, tmp_path / name) for name in ("a", "b"))
@@ -55,3 +88,47 @@ def test_attention_starts_uniform_and_ends_on_lag_one(tiny_suite):
     for panel in (predicted, observed):
         np.testing.assert_allclose(panel.attention[0], 1.0, rtol=1e-6)
         assert panel.attention[panel.time <= 1][-1].argmax() == 1
+
+
+def test_the_plateau_laws_figure_shows_the_law(small):
+    """Steps and interval of the passage where the law answers; other rungs with their own."""
+    (found,) = plateau_law.compute()
+    for t, *expected in found.law:
+        told = terms(plateau_law.setting(2, int(t)))["passage"]
+        assert expected == [told.step, told.low, told.high]
+    assert len(found.law) > 1
+    assert found.rungs["mean field"].shape == (1, 4)
+    assert found.rungs["finite context"].shape == (0, 4)
+
+
+def test_the_signals_figure_alternates(small):
+    """Two states: even lags mislead or tell nothing, odd ones tell something."""
+    dirichlet, doubly = (panel.signals[2][:, 0] for panel in signals.compute())
+    assert (dirichlet[::2] > 0).all()
+    assert (dirichlet[1::2] < 0).all()
+    assert (doubly[::2] > 0).all()
+    assert (doubly[1::2] == 0).all()
+
+
+def test_ideal_losses_fall_to_their_limits_and_regret_to_its_asymptote(small):
+    """Bayes is the least of the three in total; the bigram's regret is within ln²T/T, thrice, of ln T and its constant."""
+    data = ideal_losses.compute()
+    assert data.regret["Bayes"][-1] < data.regret["bigram"][-1]
+    assert data.losses["bigram"][-1] > data.limits["bigram"]
+    size = np.log(len(data.position)) ** 2 / len(data.position)
+    assert abs(data.regret["bigram"][-1] - data.asymptote[-1]) < 3 * size
+
+
+def test_the_phase_portraits_paths_begin_at_the_start_and_end_near_the_manifold(small):
+    """Ω = 0 and q₁ = 1/T at step 0; in the mean field the last Ω is nearer to Ω*(q₁) than the first."""
+    data = phase_portrait.compute()
+    for one in data.paths.values():
+        np.testing.assert_allclose(one[0], [0, 0, 1 / phase_portrait.CONTEXT], atol=1e-6)
+    omega, weight = data.manifold.T
+    away = [abs(o - np.interp(q, weight, omega)) for _, o, q in data.paths["mean field"][[0, -1]]]
+    assert away[1] < 0.2 * away[0]
+
+
+def test_figures_of_the_theory_need_no_suite(tmp_path, small):
+    assert set(OF_SUITE) < set(FIGURES)
+    assert render(None, tmp_path / "pictures", ["signals"])["signals"].exists()

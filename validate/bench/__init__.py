@@ -21,16 +21,20 @@ import torch
 from torch.nn import functional as F
 
 from simulate.reduced import loss_and_gradient
+from simulate.scan import grid, parse
 from simulate.sequences import next_rows, sample, tokens_from_uniforms
 from simulate.strategies import predict
 from theory import arguments
-from theory.dynamics import Layout
-from theory.predict import mean_field
+from theory.dynamics import Layout, flow
+from theory.law import law
+from theory.predict import MEAN_FIELDS, mean_field
 from theory.setting import Setting
+from theory.terms import terms
 from validate.bench import baselines
-from validate.bench.timing import Timing, Work, agree, compare, elapsed, fastest, summary
+from validate.bench.timing import ROUNDS, SECONDS, Timing, Work, agree, compare, elapsed, fastest, summary
 from validate.models.toy import Toy
 from validate.models.transformer import Transformer
+from validate.scan import run as run_scan
 
 __all__ = ["BENCHMARKS", "Timing", "as_table", "machine", "run"]
 
@@ -214,6 +218,59 @@ def _mean_field(*contexts: int) -> Iterator[Timing]:
     yield summary(name, size, "longest beside shortest", flat, "<= 2")
 
 
+def _law(*contexts: int) -> Iterator[Timing]:
+    """The two transitions with their terms, and the whole curve; each once warm."""
+    states = SIZES[0][2]
+    settings = [Setting.of("linear", states=states, context=t, initialization={"match": 1 / t}) for t in contexts]
+    for name, work in (("law, both transitions", terms), ("law, whole curve", law)):
+        for setting in settings:
+            work(setting)
+        repeats = max(1, round(SECONDS / elapsed(lambda work=work: work(settings[0]))))
+        rounds = np.array([[elapsed(lambda s=s, work=work: work(s), repeats) for s in settings] for _ in range(ROUNDS)])
+        for context, column in zip(contexts, rounds.T, strict=True):
+            size = f"T={context} k={states} W₀=1/T"
+            yield summary(name, size, "limit: one millisecond", [(s, 1e-3) for s in column], "<= 1")
+        flat = list(zip(rounds.max(axis=1), rounds.min(axis=1), strict=True))
+        size = f"T={min(contexts)} to {max(contexts)} k={states} W₀=1/T"
+        yield summary(name, size, "longest beside shortest", flat, "<= 2")
+
+
+def _scan(points: int) -> Iterator[Timing]:
+    """Predictions and fitted exponents over contexts and rates, and over contexts alone, which no round has met before;
+    made beforehand are the tables at powers of two."""
+    base = Setting.of("linear", states=SIZES[0][2], context=400, initialization={"match": 1e-4})
+    side = round(points ** (1 / 4))
+    rates = [f"learning-rate.{group}=0.01:1:{side}" for group in ("lag_logits", "match")]
+    for size, count, more in (
+        (f"{side**2} contexts × {side} × {side} rates", side**2, rates),
+        (f"{points} contexts", points, []),
+    ):
+        rounds = []
+        for n in range(3):
+            first = 200 + n * count
+            contexts = {"context": range(first, first + count)}
+            run_scan(grid(base, {"context": contexts["context"][:: max(1, count // 8)]}))
+            chosen = grid(base, contexts | dict(map(parse, more)))
+            rounds.append((elapsed(lambda chosen=chosen: run_scan(chosen)), 10.0))
+        yield summary("scan by the law", size, "limit: ten seconds", rounds, "<= 1")
+
+
+def _solve(context: int) -> Iterator[Timing]:
+    """Gradient flow of one scrambling to its end, without the plateaus and the checks of a prediction."""
+    for family in ("linear", "softmax"):
+        for states in (2, 3):
+            setting = Setting.of(family, states=states, context=context)
+            count = 256 if states == 2 else 128
+
+            def work(setting: Setting = setting, count: int = count) -> None:
+                flow(MEAN_FIELDS[setting.family](setting, count=count, generator=np.random.default_rng(0)), setting)
+
+            work()
+            rounds = [(elapsed(work), 0.05) for _ in range(ROUNDS)]
+            size = f"{family} T={context} k={states}"
+            yield summary("mean-field solve", size, "limit: 50 milliseconds", rounds, "<= 1")
+
+
 def _transformer(batch: int, context: int, states: int) -> Iterator[Timing]:
     """Both with one thread, as in training."""
     torch.set_num_threads(1)
@@ -245,6 +302,9 @@ BENCHMARKS: dict[str, tuple[Callable[..., Iterator[Timing]], tuple[tuple[int, ..
     "prediction": (_prediction, SIZES),
     "gradient": (_gradient, SIZES),
     "mean-field": (_mean_field, ((10**2, 10**4, 10**6),)),
+    "law": (_law, ((10**2, 10**4, 10**6),)),
+    "scan": (_scan, ((10**4,),)),
+    "solve": (_solve, ((100,),)),
     "transformer": (_transformer, SIZES[:1]),
 }
 """The one place where a benchmark is registered: what yields its timings, and the sizes it is called with."""

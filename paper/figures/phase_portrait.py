@@ -1,0 +1,80 @@
+"""The order parameters of the linear family: strength Ω of the match against the weight q₁ = e^{v₁}/T of lag 1. From the start the match
+relaxes towards the plateau at nearly fixed q₁; then q₁ grows, and the match follows the slow manifold, late: that is the delay of the plateau law.
+Mean field and a trained model; dots are equally spaced in steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from paper.style import RUNG_COLOURS
+from theory.chains import Array
+from theory.dynamics import Trajectory
+from theory.law import path
+from theory.setting import Setting
+from validate.observed import TRAIN, Task, observation, prediction
+from validate.observed import compute as compute_tasks
+from validate.runs import Store
+from validate.suite import Results
+
+__all__ = ["Portrait", "compute", "draw"]
+
+STATES, CONTEXT = 3, 200
+DOTS = 25
+"""Steps between two dots."""
+FOLDER = Path("out/figures/runs")
+"""Where runs are kept."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """Ω and q₁ along the slow manifold, shape (n, 2), and step, Ω and q₁ along the other paths, shape (n, 3)."""
+
+    label: str
+    manifold: Array
+    paths: dict[str, Array]
+
+
+def compute(results: Results | None = None) -> Portrait:
+    """Predict and train what the store lacks; no suite's results are needed."""
+    setting = Setting.of("linear", states=STATES, context=CONTEXT, initialization={"match": 1 / CONTEXT})
+    store = Store(FOLDER)
+    predicted, trained = Task(setting, "mean-field"), Task(setting, TRAIN, 0)
+    compute_tasks([predicted, trained], store)
+    slow = path(setting)
+    return Portrait(
+        setting.label,
+        np.column_stack([slow.target[:, 1], np.exp(slow.log_e) / CONTEXT]),
+        {
+            "mean field": _order(prediction(setting, "mean-field", store).trajectories[0]),
+            "trained": _order(observation(setting, [0], store).trajectories[0]),
+        },
+    )
+
+
+def _order(one: Trajectory) -> Array:
+    omega = CONTEXT * (one.parameters["match.diagonal"] - one.parameters["match.off_diagonal"])
+    return np.column_stack([one.steps, omega, np.exp(one.parameters["lag_logits.1"]) / CONTEXT])
+
+
+def draw(data: Portrait) -> Figure:
+    figure, axis = plt.subplots(figsize=(5.8, 4.4), layout="constrained")
+    axis.plot(*data.manifold.T, color="#888888", lw=5, alpha=0.45, solid_capstyle="round", label="slow manifold Ω*(q₁)")
+    colours = {"mean field": RUNG_COLOURS["mean-field"], "trained": "black"}
+    for name, (steps, omega, weight) in ((name, one.T) for name, one in data.paths.items()):
+        axis.plot(omega, weight, color=colours[name], lw=1.2, label=name)
+        at = np.arange(0, steps[-1], DOTS)
+        log_weight = np.interp(at, steps, np.log(weight))
+        axis.plot(np.interp(at, steps, omega), np.exp(log_weight), ".", color=colours[name], ms=6)
+    first = next(iter(data.paths.values()))
+    axis.annotate("start", tuple(first[0, 1:]), xytext=(6, -10), textcoords="offset points", fontsize=8)
+    axis.annotate("plateau", tuple(data.manifold[0]), xytext=(8, -3), textcoords="offset points", fontsize=8)
+    axis.set(yscale="log", xlabel="strength Ω of the match", ylabel="weight of lag 1, q₁ = exp(v₁)/T")
+    axis.legend(loc="upper left")
+    axis.set_title(f"{data.label}; dots every {DOTS} steps", loc="left")
+    return figure

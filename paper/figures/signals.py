@@ -1,0 +1,77 @@
+"""Signal s_m of each lag m on the plateau, for k = 2, 3, 4 and 8 states: odd lags tell more about what follows than the even ones beside
+them, which with Dirichlet rows can even mislead (below zero), so lag 1 leads. Left: flat Dirichlet rows; right: doubly stochastic
+matrices. Filled: odd lags; open: even ones. The axis is linear within the grey band, logarithmic beyond.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from theory.chains import Array
+from theory.priors import Dirichlet, DoublyStochastic
+from theory.signals import signal
+from validate.suite import Results
+
+__all__ = ["Panel", "compute", "draw"]
+
+STATES = (2, 3, 4, 8)
+LAGS = range(1, 9)
+PRIORS = {"flat Dirichlet rows": Dirichlet, "doubly stochastic": DoublyStochastic}
+
+TOLERANCE = 1e-4
+"""Largest error of a signal."""
+
+LINEAR = 3e-4
+"""The axis is linear up to here."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """s_m and its error by number of states, shape (len(LAGS), 2)."""
+
+    title: str
+    signals: dict[int, Array]
+
+
+def compute(results: Results | None = None) -> list[Panel]:
+    """Signals of every lag; no suite's results are needed."""
+    return [
+        Panel(title, {k: np.array([signal(kind(k), m, tolerance=TOLERANCE) for m in LAGS]) for k in STATES})
+        for title, kind in PRIORS.items()
+    ]
+
+
+def draw(panels: list[Panel]) -> Figure:
+    """One panel per prior, |s_m| on a logarithmic axis."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(7.6, 3.9), sharey=True, layout="constrained")
+    lags = np.array(LAGS)
+    for axis, panel in zip(axes, panels, strict=True):
+        colours = colormaps["viridis"](np.linspace(0.05, 0.85, len(panel.signals)))
+        for (k, found), colour in zip(panel.signals.items(), colours, strict=True):
+            axis.errorbar(lags, found[:, 0], yerr=found[:, 1], color=colour, lw=1, label=f"k = {k}")
+            for odd in (True, False):
+                chosen = (lags % 2 == 1) == odd
+                axis.plot(lags[chosen], found[chosen, 0], "o", color=colour, mfc=colour if odd else "white")
+        axis.axhline(0, color="#444444", lw=0.8)
+        axis.axhspan(-LINEAR, LINEAR, color="#888888", alpha=0.12, lw=0)
+        axis.set_yscale("symlog", linthresh=LINEAR, linscale=0.6)
+        axis.set_yticks([-0.01, -0.001, 0, 0.001, 0.01, 0.1], ["−0.01", "−0.001", "0", "0.001", "0.01", "0.1"])
+        axis.minorticks_off()
+        axis.set(xlabel="lag m", ylim=(-0.012, 0.3))
+        axis.set_xticks(lags)
+        axis.set_title(panel.title, loc="left")
+    axes[0].set_ylabel("signal of lag m")
+    handles = [h[0] for h in axes[0].get_legend_handles_labels()[0]]
+    handles += [
+        Line2D([], [], marker="o", ls="", color="#444444", mfc=face, label=name)
+        for name, face in (("odd lag", "#444444"), ("even lag", "white"))
+    ]
+    labels = [*axes[0].get_legend_handles_labels()[1], "odd lag", "even lag"]
+    axes[1].legend(handles, labels, loc="lower right", ncols=2)
+    return figure

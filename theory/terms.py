@@ -1,0 +1,181 @@
+r"""The plateau law at its two transitions alone, term by term: what a scan over many settings and an explanation of one need.
+
+Where on the slow manifold a transition falls depends on prior and context only, and there the slow time is proportional to
+1/η_v and the delay to 1/η_W. So a prior and context are gone through once, at unit rates, and each further setting costs
+a few numbers. Exponents d ln t/d ln x differentiate the expressions of `theory.derivations.plateau_law`.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import sympy as sp
+from scipy.special import expi
+
+from theory import arguments
+from theory.chains import Array
+from theory.derivations import plateau_law
+from theory.escape import manifold
+from theory.law import SHORTEST, SLOWEST, law, path, start_response
+from theory.plateau import plateau
+from theory.priors import Prior
+from theory.setting import Setting
+from theory.transitions import FORMATION_LEVEL, find_formation, find_transition
+
+__all__ = ["TRANSITIONS", "Terms", "elasticities", "leading_exponent", "terms"]
+
+TRANSITIONS = ("formation", "passage")
+"""Formation of the previous-token head, and the passage unigram → bigram."""
+
+
+class Terms(NamedTuple):
+    """What the law adds up until one transition.
+
+    Attributes
+    ----------
+    log_e : float
+        ln E = v_1 at the transition.
+    slow, delay, start : float
+        Slow time, delay of the match, and the start's part of the delay; steps.
+    per_start : float
+        ∂ delay/∂W₀; steps.
+    step, low, high : float
+        The law's answer and its interval, as `theory.law.law` gives it; steps.
+    """
+
+    log_e: float
+    slow: float
+    delay: float
+    start: float
+    per_start: float
+    step: float
+    low: float
+    high: float
+
+
+class _Unit(NamedTuple):
+    """At unit rates, the nodes of the manifold around the two transitions, in pairs, and the node where the law is judged: shapes (5,)."""
+
+    log_e: Array
+    slow: Array
+    shift: Array
+    start: float
+    per_start: float
+    shares: tuple[float, ...]
+
+
+def terms(setting: Setting) -> dict[str, Terms]:
+    """The terms of the law until each of `TRANSITIONS`; microseconds once the prior and context were met.
+
+    Raises
+    ------
+    ValueError
+        As `theory.law.law` does, or if a transition is never made.
+    """
+    arguments.one_of("family of the plateau law", setting.family, ("linear",))
+    arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
+    unit = _unit(setting.prior, setting.context)
+    if isinstance(unit, str):
+        raise ValueError(unit)
+    rates = setting.optimizer.learning_rate
+    per_start = unit.per_start / rates["match"]
+    start = unit.start / rates["match"] + per_start * setting.initialization["match"]
+    slow, delay = unit.slow / rates["lag_logits"], unit.shift / rates["match"] + start
+    ratio = delay[-1] / slow[-1]
+    if not unit.shares or not abs(ratio) <= SLOWEST:
+        passages, formation = law(setting).transitions()  # refuses if the ratio is too large
+        raise ValueError(f"setting {setting.label}: {formation.reason or passages[-1].reason}.")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps, doubt = plateau_law.steps_and_doubt()(slow, delay, start)
+    steps, doubt = np.where(slow > 0, [steps, doubt], 0.0)
+    rows = np.array([unit.log_e, slow, delay, steps, np.maximum(steps - doubt, 0.0), steps + doubt])
+    found = {}
+    for n, (name, share) in enumerate(zip(TRANSITIONS, unit.shares, strict=True)):
+        log_e, slow_time, late, *three = (float(v) for v in rows[:, 2 * n] * (1 - share) + rows[:, 2 * n + 1] * share)
+        found[name] = Terms(log_e, slow_time, late, float(start), float(per_start), three[0], min(three), max(three))
+    return found
+
+
+@lru_cache(maxsize=1 << 14)
+def _unit(prior: Prior, context: int) -> _Unit | str:
+    """The manifold at unit rates and W₀ = 0 where it matters, or why there is none."""
+    if reason := _refusal(prior, context):
+        return reason
+    setting = Setting.of("linear", prior=prior, context=context, learning_rate=1.0, initialization={"match": 0.0})
+    found = path(setting)
+    nodes = np.arange(len(found.log_e))
+    weight = np.exp(found.lag_logits)
+    lag1 = weight[:, 1] / (context + (weight - 1).sum(axis=1))
+    curves = {"unigram": found.curves[:, 2], "bigram": found.curves[:, 3]}
+    crossings = (find_formation(nodes, lag1), find_transition(nodes, curves, "unigram", "bigram"))
+    at = [crossing.step for crossing in crossings]
+    judged = int(np.argmax(lag1 > FORMATION_LEVEL)) or len(nodes) - 1
+    pairs = [n for x in at if x is not None for n in (int(np.ceil(x)) - 1, int(np.ceil(x)))]
+    chosen = np.array([*pairs, judged])
+    shares = () if None in at else tuple(float(x - np.ceil(x) + 1) for x in at)  # pyright: ignore[reportOptionalOperand, reportCallIssue, reportArgumentType]
+    start, per_start = float(found.delay[0]), -context * float(start_response(setting)[0])
+    return _Unit(found.log_e[chosen], found.slow[chosen], found.delay[chosen] - start, start, per_start, shares)
+
+
+def _refusal(prior: Prior, context: int) -> str | None:
+    """Why a manifold that the table at `context` is made of does not exist."""
+    middle = max(int(np.floor(np.log2(context))), int(np.log2(SHORTEST)) + 1)
+    return next((reason for n in range(middle - 1, middle + 3) if (reason := _reason(prior, 2**n))), None)
+
+
+@cache
+def _reason(prior: Prior, context: int) -> str | None:
+    """Remembered, since what failed once is not tabulated and would fail as slowly again."""
+    try:
+        manifold(prior, context)
+    except ValueError as problem:
+        return str(problem)
+    return None
+
+
+@cache
+def _slopes() -> Any:
+    """(slow/t) ∂t/∂slow and (delay/t) ∂t/∂delay as functions of slow and delay."""
+    t, slow, delay = plateau_law.resummed, plateau_law.slow, plateau_law.delay
+    return sp.lambdify((slow, delay), [sp.simplify(x * sp.diff(t, x) / t) for x in (slow, delay)], "numpy")
+
+
+def elasticities(slow: Array, delay: Array, moved: Array) -> dict[str, Array]:
+    """d ln t/d ln x of the law at given terms, by the name of the axis x of a scan; `moved` is W₀ ∂ delay/∂W₀.
+
+    The slow time goes as 1/η_v and the delay as 1/η_W; neither depends on the batch, nor on a start common to all lag logits.
+    """
+    by_slow, by_delay = (np.broadcast_to(x, np.shape(slow)) for x in _slopes()(slow, delay))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        by_start = np.where(delay == 0, 0.0, by_delay * moved / delay)
+    nothing = np.zeros(np.shape(slow))
+    return {
+        "learning-rate.lag_logits": -by_slow,
+        "learning-rate.match": -by_delay,
+        "learning-rate": nothing - 1,
+        "initialization.match": by_start,
+        "batch": nothing,
+    }
+
+
+@cache
+def _leading_exponent() -> Any:
+    """d ln t/d ln T of the leading form at a fixed share of attention, E ∝ T."""
+    T, E, share = plateau_law.T, plateau_law.E, sp.symbols("q", positive=True)
+    form = plateau_law.leading.subs(E, share * T)
+    exponent = (T * sp.diff(form, T) / form).subs(share, E / T)
+    li = {"li": lambda x: expi(np.log(x))}
+    return sp.lambdify((T, E, plateau_law.A, plateau_law.B), exponent.subs(plateau_law.eta, 1), [li, "numpy"])
+
+
+def leading_exponent(prior: Prior, context: Array, log_e: Array) -> Array:
+    """Local exponent d ln t/d ln T of the leading logarithmic integral; NaN where its drive A (ln(T/E) + B) has changed sign before E."""
+    found = plateau(prior)
+    strength, offset = float(found.drives[1]), found.offset
+    context, log_e = np.asarray(context, dtype=float), np.asarray(log_e, dtype=float)
+    driven = np.log(context) - log_e + offset > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exponent = _leading_exponent()(context, np.exp(log_e), strength, offset)
+    return np.where(driven, exponent, np.nan)
