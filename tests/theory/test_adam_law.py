@@ -50,7 +50,7 @@ def test_noise_grows_with_the_batch_shrinking():
 
 @pytest.mark.parametrize(("family", "states", "context"), [("softmax", 2, 50), ("linear", 2, 50)])
 def test_against_the_finite_context(family, states, context):
-    """Formation within the interval of the law; the finite context's own spread over seeds is 2%."""
+    """Formation within the interval of the law, which the law sets wider than one replicate of finite context scatters."""
     reduced = pytest.importorskip("simulate.reduced")
     setting = Setting.of(family, states=states, context=context, optimizer="adam", record_every=2)
     formed = law(setting).transitions()[1]
