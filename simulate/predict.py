@@ -10,9 +10,9 @@ import theory.corrected.predict
 import theory.law
 import theory.predict
 from simulate.reduced import FiniteContext
-from theory import arguments, ideal
+from theory import arguments
 from theory.dynamics import Progress, descend
-from theory.predict import Prediction, plateaus
+from theory.predict import Prediction, finite_plateaus
 from theory.setting import Setting
 
 __all__ = ["METHODS", "finite_context", "predict"]
@@ -53,9 +53,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
     validity = (
         f"neglects fluctuations of the parameters from mini-batches of {setting.batch}: of relative order rate/B",
     )
-    losses = plateaus(
-        lambda s: ideal.finite_loss(setting.prior, s, setting.context, tolerance=theory.predict.TOLERANCE, seed=seed)
-    )
+    losses = finite_plateaus(setting, seed)
     return Prediction(setting, "finite-context", tuple(found), losses, assumptions, validity)
 
 

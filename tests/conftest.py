@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from scipy.stats import norm
 
+import onset
 from theory.chains import Array
 from theory.dynamics import Gradient, Layout, Measurement
 from theory.setting import Setting
@@ -105,3 +106,19 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
     results = suite.run("tiny", Store(folder / "runs"), workers=1)
     yield folder, results
     del suite.SUITES["tiny"]
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line in this process; return exit status, stdout and stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        try:
+            onset.main(arguments)
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        written = capsys.readouterr()
+        return status, written.out, written.err
+
+    return call

@@ -8,25 +8,7 @@ import sys
 
 import pytest
 
-import onset
-
 TRANSITION = {"source", "target", "step", "low", "high", "reason"}
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line in this process; return exit status, stdout and stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        try:
-            onset.main(arguments)
-            status = 0
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        written = capsys.readouterr()
-        return status, written.out, written.err
-
-    return call
 
 
 def test_help_imports_nothing_heavy():

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 import pytest
 import sympy as sp
 
-import onset
 from theory import derivations
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
 from theory.derivations.references import USES
@@ -23,22 +22,6 @@ def cache(monkeypatch, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setattr(derivation_checks, "_folder", lambda: folder)
     return folder
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line in this process; return exit status, stdout and stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        try:
-            onset.main(arguments)
-            status = 0
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        written = capsys.readouterr()
-        return status, written.out, written.err
-
-    return call
 
 
 @pytest.fixture

@@ -7,24 +7,6 @@ from itertools import pairwise
 
 import pytest
 
-import onset
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line in this process; return exit status, stdout and stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        try:
-            onset.main(arguments)
-            status = 0
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        written = capsys.readouterr()
-        return status, written.out, written.err
-
-    return call
-
 
 def test_scan_writes_csv_json_and_a_figure(run, tmp_path):
     """A setting that the law refuses is kept with its reason; the table names the exponent's theory."""

@@ -35,6 +35,7 @@ __all__ = [
     "combined_transitions",
     "descend",
     "flow",
+    "last_attention",
     "sharpness",
 ]
 
@@ -106,6 +107,12 @@ class Measurement:
     distances: dict[str, float]
     attention: Array
     excess: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def last_attention(lag_logits: Array, context: int) -> Array:
+    """Layer-1 attention of the last position on each tracked lag, shape (..., R); the other lags of `context` keep v = 0."""
+    weight = np.exp(lag_logits)
+    return weight / (context + (weight - 1).sum(axis=-1, keepdims=True))
 
 
 class Dynamics(Protocol):

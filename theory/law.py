@@ -29,7 +29,7 @@ from theory import arguments
 from theory.adam_law import adam_law
 from theory.chains import Array
 from theory.derivations.plateau_law import steps_and_doubt
-from theory.dynamics import Layout, Progress, Trajectory
+from theory.dynamics import Layout, Progress, Trajectory, last_attention
 from theory.escape import GRID, Reduced, longest, manifold
 from theory.mean_field import LAGS
 from theory.predict import MEAN_FIELDS, Prediction, limit_plateaus
@@ -37,7 +37,7 @@ from theory.priors import Prior
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, STRATEGIES
 
-__all__ = ["Path", "law", "mobility", "path", "relaxation_delay", "start_response"]
+__all__ = ["Path", "answer", "law", "mobility", "path", "relaxation_delay", "start_response", "table_contexts"]
 
 SLOWEST = 0.7
 """Largest ratio of delay to slow time for which the law answers."""
@@ -122,17 +122,14 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
     arguments.one_of("family of the plateau law (under Adam also softmax)", setting.family, ("linear",))
     arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
     found = path(setting)
-    weight = np.exp(found.lag_logits)
-    attention = weight / (setting.context + (weight - 1).sum(axis=1, keepdims=True))
+    attention = last_attention(found.lag_logits, setting.context)
     formed = int(np.argmax(attention[:, 1] > FORMATION_LEVEL)) or -1
     ratio = float(found.delay[formed] / found.slow[formed])
     if not abs(ratio) <= SLOWEST:
         raise ValueError(
             f"setting {setting.label}: the match relaxes too slowly for the plateau law, which delays lag 1 by {ratio:.2g} of the slow time: expected at most {SLOWEST:g}; use the mean field, a longer context or a higher rate of the match."
         )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        steps, doubt = steps_and_doubt()(found.slow, found.delay, found.delay[0])
-    steps, doubt = np.where(found.slow > 0, [steps, doubt], 0.0)
+    steps, earliest, latest = answer(found.slow, found.delay, float(found.delay[0]))
     names = Layout.of(setting, found.lag_logits.shape[1]).names
     entries = np.column_stack([found.target.sum(axis=1), found.target[:, 0]]) / setting.context
     middle = Trajectory(
@@ -145,7 +142,7 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
     return Prediction(
         setting,
         "law",
-        (middle, replace(middle, steps=np.maximum(steps - doubt, 0.0)), replace(middle, steps=steps + doubt)),
+        (middle, replace(middle, steps=earliest), replace(middle, steps=latest)),
         limit_plateaus(setting.prior),
         ASSUMPTIONS,
         (
@@ -155,26 +152,39 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
     )
 
 
+def answer(slow: Array, delay: Array, start: float) -> Array:
+    """Steps, and the ends of their interval, shape (3, n), of slow times, delays and the start's part of them; zero where no time has passed."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps, doubt = steps_and_doubt()(slow, delay, start)
+    steps, doubt = np.where(slow > 0, [steps, doubt], 0.0)
+    return np.array([steps, np.maximum(steps - doubt, 0.0), steps + doubt])
+
+
+def table_contexts(context: int) -> list[int]:
+    """Contexts whose manifolds are interpolated at `context`."""
+    middle = max(int(np.floor(np.log2(context))), int(np.log2(SHORTEST)) + 1)
+    return [2**n for n in range(middle - 1, middle + 3)]
+
+
 def relaxation_delay(setting: Setting) -> float:
     """Steps lost while the match relaxes from the start to the plateau, integrated rather than linearised: ∫ (1 - h/h*) dstep."""
     reduced, lag_logits = Reduced(setting.prior, setting.context), np.zeros(LAGS)
-    final = manifold(setting.prior, setting.context).target[0]
-    mobile, highest = mobility(setting), reduced.gradient(final, lag_logits)[3]
+    plateau = manifold(setting.prior, setting.context)
+    mobile, highest = mobility(setting), reduced.gradient(plateau.target[0], lag_logits)[3]
 
     def velocity(_: float, state: Array) -> Array:
         gradient = reduced.gradient(state[:2], lag_logits)
         return np.append(-mobile @ gradient[:2], 1 - gradient[3] / highest)
 
     begin = np.array([setting.context * setting.initialization["match"], 0.0, 0.0])
-    slowest = np.linalg.eigvals(mobile @ manifold(setting.prior, setting.context).hessian[0]).real.min()
+    slowest = np.linalg.eigvals(mobile @ plateau.hessian[0]).real.min()
     return float(solve_ivp(velocity, (0, 20 / slowest), begin, method="LSODA", rtol=1e-6).y[2, -1])
 
 
 @cache
 def _table(prior: Prior, context: int) -> tuple[Array, Array]:
     """ln E (n,) and the columns of the manifold at it (n, 13 + R), interpolated in ln T."""
-    middle = max(int(np.floor(np.log2(context))), int(np.log2(SHORTEST)) + 1)
-    contexts = [2**n for n in range(middle - 1, middle + 3)]
+    contexts = table_contexts(context)
     x = np.log(np.array(contexts) / context)
     weights = [np.prod(np.delete(x, i) / (np.delete(x, i) - x[i])) for i in range(len(x))]
     columns = [

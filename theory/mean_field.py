@@ -32,7 +32,7 @@ from numpy.polynomial import legendre
 
 from theory import arguments
 from theory.chains import Array, entropy, lag_matrices, stationary
-from theory.dynamics import Gradient, Layout, Measurement
+from theory.dynamics import Gradient, Layout, Measurement, last_attention
 from theory.expectations import calibrated_nodes
 from theory.setting import Setting
 
@@ -177,6 +177,5 @@ class MeanField(ABC):
         log_model = _mean(logits, grid) - np.einsum("ng,g->n", _normalise(logits)[1], grid.weights)[:, None]
         crossed = {name: -float((law * log_model).sum()) for name, (law, _) in self._laws.items()}
         distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
-        weight = np.exp(point[self.layout.lags])
-        excess = weight.sum() - len(weight)
-        return Measurement(crossed["bigram"], distances, weight / (excess + self.setting.context))
+        attention = last_attention(point[self.layout.lags], self.setting.context)
+        return Measurement(crossed["bigram"], distances, attention)

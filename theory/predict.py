@@ -22,7 +22,7 @@ from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
 from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition
 
-__all__ = ["MEAN_FIELDS", "Prediction", "limit_plateaus", "mean_field", "plateaus"]
+__all__ = ["MEAN_FIELDS", "Prediction", "finite_plateaus", "limit_plateaus", "mean_field", "plateaus"]
 
 MEAN_FIELDS: dict[str, type[MeanField]] = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 """The one place where a family's mean field is registered."""
@@ -91,6 +91,13 @@ def _bounded(found: Sequence[Transition]) -> Transition:
 def limit_plateaus(prior: Prior) -> dict[str, Expectation]:
     """Ideal losses as T → ∞, nats per token, by strategy."""
     return plateaus(lambda strategy: ideal.limit_loss(prior, strategy, tolerance=TOLERANCE))
+
+
+def finite_plateaus(setting: Setting, seed: int = 0) -> dict[str, Expectation]:
+    """Ideal losses at the setting's context, nats per token, by strategy."""
+    return plateaus(
+        lambda strategy: ideal.finite_loss(setting.prior, strategy, setting.context, tolerance=TOLERANCE, seed=seed)
+    )
 
 
 def plateaus(loss: Callable[[str], Expectation]) -> dict[str, Expectation]:

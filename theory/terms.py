@@ -17,8 +17,9 @@ from scipy.special import expi
 from theory import arguments
 from theory.chains import Array
 from theory.derivations import plateau_law
+from theory.dynamics import last_attention
 from theory.escape import manifold
-from theory.law import SHORTEST, SLOWEST, law, path, start_response
+from theory.law import SLOWEST, answer, law, path, start_response, table_contexts
 from theory.plateau import plateau
 from theory.priors import Prior
 from theory.setting import Setting
@@ -87,10 +88,7 @@ def terms(setting: Setting) -> dict[str, Terms]:
     if not unit.shares or not abs(ratio) <= SLOWEST:
         passages, formation = law(setting).transitions()  # refuses if the ratio is too large
         raise ValueError(f"setting {setting.label}: {formation.reason or passages[-1].reason}.")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        steps, doubt = plateau_law.steps_and_doubt()(slow, delay, start)
-    steps, doubt = np.where(slow > 0, [steps, doubt], 0.0)
-    rows = np.array([unit.log_e, slow, delay, steps, np.maximum(steps - doubt, 0.0), steps + doubt])
+    rows = np.array([unit.log_e, slow, delay, *answer(slow, delay, start)])
     found = {}
     for n, (name, share) in enumerate(zip(TRANSITIONS, unit.shares, strict=True)):
         log_e, slow_time, late, *three = (float(v) for v in rows[:, 2 * n] * (1 - share) + rows[:, 2 * n + 1] * share)
@@ -106,8 +104,7 @@ def _unit(prior: Prior, context: int) -> _Unit | str:
     setting = Setting.of("linear", prior=prior, context=context, learning_rate=1.0, initialization={"match": 0.0})
     found = path(setting)
     nodes = np.arange(len(found.log_e))
-    weight = np.exp(found.lag_logits)
-    lag1 = weight[:, 1] / (context + (weight - 1).sum(axis=1))
+    lag1 = last_attention(found.lag_logits, context)[:, 1]
     curves = {"unigram": found.curves[:, 2], "bigram": found.curves[:, 3]}
     crossings = (find_formation(nodes, lag1), find_transition(nodes, curves, "unigram", "bigram"))
     at = [crossing.step for crossing in crossings]
@@ -121,8 +118,7 @@ def _unit(prior: Prior, context: int) -> _Unit | str:
 
 def _refusal(prior: Prior, context: int) -> str | None:
     """Why a manifold that the table at `context` is made of does not exist."""
-    middle = max(int(np.floor(np.log2(context))), int(np.log2(SHORTEST)) + 1)
-    return next((reason for n in range(middle - 1, middle + 3) if (reason := _reason(prior, 2**n))), None)
+    return next((reason for c in table_contexts(context) if (reason := _reason(prior, c))), None)
 
 
 @cache

@@ -27,7 +27,7 @@ from theory import arguments, ideal
 from theory.chains import Array, entropy
 from theory.corrected.early import Early, reach
 from theory.corrected.moments import Memory, Moments, positions
-from theory.dynamics import Gradient, Layout, Measurement
+from theory.dynamics import Gradient, Layout, Measurement, last_attention
 from theory.expectations import calibrated_nodes
 from theory.mean_field import signals
 from theory.setting import Setting
@@ -159,8 +159,7 @@ class Corrected(ABC):
         logits = self._early(point)
         loss += self.early.loss(logits)[0]
         distances = {name: d + distances[name] for name, d in self.early.distances(logits).items()}
-        weight = np.exp(point[self.layout.lags])
-        return Measurement(loss, distances, weight / (weight.sum() - len(weight) + self.setting.context))
+        return Measurement(loss, distances, last_attention(point[self.layout.lags], self.setting.context))
 
     def _own_entropies(self) -> tuple[float, float]:
         """Mean entropy of what the bigram and the unigram strategy predict beyond the early positions, nats per token."""

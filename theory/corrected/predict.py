@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-import theory.predict
-from theory import arguments, ideal
+from theory import arguments
 from theory.corrected.dynamics import COUNT, LAGS, Corrected
 from theory.corrected.families import LinearCorrected, SoftmaxCorrected
 from theory.dynamics import Progress, descend, flow
-from theory.predict import Prediction, plateaus
+from theory.predict import Prediction, finite_plateaus
 from theory.setting import Setting
 
 __all__ = ["CORRECTED", "mean_field_corrected"]
@@ -59,9 +58,7 @@ def mean_field_corrected(
         if sgd
         else "Adam on the population gradient; the mini-batch's share of its second moment is neglected",
     )
-    losses = plateaus(
-        lambda s: ideal.finite_loss(setting.prior, s, setting.context, tolerance=theory.predict.TOLERANCE, seed=seed)
-    )
+    losses = finite_plateaus(setting, seed)
     return Prediction(setting, "mean-field-corrected", tuple(found), losses, assumptions, _validity(setting))
 
 
