@@ -40,6 +40,8 @@ class SettingOptions:
     "Model family: linear, softmax or transformer."
     states: int = 2
     "Number k of symbols."
+    order: int = 2
+    "n: the next symbol depends on the last n - 1 (dirichlet prior)."
     context: int = 100
     "Tokens T that the model sees."
     prior: str = "dirichlet"
@@ -76,7 +78,11 @@ class SettingOptions:
         taken = kind.__dataclass_fields__
         if self.concentration is not None and "concentration" not in taken:
             raise ValueError(f"concentration = {self.concentration:g}: the {self.prior} prior has none; leave it out.")
-        extra = {} if self.concentration is None else {"concentration": self.concentration}
+        if self.order != 2 and "order" not in taken:
+            raise ValueError(f"order = {self.order}: the {self.prior} prior has chains of order 2 only; leave it out.")
+        extra: dict[str, Any] = {} if self.concentration is None else {"concentration": self.concentration}
+        if self.order != 2:
+            extra["order"] = self.order
         return Setting.of(
             self.family,
             prior=kind(self.states, **extra),
@@ -624,7 +630,7 @@ def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> No
 
 def _show_transitions(title: str, data: dict[str, Any]) -> None:
     rows = []
-    for found in (*data["transitions"], data["formation"]):
+    for found in (*data["transitions"], *data["formations"]):
         name = (
             f"{found['source']} → {found['target']}"
             if found["source"] != "none"

@@ -12,7 +12,6 @@ from simulate.strategies import predict
 from theory import arguments
 from theory.chains import Array
 from theory.setting import Setting
-from theory.transitions import STRATEGIES
 
 __all__ = ["Estimate", "strategy_losses"]
 
@@ -59,7 +58,7 @@ def strategy_losses(
     pseudo_count = (
         setting.prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
     )
-    seen = {name: _Moments(setting.context + 1) for name in STRATEGIES}
+    seen = {name: _Moments(setting.context + 1) for name in setting.strategies}
     chunks = -(-count // CHUNK)
     for done, generator in enumerate(np.random.default_rng(seed).spawn(chunks)):
         drawn = sample(setting, min(CHUNK, count - done * CHUNK), generator)

@@ -7,14 +7,15 @@ kept, and W = ωI + c·11ᵀ, U = μI + d·11ᵀ as `theory.dynamics` explains. 
     linear    f_t[j] = Σ_{s≤t} (ω z_s[x_t] + c) 1[x_s = j]
     softmax   f_t[j] = μ S_t[x_t, j] / Σ_l S_t[x_t, l] + d,    S_t[i, j] = Σ_{s≤t} e^{ω z_s[i]} 1[x_s = j].
 
-`simulate.kernels` does the arithmetic, in O(T²) additions per sequence.
+`simulate.kernels` does the arithmetic, in O(T²) additions per sequence. For chains of order n > 2 there are n - 1 heads, and head h has as
+its query what head h - 1 shows there, see `simulate.ngram_kernels`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from simulate import kernels
+from simulate import kernels, ngram_kernels
 from simulate.kernels import CHUNK, Model
 from simulate.sequences import Sample, Tokens, next_rows, sample
 from simulate.strategies import predict
@@ -22,7 +23,6 @@ from theory import arguments
 from theory.chains import Array, entropy
 from theory.dynamics import Gradient, Layout, Measurement
 from theory.setting import Setting
-from theory.transitions import STRATEGIES
 
 __all__ = ["FiniteContext", "log_predictions", "loss_and_gradient"]
 
@@ -54,7 +54,8 @@ class FiniteContext:
         self._noisy = setting.optimizer.name != "sgd"
         self._stream, fixed = np.random.default_rng(seed).spawn(2)
         self._held_out = sample(setting, arguments.integer("held_out", held_out, least=1), fixed)
-        laws = {s: predict(self._held_out.tokens, setting.states, s, setting.prior.pseudo_count) for s in STRATEGIES}
+        tokens = self._held_out.tokens
+        laws = {s: predict(tokens, setting.states, s, setting.prior.pseudo_count) for s in setting.strategies}
         self._laws = {name: (law, float(entropy(law).mean())) for name, law in laws.items()}
         self._rows = next_rows(self._held_out)
 
@@ -71,8 +72,8 @@ class FiniteContext:
             name: -float(np.einsum("ntj,ntj->", law, model)) / model[..., 0].size - own
             for name, (law, own) in self._laws.items()
         }
-        weight = np.exp(point[self.layout.lags])
-        return Measurement(loss, distances, weight / weight.sum())
+        weight = np.exp(point[self.layout.lags]).reshape(-1, self.setting.context)
+        return Measurement(loss, distances, weight / weight.sum(axis=1, keepdims=True))
 
 
 def loss_and_gradient(
@@ -96,8 +97,12 @@ def loss_and_gradient(
     loss = np.zeros(chunks)
     first = np.zeros((chunks, len(point)))
     second = np.zeros((chunks, len(point) if variance else 0))
-    gradient = kernels.gradient if count * length > SERIAL else kernels.gradient_serial
-    gradient(tokens, drawn.transition, sampled, _model(setting, point), loss, first, second)
+    if setting.order > 2:
+        rows = np.eye(setting.states)[tokens[:, 1:]] if sampled else next_rows(drawn)
+        ngram_kernels.gradient(tokens, rows, _ngram_model(setting, point), loss, first, second)
+    else:
+        gradient = kernels.gradient if count * length > SERIAL else kernels.gradient_serial
+        gradient(tokens, drawn.transition, sampled, _model(setting, point), loss, first, second)
     derivative = first.sum(axis=0) / count
     if not variance:
         return Gradient(float(loss.sum() / count), derivative)
@@ -110,8 +115,21 @@ def loss_and_gradient(
 def log_predictions(setting: Setting, point: Array, tokens: Tokens) -> Array:
     """ln of the model's predictive distributions at `point`, shape (n, T, k)."""
     out = np.empty((len(tokens), tokens.shape[1] - 1, setting.states))
-    kernels.log_predictions(tokens, _model(setting, point), out)
+    if setting.order > 2:
+        ngram_kernels.log_predictions(tokens, _ngram_model(setting, point), out)
+    else:
+        kernels.log_predictions(tokens, _model(setting, point), out)
     return out
+
+
+def _ngram_model(setting: Setting, point: Array) -> ngram_kernels.Model:
+    heads, softmax = setting.order - 1, setting.family == "softmax"
+    match = point[: 2 * heads].reshape(heads, 2)
+    mu = point[2 * heads] - point[2 * heads + 1] if softmax else 1.0
+    lag_logits = point[Layout.of(setting, setting.context).lags].reshape(heads, -1)
+    weight = np.exp(lag_logits - lag_logits.max(axis=1, keepdims=True))
+    omega = match[:, 0] - match[:, 1]
+    return ngram_kernels.Model(softmax, omega, float(match[:, 1].sum()), mu, weight, 1 / weight.cumsum(axis=1))
 
 
 def _model(setting: Setting, point: Array) -> Model:

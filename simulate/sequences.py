@@ -1,6 +1,7 @@
 r"""Sample chains and sequences.
 
-A sequence of T + 1 tokens starts from the chain's stationary law and follows its transition matrix. Uniforms are drawn
+A sequence of T + 1 tokens starts from the chain's stationary law and follows its transition matrix; for chains of order n the first
+n - 1 tokens come from the stationary law of histories (`theory.chains`). Uniforms are drawn
 from a ``numpy.random.Generator`` and passed to a compiled kernel that inverts cumulative sums, so the tokens depend on
 the uniforms alone. The kernel is serial, as the generator is: it takes about as long, and several processes may share a
 machine. The last threshold of a row is never compared, so a cumulative sum that rounds below one cannot push a token out
@@ -16,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from theory import arguments, priors
-from theory.chains import Array, stationary
+from theory.chains import Array, block_law, history_law
 from theory.setting import Setting
 
 __all__ = ["Sample", "Tokens", "next_rows", "sample", "tokens_from_uniforms"]
@@ -25,7 +26,8 @@ Tokens = NDArray[np.uint8]
 
 
 class Sample(NamedTuple):
-    """`tokens`, shape (n, T + 1), and the chains they came from: `transition` (n, k, k), `stationary` (n, k)."""
+    """`tokens`, shape (n, T + 1), and the chains they came from: `transition` and the stationary law of its histories, `stationary`;
+    (n, k, k) and (n, k) for Markov chains, (n, k^{order-1}, k) and (n, k^{order-1}) for chains of higher order."""
 
     tokens: Tokens
     transition: Array
@@ -42,7 +44,7 @@ def sample(setting: Setting, count: int, generator: np.random.Generator) -> Samp
     """
     count = arguments.integer("count", count, least=1)
     transition = priors.sample(setting.prior, generator, count)
-    law = stationary(transition)
+    law = history_law(transition)
     return Sample(
         tokens_from_uniforms(transition, law, generator.random((count, setting.context + 1))),
         transition,
@@ -50,14 +52,32 @@ def sample(setting: Setting, count: int, generator: np.random.Generator) -> Samp
     )
 
 
+def histories(tokens: Tokens, states: int, length: int) -> NDArray[np.int64]:
+    """The last `length` of the tokens seen at each position, as the number of a history, shape (n, T); fewer tokens count with 0s before them."""
+    seen = tokens[:, :-1].astype(np.int64)
+    code = seen.copy()
+    for lag in range(1, length):
+        code[:, lag:] += seen[:, :-lag] * states**lag
+    return code
+
+
 def next_rows(drawn: Sample) -> Array:
-    """True law of the next token at each position, shape (n, T, k)."""
-    return drawn.transition[np.arange(len(drawn.tokens))[:, None], drawn.tokens[:, :-1]]
+    """True law of the next token at each position, given the tokens before it, shape (n, T, k)."""
+    tokens, (rows, states) = drawn.tokens, drawn.transition.shape[1:]
+    length = round(np.log(rows) / np.log(states))
+    each = np.arange(len(tokens))[:, None]
+    found = drawn.transition[each, histories(tokens, states, length)]
+    for seen in range(1, min(length, tokens.shape[1])):  # too few tokens for a history
+        blocks = block_law(drawn.transition, seen + 1)
+        here = blocks[(each[:, 0], *tokens[:, :seen].T)]
+        found[:, seen - 1] = here / here.sum(axis=1, keepdims=True)
+    return found
 
 
 def tokens_from_uniforms(transition: Array, law: Array, uniforms: Array) -> Tokens:
-    """Tokens (n, length) of chains `transition` (n, k, k) that start from `law` (n, k), given `uniforms` (n, length) in [0, 1)."""
-    states = transition.shape[-1]
+    """Tokens (n, length) of chains `transition` (n, k^{order-1}, k) that start from `law` (n, k^{order-1}), given `uniforms` (n, length) in
+    [0, 1); the first of a sequence picks its first history, so that of the order - 2 that follow nothing depends."""
+    rows, states = transition.shape[1:]
     if states > 256:
         raise ValueError(f"states = {states}: expected at most 256, what a token's byte holds; use fewer states.")
     if law.shape != transition.shape[:-1] or uniforms.shape[:1] != transition.shape[:1]:
@@ -65,8 +85,32 @@ def tokens_from_uniforms(transition: Array, law: Array, uniforms: Array) -> Toke
             f"transition {transition.shape}, law {law.shape}, uniforms {uniforms.shape}: expected (n, k, k), (n, k), (n, length) with one n and k."
         )
     out = np.empty(uniforms.shape, dtype=np.uint8)
-    _tokens(transition, law, uniforms, out)
+    (_tokens if rows == states else _tokens_of_order)(transition, law, uniforms, out)
     return out
+
+
+@njit(cache=True)
+def _tokens_of_order(transition, law, uniforms, out):
+    """One sequence after the other, histories of any length."""
+    count, rows, states = transition.shape
+    length = uniforms.shape[1]
+    for n in range(count):
+        history, total = 0, law[n, 0]
+        while history < rows - 1 and uniforms[n, 0] >= total:
+            history += 1
+            total += law[n, history]
+        t, place = 0, rows // states
+        while place > 0 and t < length:
+            out[n, t] = history // place % states
+            t += 1
+            place //= states
+        for s in range(t, length):
+            symbol, total = 0, transition[n, history, 0]
+            while symbol < states - 1 and uniforms[n, s] >= total:
+                symbol += 1
+                total += transition[n, history, symbol]
+            out[n, s] = symbol
+            history = history % (rows // states) * states + symbol
 
 
 @njit(cache=True)

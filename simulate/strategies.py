@@ -5,6 +5,7 @@ At position t (1 ≤ t ≤ T, t tokens seen, the last of them i), with pseudo-co
     uniform   1/k
     unigram   (N_j + α) / (t + kα)            N_j: occurrences of j among the t tokens
     bigram    (c_ij + α) / (c_i· + kα)        c_ij: transitions i → j among the t tokens
+    n-gram    likewise, i the last n - 1 tokens; before there are so many, 1/k
 
 With α the prior's concentration, bigram is the posterior mean of the row, exactly Bayes but for the little that a
 stationary first token tells; unigram is the posterior mean for memoryless chains, not exact Bayes for π (arXiv 2402.11004).
@@ -16,12 +17,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from simulate.sequences import Tokens
+from simulate.sequences import Tokens, histories
 from theory import arguments
 from theory.chains import Array
-from theory.transitions import STRATEGIES
+from theory.transitions import strategies
 
 __all__ = ["predict"]
+
+
+LONGEST = 8
+"""Order of the longest n-gram."""
 
 
 def predict(tokens: Tokens, states: int, strategy: str, pseudo_count: float) -> Array:
@@ -32,7 +37,7 @@ def predict(tokens: Tokens, states: int, strategy: str, pseudo_count: float) -> 
     ValueError
         If the strategy is unknown or the pseudo-count is not positive.
     """
-    arguments.one_of("strategy", strategy, STRATEGIES)
+    order = strategies(LONGEST).index(arguments.one_of("strategy", strategy, strategies(LONGEST)))
     pseudo_count = arguments.positive("pseudo_count", pseudo_count)
     count, length = tokens.shape
     out = np.empty((count, length - 1, states))
@@ -40,8 +45,10 @@ def predict(tokens: Tokens, states: int, strategy: str, pseudo_count: float) -> 
         out.fill(1 / states)
     elif strategy == "unigram":
         _unigram(tokens, pseudo_count, out)
-    else:
+    elif strategy == "bigram":
         _bigram(tokens, pseudo_count, out)
+    else:
+        _ngram(histories(tokens, states, order - 1), tokens, order - 1, states ** (order - 1), pseudo_count, out)
     return out
 
 
@@ -74,3 +81,22 @@ def _bigram(tokens, pseudo_count, out):
             total = visits[now] + states * pseudo_count
             for j in range(states):
                 out[n, t, j] = (counts[now, j] + pseudo_count) / total
+
+
+@njit(cache=True)
+def _ngram(history, tokens, length, rows, pseudo_count, out):
+    """`history` (n, T) numbers the last `length` of the tokens seen at each position, of `rows` that there are."""
+    count, positions, states = out.shape
+    counts, visits = np.empty((rows, states)), np.empty(rows)
+    for n in range(count):
+        counts[:] = 0
+        visits[:] = 0
+        for t in range(positions):
+            if t >= length:
+                counts[history[n, t - 1], tokens[n, t]] += 1
+                visits[history[n, t - 1]] += 1
+            now = history[n, t]
+            known = t >= length - 1
+            total = (visits[now] if known else 0.0) + states * pseudo_count
+            for j in range(states):
+                out[n, t, j] = ((counts[now, j] if known else 0.0) + pseudo_count) / total

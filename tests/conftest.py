@@ -76,7 +76,9 @@ class Quadratic:
 
     def measure(self, point: Array) -> Measurement:
         return Measurement(
-            float(self.curvature @ point**2) / 2, {"uniform": 0.0, "unigram": 1.0, "bigram": 2.0}, np.array([1.0, 0.0])
+            float(self.curvature @ point**2) / 2,
+            {"uniform": 0.0, "unigram": 1.0, "bigram": 2.0},
+            np.array([[1.0, 0.0]]),
         )
 
 

@@ -27,7 +27,7 @@ def test_predict_prints_the_promised_json(run, method):
     assert status == 0
     assert [(t["source"], t["target"]) for t in data["transitions"]] == [("uniform", "unigram"), ("unigram", "bigram")]
     assert all(set(t) == TRANSITION for t in data["transitions"])
-    assert {"step", "low", "high", "reason"} <= set(data["formation"])
+    assert {"step", "low", "high", "reason"} <= set(data["formations"][0])
     assert data["transitions"][1]["low"] <= data["transitions"][1]["step"] <= data["transitions"][1]["high"]
     assert data["method"] == method
     assert data["assumptions"]
@@ -42,10 +42,10 @@ def test_the_formation_level_is_heeded(run):
         _, out, _ = run(
             "predict", "--context", "16", "--learning-rate", "match=0.4", "--formation-level", level, "--json"
         )
-        steps.append(json.loads(out)["formation"]["step"])
+        steps.append(json.loads(out)["formations"][0]["step"])
     assert steps[0] < steps[1]
     _, out, _ = run("predict", "--context", "16", "--steps", "5", "--json")
-    found = json.loads(out)["formation"]
+    found = json.loads(out)["formations"][0]
     assert found["step"] is None
     assert "never" in found["reason"]
 

@@ -104,6 +104,7 @@ def escapes(setting: Setting, *, count: int = 16384, seed: int = 0) -> Basin:
     0.3, k = 2, T = 10, is trapped as predicted at a rate of 0.1 for the lag logits, and escapes at a rate of 1.
     """
     arguments.one_of("family of a basin", setting.family, ("linear", "softmax"))
+    setting.only_markov("the map of basins")
     count = arguments.integer("count", count, least=2)
     pilot, main = np.random.default_rng(seed).spawn(2)
     readout = place_readout(setting, pilot)

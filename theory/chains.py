@@ -3,6 +3,9 @@ r"""One Markov chain: stationary law, lagged transition matrices, entropy rate.
 A *transition* matrix :math:`P` has shape (..., k, k), rows summing to one; its *stationary* law :math:`\pi` solves
 :math:`\pi P = \pi`. Entropies are in nats.
 
+A chain of order n (an n-gram: the next symbol depends on the last n - 1) has one row for each *history* of n - 1 symbols,
+shape (..., k^{n-1}, k), histories counted with the latest symbol fastest. It is a chain of order 2 on histories, see `lift`.
+
 References
 ----------
 Grassmann, Taksar, Heyman, "Regenerative analysis and steady state distributions for Markov chains",
@@ -16,7 +19,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.special import entr
 
-__all__ = ["check_transition", "entropy", "entropy_rate", "lag_matrices", "stationary"]
+__all__ = [
+    "block_law",
+    "check_transition",
+    "conditional_entropy",
+    "entropy",
+    "entropy_rate",
+    "history_law",
+    "lag_matrices",
+    "lift",
+    "order_of",
+    "stationary",
+]
 
 Array = NDArray[np.float64]
 
@@ -112,6 +126,59 @@ def lag_matrices(transition: ArrayLike, lags: int) -> Array:
     for _ in range(lags - 1):
         powers.append(powers[-1] @ matrix)
     return np.stack(powers)
+
+
+def order_of(transition: Array) -> int:
+    """Order n of the chain whose rows, shape (..., k^{n-1}, k), these are.
+
+    Raises
+    ------
+    ValueError
+        If the number of rows is no power of the number of symbols.
+    """
+    rows, states = transition.shape[-2:]
+    order, reached = 1, 1
+    while reached < rows:
+        order, reached = order + 1, reached * states
+    if reached != rows or rows < states:
+        raise ValueError(
+            f"transition has shape {transition.shape}: expected (..., k^(n-1), k), one row per history of n - 1 symbols; add or drop rows."
+        )
+    return order
+
+
+def lift(transition: Array) -> Array:
+    """The chain on histories, shape (..., k^{n-1}, k^{n-1}): the oldest symbol is dropped, the next one appended."""
+    rows, states = transition.shape[-2:]
+    order_of(transition)
+    if rows == states:
+        return transition
+    lifted = np.zeros((*transition.shape[:-1], rows))
+    history = np.arange(rows)
+    for symbol in range(states):
+        lifted[..., history, history % (rows // states) * states + symbol] = transition[..., symbol]
+    return lifted
+
+
+def history_law(transition: ArrayLike) -> Array:
+    """Stationary law of histories of n - 1 symbols, shape (..., k^{n-1}); for n = 2 of symbols."""
+    return stationary(lift(np.asarray(transition, dtype=np.float64)))
+
+
+def block_law(transition: Array, length: int) -> Array:
+    """Stationary law of `length` ≤ n successive symbols, shape (..., k, …, k), the earliest first; of no symbols, one."""
+    states, order = transition.shape[-1], order_of(transition)
+    blocks = history_law(transition)[..., None] * transition
+    blocks = blocks.reshape(*transition.shape[:-2], *[states] * order)
+    return blocks.sum(axis=tuple(range(-order, -length)))
+
+
+def conditional_entropy(transition: Array, order: int) -> Array:
+    """Entropy of a symbol given the `order` - 1 before it, nats, shape (...): what an n-gram strategy of that order is left with."""
+    blocks = block_law(transition, order)
+    given = blocks.sum(axis=-1, keepdims=True)
+    rows = np.divide(blocks, given, out=np.zeros_like(blocks), where=given > 0)
+    return (given[..., 0] * entropy(rows)).sum(axis=tuple(range(-order + 1, 0)))
 
 
 def entropy(law: ArrayLike) -> Array:

@@ -22,7 +22,7 @@ from scipy.integrate import BDF
 
 from theory.chains import Array
 from theory.setting import Optimizer, Setting
-from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition, combine, read_off
+from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, combine, read_off
 
 __all__ = [
     "Dynamics",
@@ -32,7 +32,7 @@ __all__ = [
     "Progress",
     "Recorder",
     "Trajectory",
-    "combined_transitions",
+    "combined",
     "descend",
     "flow",
     "last_attention",
@@ -54,7 +54,8 @@ DIVERGENCE = 10.0
 class Layout:
     """The reduced coordinates of a toy family: name, optimiser group, number of tied entries and start of each.
 
-    The order is match (diagonal, off-diagonal), then for the softmax family readout (likewise), then the lag logits v_0, v_1, ….
+    The order is match (diagonal, off-diagonal), then for the softmax family readout (likewise), then the lag logits v_0, v_1, …. For chains
+    of order n > 2 there are n - 1 heads: match_1, match_2, …, and all lag logits of one head after the other.
     """
 
     names: tuple[str, ...]
@@ -64,18 +65,24 @@ class Layout:
 
     @classmethod
     def of(cls, setting: Setting, lags: int) -> Layout:
-        """Coordinates of `setting`'s family with the first `lags` lag logits."""
-        matrices = [group for group in ("match", "readout") if group in setting.initialization]
-        names = [f"{group}.{orbit}" for group in matrices for orbit in ("diagonal", "off_diagonal")]
-        groups = [group for group in matrices for _ in range(2)] + ["lag_logits"] * lags
+        """Coordinates of `setting`'s family with the first `lags` lag logits of each head."""
+        heads = [""] if setting.order == 2 else [f"_{h}" for h in range(1, setting.order)]
+        names: list[str] = []
+        groups: list[str] = []
+        for group in ("match", "readout", "lag_logits"):
+            if group not in setting.initialization:
+                continue
+            parts = [str(r) for r in range(lags)] if group == "lag_logits" else ["diagonal", "off_diagonal"]
+            for head in [""] if group == "readout" else heads:
+                names += [f"{group}{head}.{part}" for part in parts]
+                groups += [group] * len(parts)
         k = setting.states
-        entries = [k, k * (k - 1)] * len(matrices) + [1] * lags
-        start = [setting.initialization[group] for group in groups]
+        tied = {"diagonal": k, "off_diagonal": k * (k - 1)}
         return cls(
-            (*names, *(f"lag_logits.{r}" for r in range(lags))),
+            tuple(names),
             tuple(groups),
-            np.array(entries, dtype=float),
-            np.array(start, dtype=float),
+            np.array([tied.get(name.partition(".")[2], 1) for name in names], dtype=float),
+            np.array([setting.initialization[group] for group in groups], dtype=float),
         )
 
     @property
@@ -99,9 +106,9 @@ class Gradient:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is recorded of a model: loss, KL(strategy ‖ model) per strategy (both nats per token, averaged over
-    positions), layer-1 attention of the last position on each lag, shape (lags,), and, for trained models, the loss above each
-    strategy's on the same sequences with its standard error."""
+    """What is recorded of a model: loss, KL(strategy ‖ model) per strategy in the order in which they are expected (both nats
+    per token, averaged over positions), layer-1 attention of the last position on each lag, shape (heads, lags), and, for trained
+    models, the loss above each strategy's on the same sequences with its standard error."""
 
     loss: float
     distances: dict[str, float]
@@ -110,7 +117,7 @@ class Measurement:
 
 
 def last_attention(lag_logits: Array, context: int) -> Array:
-    """Layer-1 attention of the last position on each tracked lag, shape (..., R); the other lags of `context` keep v = 0."""
+    """One head's attention of the last position on each tracked lag, shape (..., R); the other lags of `context` keep v = 0."""
     weight = np.exp(lag_logits)
     return weight / (context + (weight - 1).sum(axis=-1, keepdims=True))
 
@@ -125,7 +132,7 @@ class Dynamics(Protocol):
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class Trajectory(ReadOff):
     """A model along training, predicted or observed.
 
     Attributes
@@ -136,7 +143,7 @@ class Trajectory:
         Nats per token.
     distances : dict of strategy to array, shape (n,)
         KL(strategy ‖ model), nats per token, averaged over positions.
-    attention : array, shape (n, lags)
+    attention : array, shape (n, heads, lags)
         Layer-1 attention of the last position on each lag.
     parameters : dict of name to array, shape (n,)
         Order parameters: the reduced coordinates, or what a trained model reports in their place.
@@ -154,10 +161,9 @@ class Trajectory:
     excess: dict[str, Array] = field(default_factory=dict)
     diverged: int | None = None
 
-    def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
-        """Transitions between successive strategies, and formation of the previous-token head."""
-        passages, formation = read_off(self.steps, self.distances, self.attention[:, 1], level)
-        return [self._explained(t) for t in passages], self._explained(formation)
+    def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
+        passages, formations = read_off(self.steps, self.distances, self.attention, level)
+        return [self._explained(t) for t in passages], [self._explained(t) for t in formations]
 
     def _explained(self, transition: Transition) -> Transition:
         if self.diverged is None or transition.step is not None:
@@ -165,19 +171,18 @@ class Trajectory:
         return replace(transition, reason=f"diverged at step {self.diverged}; lower the learning rate")
 
 
-def combined_transitions(
-    trajectories: Sequence[Trajectory], level: float = FORMATION_LEVEL
-) -> tuple[list[Transition], Transition]:
-    """Transitions between strategies and formation, combined over independent trajectories: seeds, or replicates of a prediction."""
-    found = [one.transitions(level) for one in trajectories]
-    passages = [combine(kind) for kind in zip(*(passages for passages, _ in found), strict=True)]
-    return passages, combine([formation for _, formation in found])
+def combined(trajectories: Sequence[Trajectory], level: float) -> tuple[list[Transition], list[Transition]]:
+    """Passages and formations, combined over independent trajectories: seeds, or replicates of a prediction."""
+    kinds = zip(*(one.read(level) for one in trajectories), strict=True)
+    passages, formations = ([combine(each) for each in zip(*kind, strict=True)] for kind in kinds)
+    return passages, formations
 
 
-def _order(measurement: Measurement) -> tuple[bool, ...]:
-    """Which transitions a measurement is past: those between successive strategies, and formation."""
-    near = [measurement.distances[name] for name in STRATEGIES]
-    return (*(b < a for a, b in pairwise(near)), bool(measurement.attention[1] > FORMATION_LEVEL))
+def _passed(measurement: Measurement) -> tuple[bool, ...]:
+    """Which transitions a measurement is past: those between successive strategies, and formations."""
+    near = list(measurement.distances.values())
+    most = measurement.attention.max(axis=0)[1 : max(2, len(near) - 1)]
+    return (*(b < a for a, b in pairwise(near)), *(most > FORMATION_LEVEL).tolist())
 
 
 class Recorder:
@@ -188,8 +193,6 @@ class Recorder:
         self._highest = np.log(setting.states)
         self._steps: list[float] = []
         self._seen: list[Measurement] = []
-        self._distances: dict[str, list[float]] = {name: [] for name in STRATEGIES}
-        self._lag1: list[float] = []
         self._points: list[Array] = []
         self._names: tuple[str, ...] = ()
 
@@ -203,9 +206,6 @@ class Recorder:
             self._highest = DIVERGENCE * max(self._highest, measurement.loss)
         self._steps.append(step)
         self._seen.append(measurement)
-        for name, curve in self._distances.items():
-            curve.append(measurement.distances[name])
-        self._lag1.append(float(measurement.attention[1]))
         self._names = names
         self._points.append(np.array([]) if point is None else np.array(point))
 
@@ -215,15 +215,15 @@ class Recorder:
 
     def passes(self, measurement: Measurement) -> bool:
         """Whether a transition lies between the last record and `measurement`."""
-        return _order(self._seen[-1]) != _order(measurement)
+        return _passed(self._seen[-1]) != _passed(measurement)
 
     @property
     def settled(self) -> bool:
-        """Whether the last recorded step is `MARGIN` times past both formation and the passage to bigram."""
-        if not all(_order(self._seen[-1])[1:]):
+        """Whether the last recorded step is `MARGIN` times past formation of all heads and the passage to the last strategy."""
+        if not all(_passed(self._seen[-1])[1:]):
             return False
-        passages, formation = read_off(self._steps, self._distances, self._lag1)
-        last = [passages[-1].step, formation.step]
+        passages, formations = self.trajectory().read(FORMATION_LEVEL)
+        last = [passages[-1].step, *(formed.step for formed in formations)]
         return all(step is not None and self._steps[-1] >= MARGIN * step for step in last)
 
     def trajectory(self, diverged: int | None = None) -> Trajectory:

@@ -44,6 +44,11 @@ class Expectation(NamedTuple):
     error: float
 
 
+def smooth(prior: Prior) -> bool:
+    """Whether few enough uniforms make a matrix for product rules: two states, plain Markov chains."""
+    return prior.states == 2 and prior.order == 2
+
+
 def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None) -> tuple[Array, Array]:
     """Weighted matrices that stand for the prior: (n, k, k) and weights (n,) summing to one.
 
@@ -54,7 +59,7 @@ def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None
         parts = [nodes(c, count, generator) for c in prior.components]
         matrices = np.concatenate([m for m, _ in parts])
         return matrices, np.concatenate([share * w for share, (_, w) in zip(prior.weights, parts, strict=True)])
-    if prior.states == 2:
+    if smooth(prior):
         points, weights = _product_rule(prior.dimension, max(2, round(count ** (1 / prior.dimension))))
         matrices, accepted = prior.transform(points)
         weights = weights * accepted
@@ -72,7 +77,7 @@ def calibrated_nodes(
     no positive weights integrate `functions` exactly, the nearest do. `functions` takes matrices (n, k, k) and returns (n, m)
     with m well below `count`.
     """
-    if prior.states == 2:
+    if smooth(prior):
         return nodes(prior, count, generator)
     components = prior.components if isinstance(prior, Mixture) else (prior,)
     shares = prior.weights if isinstance(prior, Mixture) else (1.0,)
@@ -154,7 +159,7 @@ def expectation(
         )
     result = (
         _cubature(prior, function, tolerance, most)
-        if prior.states == 2
+        if smooth(prior)
         else _randomised(prior, function, tolerance, most, seed)
     )
     if not result.error <= tolerance:

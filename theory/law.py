@@ -121,6 +121,7 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
         return adam_law(setting, seed=seed, progress=progress)
     arguments.one_of("family of the plateau law (under Adam also softmax)", setting.family, ("linear",))
     arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
+    setting.only_markov("the plateau law")
     found = path(setting)
     attention = last_attention(found.lag_logits, setting.context)
     formed = int(np.argmax(attention[:, 1] > FORMATION_LEVEL)) or -1
@@ -136,7 +137,7 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
         steps=steps,
         loss=found.curves[:, 0],
         distances={name: found.curves[:, 1 + i] for i, name in enumerate(STRATEGIES)},
-        attention=attention,
+        attention=attention[:, None],
         parameters=dict(zip(names, np.column_stack([entries, found.lag_logits]).T, strict=True)),
     )
     return Prediction(

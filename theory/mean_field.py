@@ -137,6 +137,7 @@ class MeanField(ABC):
         self, setting: Setting, *, lags: int = LAGS, count: int = NODES, generator: np.random.Generator | None = None
     ) -> None:
         lags = arguments.integer("lags", lags, least=2)
+        setting.only_markov("this mean field")
         self.setting = setting
         self.layout = Layout.of(setting, lags)
         self.stand_for(*calibrated_nodes(setting.prior, count, partial(signals, lags=lags), generator))
@@ -178,4 +179,4 @@ class MeanField(ABC):
         crossed = {name: -float((law * log_model).sum()) for name, (law, _) in self._laws.items()}
         distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
         attention = last_attention(point[self.layout.lags], self.setting.context)
-        return Measurement(crossed["bigram"], distances, attention)
+        return Measurement(crossed["bigram"], distances, attention[None])

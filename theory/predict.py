@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from theory import arguments, ideal
-from theory.dynamics import Progress, Trajectory, combined_transitions, descend, flow, sharpness
+from theory.dynamics import Progress, Trajectory, combined, descend, flow, sharpness
 from theory.expectations import Expectation
 from theory.linear import LinearMeanField
 from theory.mean_field import MeanField
 from theory.priors import Prior
 from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
-from theory.transitions import FORMATION_LEVEL, STRATEGIES, Transition
+from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, strategies
 
 __all__ = ["MEAN_FIELDS", "Prediction", "finite_plateaus", "limit_plateaus", "mean_field", "plateaus"]
 
@@ -36,7 +36,7 @@ TOLERANCE = 2e-3
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(ReadOff):
     """When a setting should pass from one strategy to the next.
 
     Attributes
@@ -59,22 +59,21 @@ class Prediction:
     validity: tuple[str, ...]
     bounds: bool = False
 
-    def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
-        """Combined transitions between strategies, and formation of the previous-token head."""
+    def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
         if not self.bounds:
-            return combined_transitions(self.trajectories, level)
-        (middle, formed), *others = (one.transitions(level) for one in self.trajectories)
-        passages = [_bounded(kind) for kind in zip(middle, *(p for p, _ in others), strict=True)]
-        return passages, _bounded([formed, *(f for _, f in others)])
+            return combined(self.trajectories, level)
+        kinds = zip(*(one.read(level) for one in self.trajectories), strict=True)
+        passages, formations = ([_bounded(each) for each in zip(*kind, strict=True)] for kind in kinds)
+        return passages, formations
 
     def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
-        passages, formation = self.transitions(level)
+        passages, formations = self.read(level)
         return {
             "setting": self.setting.to_dict() | {"id": self.setting.id},
             "method": self.method,
             "plateaus": {name: {"loss": e.value, "error": e.error} for name, e in self.plateaus.items()},
             "transitions": [t.to_dict() for t in passages],
-            "formation": formation.to_dict() | {"level": level},
+            "formations": [t.to_dict() | {"level": level} for t in formations],
             "assumptions": list(self.assumptions),
             "validity": list(self.validity),
         }
@@ -90,19 +89,20 @@ def _bounded(found: Sequence[Transition]) -> Transition:
 @cache
 def limit_plateaus(prior: Prior) -> dict[str, Expectation]:
     """Ideal losses as T → ∞, nats per token, by strategy."""
-    return plateaus(lambda strategy: ideal.limit_loss(prior, strategy, tolerance=TOLERANCE))
+    return plateaus(prior, lambda strategy: ideal.limit_loss(prior, strategy, tolerance=TOLERANCE))
 
 
 def finite_plateaus(setting: Setting, seed: int = 0) -> dict[str, Expectation]:
     """Ideal losses at the setting's context, nats per token, by strategy."""
     return plateaus(
-        lambda strategy: ideal.finite_loss(setting.prior, strategy, setting.context, tolerance=TOLERANCE, seed=seed)
+        setting.prior,
+        lambda strategy: ideal.finite_loss(setting.prior, strategy, setting.context, tolerance=TOLERANCE, seed=seed),
     )
 
 
-def plateaus(loss: Callable[[str], Expectation]) -> dict[str, Expectation]:
-    """`loss` of every ideal strategy, by name."""
-    return {name: loss(name) for name in STRATEGIES}
+def plateaus(prior: Prior, loss: Callable[[str], Expectation]) -> dict[str, Expectation]:
+    """`loss` of every ideal strategy for the chains of `prior`, by name."""
+    return {name: loss(name) for name in strategies(prior.order)}
 
 
 def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:

@@ -31,13 +31,16 @@ __all__ = ["PRIORS", "Dirichlet", "DoublyStochastic", "MappedPrior", "Mixture", 
 class MappedPrior(Protocol):
     """A prior that is one map from `dimension` uniforms to a matrix and a weight (zero: rejected).
 
-    `kind` is its name in settings, `pseudo_count` what the ideal strategies add to counts.
+    `kind` is its name in settings, `pseudo_count` what the ideal strategies add to counts, `order` the n of its chains, whose
+    matrices have shape (k^{n-1}, k), see `theory.chains`.
     """
 
     kind: ClassVar[str]
 
     @property
     def states(self) -> int: ...
+    @property
+    def order(self) -> int: ...
     @property
     def pseudo_count(self) -> float: ...
     @property
@@ -92,16 +95,28 @@ class Dirichlet(_OfDirichletRows):
         Number of symbols k, at least 2.
     concentration : float
         Dirichlet concentration per entry, above zero.
+    order : int
+        n of an n-gram: one row for each history of the last n - 1 symbols; 2 for a Markov chain.
     """
 
+    order: int = 2
     kind: ClassVar[str] = "dirichlet"
+    most_rows: ClassVar[int] = 4096
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "order", arguments.integer("order", self.order, least=2))
+        if self.states ** (self.order - 1) > self.most_rows:
+            raise ValueError(
+                f"order = {self.order} with states = {self.states}: expected at most {self.most_rows} histories, but there are {self.states}^{self.order - 1}; lower one of them."
+            )
 
     @property
     def dimension(self) -> int:
-        return self.states * (self.states - 1)
+        return self.states ** (self.order - 1) * (self.states - 1)
 
     def transform(self, uniforms: Array) -> tuple[Array, Array]:
-        shape = (*uniforms.shape[:-1], self.states, self.states - 1)
+        shape = (*uniforms.shape[:-1], self.states ** (self.order - 1), self.states - 1)
         rows = _normalised(_simplex(uniforms.reshape(shape), self.concentration))
         return rows, np.ones(uniforms.shape[:-1])
 
@@ -127,6 +142,10 @@ class DoublyStochastic:
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def order(self) -> int:
+        return 2
 
     @property
     def dimension(self) -> int:
@@ -174,6 +193,10 @@ class Unigram(_OfDirichletRows):
     kind: ClassVar[str] = "unigram"
 
     @property
+    def order(self) -> int:
+        return 2
+
+    @property
     def dimension(self) -> int:
         return self.states - 1
 
@@ -209,10 +232,12 @@ class Mixture:
             raise ValueError(
                 f"mixture has {len(self.components)} components and {len(self.weights)} weights: expected one weight per component; give as many of both."
             )
-        if len({c.states for c in self.components}) != 1:
-            raise ValueError(
-                f"mixture components have states {[c.states for c in self.components]}: expected one number of states; give all components the same."
-            )
+        for name in ("states", "order"):
+            given = [getattr(c, name) for c in self.components]
+            if len(set(given)) != 1:
+                raise ValueError(
+                    f"mixture components have {name} {given}: expected one {name} for all; give all components the same."
+                )
         if abs(sum(self.weights) - 1) > len(self.weights) * np.finfo(np.float64).eps:
             raise ValueError(
                 f"mixture weights {self.weights} sum to {sum(self.weights):g}: expected a sum of one; divide each by the sum."
@@ -221,6 +246,10 @@ class Mixture:
     @property
     def states(self) -> int:
         return self.components[0].states
+
+    @property
+    def order(self) -> int:
+        return self.components[0].order
 
     @property
     def pseudo_count(self) -> float:
@@ -235,10 +264,10 @@ PRIORS: dict[str, type] = {cls.kind: cls for cls in (Dirichlet, DoublyStochastic
 
 
 def sample(prior: Prior, generator: np.random.Generator, count: int) -> Array:
-    """Draw `count` independent transition matrices, shape (count, k, k)."""
+    """Draw `count` independent transition matrices, shape (count, k^{n-1}, k)."""
     if isinstance(prior, Mixture):
         chosen = np.searchsorted(np.cumsum(prior.weights)[:-1], generator.random(count), side="right")
-        matrices = np.empty((count, prior.states, prior.states))
+        matrices = np.empty((count, prior.states ** (prior.order - 1), prior.states))
         for c, component in enumerate(prior.components):
             here = chosen == c
             matrices[here] = sample(component, generator, int(here.sum()))

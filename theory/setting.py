@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from theory import arguments
 from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import PRIORS, Dirichlet, Mixture, Prior
+from theory.transitions import strategies
 
 __all__ = ["Architecture", "Optimizer", "Setting"]
 
@@ -160,6 +161,16 @@ class Setting:
         return self.prior.states
 
     @property
+    def order(self) -> int:
+        """n of the n-gram: the next symbol depends on the last n - 1."""
+        return self.prior.order
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The ideal strategies in the order in which they are expected."""
+        return strategies(self.order)
+
+    @property
     def id(self) -> str:
         """Sixteen hexadecimal digits that depend on every number of the setting and on nothing else."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
@@ -168,7 +179,8 @@ class Setting:
     @property
     def label(self) -> str:
         """A short name for tables and pictures."""
-        prior = "" if self.prior == Dirichlet(self.states) else f" {_prior_label(self.prior)}"
+        flat = self.prior == Dirichlet(self.states, order=self.order)
+        prior = f" {_prior_label(self.prior)}" if not flat else "" if self.order == 2 else f" n={self.order}"
         return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}"
 
     @classmethod
@@ -178,6 +190,7 @@ class Setting:
         *,
         prior: Prior | None = None,
         states: int | None = None,
+        order: int | None = None,
         context: int = 100,
         optimizer: str | None = None,
         learning_rate: float | Mapping[str, float] | None = None,
@@ -199,11 +212,12 @@ class Setting:
         model = FAMILIES[arguments.one_of("family", family, FAMILIES)]
         context = arguments.integer("context", context, least=2)
         if prior is None:
-            prior = Dirichlet(2 if states is None else states)
-        elif states is not None and states != prior.states:
-            raise ValueError(
-                f"states = {states} but the prior has states = {prior.states}: expected the same; leave one of them out."
-            )
+            prior = Dirichlet(2 if states is None else states, order=2 if order is None else order)
+        for what, given in (("states", states), ("order", order)):
+            if given is not None and given != getattr(prior, what):
+                raise ValueError(
+                    f"{what} = {given} but the prior has {what} = {getattr(prior, what)}: expected the same; leave one of them out."
+                )
         name = arguments.one_of("optimizer", model.optimizers[0] if optimizer is None else optimizer, OPTIMIZERS)
         defaults = model.defaults(name, context)
         choice = Optimizer(
@@ -223,6 +237,13 @@ class Setting:
             record_every=defaults.record_every if record_every is None else record_every,
             architecture=Architecture() if family == "transformer" and architecture is None else architecture,
         )
+
+    def only_markov(self, what: str) -> None:
+        """Raise ``ValueError`` if the chains are of higher order than `what` knows."""
+        if self.order != 2:
+            raise ValueError(
+                f"order = {self.order}: {what} knows Markov chains, order = 2, only; use the finite context, or order = 2."
+            )
 
     def replace(self, **changes: Any) -> Setting:
         """Return a copy with some fields changed (and validated again)."""
@@ -326,7 +347,10 @@ def _prior_to_dict(prior: Prior) -> dict[str, Any]:
             "components": [_prior_to_dict(c) for c in prior.components],
             "weights": list(prior.weights),
         }
-    return {"kind": prior.kind} | dataclasses.asdict(prior)  # type: ignore[call-overload]
+    entries = {"kind": prior.kind} | dataclasses.asdict(prior)  # type: ignore[call-overload]
+    if prior.order == 2:
+        entries.pop("order", None)  # left out, so that ids and files from before there were orders stay
+    return entries
 
 
 def _prior_from_dict(data: Mapping[str, Any]) -> Prior:
@@ -345,7 +369,8 @@ def _prior_label(prior: Prior) -> str:
     if isinstance(prior, Mixture):
         return " + ".join(f"{w:g} {_prior_label(c)}" for w, c in zip(prior.weights, prior.components, strict=True))
     concentration = getattr(prior, "concentration", 1.0)
-    return prior.kind + ("" if concentration == 1.0 else f"({concentration:g})")
+    shown = "" if concentration == 1.0 else f"({concentration:g})"
+    return f"{prior.kind}{shown}" + ("" if prior.order == 2 else f" n={prior.order}")
 
 
 def _toml(table: Mapping[str, Any], path: str = "") -> str:

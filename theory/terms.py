@@ -77,6 +77,7 @@ def terms(setting: Setting) -> dict[str, Terms]:
     """
     arguments.one_of("family of the plateau law", setting.family, ("linear",))
     arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
+    setting.only_markov("the plateau law")
     unit = _unit(setting.prior, setting.context)
     if isinstance(unit, str):
         raise ValueError(unit)

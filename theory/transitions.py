@@ -3,12 +3,14 @@ r"""When a curve passes from one strategy to the next: one definition for predic
 A curve holds, at recorded steps, the distance KL(strategy ‖ model) in nats per token to each ideal strategy. The
 transition a → b is the first step at which the model is nearer to b than to a, linearly interpolated between recorded
 steps, provided it is still nearer at the next record. Formation of the previous-token head is the first step at which
-layer-1 attention on lag 1 exceeds a level, read in the same way. Not finding one is an answer: `step` is None and
+layer-1 attention on lag 1 exceeds a level, read in the same way; of several heads, that of any one. Further heads, on lags
+2 … n - 1, are wanted where the next symbol depends on the last n - 1. Not finding one is an answer: `step` is None and
 `reason` says why.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -20,10 +22,28 @@ from scipy.special import ndtri, stdtrit
 
 from theory import arguments
 
-__all__ = ["FORMATION_LEVEL", "STRATEGIES", "Transition", "combine", "find_formation", "find_transition", "read_off"]
+__all__ = [
+    "FORMATION_LEVEL",
+    "STRATEGIES",
+    "ReadOff",
+    "Transition",
+    "combine",
+    "find_formation",
+    "find_transition",
+    "read_off",
+    "strategies",
+]
 
-STRATEGIES = ("uniform", "unigram", "bigram")
-"""Ideal strategies in the order in which they are expected."""
+NAMED = ("uniform", "unigram", "bigram", "trigram")
+
+
+def strategies(order: int) -> tuple[str, ...]:
+    """Ideal strategies for chains of order n, in the order in which they are expected: uniform, unigram, …, n-gram."""
+    return tuple(NAMED[n] if n < len(NAMED) else f"{n}-gram" for n in range(order + 1))
+
+
+STRATEGIES = strategies(2)
+"""Those of plain Markov chains."""
 
 FORMATION_LEVEL = 0.1
 RESAMPLES = 2000
@@ -67,16 +87,17 @@ def find_transition(steps: ArrayLike, distances: Mapping[str, ArrayLike], source
     return _first_crossing(np.asarray(steps, dtype=float), lead, source, target, f"nearer to {target} than to {source}")
 
 
-def find_formation(steps: ArrayLike, lag1_attention: ArrayLike, level: float = FORMATION_LEVEL) -> Transition:
-    """First step at which `lag1_attention`, shape (n,), exceeds `level`, a share of attention in (0, 1)."""
+def find_formation(
+    steps: ArrayLike, attention: ArrayLike, level: float = FORMATION_LEVEL, *, lag: int = 1
+) -> Transition:
+    """First step at which `attention` on `lag`, shape (n,), exceeds `level`, a share of attention in (0, 1)."""
     if not 0 < arguments.real("formation_level", level) < 1:
         raise ValueError(
             f"formation_level = {level}: expected a share of attention between 0 and 1; give for instance 0.1."
         )
-    excess = np.asarray(lag1_attention, dtype=float) - level
-    return _first_crossing(
-        np.asarray(steps, dtype=float), excess, "none", "previous-token head", f"lag-1 attention above {level:g}"
-    )
+    excess = np.asarray(attention, dtype=float) - level
+    head = "previous-token head" if lag == 1 else f"lag-{lag} head"
+    return _first_crossing(np.asarray(steps, dtype=float), excess, "none", head, f"lag-{lag} attention above {level:g}")
 
 
 def _first_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str, what: str) -> Transition:
@@ -144,9 +165,42 @@ def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
 
 
 def read_off(
-    steps: ArrayLike, distances: Mapping[str, ArrayLike], lag1_attention: ArrayLike, level: float = FORMATION_LEVEL
-) -> tuple[list[Transition], Transition]:
-    """All transitions between successive strategies of one curve, and the formation of its previous-token head."""
-    return [find_transition(steps, distances, a, b) for a, b in pairwise(STRATEGIES)], find_formation(
-        steps, lag1_attention, level
-    )
+    steps: ArrayLike, distances: Mapping[str, ArrayLike], attention: ArrayLike, level: float = FORMATION_LEVEL
+) -> tuple[list[Transition], list[Transition]]:
+    """All transitions of one curve.
+
+    Parameters
+    ----------
+    steps : array, shape (n,)
+    distances : mapping of strategy to array, shape (n,)
+        The strategies in the order in which they are expected.
+    attention : array, shape (n, heads, lags)
+        Layer-1 attention of the last position on each lag.
+    level : float
+
+    Returns
+    -------
+    passages, formations : list of Transition
+        Between successive strategies; of the head of each lag that the last strategy needs, the previous-token head first.
+    """
+    passages = [find_transition(steps, distances, a, b) for a, b in pairwise(distances)]
+    most = np.asarray(attention, dtype=float).max(axis=1)
+    lags = range(1, max(2, len(distances) - 1))
+    return passages, [find_formation(steps, most[:, lag], level, lag=lag) for lag in lags]
+
+
+class ReadOff(ABC):
+    """What transitions can be read off: a curve, several seeds' curves, a prediction."""
+
+    @abstractmethod
+    def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
+        """Passages between successive strategies, and formations of heads, as `read_off`."""
+
+    def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
+        """Passages between successive strategies, and formation of the previous-token head."""
+        passages, formations = self.read(level)
+        return passages, formations[0]
+
+    def formations(self, level: float = FORMATION_LEVEL) -> list[Transition]:
+        """Formation of the head of each lag that the last strategy needs, the previous-token head first."""
+        return self.read(level)[1]

@@ -334,7 +334,7 @@ def _trained_basins() -> Outcome:
         for seed in range(2):
             found = train(setting, seed)
             match = found.parameters["match.diagonal"][-1] - found.parameters["match.off_diagonal"][-1]
-            gained = found.attention[-1, 1] - found.attention[0, 1]
+            gained = found.attention[-1, 0, 1] - found.attention[0, 0, 1]
             wrong += int(np.sign(match) != predicted.sign) + int(np.sign(gained) != predicted.sign)
     return Outcome(
         wrong + len({-1, 1} - signs),

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulate.predict import predict
-from theory.dynamics import Progress, Trajectory, combined_transitions
+from theory.dynamics import Progress, Trajectory, combined
 from theory.expectations import Expectation
 from theory.predict import Prediction
 from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL, Transition
+from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
 from validate.runs import Record, Store
 
 __all__ = ["Observation", "Task", "compute", "observation", "prediction"]
@@ -45,7 +45,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Observation:
+class Observation(ReadOff):
     """Trained runs of one setting, one trajectory per seed."""
 
     setting: Setting
@@ -53,24 +53,24 @@ class Observation:
     trajectories: tuple[Trajectory, ...]
     notes: tuple[dict[str, Any], ...]
 
-    def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
-        """Transitions between strategies and formation of the previous-token head: mean and bootstrap interval over seeds."""
-        return combined_transitions(self.trajectories, level)
+    def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
+        """Means and bootstrap intervals over seeds."""
+        return combined(self.trajectories, level)
 
     def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
-        passages, formation = self.transitions(level)
-        each = [one.transitions(level) for one in self.trajectories]
+        passages, formations = self.read(level)
+        each = [one.read(level) for one in self.trajectories]
         return {
             "setting": self.setting.to_dict() | {"id": self.setting.id},
             "method": "training",
             "seeds": list(self.seeds),
             "transitions": [t.to_dict() for t in passages],
-            "formation": formation.to_dict() | {"level": level},
+            "formations": [t.to_dict() | {"level": level} for t in formations],
             "runs": [
                 {
                     "seed": seed,
                     "transitions": [t.to_dict() for t in own],
-                    "formation": formed.to_dict(),
+                    "formations": [t.to_dict() for t in formed],
                     "last_step": float(one.steps[-1]),
                     "final_loss": float(one.loss[-1]),
                     "diverged": one.diverged,

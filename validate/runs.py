@@ -26,7 +26,9 @@ from validate.files import writable_folder
 
 __all__ = ["Record", "Store", "UnreadableRun"]
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, FORMAT)
+"""Formats that are read; the first knew no heads."""
 SEAL = b"\nsha256 "
 
 
@@ -101,7 +103,7 @@ def _to_dataset(one: Trajectory) -> xr.Dataset:
         {
             "loss": ("step", one.loss),
             "distance": (("strategy", "step"), np.array(list(one.distances.values()))),
-            "attention": (("step", "lag"), one.attention),
+            "attention": (("step", "head", "lag"), one.attention),
             "parameter": (
                 ("parameter_name", "step"),
                 np.array(list(one.parameters.values())).reshape(len(one.parameters), len(one.steps)),
@@ -137,8 +139,8 @@ def _read(path: Path) -> Record:
     if data + _seal(data) != whole:
         raise ValueError("its checksum does not match its content")
     with xr.open_datatree(path, engine="h5netcdf") as tree:
-        if tree.attrs.get("format") != FORMAT:
-            raise ValueError(f"format {tree.attrs.get('format')}, expected {FORMAT}")
+        if tree.attrs.get("format") not in READ:
+            raise ValueError(f"format {tree.attrs.get('format')}, expected one of {READ}")
         setting = Setting.from_dict(json.loads(tree.attrs["setting"]))
         notes = json.loads(tree.attrs["notes"])
         groups = sorted(tree.children, key=lambda name: int(name.rpartition("_")[2]))
@@ -155,7 +157,7 @@ def _from_dataset(data: xr.Dataset) -> Trajectory:
         steps=data["step"].values,
         loss=data["loss"].values,
         distances=named("distance", "strategy"),
-        attention=data["attention"].values,
+        attention=data["attention"].values.reshape(data.sizes["step"], -1, data.sizes["lag"]),
         parameters=named("parameter", "parameter_name"),
         excess=named("excess", "baseline"),
         diverged=None if diverged < 0 else diverged,

@@ -13,7 +13,7 @@ from theory import arguments
 from theory.chains import entropy
 from theory.dynamics import Measurement, Progress, Recorder, Trajectory
 from theory.setting import Setting
-from theory.transitions import STRATEGIES
+from validate.models.ngram_toy import NgramToy
 from validate.models.toy import Toy
 from validate.models.transformer import Transformer
 
@@ -27,6 +27,9 @@ PART = 64
 
 MODELS: dict[str, type[nn.Module]] = {"linear": Toy, "softmax": Toy, "transformer": Transformer}
 """The one place where a trained family is registered."""
+
+OF_ORDER: dict[str, type[nn.Module]] = {"linear": NgramToy, "softmax": NgramToy}
+"""The same for chains of order n > 2, where that takes another model."""
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -43,7 +46,8 @@ def resolve_device(name: str = "auto") -> torch.device:
 def build(setting: Setting, seed: int = 0) -> nn.Module:
     """A freshly initialised model of the setting's family."""
     torch.manual_seed(seed)
-    return MODELS[setting.family](setting)
+    models = MODELS if setting.order == 2 else MODELS | OF_ORDER
+    return models[setting.family](setting)
 
 
 class HeldOut:
@@ -52,7 +56,8 @@ class HeldOut:
     def __init__(self, setting: Setting, generator: np.random.Generator, device: torch.device) -> None:
         drawn = sample(setting, HELD_OUT, generator)
         self.tokens = _inputs(drawn, device)[:, :-1]
-        laws = {name: predict(drawn.tokens, setting.states, name, setting.prior.pseudo_count) for name in STRATEGIES}
+        alpha = setting.prior.pseudo_count
+        laws = {name: predict(drawn.tokens, setting.states, name, alpha) for name in setting.strategies}
         rows = next_rows(drawn)
         self._own = {name: float(entropy(law).mean()) for name, law in laws.items()}
         self._losses = {
@@ -136,16 +141,19 @@ def _inputs(drawn: Sample, device: torch.device) -> Tensor:
 
 
 def _order_parameters(model: nn.Module) -> dict[str, float]:
-    """For the toy families: the mean of each orbit of entries, and the lag logits."""
+    """For the toy families: the mean of each orbit of entries, and the lag logits; named as `theory.dynamics.Layout` does."""
     found: dict[str, float] = {}
-    if isinstance(model, Toy):
+    if isinstance(model, Toy | NgramToy):
         for name, parameter in model.named_parameters():
-            value = parameter.detach().double().cpu().numpy()
-            if value.ndim == 2:
-                found[f"{name}.diagonal"] = float(np.diag(value).mean())
-                found[f"{name}.off_diagonal"] = float(value[~np.eye(len(value), dtype=bool)].mean())
-            else:
-                found |= {f"{name}.{r}": float(v) for r, v in enumerate(value)}
+            values = parameter.detach().double().cpu().numpy()
+            by_head = isinstance(model, NgramToy) and name != "readout"
+            for head, value in enumerate(values if by_head else values[None], start=1):
+                whole = f"{name}_{head}" if by_head else name
+                if value.ndim == 2:
+                    found[f"{whole}.diagonal"] = float(np.diag(value).mean())
+                    found[f"{whole}.off_diagonal"] = float(value[~np.eye(len(value), dtype=bool)].mean())
+                else:
+                    found |= {f"{whole}.{r}": float(v) for r, v in enumerate(value)}
     return found
 
 

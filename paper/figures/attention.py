@@ -66,8 +66,8 @@ def _panel(title: str, trajectories: tuple[Trajectory, ...], context: int) -> Pa
         scale = one.transitions()[0][-1].step or one.steps[-1]
         curves.append(
             [
-                np.interp(time * scale, one.steps, one.attention[:, r], right=np.nan)
-                for r in range(min(LAGS, one.attention.shape[1]))
+                np.interp(time * scale, one.steps, one.attention[:, 0, r], right=np.nan)
+                for r in range(min(LAGS, one.attention.shape[-1]))
             ]
         )
     return Panel(title, time, context * np.mean(curves, axis=0).T)

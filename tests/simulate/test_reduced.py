@@ -157,7 +157,7 @@ def test_measurements_are_means_over_held_out_sequences(family):
         assert seen.distances[name] == pytest.approx(np.mean(np.sum(law * (np.log(law) - model), axis=-1)), rel=1e-12)
     assert seen.loss == pytest.approx(-np.mean(np.sum(next_rows(drawn) * model, axis=-1)), rel=1e-12)
     v = point[dynamics.layout.lags]
-    np.testing.assert_allclose(seen.attention, np.exp(v) / np.exp(v).sum(), rtol=1e-13)
+    np.testing.assert_allclose(seen.attention[0], np.exp(v) / np.exp(v).sum(), rtol=1e-13)
     first, second = dynamics.gradient(point), dynamics.gradient(point)
     assert first.loss != second.loss
     assert (first.loss, second.loss) == (again.gradient(point).loss, again.gradient(point).loss)

@@ -84,7 +84,7 @@ def test_bigram_is_the_posterior_mean_of_the_row(alpha):
 
 def test_bad_arguments_are_named():
     """An unknown strategy and a pseudo-count of zero."""
-    with pytest.raises(ValueError, match="strategy = 'trigram'"):
-        predict(draw(2), 2, "trigram", 1.0)
+    with pytest.raises(ValueError, match="strategy = 'trigrams'"):
+        predict(draw(2), 2, "trigrams", 1.0)
     with pytest.raises(ValueError, match="pseudo_count = 0"):
         predict(draw(2), 2, "bigram", 0)

@@ -12,7 +12,7 @@ from theory.setting import Setting
 def measurement(step: float) -> Measurement:
     """Curves whose passages are at steps 20 and 100 exactly, and lag-1 attention that passes 0.1 at step 60."""
     return Measurement(
-        0.5, {"uniform": step, "unigram": 20.0 + 0 * step, "bigram": 120 - step}, np.array([0.0, step / 600])
+        0.5, {"uniform": step, "unigram": 20.0 + 0 * step, "bigram": 120 - step}, np.array([[0.0, step / 600]])
     )
 
 
@@ -49,7 +49,7 @@ def test_records_are_on_the_grid_and_at_the_end():
     found = descend(Scripted(setting), setting)
     assert found.steps.tolist() == [0, 10, 20, 23]
     assert set(found.parameters) == {"match.diagonal", "match.off_diagonal", "lag_logits.0", "lag_logits.1"}
-    assert found.attention.shape == (4, 2)
+    assert found.attention.shape == (4, 1, 2)
     assert found.diverged is None
 
 
@@ -91,5 +91,5 @@ def test_settled_needs_every_transition():
     """A recorder is not settled while formation or the passage to bigram is missing."""
     recorder = Recorder(Setting.of("linear", context=5))
     for step in range(0, 400, 10):
-        recorder.add(step, Measurement(0.5, measurement(step).distances, np.array([0.0, 0.05])))
+        recorder.add(step, Measurement(0.5, measurement(step).distances, np.array([[0.0, 0.05]])))
         assert not recorder.settled

@@ -30,7 +30,7 @@ class Closed:
 
     def measure(self, point: np.ndarray) -> Measurement:
         return Measurement(
-            self.gradient(point).loss, {"uniform": 0.0, "unigram": 1.0, "bigram": 2.0}, np.array([1.0, 0.0])
+            self.gradient(point).loss, {"uniform": 0.0, "unigram": 1.0, "bigram": 2.0}, np.array([[1.0, 0.0]])
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from theory.chains import stationary
 from theory.ideal import finite_loss, limit_loss
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
 from theory.setting import Setting
+from theory.transitions import STRATEGIES
 
 STATE_DEPENDENT = ("unigram", "bigram")
 
@@ -72,7 +74,7 @@ def enumerated(chain: np.ndarray, strategy: str, context: int, alpha: float) -> 
 )
 def test_finite_context_against_all_sequences(strategy, states, context, alpha):
     """Averaged over the k! names of its states, the recursion gives each chain the loss of the sum over all k^T contexts, to 1e-13."""
-    loss = {"unigram": ideal._unigram, "bigram": ideal._bigram}[strategy]
+    loss = partial(ideal.ngram_loss, order=STRATEGIES.index(strategy))
     chains = priors.sample(Dirichlet(states), np.random.default_rng(0), 4)
     orders = [list(order) for order in itertools.permutations(range(states))]
     for chain in chains:

@@ -122,7 +122,7 @@ def test_measure_agrees_with_the_loss(family):
     assert zero.loss == pytest.approx(np.log(3) * dynamics.weights.sum(), rel=1e-13)
     gap = zero.loss - zero.distances["bigram"]
     assert seen.loss - seen.distances["bigram"] == pytest.approx(gap, rel=1e-12)
-    assert seen.attention == pytest.approx(
+    assert seen.attention[0] == pytest.approx(
         np.exp(point[dynamics.layout.lags]) / (np.exp(point[dynamics.layout.lags]).sum() + 37), rel=1e-14
     )
     with pytest.raises(ValueError, match="lags = 1"):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from theory.transitions import STRATEGIES, Transition, combine, find_formation, find_transition, read_off
+from theory.transitions import STRATEGIES, Transition, combine, find_formation, find_transition, read_off, strategies
 
 
 def curve(steps: np.ndarray, crossing: float, slope: float = 0.01) -> dict[str, np.ndarray]:
@@ -79,14 +79,24 @@ def test_unknown_strategies_are_named():
 
 
 def test_read_off_gives_successive_transitions():
-    """uniform → unigram → bigram and the head, each by the one definition."""
+    """uniform → unigram → bigram and the head, each by the one definition; trigrams need a second head, which any head may be."""
     steps = np.arange(0, 100, 5.0)
     distances = {"uniform": steps, "unigram": np.full(20, 22.0), "bigram": 80 - steps}
-    passages, formation = read_off(steps, distances, steps / 100, 0.37)
+    attention = np.stack([np.zeros(20), steps / 100], axis=1)[:, None]
+    passages, (formation,) = read_off(steps, distances, attention, 0.37)
     assert [(t.source, t.target) for t in passages] == [("uniform", "unigram"), ("unigram", "bigram")]
     assert [t.step for t in passages] == pytest.approx([22, 58])
     assert formation.step == pytest.approx(37)
     assert STRATEGIES == ("uniform", "unigram", "bigram")
+    assert strategies(4) == (*STRATEGIES, "trigram", "4-gram")
+    two = np.zeros((20, 2, 3))
+    two[:, 1, 1], two[:, 0, 2] = steps / 100, steps / 200
+    passages, formations = read_off(steps, distances | {"trigram": 140 - 2 * steps}, two, 0.3)
+    assert passages[-1].step == pytest.approx(60)
+    assert [(f.target, f.step) for f in formations] == [
+        ("previous-token head", pytest.approx(30)),
+        ("lag-2 head", pytest.approx(60)),
+    ]
 
 
 def seeds(crossings: np.ndarray, spacing: float) -> list[Transition]:

@@ -16,12 +16,12 @@ FULL = Trajectory(
     steps=STEPS,
     loss=STEPS + 0.1,
     distances={"uniform": STEPS, "unigram": STEPS + 1, "bigram": STEPS + 2},
-    attention=np.arange(12.0).reshape(3, 4),
+    attention=np.arange(12.0).reshape(3, 1, 4),
     parameters={"match.diagonal": STEPS * 2},
     excess={"unigram": np.ones((3, 2))},
     diverged=12,
 )
-BARE = Trajectory(steps=STEPS, loss=STEPS, distances={"uniform": STEPS}, attention=np.ones((3, 2)))
+BARE = Trajectory(steps=STEPS, loss=STEPS, distances={"uniform": STEPS}, attention=np.ones((3, 2, 2)))
 RECORD = Record(Setting.of("softmax", states=3), (FULL, BARE), {"seed": 3, "plateaus": {"unigram": [0.5, 1e-3]}})
 
 

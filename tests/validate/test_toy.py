@@ -80,7 +80,7 @@ def test_first_layer_is_a_causal_softmax_over_its_own_past():
         for column in range(6):
             expected = weight[s - column] / weight[: s + 1].sum() if column <= s else 0.0
             assert found[s, column] == pytest.approx(expected, rel=1e-14)
-    np.testing.assert_allclose(model.lag_attention(tokens_of(2, (3, 6))), weight / weight.sum(), rtol=1e-14)
+    np.testing.assert_allclose(model.lag_attention(tokens_of(2, (3, 6))), (weight / weight.sum())[None], rtol=1e-14)
 
 
 @pytest.mark.parametrize(("family", "states"), CASES)

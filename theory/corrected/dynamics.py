@@ -80,6 +80,7 @@ class Corrected(ABC):
             raise ValueError(
                 f"lags = {lags} at context = {setting.context}: expected at most one lag per token; track {setting.context}."
             )
+        setting.only_markov("the corrected mean field")
         self.setting = setting
         self.layout = Layout.of(setting, lags)
         self.stand_for(*calibrated_nodes(setting.prior, count, partial(signals, lags=lags), generator))
@@ -159,12 +160,12 @@ class Corrected(ABC):
         logits = self._early(point)
         loss += self.early.loss(logits)[0]
         distances = {name: d + distances[name] for name, d in self.early.distances(logits).items()}
-        return Measurement(loss, distances, last_attention(point[self.layout.lags], self.setting.context))
+        return Measurement(loss, distances, last_attention(point[self.layout.lags], self.setting.context)[None])
 
     def _own_entropies(self) -> tuple[float, float]:
         """Mean entropy of what the bigram and the unigram strategy predict beyond the early positions, nats per token."""
         transition, context, alpha = self.memory.transition, self.setting.context, self.setting.prior.pseudo_count
-        regret = ideal._bigram(transition, context, alpha) - ideal._bigram_limit(transition)
+        regret = ideal.ngram_loss(transition, context, alpha, order=2) - ideal.ngram_limit(transition, order=2)
         bigram = float(self.weights @ entropy(self.row) + self.chains @ regret) - self.early.bigram_loss
         # Σ_j E h((N_j + α)/(t + kα)), state 0 standing for all; law of N_0(t), t = at, and of the present symbol.
         count, k, _ = transition.shape

@@ -123,7 +123,7 @@ class _Steady:
         return Gradient(0.0, -self.pull * self.layout.entries, np.full(len(point), self.noise))
 
     def measure(self, point: Array) -> Measurement:
-        return Measurement(0.0, {"uniform": 0.0, "unigram": 1.0, "bigram": 2.0}, np.array([1.0, 0.0]))
+        return Measurement(0.0, {"uniform": 0.0, "unigram": 1.0, "bigram": 2.0}, np.array([[1.0, 0.0]]))
 
 
 def _speed() -> Outcome:

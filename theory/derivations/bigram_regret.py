@@ -145,7 +145,10 @@ def total_regret(states: int) -> tuple[NDArray[Any], Array]:
     for generator in np.random.default_rng(0).spawn(RANDOMISATIONS):
         matrices, weights = nodes(Dirichlet(states), chains, generator)
         rows.append(
-            [t * weights @ (ideal._bigram(matrices, int(t), 1.0) - ideal._bigram_limit(matrices)) for t in contexts]
+            [
+                t * weights @ (ideal.ngram_loss(matrices, int(t), 1.0, order=2) - ideal.ngram_limit(matrices, order=2))
+                for t in contexts
+            ]
         )
     return contexts, np.array(rows)
 

@@ -65,5 +65,5 @@ class Toy(nn.Module):
 
     @torch.no_grad()
     def lag_attention(self, tokens: Tensor) -> Tensor:
-        """Layer-1 attention of the last position on each lag, shape (T,)."""
-        return self.first_layer(tokens.shape[1])[-1].flip(0)
+        """Layer-1 attention of the last position on each lag, shape (1, T)."""
+        return self.first_layer(tokens.shape[1])[-1:].flip(1)

@@ -110,11 +110,11 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def lag_attention(self, tokens: Tensor) -> Tensor:
-        """Layer-1 attention of the last position on each lag, shape (T,): mean over `tokens`, of the head with most on lag 1."""
+        """Layer-1 attention of the last position on each lag, shape (heads, T): mean over `tokens`."""
         first = self.layers[0]
         assert isinstance(first, Attention)
         total = torch.zeros(first.heads, tokens.shape[1], device=tokens.device)
         for part in tokens.split(PART):
             query, key, _ = first.split(self.dropout(self.embedding(part)))
             total = total + first.pattern(query, key)[:, -1].view(len(part), first.heads, -1).sum(dim=0).flip(-1)
-        return total[total[:, 1].argmax()] / len(tokens)
+        return total / len(tokens)
