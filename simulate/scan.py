@@ -227,7 +227,7 @@ def _interval(found: Any) -> tuple[float, float, float] | None:
 def _given(base: Setting) -> dict[str, Any]:
     """What `base` sets: arguments of `Setting.of`, without those that equal the family's defaults."""
     family = FAMILIES[base.family]
-    defaults = family.defaults(base.optimizer.name, base.context)
+    defaults = family.defaults(base.optimizer.name, base.context, base.order)
     usual = OPTIMIZERS[base.optimizer.name]
     rates = {g: r for g, r in base.optimizer.learning_rate.items() if r != defaults.learning_rate[g]}
     start = {g: v for g, v in base.initialization.items() if v != family.initialization[g]}

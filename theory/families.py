@@ -23,13 +23,13 @@ class Family:
     """A model family.
 
     `initialization` holds the value of every entry of a group; for the transformer, the standard deviation of its weights.
-    `optimizers` are those it trains with, the first by default; `defaults` takes one of them and the context.
+    `optimizers` are those it trains with, the first by default; `defaults` takes one of them, the context and the order of the chains.
     """
 
     name: str
     initialization: Mapping[str, float]
     optimizers: tuple[str, ...]
-    defaults: Callable[[str, int], Defaults]
+    defaults: Callable[[str, int, int], Defaults]
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -37,20 +37,22 @@ class Family:
         return tuple(self.initialization)
 
 
-def _linear(optimizer: str, context: int) -> Defaults:
+def _linear(optimizer: str, context: int, order: int) -> Defaults:
     if optimizer == "sgd":
-        # The plateau grows with T.
-        return Defaults({"lag_logits": 1.0, "match": 100 / context**2}, 10 * context + 500, max(1, context // 20))
+        # The plateau grows with T, and every head waits on one of its own.
+        steps = (2 * order - 3) * (10 * context + 500)
+        return Defaults({"lag_logits": 1.0, "match": 100 / context**2}, steps, max(1, context // 20))
     return Defaults({"lag_logits": 0.01, "match": 0.01}, 1000, 5)
 
 
-def _softmax(optimizer: str, context: int) -> Defaults:
+def _softmax(optimizer: str, context: int, order: int) -> Defaults:
     sgd = optimizer == "sgd"
     rate = 1.0 if sgd else 0.01
-    return Defaults({"lag_logits": rate, "match": rate, "readout": rate}, 4000 if sgd else 1000, 10 if sgd else 5)
+    steps = 4000 * (2 * order - 3) if sgd else 1000
+    return Defaults({"lag_logits": rate, "match": rate, "readout": rate}, steps, 10 if sgd else 5)
 
 
-def _transformer(optimizer: str, context: int) -> Defaults:
+def _transformer(optimizer: str, context: int, order: int) -> Defaults:
     return Defaults({"weights": 5e-4}, 2500, 20)  # the published rate, arXiv 2402.11004
 
 

@@ -147,8 +147,12 @@ class NgramLinearMeanField:
         lags = arguments.integer("lags", lags, least=setting.order)
         self.setting, self.layout, self.heads = setting, Layout.of(setting, lags), setting.order - 1
         functions = partial(signals, lags=lags, order=setting.order)
-        transition, weights = calibrated_nodes(setting.prior, count, functions, generator)
-        k, order = setting.states, setting.order
+        self.stand_for(*calibrated_nodes(setting.prior, count, functions, generator))
+
+    def stand_for(self, transition: Array, weights: Array) -> None:
+        """Replace the prior by matrices (n, k^{order-1}, k) with weights (n,) that sum to one."""
+        k, order = self.setting.states, self.setting.order
+        lags = (len(self.layout.start) - self.layout.lags.start) // self.heads
         self.law = block_law(transition, 1)
         self.deviation = lag_pairs(transition, lags) - (self.law[:, :, None] * self.law[:, None, :])[:, None]
         chance, self.row = recent(transition, lags)
@@ -156,7 +160,7 @@ class NgramLinearMeanField:
         # tokens[h, r]: the symbol r tokens back, of every history that ends in 0.
         self.tokens = np.array([(*past, 0)[::-1] for past in itertools.product(range(k), repeat=lags - 1)])
         self._laws = {}
-        for m, name in enumerate(setting.strategies):
+        for m, name in enumerate(self.setting.strategies):
             law = np.broadcast_to(1 / k, self.row.shape) if m == 0 else self._gram(transition, m)
             law = self.row if m == order else law
             self._laws[name] = (law, float((self.weights * entropy(law)).sum()))
@@ -189,6 +193,11 @@ class NgramLinearMeanField:
         for r, weight in enumerate(attention):
             total += weight * (match_law[:, self.tokens[:, r]] - even[:, None])
         return total
+
+    def model(self, point: Array) -> tuple[HeadsGrid, Array]:
+        """The grid of positions, and what the model predicts there, shape (n, histories, k, u)."""
+        grid, *_, logits = self._parts(point)
+        return grid, _normalise(logits)[0]
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
         grid, omega, match_law, even, _, logits = self._parts(point)

@@ -13,19 +13,31 @@ from typing import Any
 import numpy as np
 
 from theory import arguments, ideal
-from theory.dynamics import Progress, Trajectory, combined, descend, flow, sharpness
-from theory.expectations import Expectation
+from theory.dynamics import Dynamics, Progress, Trajectory, combined, descend, flow, sharpness
+from theory.expectations import Expectation, smooth
 from theory.linear import LinearMeanField
 from theory.mean_field import MeanField
+from theory.ngram_linear import NgramLinearMeanField
 from theory.priors import Prior
 from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, strategies
 
-__all__ = ["MEAN_FIELDS", "Prediction", "finite_plateaus", "limit_plateaus", "mean_field", "plateaus"]
+__all__ = [
+    "MEAN_FIELDS",
+    "NGRAM_MEAN_FIELDS",
+    "Prediction",
+    "finite_plateaus",
+    "limit_plateaus",
+    "mean_field",
+    "plateaus",
+]
 
 MEAN_FIELDS: dict[str, type[MeanField]] = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 """The one place where a family's mean field is registered."""
+
+NGRAM_MEAN_FIELDS: dict[str, type[NgramLinearMeanField]] = {"linear": NgramLinearMeanField}
+"""The same for chains of higher order."""
 
 SCRAMBLINGS = 4
 """Independent scramblings of the prior's points behind an interval, for k > 2."""
@@ -120,23 +132,27 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
     ValueError
         If the family has no mean field.
     """
-    arguments.one_of("family of a mean-field prediction", setting.family, MEAN_FIELDS)
+    markov = setting.order == 2
+    what = "family of a mean-field prediction" + ("" if markov else " for chains of higher order")
+    arguments.one_of(what, setting.family, MEAN_FIELDS if markov else NGRAM_MEAN_FIELDS)
     sgd = setting.optimizer.name == "sgd"
-    replicates = 1 if setting.states == 2 else SCRAMBLINGS
+    replicates = 1 if smooth(setting.prior) else SCRAMBLINGS
+    count = 256 if replicates == 1 else 128
     dynamics = [
-        MEAN_FIELDS[setting.family](
-            setting, lags=min(LAGS, setting.context), count=256 if replicates == 1 else 128, generator=generator
-        )
+        MEAN_FIELDS[setting.family](setting, lags=min(LAGS, setting.context), count=count, generator=generator)
+        if markov
+        else NGRAM_MEAN_FIELDS[setting.family](setting, generator=generator)
         for generator in np.random.default_rng(seed).spawn(replicates)
     ]
+    lags = (len(dynamics[0].layout.names) - dynamics[0].layout.lags.start) // (setting.order - 1)
     found = []
     for done, one in enumerate(dynamics):
         found.append(flow(one, setting) if sgd else descend(one, setting))
         progress(done + 1, replicates)
     assumptions = [
         "T → ∞: counts equal their expectations; early sources are summed one by one",
-        f"prior and initialisation exchangeable; {LAGS} lags tracked, the others at their start",
-        f"prior by {'quadrature' if setting.states == 2 else f'{SCRAMBLINGS} scramblings of a Sobol sequence, whose spread is the interval'}",
+        f"prior and initialisation exchangeable; {lags} lags tracked, the others at their start",
+        f"prior by {'quadrature' if replicates == 1 else f'{SCRAMBLINGS} scramblings of a Sobol sequence, whose spread is the interval'}",
         "SGD as gradient flow"
         if sgd
         else "Adam on the population gradient; the mini-batch's share of its second moment is neglected",
@@ -151,7 +167,7 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
     )
 
 
-def _validity(setting: Setting, dynamics: MeanField, trajectory: Trajectory) -> list[str]:
+def _validity(setting: Setting, dynamics: Dynamics, trajectory: Trajectory) -> list[str]:
     said = [
         f"neglects terms of relative order ln T/T = {np.log(setting.context) / setting.context:.2g} in the linear family"
     ]

@@ -219,7 +219,7 @@ class Setting:
                     f"{what} = {given} but the prior has {what} = {getattr(prior, what)}: expected the same; leave one of them out."
                 )
         name = arguments.one_of("optimizer", model.optimizers[0] if optimizer is None else optimizer, OPTIMIZERS)
-        defaults = model.defaults(name, context)
+        defaults = model.defaults(name, context, prior.order)
         choice = Optimizer(
             name,
             _per_group("learning_rate", learning_rate, defaults.learning_rate),

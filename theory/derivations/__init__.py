@@ -40,6 +40,7 @@ _MODULES: dict[str, str] = {
     "trapped-basin": "trapped",
     "adam-law": "adam_law",
     "ballistic-growth": "ballistic",
+    "third-order": "third_order",
 }
 """Result by result, in reading order: name, and the module whose `derive` returns it."""
 
