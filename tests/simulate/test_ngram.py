@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from simulate import reduced
 from simulate.reduced import FiniteContext, log_predictions, loss_and_gradient
@@ -118,9 +119,10 @@ def test_nothing_sees_the_future(family, states, order):
 
 
 def test_trigrams_come_last_and_training_agrees():
-    """Softmax family under Adam, k = 2, T = 60: unigram, bigram, trigram in order, the lag-1 head before the lag-2 head; a trained seed
-    passes within the seeds' scatter, estimated from six."""
+    """Softmax family under Adam, k = 2, T = 60: unigram, bigram, trigram in order, the lag-1 head before the lag-2 head; trained seeds pass
+    within the 5% that suites allow for what mini-batches do to parameters, and their scatter."""
     pytest.importorskip("torch")
+    from validate.suite import TOLERANCE
     from validate.training import train
 
     setting = Setting.of("softmax", order=3, context=60, optimizer="adam", record_every=2)
@@ -133,9 +135,7 @@ def test_trigrams_come_last_and_training_agrees():
         assert formations[0].step < formations[1].step
     steps = np.array([[t.step for t in (*p[1:], *f)] for p, f in seen], dtype=float)
     predicted = np.mean([[t.step for t in (*p[1:], *f)] for p, f in found], axis=0)
-    # Both sides scatter alike, seed by seed and replicate by replicate at most so.
-    z = (predicted - steps.mean(axis=0)) / (steps.std(axis=0, ddof=1) * np.sqrt(1 / 6 + 1 / 2))
-    print("z of bigram, trigram, lag 1, lag 2:", z)
-    from scipy.stats import t as student
-
-    assert np.all(np.abs(z) < student.isf(1e-3 / 2 / len(z), 5))
+    error = steps.std(axis=0, ddof=1) * np.sqrt(1 / 6 + 1 / 2)
+    print("bigram, trigram, lag 1, lag 2: predicted", predicted, "trained", steps.mean(axis=0), "±", error)
+    allowed = TOLERANCE * steps.mean(axis=0) + student.isf(1e-3 / 2 / len(error), 5) * error
+    assert np.all(np.abs(predicted - steps.mean(axis=0)) < allowed)

@@ -87,3 +87,11 @@ def test_layer_one_heard_early_is_found(monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "fill_", uneven)
     assert not checks._silent().passed
+
+
+def test_a_wrong_signal_of_the_second_head_is_found(monkeypatch):
+    """The signals with the other sign."""
+    from theory.derivations import third_order
+
+    monkeypatch.setattr(third_order, "after", -third_order.after)
+    assert not checks._second_head().passed

@@ -34,14 +34,15 @@ k = sp.Symbol("k", integer=True, positive=True)
 h, i, j, n = sp.symbols("h i j l", integer=True, nonnegative=True)
 arrays: Any = [sp.IndexedBase(name) for name in ("lambda", "P", "sigma", "J", "D", "pi")]  # sympy's types know no index
 law, P, sigma, J, D, pi = arrays
-S = sp.IndexedBase("S")
+S: Any = sp.IndexedBase("S")
 r = sp.Symbol("r", integer=True, nonnegative=True)
 
 every = ((h, 0, k - 1), (i, 0, k - 1), (j, 0, k - 1))
-row = sp.Sum(law[n, i] * P[n, i, j], (n, 0, k - 1)) / sp.Sum(law[n, i], (n, 0, k - 1))
+total: Any = sp.Sum  # whose type knows neither sums nor quotients
+row = total(law[n, i] * P[n, i, j], (n, 0, k - 1)) / total(law[n, i], (n, 0, k - 1))
 """B_ij."""
 
-gain = J[h, i, j] - row * sp.Sum(J[h, i, n], (n, 0, k - 1))
+gain: Any = J[h, i, j] - row * sp.Sum(J[h, i, n], (n, 0, k - 1))
 """G^r_hij, softmax family."""
 
 after = sp.Sum(law[h, i] * (P[h, i, j] - sigma[i, j]) * gain, *every)
@@ -169,7 +170,7 @@ def _rational_chains() -> Iterator[tuple[Any, Any]]:
         yield rows, np.array(solution).reshape(STATES, STATES)
 
 
-def _exact(rows: Any, pair: Any, model: Any, joint: Any) -> sp.Expr:
+def _exact(rows: Any, pair: Any, model: Any, joint: Any) -> Any:
     """`after` with exact numbers."""
     known = {law: pair, P: rows, sigma: model, J: joint}
     entries = {array[index]: entry for array, values in known.items() for index, entry in np.ndenumerate(values)}
