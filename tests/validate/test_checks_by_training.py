@@ -9,6 +9,9 @@ pytest.importorskip("torch")
 
 from theory.derivations import get, signals, symmetry
 from validate import checks
+from validate.checks import signals as of_signals
+from validate.checks import small_models, third_order
+from validate.checks import symmetry as of_symmetry
 
 EVERY = [(name, check) for name, of in checks.CHECKS.items() for check in of]
 
@@ -43,22 +46,22 @@ def test_attaching_twice_adds_once():
 def test_wrong_first_gradients_are_found(name, family, monkeypatch):
     """Each formula changed by a part in 10⁸ turns the enumeration of its family red."""
     monkeypatch.setattr(signals, name, getattr(signals, name) * (1 + sp.Rational(1, 10**8)))
-    assert not checks._enumerated(family).passed
+    assert not of_signals._enumerated(family).passed
 
 
 def test_open_batches_are_found(monkeypatch):
     """If batches are not closed under relabelling, gradients and trajectories leave the subspace."""
-    whole = checks._batch
-    monkeypatch.setattr(checks, "_batch", lambda setting, count: whole(setting, 4 * count, closed=False))
-    assert not checks._autodiff().passed
-    assert not checks._trajectory().passed
+    whole = small_models.random_batch
+    monkeypatch.setattr(of_symmetry, "random_batch", lambda setting, count: whole(setting, 4 * count, closed=False))
+    assert not of_symmetry._autodiff().passed
+    assert not of_symmetry._trajectory().passed
 
 
 def test_a_wrong_decomposition_is_found(monkeypatch):
     """a·11ᵀ + b·I with a and b exchanged does not give the gradient back."""
     right = get("symmetry").function(symmetry.g_omega, symmetry.g_c, symmetry.k)
-    monkeypatch.setattr(checks, "_decomposition", lambda: lambda *partials: right(*partials)[::-1])
-    assert not checks._autodiff().passed
+    monkeypatch.setattr(of_symmetry, "_decomposition", lambda: lambda *partials: right(*partials)[::-1])
+    assert not of_symmetry._autodiff().passed
 
 
 def test_a_closed_prior_does_not_leave(monkeypatch):
@@ -66,16 +69,20 @@ def test_a_closed_prior_does_not_leave(monkeypatch):
     from theory.setting import Setting
 
     monkeypatch.setattr(
-        checks, "_every_sequence", lambda states, context: checks._batch(Setting.of(states=states, context=context), 3)
+        of_symmetry,
+        "every_sequence",
+        lambda states, context: small_models.random_batch(Setting.of(states=states, context=context), 3),
     )
-    assert not checks._leaves().passed
+    assert not of_symmetry._leaves().passed
 
 
 def test_a_saddle_is_found(monkeypatch):
     """Just after the start of the softmax family, k = 3, transverse second derivatives are negative and the check is red."""
-    whole = checks._plateau
-    monkeypatch.setattr(checks, "_plateau", lambda family, states, context, steps: whole(family, states, context, 5))
-    assert not checks._transverse().passed
+    whole = of_symmetry._plateau
+    monkeypatch.setattr(
+        of_symmetry, "_plateau", lambda family, states, context, steps: whole(family, states, context, 5)
+    )
+    assert not of_symmetry._transverse().passed
 
 
 def test_layer_one_heard_early_is_found(monkeypatch):
@@ -86,12 +93,12 @@ def test_layer_one_heard_early_is_found(monkeypatch):
         return matrix.copy_(level + torch.eye(len(matrix)))
 
     monkeypatch.setattr(torch.Tensor, "fill_", uneven)
-    assert not checks._silent().passed
+    assert not of_signals._silent().passed
 
 
 def test_a_wrong_signal_of_the_second_head_is_found(monkeypatch):
     """The signals with the other sign."""
-    from theory.derivations import third_order
+    from theory.derivations import third_order as derived
 
-    monkeypatch.setattr(third_order, "after", -third_order.after)
-    assert not checks._second_head().passed
+    monkeypatch.setattr(derived, "after", -derived.after)
+    assert not third_order._second_head().passed
