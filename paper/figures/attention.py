@@ -93,7 +93,8 @@ def draw(panels: list[Panel]) -> Figure:
     for axis, panel in zip(axes.flat, panels, strict=True):
         for r in range(panel.attention.shape[1]):
             colour = "#555555" if r == 0 else (odd if r % 2 else even)(1 - 0.13 * r)
-            axis.plot(panel.time, panel.attention[:, r], color=colour, ls=":" if r == 0 else "-", label=f"lag {r}")
+            dots = {"ls": ":", "zorder": 5} if r == 0 else {"ls": "-"}
+            axis.plot(panel.time, panel.attention[:, r], color=colour, label=f"lag {r}", **dots)
         axis.set(yscale="log")
         axis.set_title(panel.title, loc="left", fontsize=8)
     for axis in axes[:, 0]:

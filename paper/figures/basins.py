@@ -1,5 +1,6 @@
 """Which basin a model's plateau leads to: predicted by the sign of the match's first gradient, z above or below zero, and as trained. Discs: all
-seeds formed a head; crosses: none did and lag 1 lost its attention; triangles: seeds went both ways. Grey: a sign within chance of zero.
+seeds formed a head; crosses: none did and lag 1 lost its attention; triangles: seeds went both ways. Red edge: not as predicted. Grey: a sign
+within chance of zero.
 """
 
 from __future__ import annotations

@@ -50,20 +50,20 @@ def compute(results: Results) -> list[Row]:
 
 def draw(rows: list[Row]) -> Figure:
     """A line per row, one above the other, series over T before those over a rate."""
-    figure, axis = plt.subplots(figsize=(7.4, 1.3 + 0.27 * max(3, len(rows))), layout="constrained")
+    figure, axis = plt.subplots(figsize=(7.4, 1.3 + 0.33 * max(3, len(rows))), layout="constrained")
     rungs = [rung for rung in RUNG_COLOURS if any(rung in row.rungs for row in rows)]
+    places = np.linspace(-0.33, 0.33, len(rungs) + 1)
     for n, row in enumerate(rows):
         value, error = row.trained
         axis.axhspan(n - 0.5, n + 0.5, color="#f4f4f4" if n % 2 else "white", lw=0, zorder=0)
-        axis.errorbar(value, n, xerr=error, fmt="D", color="black", ms=4, zorder=4)
-        for offset, rung in zip(np.linspace(-0.3, 0.3, len(rungs)) if len(rungs) > 1 else [0.25], rungs, strict=True):
+        axis.errorbar(value, n + places[0], xerr=error, fmt="D", color="black", ms=4, zorder=4)
+        for place, rung in zip(places[1:], rungs, strict=True):
             if rung in row.rungs:
                 at, half = row.rungs[rung]
-                axis.errorbar(
-                    at, n + offset, xerr=half, fmt="o", ms=3.2, color=RUNG_COLOURS[rung], elinewidth=0.9, zorder=3
-                )
+                style = {"fmt": "o", "ms": 3.2, "color": RUNG_COLOURS[rung], "elinewidth": 0.9, "zorder": 3}
+                axis.errorbar(at, n + place, xerr=half, **style)
         if row.stated is not None:
-            axis.plot(row.stated, n, "x", color="#B03030", ms=6, mew=1.6, zorder=5)
+            axis.plot(row.stated, n + places[0], "x", color="#B03030", ms=6, mew=1.6, zorder=5)
     axis.axvline(0, color="#444444", lw=0.8)
     axis.set_yticks(range(len(rows)), [row.label for row in rows], fontsize=7)
     axis.set(

@@ -57,12 +57,13 @@ def draw(data: Phases) -> Figure:
     """Loss above, distances below, against the step on a logarithmic axis."""
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(6.8, 5.8), sharex=True, layout="constrained")
     one = data.trajectory
-    top.plot(one.steps, one.loss, color="black")
+    after = one.steps > 0  # a logarithmic axis has no step 0
+    top.plot(one.steps[after], one.loss[after], color="black")
     for name, level in data.plateaus.items():
         top.axhline(level, color=STRATEGY_COLOURS[name], ls="--", lw=1)
         _label(top, f"ideal {name}", (1, level), ("axes fraction", "data"), STRATEGY_COLOURS[name], (-2, 2), ha="right")
     for name, distance in one.distances.items():
-        bottom.plot(one.steps, distance, color=STRATEGY_COLOURS[name])
+        bottom.plot(one.steps[after], distance[after], color=STRATEGY_COLOURS[name])
         _label(bottom, name, (one.steps[-1], distance[-1]), ("data", "data"), STRATEGY_COLOURS[name], (3, -3))
     for axis in (top, bottom):
         for found in data.observed:
@@ -71,21 +72,22 @@ def draw(data: Phases) -> Figure:
         for found in data.predicted:
             if found.low is not None and found.high is not None:
                 axis.axvspan(found.low, found.high, color=RUNG_COLOURS["softmax toy"], alpha=0.25, lw=0)
-    for who, kind, colour, height in (
-        ("observed", data.observed, "black", 0.99),
-        ("toy", data.predicted, RUNG_COLOURS["softmax toy"], 0.87),
+    toy = RUNG_COLOURS["softmax toy"]
+    # Observed steps are named on their left, the toy's on their right: they do not cross each other's lines.
+    for who, kind, colour, height, side in (
+        ("observed", data.observed, "black", 0.99, "right"),
+        ("toy", data.predicted, toy, 0.87, "left"),
     ):
         for found in kind:
             if found.step is not None:
-                text = f"{who}: {found.source}\n→ {found.target}"
-                _label(
-                    top, text, (found.step, height), ("data", "axes fraction"), colour, (-3, 0), ha="right", va="top"
-                )
+                text, shift = f"{who}: {found.source}\n→ {found.target}", (-3 if side == "right" else 3, 0)
+                where = ("data", "axes fraction")
+                _label(top, text, (found.step, height), where, colour, shift, ha=side, va="top")
     low, high = top.get_ylim()
     top.set(ylabel="loss / nats per token", ylim=(low, high + 0.35 * (high - low)))
     bottom.set(ylabel="KL(strategy ‖ model) / nats per token", xlabel="optimiser step", ylim=(0, None), xscale="log")
     bottom.set_xlim(
-        left=max(one.steps[1] / 2, 1), right=1.6 * max([one.steps[-1], *(t.high for t in data.predicted if t.high)])
+        left=max(0.9 * one.steps[1], 1), right=2.4 * max([one.steps[-1], *(t.high for t in data.predicted if t.high)])
     )
     top.set_title(f"Uniform, unigram, bigram: {data.label}", loc="left")
     return figure

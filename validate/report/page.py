@@ -63,7 +63,6 @@ def render(results: Results, data: dict[str, Any], pictures: Sequence[tuple[str,
         headline=next((one for one in whole if (one.lower, one.upper) == ("finite-context", TRAINED)), None),
         exponents=[row for found in results.exponents for row in _slopes(found)],
         details={s["label"]: json.dumps(s["setting"], indent=1, ensure_ascii=False) for s in data["settings"]},
-        assumptions=_assumptions(data),
         infinity=math.inf,
         css=(HERE / "page.css").read_text(encoding="utf-8"),
         js=(HERE / "page.js").read_text(encoding="utf-8"),
@@ -159,17 +158,6 @@ def _cell(interval: Interval, kind: str = "", title: str = "") -> Cell:
     if interval.low is not None and interval.high is not None and interval.low != interval.high:
         detail = f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
     return Cell(f"{interval.value:.{digits}f}", detail, title, interval.value, kind)
-
-
-def _assumptions(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """What each method assumes, settings that share it together."""
-    count: dict[tuple[str, str], int] = {}
-    for setting in data["settings"]:
-        for told in setting["predicted"].values():
-            if "refused" not in told:
-                key = (told["method"], "; ".join(told["assumptions"]))
-                count[key] = count.get(key, 0) + 1
-    return [{"method": method, "text": text, "count": n} for (method, text), n in sorted(count.items())]
 
 
 def _other(c: Comparison) -> dict[str, Any]:

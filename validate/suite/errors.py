@@ -107,11 +107,14 @@ def promises(comparisons: Sequence[Comparison], settings: Mapping[str, Setting])
         promised = one.settings[0].family == "linear" and one.settings[0].optimizer.name == "sgd"
         for quantity, points in _by_context(comparisons, labels).items():
             if len(points) > 1:
-                (_, start), *_, (_, end) = sorted(points)
+                (first, start), *_, (last, end) = sorted(points)
                 verdict = AGREES if end < start else DISAGREES
                 because = f"from {100 * start:.3g}% to {100 * end:.3g}%"
                 yield Promise(
-                    f"error of the mean field falls with T: {one.label}, {quantity}", verdict, because, promised
+                    f"error of the mean field falls with T: {one.named((first, last))}, {quantity}",
+                    verdict,
+                    because,
+                    promised,
                 )
 
 

@@ -107,7 +107,8 @@ def _exponent(along: Series, quantity: str, found: Sequence[Comparison | None]) 
     slopes |= {rung: _beside(each, seen, tolerance) for rung, each in times.items() if len(each) >= LEAST}
     stated = _stated(along, quantity, dict((x, (step, low, high)) for x, step, low, high in seen))
     shown = {TRAINED: seen} | {rung: each for rung, each in times.items() if each}
-    return Exponent(along.label, along.axis, quantity, [x for x, *_ in seen], shown, slopes, tolerance, stated)
+    values = [x for x, *_ in seen]
+    return Exponent(along.named(values), along.axis, quantity, values, shown, slopes, tolerance, stated)
 
 
 def _times(values: Iterable[float], told: Iterable[Interval | None]) -> list[tuple[float, float, float, float]]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from theory.basins import Basin
 from theory.predict import Prediction
-from theory.setting import Setting
 from validate.observed import BASIN, TRAIN, Refused, Task, basin, observation, prediction
 from validate.runs import Store
 from validate.suite.basins import BasinFinding, basins
@@ -54,6 +53,15 @@ class Results:
     def disagreements(self) -> tuple[str, ...]:
         return tuple(disagreements(self.comparisons, self.promises, self.basins, self.exponents))
 
+    @cached_property
+    def assumptions(self) -> dict[str, dict[str, int]]:
+        """What each method assumes, and for how many settings."""
+        found: dict[str, dict[str, int]] = {}
+        for told in (told for outcome in self.outcomes for told in outcome.answers.values()):
+            texts, text = found.setdefault(told.method, {}), "; ".join(told.assumptions)
+            texts[text] = texts.get(text, 0) + 1
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data: settings with what each method and the trained models say, comparisons with verdicts, findings."""
         data = {
@@ -62,6 +70,7 @@ class Results:
             "holds": self.holds,
             "missing": list(self.missing),
             "pairs": [{"lower": p.lower, "upper": p.upper, "next_rung": p.next_rung} for p in PAIRS],
+            "assumptions": self.assumptions,
             "comparisons": [c.to_dict() for c in self.comparisons],
             "findings": {
                 "errors": [one.to_dict() for one in self.spreads],
@@ -120,23 +129,28 @@ def _outcome(case: Case, store: Store, seeds: Sequence[int]) -> tuple[Outcome, l
 
 
 def _setting(outcome: Outcome) -> dict[str, Any]:
-    seen, leads = outcome.observed, outcome.basin
-    setting: Setting = outcome.setting
+    seen, leads, setting = outcome.observed, outcome.basin, outcome.setting
+    # The setting stands here once, and what methods assume once for all settings.
+    observed = None if seen is None else _without(seen.to_dict(), "setting", "method")
+    if seen is not None and observed is not None:
+        observed["seconds"] = [notes.get("seconds") for notes in seen.notes]
     return {
         "label": setting.label,
         "group": outcome.case.group,
         "setting": setting.to_dict() | {"id": setting.id},
-        "observed": None
-        if seen is None
-        else seen.to_dict() | {"seconds": [notes.get("seconds") for notes in seen.notes]},
+        "observed": observed,
         "predicted": {
-            name: {"refused": told} if isinstance(told, str) else told.to_dict()
+            name: {"refused": told} if isinstance(told, str) else _without(told.to_dict(), "setting", "assumptions")
             for name, told in outcome.predictions.items()
         },
-        "basin": leads
-        if isinstance(leads, str | None)
-        else {"sign": leads.sign, "size": leads.size, "error": leads.error, "lags": list(leads.lags)},
+        "basin": {"sign": leads.sign, "size": leads.size, "error": leads.error, "lags": list(leads.lags)}
+        if isinstance(leads, Basin)
+        else leads,
     }
+
+
+def _without(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name not in names}
 
 
 def _finite(data: Any) -> Any:

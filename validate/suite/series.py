@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,10 @@ class Series:
     label: str
     values: tuple[float, ...]
     settings: tuple[Setting, ...]
+
+    def named(self, values: Sequence[float]) -> str:
+        """The label with the range of those `values` only."""
+        return _label(self.settings[0], self.axis, tuple(values))
 
     @property
     def usual(self) -> bool:
