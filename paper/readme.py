@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from validate.files import write_text
+from validate.suite import TRAINED
 
 __all__ = ["BEGIN", "END", "section", "update"]
 
@@ -16,10 +17,12 @@ END = "<!-- measured: end -->"
 WHAT = {
     ("law", "mean-field"): "the plateau law against the mean field that it sums up (linear family, SGD)",
     ("law", "finite-context"): "the law against finite context (elsewhere)",
+    ("law-corrected", "mean-field-corrected"): "the corrected law against the corrected mean field",
     ("mean-field", "finite-context"): "mean field against finite context",
     ("mean-field-corrected", "finite-context"): "corrected mean field against finite context",
     ("finite-context", "trained"): "**finite context against trained models**",
     ("law", "trained"): "law against trained models",
+    ("law-corrected", "trained"): "corrected law against trained models",
     ("mean-field", "trained"): "mean field against trained models",
     ("mean-field-corrected", "trained"): "corrected mean field against trained models",
 }
@@ -59,14 +62,24 @@ def section(data: Mapping[str, Any]) -> str:
 
 def _head(data: Mapping[str, Any]) -> Iterator[str]:
     toys = [s for s in data["settings"] if s["group"] != "transformer"]
-    seeds = sorted({len(s["observed"]["seeds"]) for s in data["settings"] if s["observed"]})
+    others = [s for s in data["settings"] if s["group"] == "transformer"]
+    trained = sum(s["observed"] is not None for s in toys)
     promised = "everything that it promises holds" if data["holds"] else "**something that it promises does not hold**"
-    missing = f"; {len(data['missing'])} of its runs are missing" if data["missing"] else ""
+    missing = ""
+    if data["missing"]:
+        missing = (
+            f" ({len(data['missing'])} of its runs are missing: {trained} toy settings have trained models so far)"
+        )
     yield (
-        f"`onset validate --suite {data['suite']}`: {len(toys)} toy settings and {len(data['settings']) - len(toys)} transformer, "
-        f"{_and(seeds)} seeds each; {promised}{missing}. Errors are relative, of the steps of the passages between strategies and of the heads' formation."
+        f"`onset validate --suite {data['suite']}`: {len(toys)} toy settings, {_seeds(toys)} seeds each, and {len(others)} transformer, {_seeds(others)} seeds{missing}; "
+        f"{promised}. Errors are relative, of the steps of the passages between strategies and of the heads' formation."
     )
     yield ""
+
+
+def _seeds(settings: Sequence[Mapping[str, Any]]) -> int:
+    """Seeds of the setting with most."""
+    return max((len(s["observed"]["seeds"]) for s in settings if s["observed"]), default=0)
 
 
 def _errors(data: Mapping[str, Any]) -> Iterator[str]:
@@ -98,7 +111,7 @@ def _exponents(data: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|" + "---|" * len(rungs)
     chosen.sort(key=lambda e: -len(e["values"]))
     for e in sorted(chosen[:MOST], key=lambda e: e["series"]):
-        own = e["slopes"]["trained"]
+        own = e["slopes"][TRAINED]
         cells = [_difference(e["slopes"].get(rung)) for rung in rungs]
         yield f"| {e['series']} | {_signed(own['exponent'])} ± {own['error']:.3f} | " + " | ".join(cells) + " |"
     yield ""
@@ -158,7 +171,3 @@ def _percent(value: float | None) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
-
-
-def _and(numbers: list[int]) -> str:
-    return " or ".join(map(str, numbers))

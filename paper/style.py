@@ -14,6 +14,7 @@ __all__ = ["RUNG_COLOURS", "STRATEGY_COLOURS", "save", "styled"]
 
 RUNG_COLOURS = {
     "law": "#C2477F",
+    "law-corrected": "#7A5230",
     "mean-field": "#D98E04",
     "mean-field-corrected": "#2E8B57",
     "finite-context": "#1F6FB2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_only_what_is_between_the_marks_changes(tmp_path, data):
     update(readme, data)
     text = readme.read_text()
     assert text.startswith(
-        f"# Before\n\n{BEGIN}\n\n`onset validate --suite tiny`: 1 toy settings and 1 transformer, 2 seeds each"
+        f"# Before\n\n{BEGIN}\n\n`onset validate --suite tiny`: 1 toy settings, 2 seeds each, and 1 transformer, 2 seeds; "
     )
     assert text.endswith(f"\n{END}\n\nAfter.\n")
     assert "old 12%" not in text
@@ -49,3 +50,11 @@ def test_a_file_without_the_marks_is_left_alone(tmp_path, data, text):
     assert readme.read_text() == text
     with pytest.raises(ValueError, match="cannot be read"):
         update(tmp_path / "absent.md", data)
+
+
+def test_the_readme_shows_the_kept_results():
+    """What stands between the marks is what `paper/results/standard.json` gives: no number there is typed by hand."""
+    root = Path(__file__).parents[2]
+    kept = json.loads((root / "paper" / "results" / "standard.json").read_text(encoding="utf-8"))
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert text.partition(BEGIN)[2].partition(END)[0].strip() == section(kept).strip()

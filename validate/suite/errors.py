@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from theory.setting import Setting
 from validate.suite.comparisons import Comparison
 from validate.suite.series import series
-from validate.suite.tolerances import MEDIAN_TOLERANCE, PAIRS
+from validate.suite.tolerances import MEDIAN_TOLERANCE, PAIRS, TRAINED
 from validate.suite.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 __all__ = ["Promise", "Spread", "promises", "spreads"]
@@ -107,22 +108,22 @@ def promises(comparisons: Sequence[Comparison], settings: Mapping[str, Setting])
         promised = one.settings[0].family == "linear" and one.settings[0].optimizer.name == "sgd"
         for quantity, points in _by_context(comparisons, labels).items():
             if len(points) > 1:
-                (first, start), *_, (last, end) = sorted(points)
-                verdict = AGREES if end < start else DISAGREES
-                because = f"from {100 * start:.3g}% to {100 * end:.3g}%"
-                yield Promise(
-                    f"error of the mean field falls with T: {one.named((first, last))}, {quantity}",
-                    verdict,
-                    because,
-                    promised,
-                )
+                (first, start, before), *_, (last, end, after) = sorted(points)
+                rise, half = end - start, math.hypot(before, after)
+                verdict = AGREES if rise < 0 else DISAGREES if rise > half else INCONCLUSIVE
+                because = f"from {100 * start:.3g} ± {100 * before:.2g}% to {100 * end:.3g} ± {100 * after:.2g}%"
+                name = f"error of the mean field falls with T: {one.named((first, last))}, {quantity}"
+                yield Promise(name, verdict, because, promised)
 
 
-def _by_context(comparisons: Iterable[Comparison], labels: Mapping[str, int]) -> dict[str, list[tuple[int, float]]]:
-    """(context, |error| of the mean field) by quantity, of the settings that `labels` names."""
-    found: dict[str, list[tuple[int, float]]] = {}
+def _by_context(
+    comparisons: Iterable[Comparison], labels: Mapping[str, int]
+) -> dict[str, list[tuple[int, float, float]]]:
+    """(context, |error| of the mean field, half of its interval) by quantity, of the settings that `labels` names."""
+    found: dict[str, list[tuple[int, float, float]]] = {}
     for c in comparisons:
-        error = c.errors.get("mean-field")
-        if error is not None and c.setting in labels:
-            found.setdefault(c.quantity, []).append((labels[c.setting], abs(error)))
+        for one in c.judged:
+            error, half = one.verdict.error, one.verdict.half
+            if (one.lower, one.upper) == ("mean-field", TRAINED) and c.setting in labels and error is not None:
+                found.setdefault(c.quantity, []).append((labels[c.setting], abs(error), half or 0.0))
     return found

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulate import predict as predictions
 from theory import arguments
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
@@ -15,8 +16,8 @@ __all__ = ["METHODS", "SUITES", "SURROGATE", "Case", "cases"]
 SURROGATE = "softmax toy"
 """Name under which the toy model's prediction stands for a family without a theory of its own."""
 
-METHODS = ("law", "mean-field", "mean-field-corrected", "finite-context")
-"""The ladder's rungs below the trained models, the lowest first."""
+METHODS = tuple(predictions.METHODS)
+"""The ladder's rungs below the trained models, the lowest first: every registered method of prediction."""
 
 QUICK = ("law", "mean-field", "finite-context")
 """Those that answer in seconds."""
@@ -87,8 +88,8 @@ def _standard() -> tuple[Case, ...]:
         *_of("linear, SGD, flat rows", _flat(*((4, t) for t in lengths[1:]), (8, 100))),
         *_of("linear, SGD, ratio of the rates", [*_match(0.0025, 0.04), *eight]),
         *_of("linear, SGD, concentration", _rows(*((3, c, t) for c in (0.3, 3) for t in (50, 100, 200)))),
-        # A slow layer 1 lets the match settle first: by the theory of basins this one never forms a head.
-        *_of("linear, SGD, concentration", _rows((2, 0.1, 25)), learning_rate={"lag_logits": 0.1}),
+        # A slow layer 1 lets the match settle first: by the theory of basins these never form a head.
+        *_of("linear, SGD, concentration", _rows((2, 0.1, 16), (2, 0.1, 25)), learning_rate={"lag_logits": 0.1}),
         *_of("linear, SGD, doubly stochastic and mixtures", _doubly((2, 100), (3, 50), (3, 100), (3, 200))),
         *_of("linear, SGD, doubly stochastic and mixtures", [{"prior": _mixture(k), "context": 100} for k in (3, 4)]),
         *_of("linear, Adam", _flat((2, 50), (2, 100), (2, 200), (3, 50), (3, 100), (3, 200)), optimizer="adam"),

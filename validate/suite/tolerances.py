@@ -60,10 +60,12 @@ def _sums_up(setting: Setting) -> bool:
 PAIRS = (
     Pair("law", "mean-field", True, _flat, lambda s: s.context >= LAW_FROM, _sums_up),
     Pair("law", "finite-context", True, _limit, applies=lambda s: not _sums_up(s)),
+    Pair("law-corrected", "mean-field-corrected", True, _flat, applies=_sums_up),
     Pair("mean-field", "finite-context", True, _limit),
     Pair("mean-field-corrected", "finite-context", True, _flat),
     Pair("finite-context", TRAINED, True, _flat, lambda s: True),
     Pair("law", TRAINED, False, _limit),
+    Pair("law-corrected", TRAINED, False, _flat),
     Pair("mean-field", TRAINED, False, _limit),
     Pair("mean-field-corrected", TRAINED, False, _flat),
     Pair(SURROGATE, TRAINED, True, _flat),

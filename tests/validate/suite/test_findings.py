@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from validate.suite.basins import basins, fate
 from validate.suite.comparisons import Comparison, Outcome
 from validate.suite.errors import promises, spreads
 from validate.suite.exponents import exponents
-from validate.suite.intervals import Interval
 from validate.suite.series import series
 from validate.suite.settings import Case
 from validate.suite.tolerances import TRAINED
@@ -103,9 +101,16 @@ def test_promises_hold_as_long_as_the_errors_do(power_laws):
     assert all(p.promised for p in fine)
     median, _ = promises(power_laws(0.1), SETTINGS)
     assert not median.holds
-    upside_down = [replace(c, predicted={"mean-field": Interval(c.observed.value * 2)}) for c in power_laws(0.0)[-1:]]
-    _, falls = promises([*power_laws(0.0)[:-1], *upside_down], SETTINGS)
-    assert not falls.holds
+
+
+@pytest.mark.parametrize(("ends", "verdict"), [(0.2, "agrees"), (0.24, "inconclusive"), (0.5, "disagrees")])
+def test_an_error_has_risen_only_if_its_intervals_say_so(comparison, power_laws, ends, verdict):
+    """From 3 ln 50/50 = 23.5% at T = 50, known to about 2%."""
+    *others, last = SETTINGS.values()
+    told = [*power_laws(0.0)[: len(others)], comparison(last, {"mean-field": 100 * (1 + ends)}, 100.0)]
+    (falls,) = [p for p in promises(told, SETTINGS) if "falls" in p.name]
+    assert falls.verdict == verdict
+    assert falls.holds == (verdict != "disagrees")
 
 
 def _run(lag_1: float) -> Trajectory:
