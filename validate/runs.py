@@ -23,12 +23,13 @@ import xarray as xr
 from theory.dynamics import Trajectory
 from theory.setting import Setting
 from validate.files import writable_folder
+from validate.probes import PROBES, labels
 
 __all__ = ["Record", "Store", "UnreadableRun"]
 
-FORMAT = 2
-READ = (1, FORMAT)
-"""Formats that are read; the first knew no heads."""
+FORMAT = 3
+READ = (1, 2, FORMAT)
+"""Formats that are read; the first knew no heads, the second no probes."""
 SEAL = b"\nsha256 "
 
 
@@ -62,7 +63,7 @@ class Store:
 
     def save(self, name: str, record: Record) -> Path:
         """Write `record`; after a crash the file is either whole or absent."""
-        groups = {f"/trajectory_{i}": _to_dataset(one) for i, one in enumerate(record.trajectories)}
+        groups = {f"/trajectory_{i}": _to_dataset(one, record.setting) for i, one in enumerate(record.trajectories)}
         head = {"format": FORMAT, "setting": json.dumps(record.setting.to_dict()), "notes": json.dumps(record.notes)}
         tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=head), **groups})
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".part")
@@ -98,7 +99,7 @@ class Store:
             return None
 
 
-def _to_dataset(one: Trajectory) -> xr.Dataset:
+def _to_dataset(one: Trajectory, setting: Setting) -> xr.Dataset:
     data = xr.Dataset(
         {
             "loss": ("step", one.loss),
@@ -124,6 +125,10 @@ def _to_dataset(one: Trajectory) -> xr.Dataset:
     )
     data["loss"].attrs["units"] = data["distance"].attrs["units"] = data["excess"].attrs["units"] = "nats per token"
     data["step"].attrs["units"] = "optimiser steps"
+    for name, values in one.probes.items():
+        probe = PROBES[name]
+        data[name] = ("step", *probe.dims), values, {"units": probe.unit, "long_name": probe.meaning}
+        data.coords.update({dim: labels(setting, dim) for dim in probe.dims})
     return data
 
 
@@ -160,5 +165,6 @@ def _from_dataset(data: xr.Dataset) -> Trajectory:
         attention=data["attention"].values.reshape(data.sizes["step"], -1, data.sizes["lag"]),
         parameters=named("parameter", "parameter_name"),
         excess=named("excess", "baseline"),
+        probes={str(name): data[name].values for name in data.data_vars if name in PROBES},
         diverged=None if diverged < 0 else diverged,
     )
