@@ -190,10 +190,12 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """A short name for tables and pictures."""
+        """A short name for tables and pictures: what differs from the family's defaults in prior and learning rates is named."""
         flat = self.prior == Dirichlet(self.states, order=self.order)
         prior = f" {_prior_label(self.prior)}" if not flat else "" if self.order == 2 else f" n={self.order}"
-        more = "".join(f" {part} frozen" for part in self.frozen)
+        usual = FAMILIES[self.family].defaults(self.optimizer.name, self.context, self.order).learning_rate
+        more = "".join(f" η({g})={r:g}" for g, r in self.optimizer.learning_rate.items() if r != usual[g])
+        more += "".join(f" {part} frozen" for part in self.frozen)
         more += "" if self.precision == PRECISIONS[0] else f" {self.precision}"
         return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}{more}"
 
