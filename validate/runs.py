@@ -175,7 +175,7 @@ def _trajectory(group: Any) -> Trajectory:
         attention=attention.reshape(len(steps), -1, attention.shape[-1]),
         parameters=named("parameter", "parameter_name"),
         excess=named("excess", "baseline"),
-        probes={str(name): data[name].values for name in data.data_vars if name in PROBES},
+        probes={name: group[name][:] for name in PROBES if name in group},
         diverged=None if diverged < 0 else diverged,
     )
 
