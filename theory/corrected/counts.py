@@ -49,7 +49,7 @@ class Counts:
         plain, one, two = (np.zeros((2, k, *[k] * power, count)) for power in (0, 1, 2))
         plain[0] = memory.law
         own = np.arange(k)
-        found = {}
+        found = [np.zeros((len(memory.at), 2, *[k] * power, count)) for power in (0, 1, 2)]
         for t in range(1, context + 1):
             if t > 1:
                 plain, one, two = (np.einsum("abn,ca...n->cb...n", memory.forward, part) for part in (plain, one, two))
@@ -59,9 +59,9 @@ class Counts:
             one[:, own, own] += plain
             for part in (plain, one, two):
                 part[1, 0] += part[0, 0]
-            if t in memory.at:
-                found[t] = [part[:, 0] / np.maximum(memory.law[0], TINY) for part in (plain, one, two)]
-        plain, one, two = (np.stack([found[t][power] for t in memory.at]) for power in range(3))
+            for kept, part in zip(found, (plain, one, two), strict=True):
+                kept[memory.at == t] = part[:, 0] / np.maximum(memory.law[0], TINY)
+        plain, one, two = found
         mean, each = plain[:, 1], one[:, 0]
         pairs = two[:, 0] - each[:, :, None] * each[:, None, :]
         outer = one[:, 1, :, None] * each[:, None, :]

@@ -86,8 +86,8 @@ class SoftmaxCorrected(Corrected):
         reach = slice(None, self.setting.context - len(memory.back) + 1)
         self._mean = memory.mean
         self._background = memory.expected()[reach], memory.variance()[reach]
-        self._counts = Counts.of(memory)
-        self._skewness = self._counts.third / self.at[:, None, None, None] ** 2
+        self.counts = Counts.of(memory)
+        self.skewness = self.counts.third / self.at[:, None, None, None] ** 2
 
     def source(self, point: Array) -> tuple[Array, Pullback]:
         memory, omega = self.memory, point[0] - point[1]
@@ -174,9 +174,9 @@ class SoftmaxCorrected(Corrected):
         mean = read + damp * bias
         outer = read[..., :, None] * along[..., None, :]
         square = read[..., :, None] * read[..., None, :]
-        tilt, by_tilt_entry = self._tilt(found, total[..., 0])
+        tilt, by_tilt_entry = self.tilt(found, total[..., 0])
         bare = scaled - outer - outer.swapaxes(-1, -2) + spread[..., None] * square
-        bare -= 2 * tilt[..., None, None] * self._skewness
+        bare -= 2 * tilt[..., None, None] * self.skewness
         covariance = damp[..., None] * bare
 
         def adjoint(by_m: Array, by_k: Array) -> tuple[Array, Array]:
@@ -191,15 +191,15 @@ class SoftmaxCorrected(Corrected):
             by_scaled = by_k + by_spread[..., None, None]
             by_scaled = by_scaled + (by_along[..., :, None] + by_along[..., None, :]) / 2
             by_total = -(by_read * read).sum(axis=-1) - 2 * (by_scaled * scaled).sum(axis=(-1, -2))
-            by_tilted, by_entry = by_tilt_entry(-2 * (by_k * self._skewness).sum(axis=(-1, -2)))
+            by_tilted, by_entry = by_tilt_entry(-2 * (by_k * self.skewness).sum(axis=(-1, -2)))
             by_mean = (by_read + by_total[..., None]) / total + by_tilted[..., None]
             return found.pullback(by_mean, by_scaled / total[..., None] ** 2, by_entry), np.array([by_mu, -by_mu])
 
         return Link(mu * mean, mu**2 * covariance, adjoint)
 
-    def _tilt(self, found: Moments, total: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+    def tilt(self, found: Moments, total: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
         """β/E|S| (positions, n), and the map from the derivative by it to those by mean and entry of the moments."""
-        counts, ahead = self._counts, self.memory.ahead
+        counts, ahead = self.counts, self.memory.ahead
         steady = np.maximum(counts.variance, RARE)
         entry = found.entry[:2].transpose(0, 3, 2, 1)[..., None]
         joint = (counts.later @ entry[0] + ahead @ entry[1]).sum(axis=1)[..., 0].T
