@@ -73,15 +73,14 @@ def draw(data: Phases) -> Figure:
             if found.low is not None and found.high is not None:
                 axis.axvspan(found.low, found.high, color=RUNG_COLOURS["softmax toy"], alpha=0.25, lw=0)
     toy = RUNG_COLOURS["softmax toy"]
-    # Observed steps are named on their left, the toy's on their right: they do not cross each other's lines.
-    for who, kind, colour, height, side in (
-        ("observed", data.observed, "black", 0.99, "right"),
-        ("toy", data.predicted, toy, 0.87, "left"),
-    ):
+    toy, edge = RUNG_COLOURS["softmax toy"], 4 * one.steps[1]
+    # Observed steps are named on their left, unless they are close to the edge, the toy's on their right: no text crosses a line.
+    for who, kind, colour, height in (("observed", data.observed, "black", 0.99), ("toy", data.predicted, toy, 0.87)):
         for found in kind:
             if found.step is not None:
-                text, shift = f"{who}: {found.source}\n→ {found.target}", (-3 if side == "right" else 3, 0)
-                where = ("data", "axes fraction")
+                text, where = f"{who}: {found.source}\n→ {found.target}", ("data", "axes fraction")
+                right = who == "toy" or found.step < edge
+                shift, side = ((3, 0), "left") if right else ((-3, 0), "right")
                 _label(top, text, (found.step, height), where, colour, shift, ha=side, va="top")
     low, high = top.get_ylim()
     top.set(ylabel="loss / nats per token", ylim=(low, high + 0.35 * (high - low)))
