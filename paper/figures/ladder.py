@@ -12,11 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from paper.style import RUNG_COLOURS
-from validate.suite import Comparison, Results
+from validate.suite import Comparison, Interval, Results
 
 __all__ = ["Point", "compute", "draw"]
 
 MARKERS = {"unigram → bigram": "o", "formation": "^", "bigram → trigram": "s", "formation of lag 2": "v"}
+
+
+LONGEST = 100.0
+"""Factor by which an interval is drawn downwards at most."""
 
 
 @dataclass(frozen=True)
@@ -35,30 +39,30 @@ def compute(results: Results) -> list[Point]:
 
 
 def _points(comparison: Comparison) -> list[Point]:
-    seen = comparison.observed
-    if seen.value is None:
+    observed = _ends(comparison.observed)
+    if observed is None:
         return []
-    observed = (seen.value, float(seen.low or seen.value), float(seen.high or seen.value))
-    return [
-        Point(
-            rung,
-            comparison.quantity,
-            (told.value, float(told.low or told.value), float(told.high or told.value)),
-            observed,
-        )
-        for rung, told in comparison.predicted.items()
-        if told.value is not None
-    ]
+    told = {rung: _ends(interval) for rung, interval in comparison.predicted.items()}
+    return [Point(rung, comparison.quantity, ends, observed) for rung, ends in told.items() if ends is not None]
+
+
+def _ends(interval: Interval) -> tuple[float, float, float] | None:
+    """(value, low, high), without an interval the value thrice; None if there is no value."""
+    if interval.value is None:
+        return None
+    low, high = (interval.value if end is None else end for end in (interval.low, interval.high))
+    return interval.value, low, high
 
 
 def draw(points: list[Point]) -> Figure:
     """Steps on log axes above, relative errors below."""
     figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(5.8, 7.2), height_ratios=[3, 1], sharex=True, layout="constrained"
+        2, 1, figsize=(5.8, 8.0), height_ratios=[3, 1], sharex=True, layout="constrained"
     )
     for point in points:
         colour = RUNG_COLOURS[point.rung]
-        x, y = np.array(point.observed), np.array(point.predicted)
+        # An interval that reaches zero has no end on a logarithmic axis.
+        x, y = (np.maximum(told, told[0] / LONGEST) for told in (np.array(point.observed), np.array(point.predicted)))
         across, up = np.abs(x[1:] - x[0])[:, None], np.abs(y[1:] - y[0])[:, None]
         for axis, value, spread in ((top, y[0], up), (bottom, 100 * (y[0] / x[0] - 1), 100 * up / x[0])):
             axis.errorbar(
@@ -71,9 +75,10 @@ def draw(points: list[Point]) -> Figure:
                 mfc="white" if point.rung == "mean-field" else colour,
                 elinewidth=0.9,
                 alpha=0.9,
+                zorder=2 + list(RUNG_COLOURS).index(point.rung) / 10,
             )
-    values = [v for p in points for v in (*p.predicted, *p.observed) if v > 0] or [1.0, 10.0]
-    ends = [min(values) / 1.2, max(values) * 1.2]
+    values = [v for p in points for v in (p.predicted[0], p.observed[0])] or [1.0, 10.0]
+    ends = [min(values) / 1.3, max(values) * 1.5]
     top.plot(ends, ends, color="#444444", lw=0.9, zorder=0)
     top.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="predicted step")
     bottom.axhspan(-5, 5, color=RUNG_COLOURS["finite-context"], alpha=0.1, lw=0)
@@ -91,6 +96,6 @@ def draw(points: list[Point]) -> Figure:
         for name, m in MARKERS.items()
         if any(point.quantity == name for point in points)
     ]
-    top.legend(handles=handles, loc="lower right")
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     top.set_title("Predicted and observed transitions, no fitted parameter", loc="left")
     return figure
