@@ -178,7 +178,7 @@ def _start() -> Outcome:
 
 def _mean_field() -> Outcome:
     """The largest error in units of what the law neglects: its own doubt, and one step of the solver's error."""
-    from theory.dynamics import flow
+    from theory.flow import flow
     from theory.law import law
     from theory.linear import LinearMeanField
     from theory.setting import Setting
