@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from simulate.explain_softmax import of_escape
 from theory.chains import Array
 from theory.dynamics import Trajectory
 from theory.law import Path, path, relaxation_delay
 from theory.plateau import plateau
 from theory.predict import Prediction, mean_field
 from theory.setting import Setting
+from theory.softmax_law import escape, softmax_law
 from theory.terms import Terms, elasticities, leading_exponent, terms
 from theory.transitions import STRATEGIES
 
@@ -43,13 +45,14 @@ class Explanation:
     ----------
     setting : Setting
     regime : str
-        ``lag-limited``, ``mixed``, ``match-limited`` (the law is refused) or ``outside`` (of the law).
+        ``lag-limited``, ``mixed``, ``match-limited`` (the law is refused) or ``outside`` (of the law); in the softmax family ``pushed``
+        or ``amplified``.
     numbers : dict
         Plain data: terms, plateau, exponents.
     sentences : tuple of str
     stages : tuple of Stage
     trajectory : Trajectory
-        Of the mean field.
+        Of the mean field; in the softmax family under SGD of the law.
     manifold : array, shape (n, 2), or None
         v_1 and Ω* of the slow manifold.
     """
@@ -79,6 +82,16 @@ def explain(setting: Setting, *, seed: int = 0) -> Explanation:
     trajectory = predicted.trajectories[0]
     stages = _stages(predicted)
     slowest = max(stages[:-1] or stages, key=lambda stage: stage.end - stage.start)  # the last ends with the run
+    if setting.family == "softmax" and setting.optimizer.name == "sgd":
+        try:
+            regime, numbers, sentences = of_escape(setting, escape(setting, seed=seed))
+            predicted = softmax_law(setting, seed=seed)
+        except ValueError as problem:
+            return _outside(setting, str(problem), trajectory, stages, slowest)
+        trajectory, stages = predicted.trajectories[0], _stages(predicted)
+        slowest = max(stages[:-1] or stages, key=lambda stage: stage.end - stage.start)
+        numbers |= {"slowest_stage": slowest.name}
+        return Explanation(setting, regime, numbers, (*sentences, _slowest(slowest, "law")), stages, trajectory, None)
     try:
         told = terms(setting)
     except ValueError as problem:
@@ -190,8 +203,8 @@ def _outside(
     return Explanation(setting, regime, numbers, tuple(sentences), stages, trajectory, manifold)
 
 
-def _slowest(stage: Stage) -> str:
-    return f"The mean field's slowest stage is {stage.name}, steps {stage.start:.0f} to {stage.end:.0f}: {stage.tells}."
+def _slowest(stage: Stage, of: str = "mean field") -> str:
+    return f"The {of}'s slowest stage is {stage.name}, steps {stage.start:.0f} to {stage.end:.0f}: {stage.tells}."
 
 
 def _manifold(found: Path) -> Array:

@@ -198,7 +198,7 @@ def predict_one(
     """Predict one point of the grid by `method`; a ``ValueError`` on the way becomes the row's reason."""
     setting = chosen.setting(point)
     by_law, refused = _terms(setting)
-    if method == "law":
+    if method == "law" and setting.family == "linear" and setting.optimizer.name == "sgd":
         if by_law is None:
             return Row(point, None, None, refused)
         told = [(t.step, t.low, t.high) for t in (by_law[name] for name in TRANSITIONS)]

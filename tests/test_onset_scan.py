@@ -50,7 +50,7 @@ def test_explain_says_what_limits(run, tmp_path):
     assert exponents["learning-rate.lag_logits"] + exponents["learning-rate.match"] == pytest.approx(-1)
     assert told["lag"]["plateau"]["drives"][1] == told["lag"]["plateau"]["A"]
     assert "relaxes too slowly" in told["match"]["refused"]
-    assert "family" in told["softmax"]["refused"]
+    assert "trapped" in told["softmax"]["refused"]
 
 
 BAD = [

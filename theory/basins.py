@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from theory import arguments
@@ -30,7 +31,7 @@ from theory.chains import Array, stationary
 from theory.priors import Prior, sample
 from theory.setting import Setting
 
-__all__ = ["Basin", "escapes", "limit_constants", "place_readout", "relative", "softmax", "walk"]
+__all__ = ["Basin", "draw", "escapes", "limit_constants", "place_readout", "relative", "softmax", "walk"]
 
 LAGS = 6
 PILOT = 1024
@@ -179,13 +180,11 @@ def walk(
 ) -> Iterator[tuple[int, Array, Array, Array]]:
     """Along `count` sequences: t, counts N (n, k), next row P (n, k), and Σ_{s≤t} 1[x_s = j] of z_s[x_t] and of ∂z_s[x_t]/∂v_r for each of `lags`, (1 + lags, n, k)."""
     transition = sample(prior, generator, count)
+    tokens = draw(transition, context, generator)
     states, each = prior.states, np.arange(count)
-    edges, first = transition.cumsum(axis=2)[:, :, :-1], stationary(transition).cumsum(axis=1)[:, :-1]
     counts, sums = np.zeros((count, states)), np.zeros((1 + len(lags), count, states, states))
-    tokens = np.empty((context, count), dtype=np.int64)
     for t in range(1, context + 1):
-        before = first if t == 1 else edges[each, tokens[t - 2]]
-        tokens[t - 1] = now = (generator.random(count)[:, None] > before).sum(axis=1)
+        now = tokens[t - 1]
         counts[each, now] += 1
         share = counts / t
         sums[0, each, :, now] += share
@@ -195,6 +194,17 @@ def walk(
                 held[each, tokens[t - 1 - r]] += 1 / t
                 sums[1 + n, each, :, now] += held
         yield t, counts.copy(), transition[each, now], sums[:, each, now]
+
+
+def draw(transition: Array, context: int, generator: np.random.Generator) -> NDArray[np.int_]:
+    """Tokens (T, n) of one stationary sequence of each chain (n, k, k)."""
+    each = np.arange(len(transition))
+    edges, first = transition.cumsum(axis=2)[:, :, :-1], stationary(transition).cumsum(axis=1)[:, :-1]
+    tokens = np.empty((context, len(transition)), dtype=np.int64)
+    for t in range(context):
+        before = first if t == 0 else edges[each, tokens[t - 1]]
+        tokens[t] = (generator.random(len(transition))[:, None] > before).sum(axis=1)
+    return tokens
 
 
 def _features(setting: Setting, counts: Array, t: int) -> Array:

@@ -35,6 +35,7 @@ from theory.mean_field import LAGS
 from theory.predict import MEAN_FIELDS, Prediction, limit_plateaus
 from theory.priors import Prior
 from theory.setting import Setting
+from theory.softmax_law import softmax_law
 from theory.transitions import FORMATION_LEVEL, STRATEGIES
 
 __all__ = ["Path", "answer", "law", "mobility", "path", "relaxation_delay", "start_response", "table_contexts"]
@@ -105,12 +106,12 @@ def start_response(setting: Setting) -> Array:
 def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
     """Predict from the plateau law; the interval is half of what resummation takes off the first order.
 
-    Under Adam the law is another: see `theory.adam_law`.
+    Under Adam, and in the softmax family, the law is another: see `theory.adam_law` and `theory.softmax_law`.
 
     Parameters
     ----------
     setting : Setting
-        Of the linear family under SGD, or of a toy family under Adam.
+        Of a toy family.
 
     Raises
     ------
@@ -119,7 +120,9 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
     """
     if setting.optimizer.name == "adam" and setting.family in MEAN_FIELDS:
         return adam_law(setting, seed=seed, progress=progress)
-    arguments.one_of("family of the plateau law (under Adam also softmax)", setting.family, ("linear",))
+    if setting.family == "softmax" and setting.optimizer.name == "sgd":
+        return softmax_law(setting, seed=seed, progress=progress)
+    arguments.one_of("family of the plateau law", setting.family, ("linear", "softmax"))
     arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
     setting.only_markov("the plateau law")
     found = path(setting)

@@ -132,7 +132,7 @@ def test_intervals_contain_the_prediction_and_the_start_is_the_plateau():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        (Setting.of("softmax", states=3, context=100), "family of the plateau law"),
+        (Setting.of("transformer", states=3, context=100), "family of the plateau law"),
         (Setting.of("linear", states=8, context=100), "relaxes too slowly"),
         (Setting.of("linear", prior=DoublyStochastic(3), context=100), "one best match"),
     ],

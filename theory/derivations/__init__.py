@@ -38,6 +38,7 @@ _MODULES: dict[str, str] = {
     "plateau": "plateau",
     "plateau-law": "plateau_law",
     "trapped-basin": "trapped",
+    "softmax-law": "softmax_law",
     "adam-law": "adam_law",
     "ballistic-growth": "ballistic",
     "third-order": "third_order",

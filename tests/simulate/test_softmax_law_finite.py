@@ -1,0 +1,53 @@
+"""The softmax family's plateau law against the dynamics at finite context, which it expands, and its explanation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from simulate import predict as finite
+from simulate.explain import explain
+from theory import expansion
+from theory.setting import Setting
+from theory.softmax_law import escape, softmax_law
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_tokens():
+    before, expansion.TOKENS = expansion.TOKENS, expansion.TOKENS // 4
+    expansion.expansion.cache_clear()
+    yield
+    expansion.TOKENS = before
+    expansion.expansion.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def setting() -> Setting:
+    return Setting.of("softmax", states=3, context=48, learning_rate={"match": 4.0, "lag_logits": 4.0})
+
+
+def test_formation_and_passage_at_finite_context(setting, monkeypatch):
+    """Formation within the law's interval, which is narrower than 10%, and one recording step; the passage likewise."""
+    monkeypatch.setattr(finite, "REPLICATES", 1)
+    (_, passage), formation = softmax_law(setting).transitions()
+    (_, passed), formed = finite.finite_context(setting.replace(record_every=5)).transitions()
+    print(f"formation {formation} | {formed.step:.1f}", f"passage {passage} | {passed.step:.1f}", sep="\n")
+    assert (formation.high - formation.low) / 2 < 0.1 * formation.step
+    assert formation.low - 5 < formed.step < formation.high + 5
+    assert passage.low - 5 < passed.step < passage.high + 5
+
+
+def test_explanation_names_what_the_law_is_made_of(setting):
+    told, found = explain(setting), escape(setting)
+    assert told.regime == "amplified"
+    numbers = told.numbers["escape"]
+    assert numbers["gamma"] == pytest.approx(found.push / found.drives[1])
+    assert np.argmax(numbers["drives"]) == 1
+    assert f"step {found.steps:.0f}" in told.sentences[0]
+    assert told.to_dict()["escape"]["steps"] == found.steps
+
+
+def test_a_trapped_setting_is_explained_as_such():
+    told = explain(Setting.of("softmax", states=2, context=32))
+    assert told.regime == "outside"
+    assert "trapped" in told.sentences[0]
