@@ -1,10 +1,10 @@
 r"""Gradient flow dθ/dstep = -η ∂L/∂θ of several replicates of a mean field at once, with few gradients.
 
 All replicates are one system of equations for LSODA (Petzold, SIAM J. Sci. Stat. Comput. 4 (1983), 136-148; `scipy.integrate`), which
-takes Adams' method or, where the match relaxes faster than lag logits grow, backward differences. The independent variable is the
-length of the path of each replicate's lag logits: replicates that leave the plateau at different steps leave it together, and the cost
-does not depend on the length of the plateau, only on the number ln T of e-folds of lag 1. Between the solver's steps
-its interpolant is looked at only where a transition falls, and the run ends when all transitions are a quarter past.
+takes Adams' method or, where the match relaxes faster than lag logits grow, backward differences. The independent variable is a clock
+of each replicate that goes with the weight of its lags: replicates that leave the plateau at different steps leave it together, and
+the cost does not depend on the length of the plateau, only on the number ln T of e-folds of lag 1. Between the solver's
+steps its interpolant is looked at only where a transition falls, and the run ends when all transitions are a quarter past.
 
 Flow is the limit of gradient descent when η times the largest curvature is small, see `sharpness`.
 """
@@ -17,6 +17,7 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.integrate import LSODA
 from scipy.optimize import brentq
 
@@ -40,10 +41,10 @@ CHANGE = 1e-4
 """Of a coordinate, beside its scale, in differences of gradients."""
 
 IDLE = 10.0
-"""Length of path that `setting.steps` steps at rest count as."""
+"""Units of the clock that `setting.steps` steps take at least."""
 
 LONGEST = 1e9
-"""No path is as long."""
+"""No clock runs as long."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Measured:
         distances = {name: float(distance[here]) for name, distance in self.distances.items()}
         return Measurement(float(self.loss[here]), distances, self.attention[here])
 
-    def take(self, chosen: slice | Array) -> Measured:
+    def take(self, chosen: slice | NDArray[np.intp]) -> Measured:
         """Of some points."""
         distances = {name: distance[:, chosen] for name, distance in self.distances.items()}
         return Measured(self.loss[:, chosen], distances, self.attention[:, chosen])
@@ -71,7 +72,7 @@ class Measured:
         return Measured(np.concatenate(loss, axis=1), distances, np.concatenate(attention, axis=1))
 
     @property
-    def passed(self) -> Array:
+    def passed(self) -> NDArray[np.bool_]:
         """Which transitions each is past, (replicates, points, transitions): between successive strategies, and formations."""
         near = np.stack(list(self.distances.values()), axis=-1)
         wanted = max(2, near.shape[-1] - 1)
@@ -153,12 +154,14 @@ class Curves:
 
     def trajectories(self) -> list[Trajectory]:
         """One for each replicate."""
-        last = self._last * (1 + np.sqrt(np.finfo(float).eps))
-        return [self._trajectory(r, slice(int((own <= last).sum()))) for r, own in enumerate(self.steps)]
+        at_last = np.isclose(self.steps, self._last, rtol=np.sqrt(np.finfo(float).eps))
+        self.steps = np.where(at_last, self._last, self.steps)
+        return [self._trajectory(r) for r in range(len(self.steps))]
 
-    def _trajectory(self, r: int, kept: slice) -> Trajectory:
+    def _trajectory(self, r: int) -> Trajectory:
+        kept = (self.steps[r] <= self._last) & (np.diff(self.steps[r], prepend=-1.0) > 0)
         return Trajectory(
-            steps=np.minimum(self.steps[r, kept], self._last),
+            steps=self.steps[r, kept],
             loss=self.seen.loss[r, kept],
             distances={name: distance[r, kept] for name, distance in self.seen.distances.items()},
             attention=self.seen.attention[r, kept],
@@ -188,7 +191,13 @@ def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[T
     curves = Curves(ensemble, setting)
     start, atol = system.start.ravel(), np.tile(rtol * np.append(system.scale, 1 / system.idle), count)
     solver = LSODA(
-        system.velocity, 0.0, start, LONGEST, max_step=1.0, rtol=rtol, atol=atol, jac=system.jacobian  # pyright: ignore[reportArgumentType]
+        system.velocity,
+        0.0,
+        start,
+        LONGEST,
+        rtol=rtol,
+        atol=atol,  # pyright: ignore[reportArgumentType]
+        jac=system.jacobian,
     )
 
     def record(clock: Array, states: Array) -> None:
@@ -208,7 +217,10 @@ def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[T
             break
         record(np.array(ends[1:]), np.stack(states, axis=-1))
         passed, reached = curves.seen.passed[:, known - 1 :], curves.steps[:, known - 1 :]
-        inside = [np.linspace(ends[n], ends[n + 1], RECORDS + 1)[1:-1] for n in np.flatnonzero(np.diff(passed, axis=1).any(axis=(0, 2)))]
+        inside = [
+            np.linspace(ends[n], ends[n + 1], RECORDS + 1)[1:-1]
+            for n in np.flatnonzero(np.diff(passed, axis=1).any(axis=(0, 2)))
+        ]
         for r in np.flatnonzero((reached[:, 0] < setting.steps) & (reached[:, -1] > setting.steps)):
             # The last record is at the last step.
             n = int(np.argmax(reached[r] > setting.steps)) - 1
@@ -222,20 +234,23 @@ def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[T
 
 
 class _System:
-    """The equations of an ensemble, each replicate with its step as a further unknown, against the length of the path of its lag logits.
+    """The equations of an ensemble, each replicate with its step as a further unknown, against its own clock.
 
-    Where those rest, a unit of length is 1/`idle` steps.
+    The clock's pace per step is that at which lag logits grow on a plateau, η_v Σ_r e^{v_r}/T while lags share little of the attention,
+    and at least `idle`.
     """
 
     def __init__(self, ensemble: Ensemble, setting: Setting) -> None:
         layout = ensemble.layout
         self._ensemble, self._speed, self.scale = ensemble, _speed(layout, setting), scale(layout, setting)
-        self.idle, self._lags = IDLE / setting.steps, layout.lags
+        self.idle, self._lags, self._context = IDLE / setting.steps, layout.lags, setting.context
+        self._rate = setting.optimizer.learning_rate["lag_logits"]
         self.start = np.tile(np.append(layout.start, 0.0), (ensemble.replicates, 1))
 
     def _rates(self, points: Array) -> Array:
         velocity = self._speed * self._ensemble.derivatives(points)
-        pace = np.sqrt((velocity[..., self._lags] ** 2).sum(axis=-1, keepdims=True) + self.idle**2)
+        grown = np.exp(points[..., self._lags]).sum(axis=-1, keepdims=True)
+        pace = self.idle + self._rate * grown / (self._context + grown)
         return np.concatenate([velocity, np.ones_like(pace)], axis=-1) / pace
 
     def velocity(self, _: float, flat: Array) -> Array:
@@ -260,7 +275,7 @@ def sharpness(ensemble: Ensemble, setting: Setting, points: Array) -> Array:
     layout = ensemble.layout
     root = np.sqrt(-_speed(layout, setting))
     hessians = root[:, None] * _hessians(ensemble, points, scale(layout, setting)) * root
-    return np.linalg.eigvalsh((hessians + hessians.swapaxes(-1, -2)) / 2)[..., -1]
+    return np.asarray(np.linalg.eigvalsh((hessians + hessians.swapaxes(-1, -2)) / 2)[..., -1], dtype=np.float64)
 
 
 def _speed(layout: Layout, setting: Setting) -> Array:

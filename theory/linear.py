@@ -81,7 +81,9 @@ class LinearMeanField(MeanField):
         match = context * points[..., 0, None] - scale
         # u p_r
         reach = grid.attention @ grid.cumulative.swapaxes(-1, -2)
-        factors = np.concatenate([(grid.u * scale)[..., None, :], (grid.u * match)[..., None, :], match[..., None] * reach], axis=-2)
+        factors = np.concatenate(
+            [(grid.u * scale)[..., None, :], (grid.u * match)[..., None, :], match[..., None] * reach], axis=-2
+        )
         logits = (self._columns @ factors).reshape(*points.shape[:2], self.setting.states, -1, grid.u.shape[-1])
 
         def pullback(by_logit: Array) -> Array:
@@ -91,7 +93,9 @@ class LinearMeanField(MeanField):
             by_match = (by_factor[..., 1, :] * grid.u).sum(axis=-1) + (by_factor[..., 2:, :] * reach).sum(axis=(-1, -2))
             out = np.empty_like(points)
             out[..., 0], out[..., 1] = context * by_match, context * (by_scale - by_match)
-            out[..., self.layout.lags] = grid.by_lag_logits((match[..., None] * by_factor[..., 2:, :]) @ grid.cumulative)
+            out[..., self.layout.lags] = grid.by_lag_logits(
+                (match[..., None] * by_factor[..., 2:, :]) @ grid.cumulative
+            )
             return out
 
         return logits, pullback

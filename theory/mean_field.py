@@ -222,6 +222,7 @@ class MeanField(ABC):
     def _sum(self, values: Array) -> Array:
         return values.reshape(self.replicates, 1, -1).sum(axis=-1)
 
+    @abstractmethod
     def _prepare(self, powers: Array) -> None:
         """Arrays of the rules that a family evaluates with; `powers` are (P^r)_0j, shape (…, n, k, R)."""
 

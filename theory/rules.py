@@ -19,7 +19,7 @@ from theory.chains import Array
 from theory.expectations import calibrated_nodes, smooth
 from theory.flow import flow
 from theory.mean_field import MeanField, signals
-from theory.priors import Mixture, Prior
+from theory.priors import Prior
 from theory.setting import Setting
 from theory.strides import strides
 

@@ -43,7 +43,9 @@ class SoftmaxMeanField(MeanField):
         lags = powers.shape[-1]
         self._pi_query = self.query.reshape(*shape[:3], 1)
         if lags <= MOST and shape[2] > 1:
-            self.source_law: _Expanded | _Chained = _Expanded(self.stationary.reshape(shape), powers.reshape(*shape, lags))
+            self.source_law: _Expanded | _Chained = _Expanded(
+                self.stationary.reshape(shape), powers.reshape(*shape, lags)
+            )
         else:
             self.source_law = _Chained(self.stationary.reshape(shape), self.transition.reshape(*shape, -1))
 

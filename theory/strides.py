@@ -117,7 +117,8 @@ def _between(at: list[int], known: list[Array], step: int, stride: int) -> Array
 def _memory(decay: float, stride: int) -> tuple[Array, Array]:
     """What is left of a moment after 1 … `stride` steps, (stride, 1, 1), and of each gradient since, (stride, stride)."""
     n = np.arange(stride)
-    return decay ** (n[:, None, None] + 1), (1 - decay) * np.tril(decay ** np.abs(n[:, None] - n))
+    kept = np.float64(decay) ** np.abs(n[:, None] - n)
+    return np.asarray(decay ** (n[:, None, None] + 1.0), dtype=np.float64), (1 - decay) * np.tril(kept)
 
 
 def _advance(state: _State, step: int, gradients: Array, rates: Array, optimizer: Optimizer) -> _State:

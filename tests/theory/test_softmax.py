@@ -10,7 +10,7 @@ import pytest
 from theory.linear import LinearMeanField
 from theory.mean_field import MeanField, PositionGrid
 from theory.setting import Setting
-from theory.softmax import SoftmaxMeanField
+from theory.softmax import SoftmaxMeanField, _Chained
 
 
 def make(states: int, context: int, lags: int, count: int = 8) -> SoftmaxMeanField:
@@ -77,7 +77,9 @@ def test_without_match_it_reads_the_unigram():
     """ω = 0: every source weighs the same and f = μπ at every position."""
     dynamics, point = make(3, 60, 4), np.array([0.7, 0.7, 2.0, 0.5, 0.0, 3.0, 0.0, 0.0])
     logits = logits_of(dynamics, point)
-    np.testing.assert_allclose(logits, np.broadcast_to(1.5 * dynamics.stationary.T[:, :, None], logits.shape), rtol=1e-12)
+    np.testing.assert_allclose(
+        logits, np.broadcast_to(1.5 * dynamics.stationary.T[:, :, None], logits.shape), rtol=1e-12
+    )
 
 
 def test_first_order_in_the_match_is_the_linear_family(slope):
@@ -105,3 +107,16 @@ def test_strong_previous_token_head_with_strong_match_is_the_bigram():
         bound = np.exp(-omega) * (1 / dynamics.query.min() - 1)
         first_sources = np.exp(omega) * 3 / (0.5 * 10**6 * np.exp(omega) * dynamics.query.min())
         assert np.abs(read - dynamics.row.T[:, :, None]).max() < bound + first_sources
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_sets_of_lags_are_the_product_of_matrices(states):
+    """Both forms of the source law and of its pullback agree to rounding, whatever the lags' gains."""
+    dynamics, generator = make(states, 50, 5), np.random.default_rng(1)
+    shape = 1, 1, *dynamics.row.shape
+    gain = generator.uniform(-0.9, 4.0, size=(1, 2, 5, 7))
+    chained = _Chained(dynamics.stationary.reshape(shape), dynamics.transition.reshape(*shape, -1))
+    (found, pullback), (expected, other) = dynamics.source_law(gain), chained(gain)
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+    by_law = generator.normal(size=found.shape)
+    np.testing.assert_allclose(pullback(by_law), other(by_law), rtol=1e-10)

@@ -262,13 +262,19 @@ def _scan(points: int) -> Iterator[Timing]:
 
 def _mean_field_kinds(context: int) -> Iterator[Timing]:
     """Every kind of setting end to end, once its prior was met; and the first setting of a prior, which makes the rules for it."""
-    priors = [*map(Dirichlet, (2, 3, 4, 8)), DoublyStochastic(4), Mixture((DoublyStochastic(4), Unigram(4)), (0.75, 0.25))]
+    priors = [
+        *map(Dirichlet, (2, 3, 4, 8)),
+        DoublyStochastic(4),
+        Mixture((DoublyStochastic(4), Unigram(4)), (0.75, 0.25)),
+    ]
     for family in ("linear", "softmax"):
         for prior in priors:
             for optimizer in ("sgd", "adam"):
                 setting = Setting.of(family, prior=prior, context=context, optimizer=optimizer)
                 mean_field(setting)
-                rounds = [(elapsed(lambda setting=setting: mean_field(setting).transitions()), 0.05) for _ in range(ROUNDS)]
+                rounds = [
+                    (elapsed(lambda setting=setting: mean_field(setting).transitions()), 0.05) for _ in range(ROUNDS)
+                ]
                 yield summary("mean-field prediction", setting.label, FIFTY, rounds, "<= 1")
 
         def first(family: str = family) -> None:
