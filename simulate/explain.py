@@ -10,12 +10,12 @@ import numpy as np
 from simulate.explain_softmax import of_escape
 from theory.chains import Array
 from theory.dynamics import Trajectory
-from theory.law import Path, path, relaxation_delay
+from theory.law import Path, law, path, relaxation_delay
 from theory.plateau import plateau
 from theory.predict import Prediction, mean_field
 from theory.setting import Setting
 from theory.softmax_law import escape, softmax_law
-from theory.terms import Terms, elasticities, leading_exponent, terms
+from theory.terms import SLOW, Terms, elasticities, leading_exponent, terms
 from theory.transitions import STRATEGIES
 
 __all__ = ["Explanation", "Stage", "explain"]
@@ -45,7 +45,7 @@ class Explanation:
     ----------
     setting : Setting
     regime : str
-        ``lag-limited``, ``mixed``, ``match-limited`` (the law is refused) or ``outside`` (of the law); in the softmax family ``pushed``
+        ``lag-limited``, ``mixed``, ``match-limited`` (match and lag 1 followed together) or ``outside`` (of the law); in the softmax family ``pushed``
         or ``amplified``.
     numbers : dict
         Plain data: terms, plateau, exponents.
@@ -188,18 +188,20 @@ def _regime(regime: str, ratio: float) -> str:
 def _outside(
     setting: Setting, problem: str, trajectory: Trajectory, stages: tuple[Stage, ...], slowest: Stage
 ) -> Explanation:
-    limited = "relaxes too slowly" in problem
+    limited = SLOW in problem
     regime = "match-limited" if limited else "outside"
-    sentences = [f"The plateau law does not answer: {problem.rstrip('.')}."]
+    numbers: dict[str, Any] = {"refused": problem, "slowest_stage": slowest.name}
+    sentences = [f"The plateau law has no terms here: {problem.rstrip('.')}."]
     manifold = None
     if limited:
         manifold = _manifold(path(setting))
+        formed = law(setting).transitions()[1]
+        numbers["planar"] = formed.to_dict()
         sentences.append(
-            "Match-limited: lag 1 outgrows the match, whose rate then sets the time. A higher rate of the match, a longer context "
-            "or a lower rate of the lag logits would make it lag-limited."
+            f"Match-limited: lag 1 outgrows the match, whose rate then sets the time. Followed together, the head forms at step {formed.step:.0f} [{formed.low:.0f}, {formed.high:.0f}]. "
+            "A higher rate of the match, a longer context or a lower rate of the lag logits would make it lag-limited."
         )
     sentences += ["What follows is the mean field's.", _slowest(slowest)]
-    numbers = {"refused": problem, "slowest_stage": slowest.name}
     return Explanation(setting, regime, numbers, tuple(sentences), stages, trajectory, manifold)
 
 

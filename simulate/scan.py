@@ -21,7 +21,7 @@ from theory import arguments
 from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import Mixture, Prior, Unigram
 from theory.setting import Setting
-from theory.terms import TRANSITIONS, Terms, terms
+from theory.terms import SLOW, TRANSITIONS, Terms, terms
 
 __all__ = ["LARGEST", "Grid", "Row", "axes_of", "grid", "parse", "predict_one"]
 
@@ -198,7 +198,7 @@ def predict_one(
     """Predict one point of the grid by `method`; a ``ValueError`` on the way becomes the row's reason."""
     setting = chosen.setting(point)
     by_law, refused = _terms(setting)
-    if method == "law" and setting.family == "linear" and setting.optimizer.name == "sgd":
+    if method == "law" and setting.family == "linear" and setting.optimizer.name == "sgd" and SLOW not in refused:
         if by_law is None:
             return Row(point, None, None, refused)
         told = [(t.step, t.low, t.high) for t in (by_law[name] for name in TRANSITIONS)]

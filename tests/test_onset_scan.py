@@ -10,7 +10,7 @@ import pytest
 
 def test_scan_writes_csv_json_and_a_figure(run, tmp_path):
     """A setting that the law refuses is kept with its reason; the table names the exponent's theory."""
-    call = ["scan", "--states", "3", "--grid", "context=100,400", "concentration=1,2", "--out", str(tmp_path)]
+    call = ["scan", "--states", "3", "--grid", "context=100,400", "initialization.match=0.01,1", "--out", str(tmp_path)]
     status, out, _ = run(*call)
     assert status == 0
     assert "leading logarithmic integral" in out

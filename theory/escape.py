@@ -64,6 +64,8 @@ class Manifold:
         Loss and KL(strategy ‖ model) for uniform, unigram, bigram.
     lag_logits : array, shape (n, R)
         v_r, with v_1 = ln E.
+    third : array, shape (2, 2, 2)
+        Third derivatives of the loss by θ at E = 1, nats per token: what the start is far enough from the plateau to feel.
     """
 
     log_e: Array
@@ -73,6 +75,7 @@ class Manifold:
     hessian: Array
     curves: Array
     lag_logits: Array
+    third: Array
 
 
 class Reduced:
@@ -145,7 +148,18 @@ def manifold(prior: Prior, context: int) -> Manifold:
         ratios.append(gradient[2:] / drive * np.exp(z - lag_logits))
         if n + 1 < POINTS:
             lag_logits = _following(lag_logits, ratios, log_e[: n + 2])
-    return Manifold(log_e, *(np.array(column) for column in zip(*rows, strict=True)))  # pyright: ignore[reportCallIssue]
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    return Manifold(log_e, *columns, third=_third(reduced, columns[1][0]))  # pyright: ignore[reportCallIssue]
+
+
+def _third(reduced: Reduced, theta: Array) -> Array:
+    """Third derivatives of the loss by θ with no lag grown, by central differences of its Hessian."""
+    level = np.zeros(LAGS)
+    steps = np.cbrt(CHANGE) * (1 + np.abs(theta)) * np.eye(2)
+    rises = [
+        (reduced.slopes(theta + h, level)[:2] - reduced.slopes(theta - h, level)[:2]) / (2 * h.sum()) for h in steps
+    ]
+    return np.array(rises)
 
 
 def _following(lag_logits: Array, ratios: list[Array], log_e: Array) -> Array:

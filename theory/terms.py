@@ -19,13 +19,16 @@ from theory.chains import Array
 from theory.derivations import plateau_law
 from theory.dynamics import last_attention
 from theory.escape import manifold
-from theory.law import SLOWEST, answer, law, path, start_response, table_contexts
+from theory.law import SLOWEST, answer, law, path, start_delay, table_contexts
 from theory.plateau import plateau
 from theory.priors import Prior
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, find_formation, find_transition
 
-__all__ = ["TRANSITIONS", "Terms", "elasticities", "leading_exponent", "terms"]
+__all__ = ["SLOW", "TRANSITIONS", "Terms", "elasticities", "leading_exponent", "terms"]
+
+SLOW = "relaxes too slowly"
+"""What a refusal says where `theory.planar` answers."""
 
 TRANSITIONS = ("formation", "passage")
 """Formation of the previous-token head, and the passage unigram → bigram."""
@@ -62,8 +65,6 @@ class _Unit(NamedTuple):
     log_e: Array
     slow: Array
     shift: Array
-    start: float
-    per_start: float
     shares: tuple[float, ...]
 
 
@@ -73,7 +74,7 @@ def terms(setting: Setting) -> dict[str, Terms]:
     Raises
     ------
     ValueError
-        As `theory.law.law` does, or if a transition is never made.
+        Where the plateau law has no such terms, or if a transition is never made.
     """
     arguments.one_of("family of the plateau law", setting.family, ("linear",))
     arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
@@ -82,18 +83,22 @@ def terms(setting: Setting) -> dict[str, Terms]:
     if isinstance(unit, str):
         raise ValueError(unit)
     rates = setting.optimizer.learning_rate
-    per_start = unit.per_start / rates["match"]
-    start = unit.start / rates["match"] + per_start * setting.initialization["match"]
+    first, bend, per_start = start_delay(setting)
+    start = first + bend
     slow, delay = unit.slow / rates["lag_logits"], unit.shift / rates["match"] + start
     ratio = delay[-1] / slow[-1]
-    if not unit.shares or not abs(ratio) <= SLOWEST:
-        passages, formation = law(setting).transitions()  # refuses if the ratio is too large
+    if not max(abs(ratio), abs(bend) / slow[-1]) <= SLOWEST:
+        raise ValueError(
+            f"setting {setting.label}: the match {SLOW} for the terms of the plateau law, which delays lag 1 by {ratio:.2g} of the slow time: expected at most {SLOWEST:g}; `theory.law.law` follows match and lag 1 together."
+        )
+    if not unit.shares:
+        passages, formation = law(setting).transitions()
         raise ValueError(f"setting {setting.label}: {formation.reason or passages[-1].reason}.")
-    rows = np.array([unit.log_e, slow, delay, *answer(slow, delay, start)])
+    rows = np.array([unit.log_e, slow, delay, *answer(slow, delay, bend)])
     found = {}
     for n, (name, share) in enumerate(zip(TRANSITIONS, unit.shares, strict=True)):
         log_e, slow_time, late, *three = (float(v) for v in rows[:, 2 * n] * (1 - share) + rows[:, 2 * n + 1] * share)
-        found[name] = Terms(log_e, slow_time, late, float(start), float(per_start), three[0], min(three), max(three))
+        found[name] = Terms(log_e, slow_time, late, start, per_start, three[0], min(three), max(three))
     return found
 
 
@@ -113,8 +118,7 @@ def _unit(prior: Prior, context: int) -> _Unit | str:
     pairs = [n for x in at if x is not None for n in (int(np.ceil(x)) - 1, int(np.ceil(x)))]
     chosen = np.array([*pairs, judged])
     shares = () if None in at else tuple(float(x - np.ceil(x) + 1) for x in at)  # pyright: ignore[reportOptionalOperand, reportCallIssue, reportArgumentType]
-    start, per_start = float(found.delay[0]), -context * float(start_response(setting)[0])
-    return _Unit(found.log_e[chosen], found.slow[chosen], found.delay[chosen] - start, start, per_start, shares)
+    return _Unit(found.log_e[chosen], found.slow[chosen], found.delay[chosen] - found.delay[0], shares)
 
 
 def _refusal(prior: Prior, context: int) -> str | None:

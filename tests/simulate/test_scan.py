@@ -7,6 +7,7 @@ import pytest
 
 from simulate.exponents import fits
 from simulate.scan import Grid, Row, grid, parse, predict_one
+from theory.law import law
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
 from theory.terms import terms
@@ -84,13 +85,23 @@ def test_a_bad_grid_is_refused_before_anything_runs(axes, names):
 
 
 def test_rows_outside_the_laws_range_are_kept_with_the_reason():
-    chosen = grid(Setting.of("linear"), ["states=2,4"])
+    chosen = grid(Setting.of("linear"), ["initialization.match=0.01,3"])
     inside, outside = _run(chosen)
-    found = terms(chosen.setting([2]))["formation"]
+    found = terms(chosen.setting([0.01]))["formation"]
     assert inside.formation == (found.step, found.low, found.high)
     assert inside.reason == ""
     assert outside.formation is outside.passage is None
-    assert "too slowly" in outside.reason
+    assert "too far from the plateau" in outside.reason
+
+
+def test_match_limited_rows_are_answered_without_terms():
+    """Where the law follows match and lag 1 together, the row has its times."""
+    chosen = grid(Setting.of("linear"), ["states=2,4"])
+    inside, limited = _run(chosen)
+    assert inside.terms is not None
+    assert limited.terms is None
+    formed = law(chosen.setting([4])).transitions()[1]
+    assert limited.formation == (formed.step, formed.low, formed.high)
 
 
 def test_a_power_law_is_fitted_exactly_and_its_error_comes_from_the_residuals():

@@ -133,7 +133,6 @@ def test_intervals_contain_the_prediction_and_the_start_is_the_plateau():
     ("setting", "message"),
     [
         (Setting.of("transformer", states=3, context=100), "family of the plateau law"),
-        (Setting.of("linear", states=8, context=100), "relaxes too slowly"),
         (Setting.of("linear", prior=DoublyStochastic(3), context=100), "one best match"),
     ],
 )
