@@ -79,13 +79,16 @@ def calibrated_nodes(
     *,
     rich: int | None = None,
 ) -> tuple[Array, Array]:
-    """`nodes`, but reweighted to integrate `functions` as a rule of `rich` points does (by default `RICH` times as many), which it is
-    cut out of for k > 2.
+    """`nodes`, but reweighted to integrate `functions` as a rule of `rich` points does, which it is cut out of for k > 2.
+
+    By default `rich` is `RICH` times `count` for k > 2, and product rules stay as they are.
 
     Weights change as little as they can (calibration: Deville, Särndal, JASA 87 (1992), 376-382) and stay positive; where
     no positive weights integrate `functions` exactly, the nearest do. `functions` takes matrices (n, k, k) and returns (n, m)
     with m well below `count`.
     """
+    if smooth(prior) and rich is None:
+        return nodes(prior, count, generator)
     components = prior.components if isinstance(prior, Mixture) else (prior,)
     shares = prior.weights if isinstance(prior, Mixture) else (1.0,)
     each = -(-count // len(components))
