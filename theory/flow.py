@@ -279,7 +279,7 @@ def sharpness(ensemble: Ensemble, setting: Setting, points: Array) -> Array:
 
 
 def _speed(layout: Layout, setting: Setting) -> Array:
-    return -layout.rates(setting.optimizer) / layout.entries
+    return -layout.rates(setting) / layout.entries
 
 
 def scale(layout: Layout, setting: Setting) -> Array:

@@ -58,7 +58,7 @@ def strides(ensemble: Ensemble, setting: Setting, *, tolerance: float = TOLERANC
         Of a stride.
     """
     layout, optimizer = ensemble.layout, setting.optimizer
-    rates, unit = layout.rates(optimizer), scale(layout, setting)
+    rates, unit = layout.rates(setting), scale(layout, setting)
     start = np.tile(layout.start, (ensemble.replicates, 1))
     state, step, stride = _State(start, np.zeros_like(start), np.zeros_like(start)), 0, 1
     curves, waiting = Curves(ensemble, setting), []

@@ -26,7 +26,7 @@ def test_against_radau_at_tight_tolerance(family, context):
     setting = Setting.of(family, states=3, context=context)
     together = ensemble(family, setting)
     layout, rtol = together.layout, 1e-5
-    speed = -layout.rates(setting.optimizer) / layout.entries
+    speed = -layout.rates(setting) / layout.entries
     for r, found in enumerate(flows(together, setting, rtol=rtol)[:2]):
         alone = FAMILIES[family](setting, rule=(together.transition[r], together.chances[r]))
         exact = solve_ivp(
