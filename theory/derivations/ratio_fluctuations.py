@@ -126,7 +126,7 @@ def _library() -> Outcome:
     point = np.array([1.5, 0, 2.0, 0, 0.3, 1.0, 0.1, 0, 0, 0])
     found = dynamics.moments(point)
     tilted = dynamics.tilt(found, found.mean.sum(axis=-1))[0] * found.mean.sum(axis=-1)
-    position = dynamics.at[:, None, None, None]
+    position = dynamics.at[:, None, None, None].astype(float)
     stated = covariance(found.mean, found.covariance, tilted, dynamics.counts.third, position)
     mu = point[2] - point[3]
     worst = np.abs(dynamics.link(found, point).covariance - mu**2 * stated).max()
@@ -169,7 +169,8 @@ def _slopes() -> tuple[float, float]:
     found = np.array([_by_match(context) for context in CONTEXTS])
     late = np.log(CONTEXTS[len(CONTEXTS) // 2 :])
     errors = np.log(np.abs(found[len(CONTEXTS) // 2 :, 1:] - found[len(CONTEXTS) // 2 :, :1]))
-    return tuple(float(np.polyfit(late, error, 1)[0]) for error in errors.T)  # type: ignore[return-value]
+    stated, without = (float(np.polyfit(late, error, 1)[0]) for error in errors.T)
+    return stated, without
 
 
 def _rate() -> Outcome:
