@@ -154,8 +154,8 @@ def planar_law(
         parameters=dict(zip(names, entries.T, strict=True)),
     )
     doubt = abs(share) / 2 + INTERPOLATION
-    ends = (replace(middle, steps=middle.steps * (1 + sign * doubt)) for sign in (-1, 1))
-    return (middle, *ends), float(share)
+    earliest, latest = (replace(middle, steps=middle.steps * (1 + sign * doubt)) for sign in (-1, 1))
+    return (middle, earliest, latest), float(share)
 
 
 def _formation(way: Array, plane: Plane) -> float | None:
