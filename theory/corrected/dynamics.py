@@ -107,11 +107,11 @@ class Corrected(ABC):
         self._last = reach(setting.states, setting.context)
         self.at, self.position_share = positions(setting.context, self._last)
         self._sources = np.arange(1.0, setting.context + 1)
-        self.stand_for(*self.rule(count, generator))
+        self.settle(count, generator)
 
-    def rule(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
-        """Matrices that stand for the prior, and their weights."""
-        return calibrated_nodes(self.setting.prior, count, partial(signals, lags=LAGS), generator)
+    def settle(self, count: int, generator: np.random.Generator | None) -> None:
+        """Choose what stands for the prior."""
+        self.stand_for(*calibrated_nodes(self.setting.prior, count, partial(signals, lags=LAGS), generator))
 
     def stand_for(self, transition: Array, weights: Array) -> None:
         """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one."""
