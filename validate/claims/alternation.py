@@ -24,8 +24,8 @@ def needs(size: str) -> Mapping[str, Need]:
     if size == "quick":
         return {}
     toys = {
-        f: Setting.of(f, states=2, context=100, **more)
-        for f, more in (("linear", {}), ("softmax", {"optimizer": "adam"}))
+        "linear": Setting.of("linear", states=2, context=100),
+        "softmax": Setting.of("softmax", states=2, context=100, optimizer="adam"),
     }
     return {"transformer": Need(published(2), SEEDS[size])} | {
         f"{name} toy": Need(setting, SEEDS[size]) for name, setting in toys.items()
