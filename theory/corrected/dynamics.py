@@ -19,6 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import entr
@@ -32,14 +33,25 @@ from theory.expectations import calibrated_nodes
 from theory.mean_field import signals
 from theory.setting import Setting
 
-__all__ = ["COUNT", "LAGS", "Corrected", "logit_loss"]
+__all__ = ["COUNT", "LAGS", "Corrected", "Link", "logit_loss"]
 
 LAGS = 6
+FOLLOWED = 3
+"""Counts, and lags 1 and 2: what of the memory fluctuates."""
 COUNT = 128
-STEP = 1e-30
-"""Of complex differentiation, in which nothing cancels."""
 
-Adjoint = Callable[[Array, Array], tuple[Array, Array, Array]]
+Pullback = Callable[[Array], Array]
+"""From ∂L/∂w of the sources' weights to ∂L/∂(match, lag logits)."""
+EarlyPullback = Callable[[Array], tuple[Array, Array]]
+"""From ∂L/∂f to ∂L/∂z and ∂L/∂(match, readout)."""
+
+
+class Link(NamedTuple):
+    """Mean and covariance of the logits, and the map from ∂L/∂m, ∂L/∂K to those by mean and covariance of S and by the readout."""
+
+    mean: Array
+    covariance: Array
+    pullback: Callable[[Array, Array], tuple[Array, Array, Array]]
 
 
 def logit_loss(mean: Array, covariance: Array, row: Array) -> tuple[Array, Array, Array, Array]:
@@ -68,12 +80,20 @@ class Corrected(ABC):
         Number R ≥ 2 of tracked lags.
     count : int
         Points that stand for the prior.
+    followed : int
+        Of the memory, how much fluctuates: the count and `followed` - 1 lags.
     generator : numpy Generator, optional
         Scrambles them (k > 2).
     """
 
     def __init__(
-        self, setting: Setting, *, lags: int = LAGS, count: int = COUNT, generator: np.random.Generator | None = None
+        self,
+        setting: Setting,
+        *,
+        lags: int = LAGS,
+        count: int = COUNT,
+        followed: int = FOLLOWED,
+        generator: np.random.Generator | None = None,
     ) -> None:
         lags = arguments.integer("lags", lags, least=2)
         if lags > setting.context:
@@ -82,73 +102,82 @@ class Corrected(ABC):
             )
         setting.only_markov("the corrected mean field")
         self.setting = setting
+        self.followed = min(followed, lags)
         self.layout = Layout.of(setting, lags)
         self.stand_for(*calibrated_nodes(setting.prior, count, partial(signals, lags=lags), generator))
 
     def stand_for(self, transition: Array, weights: Array) -> None:
         """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one."""
         context, lags = self.setting.context, len(self.layout.start[self.layout.lags])
-        self.last = reach(self.setting.states, context)
-        self.at, self.position_share = positions(context, self.last)
-        self.position_share[self.at <= self.last] = 0.0
-        self.early = Early(transition, weights, self.last, context, self.setting.prior.pseudo_count)
-        self.memory = Memory(transition, lags, context, self.at)
+        last = reach(self.setting.states, context)
+        self.at, self.position_share = positions(context, last)
+        self.early = Early(transition, weights, last, context, self.setting.prior.pseudo_count)
+        self.memory = Memory(transition, lags, self.followed, context, self.at)
         self.row = transition[:, 0, :]
         self.chains = weights
-        self.weights = self.setting.states * weights * self.memory.law[:, 0]
+        self.weights = self.setting.states * weights * self.memory.law[0]
         self.share = self.position_share[:, None] * self.weights
-        self.sources = np.arange(1.0, context + 1)
+        self._sources = np.arange(1.0, context + 1)
+        self._existing = (self._sources[:, None] > np.arange(lags)).astype(float)
         self._strategies: tuple[float, float, Moments] | None = None
 
     @abstractmethod
-    def source(self, match: np.ndarray, lag_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """g (T, n, k) and σ (T, n, k, R) of `Moments`, for W's diagonal and off-diagonal entry; analytic, real or complex."""
+    def source(self, point: Array) -> tuple[Array, Pullback]:
+        """w (X, T, k, n) of `Moments`."""
 
     @abstractmethod
-    def early_logits(self, seen: np.ndarray, point: np.ndarray) -> np.ndarray:
-        """f (q, k) of the sequences of `early`, whose sources give state 0 the attention `seen` (q, last); analytic likewise."""
+    def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
+        """f (q, k) of the sequences of `early`, whose sources give state 0 the attention `seen` (q, last)."""
 
     @abstractmethod
-    def link(self, found: Moments, point: Array) -> tuple[Array, Array, Adjoint]:
-        """m and K, and the map from ∂L/∂m, ∂L/∂K to ∂L/∂mean, ∂L/∂covariance of S and ∂L/∂point (but for what S depends on)."""
+    def link(self, found: Moments, point: Array) -> Link:
+        """m and K of the logits."""
 
     @abstractmethod
     def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
         """Cov(N_j, f_j | x_t = 0) (positions, n, k), from Cov(S_j, N_l) + Cov(N_j, S_l), (…, k, k)."""
 
-    def moments(self, point: Array) -> Moments:
-        return Moments(self.memory, *self.source(point[:2], point[self.layout.lags]))
+    def normaliser(self, point: Array) -> tuple[Array, Array, Callable[[Array, Array], Array]]:
+        """e^{v_r} - 1 (R,); 1/(s + Σ_{r<s} (e^{v_r} - 1)), shape (T,), the weight that source s gives an untracked lag; and the map from
+        derivatives by these to ∂L/∂v."""
+        weight = np.exp(point[self.layout.lags])
+        inverse = 1 / (self._sources + self._existing @ (weight - 1))
+        return (
+            weight - 1,
+            inverse,
+            lambda by_excess, by_inverse: weight * (by_excess - (inverse**2 * by_inverse) @ self._existing),
+        )
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
-        found = self.moments(point)
-        mean, covariance, adjoint = self.link(found, point)
+        weights, by_source = self.source(point)
+        found = Moments(self.memory, weights)
+        mean, covariance, by_sums = self.link(found, point)
         loss, _, by_mean, by_covariance = logit_loss(mean, covariance, self.row)
         share = self.share[..., None]
-        by_first, by_second, derivative = adjoint(by_mean * share, by_covariance * share[..., None])
-        by_level, by_slope = found.pullback(by_first, by_second)
-        early, by_early = self.early.loss(self._early(point))
-        for n in range(len(point)):
-            shifted = point + STEP * 1j * np.eye(len(point))[n]
-            derivative[n] += float((by_early * np.imag(self._early(shifted))).sum()) / STEP
-            if self.layout.groups[n] == "readout":
-                continue
-            level, slope = self.source(shifted[:2], shifted[self.layout.lags])
-            by_shift = (by_level * np.imag(level)).sum() + np.einsum("snbx,snbx->", by_slope, np.imag(slope))
-            derivative[n] += float(by_shift) / STEP
+        by_first, by_second, by_readout = by_sums(by_mean * share, by_covariance * share[..., None])
+        by_source_point = by_source(found.pullback(by_first, by_second))
+        seen, by_shown = self.early.first_layer(point[self.layout.lags])
+        logits, by_early = self.early_logits(seen, point)
+        early, by_logits = self.early.loss(logits)
+        by_seen, by_matrices = by_early(by_logits)
+        derivative = np.concatenate([by_source_point[:2], by_readout, by_source_point[2:] + by_shown(by_seen)])
+        derivative[: len(by_matrices)] += by_matrices
         return Gradient(early + float((self.share * loss).sum()), derivative)
 
-    def _early(self, point: np.ndarray) -> np.ndarray:
-        return self.early_logits(self.early.first_layer(point[self.layout.lags]), point)
+    def moments(self, point: Array) -> Moments:
+        return Moments(self.memory, self.source(point)[0])
 
     def measure(self, point: Array) -> Measurement:
         found = self.moments(point)
         mean, covariance, _ = self.link(found, point)
         loss, log_total, _, _ = logit_loss(mean, covariance, self.row)
         loss, log_total = float((self.share * loss).sum()), float((self.share * log_total).sum())
+        constant = np.zeros_like(found.weights)
+        constant[0] = 1.0
         if self._strategies is None:
-            self._strategies = *self._own_entropies(), Moments(self.memory, np.ones_like(found.level), np.zeros(1))
+            self._strategies = *self._own_entropies(), Moments(self.memory, constant)
         bigram, unigram, counts = self._strategies
-        cross = Moments(self.memory, found.level + 1, found.slope).covariance - found.covariance - counts.covariance
+        cross = Moments(self.memory, found.weights + constant).covariance - found.covariance - counts.covariance
         alpha, k = self.setting.prior.pseudo_count, self.setting.states
         together = self.with_counts(found, cross, point) + (counts.mean + alpha) * mean
         told = float((self.share * together.sum(axis=-1) / (self.at[:, None] + k * alpha)).sum())
@@ -157,7 +186,7 @@ class Corrected(ABC):
             "unigram": log_total - told - unigram,
             "bigram": loss - bigram,
         }
-        logits = self._early(point)
+        logits, _ = self.early_logits(self.early.first_layer(point[self.layout.lags])[0], point)
         loss += self.early.loss(logits)[0]
         distances = {name: d + distances[name] for name, d in self.early.distances(logits).items()}
         return Measurement(loss, distances, last_attention(point[self.layout.lags], self.setting.context)[None])
@@ -170,7 +199,7 @@ class Corrected(ABC):
         # Σ_j E h((N_j + α)/(t + kα)), state 0 standing for all; law of N_0(t), t = at, and of the present symbol.
         count, k, _ = transition.shape
         law = np.zeros((count, context + 1, k))
-        law[:, 0] = self.memory.law
+        law[:, 0] = self.memory.law.T
         law[:, 1, 0], law[:, 0, 0] = law[:, 0, 0], 0.0
         total = 0.0
         for t in range(1, context + 1):

@@ -7,6 +7,7 @@ token with E_P Pr(x_1 … x_t) P_{x_t ·}: the cost does not depend on the numbe
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import entr
@@ -65,12 +66,21 @@ class Early:
         # Cross-entropy of the bigram strategy at these positions.
         self.bigram_loss = -float((self.row * np.log(bigram)).sum())
 
-    def first_layer(self, lag_logits: np.ndarray) -> np.ndarray:
-        """z (q, last): share of layer-1 attention that falls on state 0, by source."""
-        last = self.held.shape[1]
-        weight = np.ones(last, dtype=lag_logits.dtype)
-        weight[: len(lag_logits)] = np.exp(lag_logits[:last])
-        return (self.seen @ weight) / weight.cumsum()
+    def first_layer(self, lag_logits: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """z (q, last): share of layer-1 attention that falls on state 0, by source; and the map from ∂L/∂z to ∂L/∂v."""
+        last, tracked = self.held.shape[1], min(len(lag_logits), self.held.shape[1])
+        weight = np.ones(last)
+        weight[:tracked] = np.exp(lag_logits[:tracked])
+        total = weight.cumsum()
+        shown = (self.seen @ weight) / total
+
+        def pullback(by_shown: Array) -> Array:
+            scaled = by_shown / total
+            by_weight = scaled.ravel() @ self.seen.reshape(-1, last)
+            by_weight -= (scaled * shown).sum(axis=0)[::-1].cumsum()[::-1]
+            return np.append((by_weight * weight)[:tracked], np.zeros(len(lag_logits) - tracked))
+
+        return shown, pullback
 
     def loss(self, logits: Array) -> tuple[float, Array]:
         """These positions' part of the loss for logits (q, k), and its derivative by them."""

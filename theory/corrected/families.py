@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from theory.chains import Array
-from theory.corrected.dynamics import Adjoint, Corrected
-from theory.corrected.moments import TINY, Moments
+from theory.corrected.dynamics import Corrected, EarlyPullback, Link, Pullback
+from theory.corrected.moments import Moments
 
 __all__ = ["LinearCorrected", "SoftmaxCorrected"]
 
@@ -14,30 +14,55 @@ RARE = 1e-12
 """A state that is seen less often than this at some lag does not count there."""
 
 
-def _normaliser(lag_logits: np.ndarray, sources: Array) -> tuple[np.ndarray, np.ndarray]:
-    """e^{v_r} - 1 (R,), and 1/(s + Σ_{r<s} (e^{v_r} - 1)), shape (T,): the weight that source s gives an untracked lag."""
-    excess = np.exp(lag_logits) - 1
-    existing = sources[:, None] > np.arange(len(excess))
-    return excess, 1 / (sources + existing @ excess)
-
-
 class LinearCorrected(Corrected):
-    """The linear family, f = S with G_s = c + ω z_s: linear in the memory, so that m and K are exact."""
+    """The linear family, f = S with G_s = c + ω z_s: linear in the memory, so that m and K are exact but for how lags that are not
+    followed fluctuate."""
 
-    def source(self, match: np.ndarray, lag_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        omega, c = match[0] - match[1], match[1]
-        excess, inverse = _normaliser(lag_logits, self.sources)
-        slope = omega * inverse[:, None] * np.concatenate([[1.0], excess[1:]])
-        level = c + np.einsum("snbx,sx->snb", self.memory.mean, slope)
-        level[:, :, 0] += (omega * inverse * excess[0])[:, None]
-        return level, np.broadcast_to(slope[:, None, None, :], self.memory.mean.shape)
+    def stand_for(self, transition: Array, weights: Array) -> None:
+        super().stand_for(transition, weights)
+        memory = self.memory
+        followed = len(memory.second) - 1
+        # What the symbol at a source says for certain of each lag, and the mean of lags that are not followed, shape (R, T, k, n).
+        self._known = np.zeros((len(memory.back), *memory.second.shape[2:]))
+        self._known[0, :, 0] = 1.0
+        for r in range(followed, len(memory.back)):
+            self._known[r, r:] = memory.back[r]
 
-    def early_logits(self, seen: np.ndarray, point: np.ndarray) -> np.ndarray:
-        score = point[1] + (point[0] - point[1]) * seen
-        return (score[:, None, :] @ self.early.held)[:, 0]
+    def source(self, point: Array) -> tuple[Array, Pullback]:
+        omega, c = point[0] - point[1], point[1]
+        excess, inverse, by_lag_logits = self.normaliser(point)
+        known, inside = self._known, slice(1, len(self.memory.second) - 1)
+        raised = np.concatenate([[1.0], excess[inside]])
+        summed = np.tensordot(excess, known, 1)
+        shown = np.empty((1 + len(raised), *summed.shape))
+        shown[0] = summed * inverse[:, None, None]
+        shown[1:] = (raised[:, None] * inverse)[..., None, None]
+        weights = omega * shown
+        weights[0] += c
 
-    def link(self, found: Moments, point: Array) -> tuple[Array, Array, Adjoint]:
-        return found.mean, found.covariance, lambda by_m, by_k: (by_m, by_k, np.zeros(len(point)))
+        def pullback(by_w: Array) -> Array:
+            by_omega, by_c = float((by_w * shown).sum()), float(by_w[0].sum())
+            by_followed = by_w[1:].sum(axis=(2, 3))
+            by_excess = np.tensordot(known, by_w[0] * inverse[:, None, None], 3)
+            by_excess[inside] += (by_followed @ inverse)[1:]
+            by_inverse = (by_w[0] * summed).sum(axis=(1, 2)) + raised @ by_followed
+            return np.array([by_omega, by_c - by_omega, *by_lag_logits(omega * by_excess, omega * by_inverse)])
+
+        return weights, pullback
+
+    def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
+        omega, held = point[0] - point[1], self.early.held
+        logits = ((point[1] + omega * seen)[:, None, :] @ held)[:, 0]
+
+        def pullback(by_logits: Array) -> tuple[Array, Array]:
+            by_score = (held @ by_logits[..., None])[..., 0]
+            by_omega, by_c = float((by_score * seen).sum()), float(by_score.sum())
+            return omega * by_score, np.array([by_omega, by_c - by_omega])
+
+        return logits, pullback
+
+    def link(self, found: Moments, point: Array) -> Link:
+        return Link(found.mean, found.covariance, lambda by_m, by_k: (by_m, by_k, np.zeros(0)))
 
     def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
         return np.einsum("gnjj->gnj", cross) / 2
@@ -49,47 +74,90 @@ class SoftmaxCorrected(Corrected):
     With η = ω/normaliser, what the tracked lags of a source contribute to E[G_s | x_s = b] is a product along the reversed chain, as in
     `theory.softmax`, begun with the background N' of the lags r ≥ R: E e^{ηN'} ≈ exp(η E N' + ½ η² Var N'), given x_{s-R+1}. The
     ratio's second-order bias and covariance are divided by 1 + Var|S|/(E|S|)², which keeps them bounded where a few sources take all the
-    attention. The slopes are η g_s for N, and κ g_s/(1 + κ E[1(x_{s-r} = 0) | x_s]), κ = e^{η(e^{v_r} - 1)} - 1, for the lag r.
+    attention. The slopes are η g_s for N, and κ g_s/(1 + κ E[1(x_{s-r} = 0) | x_s]), κ = e^{η(e^{v_r} - 1)} - 1, for a followed lag r.
     """
 
-    def source(self, match: np.ndarray, lag_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        memory, lags = self.memory, len(lag_logits)
-        omega = match[0] - match[1]
-        excess, inverse = _normaliser(lag_logits, self.sources)
-        eta = omega * inverse
-        level = np.zeros(memory.mean.shape[:-1], dtype=eta.dtype)
-        level[lags - 1 :] = eta[lags - 1 :, None, None] * self._background[0]
-        level[lags - 1 :] += eta[lags - 1 :, None, None] ** 2 / 2 * self._background[1]
-        np.exp(level - max(omega.real, 0.0), out=level)
+    def stand_for(self, transition: Array, weights: Array) -> None:
+        super().stand_for(transition, weights)
+        memory = self.memory
+        reach = slice(None, self.setting.context - len(memory.back) + 1)
+        self._mean = memory.mean
+        self._background = memory.expected()[reach], memory.variance()[reach]
+
+    def source(self, point: Array) -> tuple[Array, Pullback]:
+        memory, omega = self.memory, point[0] - point[1]
+        excess, inverse, by_lag_logits = self.normaliser(point)
+        eta, lags = omega * inverse, len(excess)
+        mean, variance = self._background
+        late = eta[lags - 1 :, None, None]
+        level = np.zeros((len(eta), *memory.law.shape))
+        level[lags - 1 :] = late * mean + late**2 / 2 * variance
+        # A common factor does not matter, so that its derivative is left out.
+        start = np.exp(level - max(omega, 0.0))
+        passed, level, own = [], start.copy(), np.exp(eta * (1 + excess[:, None]))[..., None]
         for r in reversed(range(lags)):
-            level[r:, :, 0] *= np.exp(eta[r:] * (1 + excess[r]))[:, None]
+            passed.append(level[r:, 0].copy())
+            level[r:, 0] *= own[r, r:]
             if r > 0:
-                level = np.einsum("nba,sna->snb", memory.reversed, level, optimize=True)
-        rate = np.empty(memory.mean.shape, dtype=eta.dtype)
-        rate[..., 0] = eta[:, None, None]
-        raised = eta[:, None, None, None] * excess[1:]
-        # Whichever sign the exponent has, the exponential is below one.
-        low = np.exp(np.where(raised.real > 0, -raised, raised)) - 1
-        held = np.where(raised.real > 0, 1 - memory.mean[..., 1:], memory.mean[..., 1:])
-        held = np.minimum(held, 1 - RARE)
-        rate[..., 1:] = np.where(raised.real > 0, -low, low) / (1 + low * held)
-        return level, rate * level[..., None]
+                level = np.einsum("ban,san->sbn", memory.reversed, level)
+        rate, by_raised = self._rates(eta, excess)
+        weights = np.empty((1 + len(rate), *level.shape))
+        lacking = 1 - np.einsum("xsbn,xsbn->sbn", rate, self._mean[1:])
+        weights[0], weights[1:] = level * lacking, rate * level
 
-    @property
-    def _background(self) -> tuple[Array, Array]:
-        """Mean and variance of N(s - R) given x_{s-R+1} = b."""
-        memory, lags = self.memory, self.memory.mean.shape[-1]
-        reach = slice(None, len(memory.mean) - lags + 1)
-        variance = memory.covariance[reach, ..., 0, 0] / np.maximum(memory.law, TINY)
-        return memory.expected[reach, ..., 0], variance
+        def pullback(by_w: Array) -> Array:
+            by_level = by_w[0] * lacking + np.einsum("xsbn,xsbn->sbn", by_w[1:], rate)
+            by_rate = level * (by_w[1:] - by_w[0] * self._mean[1:])
+            by_eta, by_excess = by_rate[0].sum(axis=(1, 2)), np.zeros(lags)
+            for r, one in enumerate(by_raised, start=1):
+                turned = np.einsum("sbn,sbn->s", by_rate[r], one)
+                by_eta += turned * excess[r]
+                by_excess[r] += turned @ eta
+            for r in range(lags):
+                if r > 0:
+                    by_level = np.einsum("ban,sbn->san", memory.reversed, by_level)
+                turned = np.einsum("sn,sn->s", by_level[r:, 0], passed[lags - 1 - r]) * own[r, r:, 0]
+                by_eta[r:] += turned * (1 + excess[r])
+                by_excess[r] += turned @ eta[r:]
+                by_level[r:, 0] *= own[r, r:]
+            begun = by_level[lags - 1 :] * start[lags - 1 :]
+            by_eta[lags - 1 :] += (begun * (mean + late * variance)).sum(axis=(1, 2))
+            by_omega = float(by_eta @ inverse)
+            return np.array([by_omega, -by_omega, *by_lag_logits(by_excess, omega * by_eta)])
 
-    def early_logits(self, seen: np.ndarray, point: np.ndarray) -> np.ndarray:
-        omega = point[0] - point[1]
-        weight = np.exp(omega * seen - max(omega.real, 0.0))
-        held = (weight[:, None, :] @ self.early.held)[:, 0]
-        return (point[2] - point[3]) * held / held.sum(axis=1, keepdims=True)
+        return weights, pullback
 
-    def link(self, found: Moments, point: Array) -> tuple[Array, Array, Adjoint]:
+    def _rates(self, eta: Array, excess: Array) -> tuple[Array, list[Array]]:
+        """∂ ln g_s by N and by each followed lag, shape (F, T, k, n), and the latter's derivatives by η (e^{v_r} - 1)."""
+        rate = np.empty_like(self._mean[1:])
+        rate[0] = eta[:, None, None]
+        derivative = []
+        for r in range(1, len(rate)):
+            raised = (eta * excess[r])[:, None, None]
+            # Whichever sign the exponent has, the exponential is below one.
+            low = np.expm1(-np.abs(raised))
+            held = np.where(raised > 0, 1 - self._mean[1 + r], self._mean[1 + r])
+            bottom = 1 + low * np.minimum(held, 1 - RARE)
+            rate[r] = np.where(raised > 0, -low, low) / bottom
+            derivative.append((1 + low) / bottom**2)
+        return rate, derivative
+
+    def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
+        omega, mu, held = point[0] - point[1], point[2] - point[3], self.early.held
+        weight = np.exp(omega * seen - max(omega, 0.0))
+        summed = (weight[:, None, :] @ held)[:, 0]
+        total = summed.sum(axis=1, keepdims=True)
+        read = summed / total
+
+        def pullback(by_logits: Array) -> tuple[Array, Array]:
+            by_mu = (by_logits * read).sum(axis=1, keepdims=True)
+            by_exponent = weight * (held @ (mu * (by_logits - by_mu) / total)[..., None])[..., 0]
+            by_omega, by_mu = float((by_exponent * seen).sum()), float(by_mu.sum())
+            return omega * by_exponent, np.array([by_omega, -by_omega, by_mu, -by_mu])
+
+        return mu * read, pullback
+
+    def link(self, found: Moments, point: Array) -> Link:
         mu = point[2] - point[3]
         total = found.mean.sum(axis=-1)[..., None]
         read = found.mean / total
@@ -117,13 +185,9 @@ class SoftmaxCorrected(Corrected):
             by_scaled = by_scaled + (by_along[..., :, None] + by_along[..., None, :]) / 2
             by_total = -(by_read * read).sum(axis=-1) - 2 * (by_scaled * scaled).sum(axis=(-1, -2))
             by_mean = (by_read + by_total[..., None]) / total
-            return (
-                by_mean,
-                by_scaled / total[..., None] ** 2,
-                np.array([0, 0, by_mu, -by_mu, *np.zeros(len(point) - 4)]),
-            )
+            return by_mean, by_scaled / total[..., None] ** 2, np.array([by_mu, -by_mu])
 
-        return mu * mean, mu**2 * covariance, adjoint
+        return Link(mu * mean, mu**2 * covariance, adjoint)
 
     def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
         total = found.mean.sum(axis=-1)[..., None]
