@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import warnings
-import webbrowser
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import cyclopts
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
-if TYPE_CHECKING:
-    from theory.setting import Setting
+from paper import terminal
+from paper.options import SettingOptions
 
 __all__ = ["main"]
 
@@ -28,74 +24,6 @@ app = App(
     help_format="plaintext",
     version_flags=["--version"],
 )
-SETTING = Group("Setting", sort_key=1)
-
-
-@Parameter(name="*", group=SETTING)
-@dataclass(kw_only=True)
-class SettingOptions:
-    """A setting; what is left out takes the family's default."""
-
-    family: str = "linear"
-    "Model family: linear, softmax or transformer."
-    states: int = 2
-    "Number k of symbols."
-    order: int = 2
-    "n: the next symbol depends on the last n - 1 (dirichlet prior)."
-    context: int = 100
-    "Tokens T that the model sees."
-    prior: str = "dirichlet"
-    "Law of the transition matrices: dirichlet, doubly-stochastic or unigram (a mixture needs --setting)."
-    concentration: float | None = None
-    "Dirichlet concentration per entry; 1 is flat."
-    optimizer: str | None = None
-    "sgd or adam for the toy families, adamw, adam or sgd for the transformer."
-    learning_rate: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
-    "One rate for all groups, or GROUP=RATE for some (lag_logits, match, readout; weights)."
-    initialization: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
-    "One value for every entry, or GROUP=VALUE for some groups."
-    batch: int = 64
-    "Sequences B per step."
-    steps: int | None = None
-    "Longest run, in optimiser steps."
-    record_every: int | None = None
-    "Steps between two recorded points of a curve."
-    setting: Path | None = None
-    "Read the setting from this TOML or JSON file instead."
-
-    def build(self) -> Setting:
-        from theory import arguments
-        from theory.priors import PRIORS, Mixture
-        from theory.setting import Setting
-
-        if self.setting is not None:
-            return Setting.load(self.setting)
-        kind = PRIORS[arguments.one_of("prior", self.prior, PRIORS)]
-        if kind is Mixture:
-            raise ValueError(
-                "prior = 'mixture': expected its components, which the command line cannot hold; write them to a file and give --setting FILE."
-            )
-        taken = kind.__dataclass_fields__
-        if self.concentration is not None and "concentration" not in taken:
-            raise ValueError(f"concentration = {self.concentration:g}: the {self.prior} prior has none; leave it out.")
-        if self.order != 2 and "order" not in taken:
-            raise ValueError(f"order = {self.order}: the {self.prior} prior has chains of order 2 only; leave it out.")
-        extra: dict[str, Any] = {} if self.concentration is None else {"concentration": self.concentration}
-        if self.order != 2:
-            extra["order"] = self.order
-        return Setting.of(
-            self.family,
-            prior=kind(self.states, **extra),
-            context=self.context,
-            optimizer=self.optimizer,
-            learning_rate=_per_group("learning-rate", self.learning_rate),
-            initialization=_per_group("initialization", self.initialization),
-            batch=self.batch,
-            steps=self.steps,
-            record_every=self.record_every,
-        )
-
-
 Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 
@@ -125,13 +53,13 @@ def predict(
     setting = (options or SettingOptions()).build()
     from simulate.predict import predict as run
 
-    with _progress(f"predicting {setting.label}", quiet=json_) as advance:
+    with terminal.progress(f"predicting {setting.label}", quiet=json_) as advance:
         found = run(setting, method, seed=seed, progress=advance)
     data = found.to_dict(formation_level)
     if json_:
-        return _print_json(data)
-    _show_transitions(f"{setting.label}: predicted by {method}", data)
-    _table(
+        return terminal.print_json(data)
+    terminal.show_transitions(f"{setting.label}: predicted by {method}", data)
+    terminal.table(
         "ideal losses, nats per token",
         ("strategy", "loss", "± error"),
         [(name, f"{p['loss']:.4f}", f"{p['error']:.1g}") for name, p in data["plateaus"].items()],
@@ -180,7 +108,7 @@ def scan(
 
     arguments.one_of("method", method, METHODS)
     writable_folder(out)
-    with _progress(f"scanning {len(chosen)} settings", quiet=json_) as advance:
+    with terminal.progress(f"scanning {len(chosen)} settings", quiet=json_) as advance:
         rows, fitted = scans.run(chosen, method, seed=seed, folder=out, fresh=fresh, progress=advance)
     data = scans.to_dict(chosen, rows, fitted, method, seed)
     files = scans.write(out, data)
@@ -191,8 +119,8 @@ def scan(
         title = f"{chosen.base.label}, varied: by {method}"
         files.append(style.save(picture.draw(picture.compute(data), title), out, "scan"))
     if json_:
-        return _print_json(data)
-    _show_fits(data, fitted)
+        return terminal.print_json(data)
+    terminal.show_fits(data, fitted)
     return print("  ".join(map(str, files)))
 
 
@@ -225,7 +153,7 @@ def explain(
     with style.styled():
         png = style.save(picture.draw(picture.compute(found)), out, "explain")
     if json_:
-        return _print_json(data)
+        return terminal.print_json(data)
     print("\n".join((f"{setting.label}: {found.regime}", *found.sentences)))
     return print(f"{out / 'explain.json'}  {png}")
 
@@ -255,18 +183,18 @@ def simulate(
     setting = (options or SettingOptions()).build()
     from simulate.losses import strategy_losses
 
-    with _progress(f"simulating {setting.label}", quiet=json_) as advance:
+    with terminal.progress(f"simulating {setting.label}", quiet=json_) as advance:
         found = strategy_losses(setting, sequences, pseudo_count=pseudo_count, seed=seed, progress=advance)
     if json_:
         losses = {
             name: {"mean": e.mean, "error": e.error, "last": e.last, "last_error": e.last_error}
             for name, e in found.items()
         }
-        return _print_json(
+        return terminal.print_json(
             {"setting": setting.to_dict() | {"id": setting.id}, "sequences": sequences, "losses": losses}
         )
     rows = [(name, f"{e.mean:.4f} ± {e.error:.4f}", f"{e.last:.4f} ± {e.last_error:.4f}") for name, e in found.items()]
-    return _table(
+    return terminal.table(
         f"{setting.label}: losses over {sequences} sequences, nats per token (± standard error)",
         ("strategy", "all positions", "last position"),
         rows,
@@ -315,7 +243,7 @@ def train(
     resolve_device(device)
     store = Store(out / "runs")
     tasks = [Task(setting, TRAIN, seed) for seed in range(seeds)]
-    with _progress(f"training {setting.label}", quiet=json_) as advance:
+    with terminal.progress(f"training {setting.label}", quiet=json_) as advance:
         one = seeds == 1 or workers == 1
         compute(
             tasks,
@@ -329,8 +257,8 @@ def train(
     data = observation(setting, range(seeds), store).to_dict(formation_level)
     data["files"] = [str(store.path(task.name)) for task in tasks]
     if json_:
-        return _print_json(data)
-    _show_transitions(f"{setting.label}: {seeds} trained", data)
+        return terminal.print_json(data)
+    terminal.show_transitions(f"{setting.label}: {seeds} trained", data)
     for run in data["runs"]:
         if run["diverged"] is not None:
             print(
@@ -346,21 +274,24 @@ def validate(
     suite: str = "quick",
     out: Path | None = None,
     seeds: int | None = None,
+    methods: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     device: str = "auto",
     workers: int | None = None,
     fresh: Flag = False,
     json_: Json = False,
 ) -> None:
-    """Set predictions beside trained models, setting by setting; write a report. Exit status 1 if a verdict that the suite counts on fails.
+    """Set predictions beside trained models, setting by setting; write a report. Exit status 1 if something that the suite promises fails.
 
     Parameters
     ----------
     suite
-        Which settings: quick.
+        Which settings: quick (minutes) or standard (about an hour on two cores). A killed one goes on where it stopped.
     out
         Folder of the report, figures and runs; by default out/SUITE.
     seeds
         Seeds per setting; by default the suite's own.
+    methods
+        Compute only these: train, basin, or methods of onset predict; by default all. With --fresh, computes them again and keeps the rest.
     device
         auto, cpu, cuda or mps.
     workers
@@ -377,29 +308,40 @@ def validate(
     from validate.training import resolve_device
 
     arguments.one_of("suite", suite, suites.SUITES)
+    for method in methods:
+        arguments.one_of("method", method, suites.KINDS)
     resolve_device(device)
     folder = Path("out") / suite if out is None else out
-    with _progress(f"suite {suite}", quiet=json_) as advance:
+    with terminal.progress(f"suite {suite}", quiet=json_, estimate=False) as advance:
 
-        def finished(task: Any, done: int, total: int) -> None:
-            advance(done, total, task.label)
+        def finished(task: Any, done: int, total: int, left: float | None) -> None:
+            advance(done, total, task.label + terminal.time_left(left))
 
         results = suites.run(
-            suite, Store(folder / "runs"), seeds=seeds, device=device, workers=workers, fresh=fresh, finished=finished
+            suite,
+            Store(folder / "runs"),
+            seeds=seeds,
+            kinds=methods,
+            device=device,
+            workers=workers,
+            fresh=fresh,
+            finished=finished,
         )
     page = _write_report(results, folder, seeds)
     if json_:
         print((folder / pages.RESULTS).read_text(), end="")
     else:
-        _show_results(results)
+        terminal.show_results(results)
         print(f"report: {page}")
-        _open(page)
+        terminal.open_page(page)
     if not results.holds:
         sys.exit(1)
 
 
 @app.command
-def figures(*names: str, out: Path = Path("out/figures"), results: Path = Path("out/quick")) -> None:
+def figures(
+    *names: str, out: Path = Path("out/figures"), results: Path = Path("out/quick"), json_: Json = False
+) -> None:
     """Draw figures, as PDF and PNG, from a suite's results (computed first if there are none) or, those of the theory, without.
 
     Parameters
@@ -410,8 +352,10 @@ def figures(*names: str, out: Path = Path("out/figures"), results: Path = Path("
         Folder for the files.
     results
         Folder of the suite's results.
+    json_
+        Print what the figures show, and draw none.
     """
-    from paper.figures import FIGURES, OF_SUITE, render
+    from paper.figures import FIGURES, OF_SUITE, numbers, render
     from theory import arguments
     from validate import report as pages
 
@@ -422,23 +366,32 @@ def figures(*names: str, out: Path = Path("out/figures"), results: Path = Path("
         if not (results / pages.RESULTS).exists():
             validate(suite="quick", out=results)
         found, _ = pages.results_of(results)
+    if json_:
+        return terminal.print_json(numbers(found, names))
     for png in render(found, out, names).values():
         print(f"{png.with_suffix('.pdf')}  {png}")
+    return None
 
 
 @app.command
-def report(folder: Path) -> None:
-    """Write a suite's report and figures again from the runs it left.
+def report(folder: Path, *, readme: Path | None = None) -> None:
+    """Write a suite's report and figures again from the runs it left; or a README's section of results.
 
     Parameters
     ----------
     folder
-        What onset validate was given as --out.
+        What onset validate was given as --out; with --readme a results.json is enough.
+    readme
+        Write only the part of this file between the markers of measured results, from results.json.
     """
     from validate import report as pages
 
+    if readme is not None:
+        from paper.readme import update
+
+        return print(update(readme, pages.load(folder)))
     results, seeds = pages.results_of(folder)
-    print(_write_report(results, folder, seeds))
+    return print(_write_report(results, folder, seeds))
 
 
 @app.command
@@ -454,11 +407,11 @@ def bench(*names: str, json_: Json = False) -> None:
     """
     from validate import bench as benches
 
-    with _progress("measuring", quiet=json_) as advance:
+    with terminal.progress("measuring", quiet=json_) as advance:
         rows = benches.run(names, progress=advance)
     data = {"machine": benches.machine(), "benchmarks": [row.to_dict() for row in rows]}
     if json_:
-        return _print_json(data)
+        return terminal.print_json(data)
     print(benches.as_table(data))
     return None
 
@@ -484,20 +437,24 @@ def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: J
     chosen = [arguments.one_of("derivation", name, derivations.names()) for name in dict.fromkeys(names)]
     attached = checks.attach_all()
     statuses, broken = [], list(attached.broken)
-    with _progress("checking", quiet=json_ or not check) as advance:
+    with terminal.progress("checking", quiet=json_ or not check) as advance:
         for name in chosen or derivations.names():
             try:
                 statuses.append(checks.run(name, advance) if check else checks.recall(name))
             except Exception as problem:  # one that cannot be built does not keep the others from being read
                 broken.append(f"{name} cannot be derived: {type(problem).__name__}: {problem}")
-    files = [] if latex is None else _write_latex(statuses, latex, together=not names)
+    files = []
+    if latex is not None and statuses:
+        from paper import latex as pages
+
+        files = pages.write(statuses, latex, together=not names)
     if json_:
         from paper.plain import to_dict
 
         data = {"derivations": [to_dict(s) for s in statuses], "skipped": attached.skipped, "broken": broken}
-        _print_json(data | ({} if latex is None else {"files": [str(file) for file in files]}))
+        terminal.print_json(data | ({} if latex is None else {"files": [str(file) for file in files]}))
     else:
-        _show_derivations(statuses, checked=check, whole=bool(chosen) and latex is None)
+        terminal.show_derivations(statuses, checked=check, whole=bool(chosen) and latex is None)
         for file in files:
             print(file)
         for note in (*attached.skipped, *broken):
@@ -521,7 +478,7 @@ def cite(*names: str, json_: Json = False) -> None:
 
     entries = cited(names)
     if json_:
-        return _print_json({"entries": [{"key": key, "bibtex": entry} for key, entry in entries.items()]})
+        return terminal.print_json({"entries": [{"key": key, "bibtex": entry} for key, entry in entries.items()]})
     print("\n\n".join(entries.values()))
     return None
 
@@ -552,170 +509,16 @@ def _fail(sentence: str) -> NoReturn:
     sys.exit(2)
 
 
-def _per_group(option: str, given: tuple[str, ...]) -> float | dict[str, float] | None:
-    pairs: dict[str, float] = {}
-    for text in given:
-        group, equals, value = text.rpartition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            raise ValueError(
-                f"{option} = {text!r}: expected a number, or GROUP=NUMBER; give for instance match=0.01."
-            ) from None
-        if not equals:
-            if len(given) > 1:
-                raise ValueError(
-                    f"{option} = {' '.join(given)}: expected one number, or GROUP=NUMBER for each group; name the groups."
-                )
-            return number
-        pairs[group] = number
-    return pairs or None
-
-
 def _ignore(step: int, steps: int) -> None:
     pass
 
 
-@contextmanager
-def _progress(title: str, *, quiet: bool) -> Iterator[Callable[..., None]]:
-    """A bar on a terminal, plain lines elsewhere, nothing if `quiet`; call it with what is done, the total and what was done."""
-    if quiet:
-        yield lambda done, total, what="": None
-        return
-    if not sys.stderr.isatty():
-        yield (
-            lambda done, total, what="": (
-                print(f"{title}: {done}/{total} {what}", file=sys.stderr, flush=True) if what else None
-            )
-        )
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        shown = bar.add_task(title, total=None)
-        yield lambda done, total, what="": bar.update(shown, completed=done, total=total, description=what or title)
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, indent=1, allow_nan=False))
-
-
-def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    table = Table(*head, title=Text(title, style="italic"), title_justify="left", box=SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*map(Text, row))  # as it stands: [brackets] are no markup
-    console.print(table)
-
-
-def _show_transitions(title: str, data: dict[str, Any]) -> None:
-    rows = []
-    for found in (*data["transitions"], *data["formations"]):
-        name = (
-            f"{found['source']} → {found['target']}"
-            if found["source"] != "none"
-            else f"formation of the {found['target']}"
-        )
-        if found["step"] is None:
-            rows.append((name, "–", found["reason"]))
-        else:
-            rows.append((name, f"{found['step']:.1f}", f"[{found['low']:.1f}, {found['high']:.1f}]"))
-    _table(title, ("transition", "step", "95% interval"), rows)
-
-
-def _show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
-    """Exponents of the lines, the first `most`; then what was refused."""
-    rows = []
-    for fit in fitted[:most]:
-        fixed = ", ".join(f"{name} {value:.4g}" for name, value in fit.fixed.items())
-        told = [
-            "" if x is None else form.format(x)
-            for form, x in zip(("{:.2g}", "{:.4f}", "{:.4f}"), (fit.error, fit.predicted, fit.law), strict=True)
-        ]
-        z = "" if fit.z is None else f"{fit.z:.1f}"
-        rows.append((fit.quantity, fit.axis, fixed, f"{fit.exponent:.4f}", told[0], told[1], fit.theory, z, told[2]))
-    head = ("time", "axis", "others at", "d ln t/d ln x", "± error", "theory", "which", "z", "law's own fit")
-    _table(f"{data['answered']} of {len(data['rows'])} settings answered", head, rows)
-    if len(fitted) > most:
-        print(f"{len(fitted) - most} more lines in scan.json")
-    reasons = [row["reason"] for row in data["rows"] if row["reason"]]
-    if reasons:
-        print(f"{len(reasons)} settings lack a time, the first because: {reasons[0]}")
-
-
-def _show_results(results: Any) -> None:
-    from validate.report import percent, show
-
-    rows = []
-    for c in (*results.comparisons, *results.findings):
-        told = "  ".join(f"{rung} {show(interval)}" for rung, interval in c.predicted.items())
-        errors = "  ".join(percent(e) for e in c.errors.values()) if c.unit != "share" else ""
-        rows.append(
-            (
-                c.setting,
-                c.quantity,
-                told,
-                show(c.observed),
-                errors,
-                c.verdict + ("" if c.expected else " (not counted on)"),
-            )
-        )
-    _table(f"suite {results.suite}", ("setting", "quantity", "predicted", "observed", "error", "verdict"), rows)
-
-
-def _write_latex(statuses: list[Any], folder: Path, *, together: bool) -> list[Path]:
-    from paper import latex as pages
-
-    return pages.write(statuses, folder, together=together) if statuses else []
-
-
-def _show_derivations(statuses: list[Any], *, checked: bool, whole: bool) -> None:
-    from paper import plain
-
-    if checked:
-        head = ("check", "", "residual", "tolerance", "where the tolerance comes from", "seconds")
-        for status in statuses:
-            _table(f"{status.derivation.name}: {status.words}", head, plain.check_rows(status))
-        return None
-    if whole:
-        columns = min(shutil.get_terminal_size((100, 24)).columns, 120)
-        return print("\n\n".join(plain.as_text(status, columns) for status in statuses))
-    rows = [(s.derivation.name, s.derivation.title, str(len(s.results)), s.words) for s in statuses]
-    return _table("derivations", ("name", "title", "checks", "status"), rows)
-
-
-def _open(page: Path) -> None:
-    """Show the page in a browser if a person at a screen ran this."""
-    screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if sys.stdout.isatty() and screen:
-        webbrowser.open(page.absolute().as_uri())
-
-
 def _write_report(results: Any, folder: Path, seeds: int | None) -> Path:
-    from paper.figures import OF_SUITE, caption, render
+    from paper.figures import caption, of_suite, render
     from validate import report as pages
 
-    pictures = render(results, folder / "figures", OF_SUITE)
+    names = of_suite(results)
+    pictures = render(results, folder / "figures", names) if names else {}
     return pages.write(results, folder, {name: (png, caption(name)) for name, png in pictures.items()}, seeds=seeds)
 
 

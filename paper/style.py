@@ -12,7 +12,13 @@ from matplotlib.figure import Figure
 
 __all__ = ["RUNG_COLOURS", "STRATEGY_COLOURS", "save", "styled"]
 
-RUNG_COLOURS = {"mean-field": "#D98E04", "finite-context": "#1F6FB2", "softmax toy": "#8A4FBE"}
+RUNG_COLOURS = {
+    "law": "#C2477F",
+    "mean-field": "#D98E04",
+    "mean-field-corrected": "#2E8B57",
+    "finite-context": "#1F6FB2",
+    "softmax toy": "#8A4FBE",
+}
 """One colour per rung of the ladder, told apart also by the colour-blind."""
 STRATEGY_COLOURS = {"uniform": "#8C8C8C", "unigram": "#D98E04", "bigram": "#1F6FB2"}
 

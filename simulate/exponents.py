@@ -19,7 +19,7 @@ from simulate.scan import Grid, Row
 from theory.chains import Array
 from theory.terms import TRANSITIONS, elasticities, leading_exponent
 
-__all__ = ["Fit", "fits"]
+__all__ = ["Fit", "fits", "regression"]
 
 ROUNDING = 1e-9
 """A standard error below this is rounding, and z means nothing."""
@@ -98,11 +98,11 @@ def _exponent(x: Array, t: Array) -> float | None:
     keep = _usable(x, t)
     if keep.sum() < 2:
         return None
-    return _regression(np.log(x[keep]), np.log(t[keep]))[0]
+    return regression(np.log(x[keep]), np.log(t[keep]))[0]
 
 
-def _regression(x: Array, y: Array) -> tuple[float, float | None]:
-    """Slope and its standard error."""
+def regression(x: Array, y: Array) -> tuple[float, float | None]:
+    """Slope of y against x, shapes (n,), n ≥ 2, and its standard error from the residuals (None for two points)."""
     off = x - x.mean()
     spread = float(off @ off)
     slope = float(off @ y) / spread
@@ -118,14 +118,14 @@ def _fit(x: Array, t: Array, stated: Array | None) -> dict[str, Any] | None:
         return None
     order = np.argsort(x[keep])
     log_x, log_t = np.log(x[keep][order]), np.log(t[keep][order])
-    slope, error = _regression(log_x, log_t)
+    slope, error = regression(log_x, log_t)
     steps = np.diff(log_t) / np.diff(log_x)
     local = list(zip(np.exp((log_x[1:] + log_x[:-1]) / 2).tolist(), steps.tolist(), strict=True))
     predicted = z = None
     if stated is not None and np.isfinite(stated[keep]).all():
         at = stated[keep][order]
         curve = np.concatenate([[0.0], np.cumsum((at[1:] + at[:-1]) / 2 * np.diff(log_x))])
-        predicted = _regression(log_x, curve)[0]
+        predicted = regression(log_x, curve)[0]
         if error is not None and error > ROUNDING:
             z = (slope - predicted) / error
     return {

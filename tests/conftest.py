@@ -94,6 +94,7 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
     from theory.setting import Architecture
     from validate import suite
     from validate.runs import Store
+    from validate.suite.settings import QUICK
 
     def tiny() -> tuple[suite.Case, ...]:
         toy = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4})
@@ -101,7 +102,7 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
             "transformer", states=2, context=16, steps=60, architecture=Architecture(width=8, dropout=0.0)
         )
         surrogate = Setting.of("softmax", states=2, context=16, optimizer="adam", steps=400)
-        return suite.Case(toy, 2), suite.Case(transformer, 2, surrogate)
+        return suite.Case(toy, 2, methods=QUICK), suite.Case(transformer, 2, surrogate, "transformer")
 
     suite.SUITES["tiny"] = tiny
     folder = tmp_path_factory.mktemp("tiny")
@@ -124,3 +125,29 @@ def run(capsys):
         return status, written.out, written.err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def comparison():
+    """Make up a comparison of a setting: every side with an interval of ± 1%, judged in all pairs that have both sides."""
+    pytest.importorskip("torch")
+    from validate.suite import TRAINED, Comparison, Interval, Judged, judge
+    from validate.suite.tolerances import PAIRS
+
+    def made(setting: Setting, told: dict[str, float], seen: float, quantity: str = "formation") -> Comparison:
+        sides = {name: Interval(t, 0.99 * t, 1.01 * t) for name, t in (told | {TRAINED: seen}).items()}
+        judged = tuple(
+            Judged(
+                pair.lower,
+                pair.upper,
+                judge(sides[pair.lower], sides[pair.upper], pair.tolerance(setting)),
+                pair.promised(setting),
+                pair.next_rung,
+            )
+            for pair in PAIRS
+            if pair.lower in sides and pair.upper in sides and pair.applies(setting)
+        )
+        observed = sides.pop(TRAINED)
+        return Comparison(setting.label, "linear", quantity, "steps", sides, observed, judged)
+
+    return made

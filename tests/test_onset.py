@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -98,6 +99,40 @@ def test_validate_reports_and_its_exit_status_follows_the_verdicts(run, tiny_sui
     status, out, _ = run("figures", "ladder", "--results", str(folder), "--out", str(tmp_path))
     assert status == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ladder.pdf", "ladder.png"]
+    status, out, _ = run("figures", "ladder", "--results", str(folder), "--json")
+    assert status == 0
+    assert {point["rung"] for point in json.loads(out)["ladder"]} >= {"mean-field", "finite-context"}
+
+
+def test_one_method_of_a_suite_is_computed_again(run, tiny_suite, tmp_path):
+    """With --fresh and --methods only its files change, and progress says how far it is."""
+    folder, _ = tiny_suite
+    shutil.copytree(folder / "runs", tmp_path / "runs", dirs_exist_ok=True)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    call = ("validate", "--suite", "tiny", "--out", str(tmp_path), "--workers", "1", "--methods", "law", "--fresh")
+    _, _, err = run(*call)
+    assert "1/1" in err
+    changed = [path.name for path in (tmp_path / "runs").iterdir() if path.stat().st_mtime_ns != before[path.name]]
+    assert len(changed) == 1
+    assert "-law-" in changed[0]
+
+
+def test_a_readme_is_written_from_results_alone(run, tiny_suite, tmp_path):
+    """Of a results.json without its runs; without marks it is refused."""
+    from paper.readme import BEGIN, END
+    from validate import report
+
+    _, results = tiny_suite
+    report.write(results, tmp_path, {}, seeds=None)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n")
+    status, out, _ = run("report", str(tmp_path / "results.json"), "--readme", str(readme))
+    assert (status, out.strip()) == (0, str(readme))
+    assert "--suite tiny" in readme.read_text()
+    readme.write_text("none")
+    status, _, err = run("report", str(tmp_path), "--readme", str(readme))
+    assert status == 2
+    assert "marks" in err
 
 
 BAD = [
@@ -126,6 +161,7 @@ BAD = [
     (["train", "--out", "/dev/null/x"], "cannot be written"),
     (["validate", "--suite", "quik"], "did you mean 'quick'"),
     (["validate", "--out", "/dev/null/x"], "cannot be written"),
+    (["validate", "--methods", "trian"], "did you mean 'train'"),
     (["figures", "laddr"], "did you mean 'ladder'"),
     (["report", "nowhere"], "run onset validate"),
     (["bench", "sampelr"], "did you mean"),

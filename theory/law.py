@@ -82,11 +82,15 @@ class Path:
 
 
 def path(setting: Setting) -> Path:
-    """Slow time and delay along the manifold, up to where lag 1 is driven no further."""
+    """Slow time and delay along the manifold, up to where lag 1 is driven no further; a ``ValueError`` if it is not driven at all."""
     log_e, columns = _table(setting.prior, setting.context)
     fine = np.linspace(0.0, log_e[-1], FINE)
     values = CubicSpline(log_e, columns)(fine)
     reached = FINE if (growing := values[:, 0] > 0).all() else int(np.argmin(growing))
+    if reached < 2:
+        raise ValueError(
+            f"setting {setting.label}: on the plateau lag 1 is not driven up, so the plateau law has no time to give: expected a drive above zero; see theory.basins, or use the mean field."
+        )
     fine, values = fine[:reached], values[:reached]
     force, target, pull, hessian = values[:, 0], values[:, 1:3], values[:, 3:5], values[:, 5:9].reshape(-1, 2, 2)
     slow = setting.context / setting.optimizer.learning_rate["lag_logits"] * _running(np.exp(-fine) / force, fine)

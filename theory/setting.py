@@ -178,10 +178,12 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """A short name for tables and pictures."""
+        """A short name for tables and pictures: what differs from the family's defaults in prior and learning rates is named."""
         flat = self.prior == Dirichlet(self.states, order=self.order)
         prior = f" {_prior_label(self.prior)}" if not flat else "" if self.order == 2 else f" n={self.order}"
-        return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}"
+        usual = FAMILIES[self.family].defaults(self.optimizer.name, self.context, self.order).learning_rate
+        rates = "".join(f" η({g})={r:g}" for g, r in self.optimizer.learning_rate.items() if r != usual[g])
+        return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}{rates}"
 
     @classmethod
     def of(

@@ -1,7 +1,7 @@
 """Observations and predictions of settings, computed once and kept in a store.
 
-A `Task` is one training run or one prediction. Tasks run side by side in processes of one thread each; each writes its own file,
-so a killed call loses only what was not finished.
+A `Task` is one training run, one prediction or one look at the basins. Tasks run side by side in processes of one thread each; each
+writes its own file, so a killed call loses only what was not finished. That a theory does not answer for a setting is kept like an answer.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from simulate.predict import predict
+from theory.basins import Basin, escapes
 from theory.dynamics import Progress, Trajectory, combined
 from theory.expectations import Expectation
 from theory.predict import Prediction
@@ -22,14 +25,30 @@ from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
 from validate.runs import Record, Store
 
-__all__ = ["Observation", "Task", "compute", "observation", "prediction"]
+__all__ = [
+    "BASIN",
+    "TRAIN",
+    "Observation",
+    "Refused",
+    "Task",
+    "basin",
+    "compute",
+    "missing",
+    "observation",
+    "prediction",
+]
 
 TRAIN = "train"
+BASIN = "basin"
+
+
+class Refused(ValueError):
+    """A theory does not answer for a setting; the message is its reason."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Train `setting` from `seed`, or predict it by the method that `kind` names."""
+    """Train `setting` from `seed`, say which basin it leads to, or predict it by the method that `kind` names."""
 
     setting: Setting
     kind: str
@@ -107,22 +126,27 @@ def compute(
     finished : callable
         Called after each task with the task, tasks done and tasks in total.
     """
-    missing = [task for task in dict.fromkeys(tasks) if fresh or store.load(task.name) is None]
-    workers = min(len(missing), (os.cpu_count() or 1) if workers is None else workers)
+    todo = missing(tasks, store, fresh=fresh)
+    workers = min(len(todo), (os.cpu_count() or 1) if workers is None else workers)
     if workers <= 1:
-        for done, task in enumerate(missing):
+        for done, task in enumerate(todo):
             _run(task, str(store.folder), device, progress)
-            finished(task, done + 1, len(missing))
+            finished(task, done + 1, len(todo))
         return
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
-        running = {pool.submit(_run, task, str(store.folder), device): task for task in missing}
+        running = {pool.submit(_run, task, str(store.folder), device): task for task in todo}
         try:
             for done, future in enumerate(as_completed(running)):
                 future.result()
-                finished(running[future], done + 1, len(missing))
+                finished(running[future], done + 1, len(todo))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def missing(tasks: Sequence[Task], store: Store, *, fresh: bool = False) -> list[Task]:
+    """Of `tasks`, each once and in their order, those that `store` does not hold; with `fresh`, all."""
+    return [task for task in dict.fromkeys(tasks) if fresh or store.load(task.name) is None]
 
 
 def _one_thread() -> None:
@@ -133,24 +157,30 @@ def _one_thread() -> None:
 
 def _run(task: Task, folder: str, device: str, progress: Progress = lambda step, steps: None) -> None:
     started = time.perf_counter()
+    trajectories: tuple[Trajectory, ...] = ()
     if task.kind == TRAIN:
         from validate.training import resolve_device, train
 
-        trajectories: tuple[Trajectory, ...] = (
-            train(task.setting, task.seed, device=resolve_device(device), progress=progress),
-        )
+        trajectories = (train(task.setting, task.seed, device=resolve_device(device), progress=progress),)
         notes: dict[str, Any] = {"device": device}
     else:
-        found = predict(task.setting, task.kind, seed=task.seed, progress=progress)
-        trajectories = found.trajectories
-        notes = {
-            "plateaus": found.plateaus,
-            "assumptions": found.assumptions,
-            "validity": found.validity,
-            "bounds": found.bounds,
-        }
+        try:
+            trajectories, notes = _basin(task) if task.kind == BASIN else _prediction(task, progress)
+        except ValueError as problem:
+            notes = {"refused": str(problem)}
     notes |= {"kind": task.kind, "seed": task.seed, "seconds": time.perf_counter() - started}
     Store(folder).save(task.name, Record(task.setting, trajectories, notes))
+
+
+def _prediction(task: Task, progress: Progress) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
+    found = predict(task.setting, task.kind, seed=task.seed, progress=progress)
+    notes = {name: getattr(found, name) for name in ("plateaus", "assumptions", "validity", "bounds")}
+    return found.trajectories, notes
+
+
+def _basin(task: Task) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
+    found = escapes(task.setting, seed=task.seed)
+    return (), {"basin": asdict(found) | {"drives": found.drives.tolist()}}
 
 
 def observation(setting: Setting, seeds: Sequence[int], store: Store) -> Observation:
@@ -160,8 +190,16 @@ def observation(setting: Setting, seeds: Sequence[int], store: Store) -> Observa
 
 
 def prediction(setting: Setting, method: str, store: Store) -> Prediction:
-    """The prediction of `setting` by `method` that `store` holds."""
-    record = _held(store, Task(setting, method))
+    """The prediction of `setting` by `method` that `store` holds.
+
+    Raises
+    ------
+    Refused
+        If the method does not answer for this setting.
+    ValueError
+        If the store does not hold it.
+    """
+    record = _answered(store, Task(setting, method))
     plateaus = {name: Expectation(*pair) for name, pair in record.notes["plateaus"].items()}
     return Prediction(
         setting,
@@ -172,6 +210,19 @@ def prediction(setting: Setting, method: str, store: Store) -> Prediction:
         tuple(record.notes["validity"]),
         record.notes.get("bounds", False),
     )
+
+
+def basin(setting: Setting, store: Store) -> Basin:
+    """The basin of `setting` that `store` holds; raises as `prediction` does."""
+    found = _answered(store, Task(setting, BASIN)).notes["basin"]
+    return Basin(**(found | {"drives": np.array(found["drives"]), "lags": tuple(found["lags"])}))
+
+
+def _answered(store: Store, task: Task) -> Record:
+    record = _held(store, task)
+    if "refused" in record.notes:
+        raise Refused(record.notes["refused"])
+    return record
 
 
 def _held(store: Store, task: Task) -> Record:

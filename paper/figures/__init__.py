@@ -6,20 +6,39 @@ compute or train what they show themselves, and take None for results.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from paper import style
-from paper.figures import attention, ideal_losses, ladder, phase_portrait, phases, plateau_law, signals
+from paper.figures import (
+    attention,
+    basins,
+    errors,
+    exponents,
+    ideal_losses,
+    ladder,
+    phase_portrait,
+    phases,
+    plateau_law,
+    signals,
+)
 from theory import arguments
 from validate.files import writable_folder
 from validate.suite import Results
 
-__all__ = ["FIGURES", "OF_SUITE", "caption", "render"]
+__all__ = ["FIGURES", "OF_SUITE", "caption", "numbers", "of_suite", "render"]
 
 FIGURES: dict[str, ModuleType] = {
     "ladder": ladder,
+    "errors": errors,
+    "exponents": exponents,
+    "basins": basins,
     "phases": phases,
     "attention": attention,
     "plateau_law": plateau_law,
@@ -28,13 +47,39 @@ FIGURES: dict[str, ModuleType] = {
     "phase_portrait": phase_portrait,
 }
 
-OF_SUITE = ("ladder", "phases", "attention")
-"""Those that show a suite's results, and stand in its report."""
+OF_SUITE = ("ladder", "errors", "exponents", "basins", "phases", "attention")
+"""Those that show a suite's results, and stand in its report; where such a figure needs certain runs, its `shows` says whether they are there."""
 
 
 def caption(name: str) -> str:
     """What the figure shows, in a sentence or two."""
     return " ".join((FIGURES[name].__doc__ or "").split())
+
+
+def of_suite(results: Results) -> tuple[str, ...]:
+    """Those of `OF_SUITE` for which `results`, perhaps unfinished, hold what they show."""
+    return tuple(name for name in OF_SUITE if not hasattr(FIGURES[name], "shows") or FIGURES[name].shows(results))
+
+
+def numbers(results: Results | None, names: Sequence[str] = ()) -> dict[str, Any]:
+    """What the named figures (default: all) show, as plain data."""
+    chosen = [arguments.one_of("figure", name, FIGURES) for name in (names or FIGURES)]
+    return {name: _plain(FIGURES[name].compute(results)) for name in chosen}
+
+
+def _plain(data: Any) -> Any:
+    """Dataclasses as dicts, arrays as lists, numbers that JSON has no word for as None."""
+    if is_dataclass(data) and not isinstance(data, type):
+        return {entry.name: _plain(getattr(data, entry.name)) for entry in fields(data)}
+    if isinstance(data, Mapping):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, np.ndarray):
+        return _plain(data.tolist())
+    if isinstance(data, list | tuple):
+        return [_plain(value) for value in data]
+    if isinstance(data, np.generic):
+        data = data.item()
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def render(results: Results | None, folder: str | Path, names: Sequence[str] = ()) -> dict[str, Path]:

@@ -11,13 +11,15 @@ from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from paper.figures.phases import transformer
 from theory.chains import Array
 from theory.dynamics import Trajectory
-from validate.suite import Results
+from validate.suite import Outcome, Results
 
-__all__ = ["Panel", "compute", "draw"]
+__all__ = ["Panel", "compute", "draw", "shows"]
 
 LAGS = 6
+RUNG = "finite-context"
 POINTS = 200
 
 
@@ -30,31 +32,35 @@ class Panel:
     attention: Array
 
 
+def shows(results: Results) -> bool:
+    return _toy(results) is not None
+
+
+def _toy(results: Results) -> Outcome | None:
+    """The linear toy model nearest to the transformer's T = 100 that is trained and predicted at finite context."""
+    there = [o for o in results.outcomes if o.setting.family == "linear" and o.observed is not None]
+    there = [o for o in there if RUNG in o.answers]
+    return min(there, key=lambda o: abs(o.setting.context - 100), default=None)
+
+
 def compute(results: Results) -> list[Panel]:
     """Predicted and observed for a linear toy model, and for the first transformer."""
-    panels = []
-    toy = next(o for o in results.outcomes if o.case.setting.family == "linear")
-    panels.append(
-        _panel(
-            f"predicted: {toy.case.setting.label}, finite context",
-            toy.predictions["finite-context"].trajectories,
-            toy.case.setting.context,
+    toy = _toy(results)
+    if toy is None or toy.observed is None:
+        raise ValueError(
+            f"suite {results.suite!r} holds no linear toy model trained and predicted at finite context: expected one for the attention figure; run onset validate to its end."
         )
-    )
-    panels.append(_panel(f"observed: {toy.case.setting.label}", toy.observed.trajectories, toy.case.setting.context))
-    transformer = next((o for o in results.outcomes if o.case.surrogate is not None), None)
-    if transformer is not None:
-        (rung, prediction), *_ = transformer.predictions.items()
-        panels.append(
-            _panel(f"predicted: {rung}, same rate", prediction.trajectories, transformer.case.setting.context)
-        )
-        panels.append(
-            _panel(
-                f"observed: {transformer.case.setting.label}",
-                transformer.observed.trajectories,
-                transformer.case.setting.context,
-            )
-        )
+    context = toy.setting.context
+    panels = [
+        _panel(f"predicted: {toy.setting.label}, finite context", toy.answers[RUNG].trajectories, context),
+        _panel(f"observed: {toy.setting.label}", toy.observed.trajectories, context),
+    ]
+    other = transformer(results)
+    if other is not None and other.observed is not None:
+        (rung, prediction), *_ = other.answers.items()
+        context = other.setting.context
+        panels.append(_panel(f"predicted: {rung}, same rate", prediction.trajectories, context))
+        panels.append(_panel(f"observed: {other.setting.label}", other.observed.trajectories, context))
     return panels
 
 

@@ -16,7 +16,7 @@ from validate.suite import Comparison, Results
 
 __all__ = ["Point", "compute", "draw"]
 
-MARKERS = {"unigram → bigram": "o", "formation": "^"}
+MARKERS = {"unigram → bigram": "o", "formation": "^", "bigram → trigram": "s", "formation of lag 2": "v"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ def draw(points: list[Point]) -> Figure:
     rungs = [rung for rung in RUNG_COLOURS if any(p.rung == rung for p in points)]
     notes = {"softmax toy": " (for the transformer, uncalibrated)"}
     handles = [Line2D([], [], marker="s", ls="", color=RUNG_COLOURS[r], label=r + notes.get(r, "")) for r in rungs]
-    handles += [Line2D([], [], marker=m, ls="", color="#444444", label=name) for name, m in MARKERS.items()]
+    handles += [
+        Line2D([], [], marker=m, ls="", color="#444444", label=name)
+        for name, m in MARKERS.items()
+        if any(point.quantity == name for point in points)
+    ]
     top.legend(handles=handles, loc="lower right")
     top.set_title("Predicted and observed transitions, no fitted parameter", loc="left")
     return figure

@@ -16,9 +16,9 @@ from paper.style import RUNG_COLOURS, STRATEGY_COLOURS
 from theory.dynamics import Trajectory
 from theory.ideal import finite_loss
 from theory.transitions import Transition
-from validate.suite import Results
+from validate.suite import Outcome, Results
 
-__all__ = ["Phases", "compute", "draw"]
+__all__ = ["Phases", "compute", "draw", "shows", "transformer"]
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,27 @@ class Phases:
     predicted: list[Transition]
 
 
+def transformer(results: Results) -> Outcome | None:
+    """The first transformer with trained models and a prediction."""
+    return next((o for o in results.outcomes if not o.case.toy and o.observed is not None and o.answers), None)
+
+
+def shows(results: Results) -> bool:
+    return transformer(results) is not None
+
+
 def compute(results: Results) -> Phases:
     """The transformer seed whose passage to bigram comes first, with what is predicted for it."""
-    outcome = next((o for o in results.outcomes if o.case.surrogate is not None), None)
-    if outcome is None:
+    outcome = transformer(results)
+    if outcome is None or outcome.observed is None:
         raise ValueError(
-            f"suite {results.suite!r} trains no transformer: expected one for the phases figure; use the quick suite."
+            f"suite {results.suite!r} holds no trained transformer: expected one for the phases figure; run onset validate to its end."
         )
     best = min(outcome.observed.trajectories, key=lambda one: one.transitions()[0][-1].step or np.inf)
-    prediction = next(iter(outcome.predictions.values()))
-    setting = outcome.case.setting
+    prediction = next(iter(outcome.answers.values()))
+    setting = outcome.setting
     plateaus = {name: finite_loss(setting.prior, name, setting.context).value for name in prediction.plateaus}
-    return Phases(outcome.case.setting.label, best, plateaus, best.transitions()[0], prediction.transitions()[0])
+    return Phases(setting.label, best, plateaus, best.transitions()[0], prediction.transitions()[0])
 
 
 def draw(data: Phases) -> Figure:

@@ -72,7 +72,7 @@ def test_the_ladder_has_a_point_for_each_prediction_that_was_observed(tiny_suite
         if told.value is not None
     ]
     assert [(p.rung, p.predicted[0], p.observed[0]) for p in points] == expected
-    assert len(points) == 4
+    assert len(points) == 6
 
 
 def test_phases_shows_a_transformer_and_its_ideal_losses(tiny_suite):

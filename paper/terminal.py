@@ -1,0 +1,180 @@
+"""What commands show on a terminal: progress, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "open_page",
+    "print_json",
+    "progress",
+    "show_derivations",
+    "show_fits",
+    "show_results",
+    "show_transitions",
+    "table",
+    "time_left",
+]
+
+
+@contextmanager
+def progress(title: str, *, quiet: bool, estimate: bool = True) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal, plain lines elsewhere, nothing if `quiet`; call it with what is done, the total and what was done.
+
+    With `estimate` the bar says how much time is left, supposing that all steps take as long.
+    """
+    if quiet:
+        yield lambda done, total, what="": None
+        return
+    if not sys.stderr.isatty():
+        yield (
+            lambda done, total, what="": (
+                print(f"{title}: {done}/{total} {what}", file=sys.stderr, flush=True) if what else None
+            )
+        )
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    if estimate:
+        columns.append(TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        shown = bar.add_task(title, total=None)
+        yield lambda done, total, what="": bar.update(shown, completed=done, total=total, description=what or title)
+
+
+def time_left(seconds: float | None) -> str:
+    """In words, to be put behind what was done; empty if nobody knows."""
+    if seconds is None:
+        return ""
+    return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+
+
+def print_json(data: dict[str, Any]) -> None:
+    print(json.dumps(data, indent=1, allow_nan=False))
+
+
+def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    shown = Table(*head, title=Text(title, style="italic"), title_justify="left", box=SIMPLE_HEAD)
+    for row in rows:
+        shown.add_row(*map(Text, row))  # as it stands: [brackets] are no markup
+    console.print(shown)
+
+
+def show_transitions(title: str, data: dict[str, Any]) -> None:
+    rows = []
+    for found in (*data["transitions"], *data["formations"]):
+        name = (
+            f"{found['source']} → {found['target']}"
+            if found["source"] != "none"
+            else f"formation of the {found['target']}"
+        )
+        if found["step"] is None:
+            rows.append((name, "–", found["reason"]))
+        else:
+            rows.append((name, f"{found['step']:.1f}", f"[{found['low']:.1f}, {found['high']:.1f}]"))
+    table(title, ("transition", "step", "95% interval"), rows)
+
+
+def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
+    """Exponents of the lines, the first `most`; then what was refused."""
+    rows = []
+    for fit in fitted[:most]:
+        fixed = ", ".join(f"{name} {value:.4g}" for name, value in fit.fixed.items())
+        told = [
+            "" if x is None else form.format(x)
+            for form, x in zip(("{:.2g}", "{:.4f}", "{:.4f}"), (fit.error, fit.predicted, fit.law), strict=True)
+        ]
+        z = "" if fit.z is None else f"{fit.z:.1f}"
+        rows.append((fit.quantity, fit.axis, fixed, f"{fit.exponent:.4f}", told[0], told[1], fit.theory, z, told[2]))
+    head = ("time", "axis", "others at", "d ln t/d ln x", "± error", "theory", "which", "z", "law's own fit")
+    table(f"{data['answered']} of {len(data['rows'])} settings answered", head, rows)
+    if len(fitted) > most:
+        print(f"{len(fitted) - most} more lines in scan.json")
+    reasons = [row["reason"] for row in data["rows"] if row["reason"]]
+    if reasons:
+        print(f"{len(reasons)} settings lack a time, the first because: {reasons[0]}")
+
+
+def show_results(results: Any, most: int = 12) -> None:
+    """Every comparison, how far each rung is from the next, and the first `most` disagreements in words."""
+    from validate.report.page import percent, share, show
+
+    rows = []
+    for c in results.comparisons:
+        own = c.verdict
+        told = {name: interval for name, interval in c.predicted.items() if not interval.refused}
+        errors = "  ".join(f"{name} {percent(c.errors[name])}" for name in told) if c.unit != "share" else ""
+        judged = "" if own is None else own.verdict.kind + ("" if own.promised else " (not promised)")
+        by = own.lower if own is not None and own.lower in told else next(iter(told), "")
+        predicted = f"{by} {show(told[by])}" if by else ""
+        rows.append((c.setting, c.quantity, predicted, show(c.observed), errors, judged))
+    head = ("setting", "quantity", "predicted", "trained", "errors", "verdict")
+    table(f"suite {results.suite}", head, rows)
+    pairs = [one for one in results.spreads if not one.group]
+    table(
+        "relative errors of pairs of rungs",
+        ("prediction", "judged by", "numbers", "median", "largest", "where", "agrees", "inconclusive", "disagrees"),
+        [
+            (
+                p.lower,
+                p.upper,
+                str(p.numbers),
+                share(p.median),
+                share(p.largest),
+                p.where,
+                *map(str, p.verdicts.values()),
+            )
+            for p in pairs
+        ],
+    )
+    for sentence in results.disagreements[:most]:
+        print(f"- {sentence}")
+    if len(results.disagreements) > most:
+        print(f"{len(results.disagreements) - most} more disagreements in the report")
+    if results.missing:
+        print(f"{len(results.missing)} runs are missing, the first {results.missing[0]}")
+
+
+def show_derivations(statuses: list[Any], *, checked: bool, whole: bool) -> None:
+    from paper import plain
+
+    if checked:
+        head = ("check", "", "residual", "tolerance", "where the tolerance comes from", "seconds")
+        for status in statuses:
+            table(f"{status.derivation.name}: {status.words}", head, plain.check_rows(status))
+        return None
+    if whole:
+        columns = min(shutil.get_terminal_size((100, 24)).columns, 120)
+        return print("\n\n".join(plain.as_text(status, columns) for status in statuses))
+    rows = [(s.derivation.name, s.derivation.title, str(len(s.results)), s.words) for s in statuses]
+    return table("derivations", ("name", "title", "checks", "status"), rows)
+
+
+def open_page(page: Path) -> None:
+    """Show the page in a browser if a person at a screen ran this."""
+    screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.stdout.isatty() and screen:
+        webbrowser.open(page.absolute().as_uri())

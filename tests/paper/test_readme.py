@@ -1,0 +1,51 @@
+"""paper.readme: the section holds the results' numbers, between marks, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+
+from paper.readme import BEGIN, END, section, update
+
+
+@pytest.fixture
+def data(tiny_suite):
+    return json.loads(json.dumps(tiny_suite[1].to_dict()))
+
+
+def test_only_what_is_between_the_marks_changes(tmp_path, data):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Before\n\n{BEGIN}\nold 12%\n{END}\n\nAfter.\n")
+    update(readme, data)
+    text = readme.read_text()
+    assert text.startswith(
+        f"# Before\n\n{BEGIN}\n\n`onset validate --suite tiny`: 1 toy settings and 1 transformer, 2 seeds each"
+    )
+    assert text.endswith(f"\n{END}\n\nAfter.\n")
+    assert "old 12%" not in text
+    update(readme, data)
+    assert readme.read_text() == text
+
+
+def test_the_numbers_are_those_of_the_results(data):
+    """Median and largest error of every pair, and what is promised."""
+    text = section(data)
+    for e in data["findings"]["errors"]:
+        if not e["group"] and e["lower"] in ("law", "mean-field", "finite-context"):
+            assert f"| {e['numbers']} | {100 * e['median']:.1f}% | " in text
+    assert "something that it promises does not hold" in text
+    assert "Transformer (transformer adamw k=2 T=16):" in text
+
+
+@pytest.mark.parametrize("text", ["no marks", f"{END}\n{BEGIN}\n", f"{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"])
+def test_a_file_without_the_marks_is_left_alone(tmp_path, data, text):
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    with pytest.raises(ValueError, match="once each and in this order"):
+        update(readme, data)
+    assert readme.read_text() == text
+    with pytest.raises(ValueError, match="cannot be read"):
+        update(tmp_path / "absent.md", data)

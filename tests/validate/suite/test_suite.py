@@ -1,0 +1,153 @@
+"""validate.suite: what each suite holds, what is computed of it, and what is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+pytest.importorskip("torch")
+
+from theory.basins import escapes
+from theory.priors import Dirichlet, DoublyStochastic, Mixture
+from theory.setting import Setting
+from validate import observed, suite
+from validate.observed import BASIN, TRAIN, Refused, Task, prediction
+from validate.runs import Store
+from validate.suite import running
+from validate.suite.series import series
+from validate.suite.settings import cases
+
+
+def test_the_quick_suite_holds_what_it_must():
+    """Both toy families, SGD and Adam, the named (k, T), another concentration, a doubly stochastic prior and a transformer."""
+    settings = [case.setting for case in cases("quick")]
+    flat = {(s.family, s.optimizer.name, s.states, s.context) for s in settings if s.prior == Dirichlet(s.states)}
+    assert flat >= {("linear", "sgd", k, t) for k, t in ((2, 50), (2, 100), (3, 100), (4, 100))}
+    assert flat >= {("softmax", name, 3, t) for name in ("sgd", "adam") for t in (25, 50, 100)}
+    assert any(isinstance(s.prior, DoublyStochastic) for s in settings)
+    assert any(getattr(s.prior, "concentration", 1.0) != 1.0 for s in settings)
+    assert [(s.family, s.context) for s in settings].count(("transformer", 100)) == 1
+    assert len({s.id for s in settings}) == len(settings)
+
+
+def test_the_standard_suite_spans_what_it_must():
+    """Contexts, states, concentrations, ratios of the rates, priors, families, optimisers and orders; four seeds; labels tell settings apart."""
+    chosen = cases("standard")
+    toys = [case.setting for case in chosen if case.toy]
+    assert {s.context for s in toys} >= {25, 50, 100, 200, 400}
+    assert {s.states for s in toys} == {2, 3, 4, 8}
+    assert {s.prior.concentration for s in toys if isinstance(s.prior, Dirichlet)} >= {0.3, 1, 3}
+    assert {type(s.prior) for s in toys} >= {DoublyStochastic, Mixture}
+    assert {(s.family, s.optimizer.name) for s in toys} == {
+        (f, o) for f in ("linear", "softmax") for o in ("sgd", "adam")
+    }
+    assert {s.order for s in toys} == {2, 3}
+    for family in ("linear", "softmax"):
+        assert any(
+            len(one.values) == 3 for one in series([s for s in toys if s.family == family], "learning-rate.match")
+        )
+    assert all(case.seeds == 4 for case in chosen if case.toy)
+    assert [case.setting.family for case in chosen if not case.toy] == ["transformer"]
+    assert 60 <= len(toys) <= 70
+    assert len({s.id for s in toys}) == len({s.label for s in toys}) == len(toys)
+
+
+def test_some_standard_settings_are_predicted_to_be_trapped():
+    """By the sign of the push, in both families."""
+    short = [
+        c.setting
+        for c in cases("standard")
+        if c.setting.context <= 25 and c.setting.order == 2 and c.setting.states == 2
+    ]
+    assert {s.family for s in short if escapes(s, count=2048).sign < 0} == {"linear", "softmax"}
+
+
+def test_tasks_of_some_methods_are_those_alone():
+    """Each once per setting, training once per seed; an unknown one is refused."""
+    chosen = cases("standard")
+    toys = sum(case.toy for case in chosen)
+    assert len(running.tasks(chosen, kinds=["law"])) == toys
+    assert len(running.tasks(chosen, kinds=[TRAIN], seeds=2)) == 2 * len(chosen)
+    assert {t.setting.order for t in running.tasks(chosen, kinds=[BASIN])} == {2}
+    whole = running.tasks(chosen)
+    assert len(whole) == len(set(whole))
+    with pytest.raises(ValueError, match="did you mean 'finite-context'"):
+        running.tasks(chosen, kinds=["finite-contxt"])
+
+
+def test_time_left_is_told_once_each_worker_has_answered(tmp_path, tiny_suite):
+    """Nothing at first, then a number that ends at zero."""
+    told = []
+    running.run_tasks(
+        "tiny",
+        Store(tmp_path),
+        seeds=1,
+        kinds=["law", "mean-field", BASIN],
+        workers=1,
+        finished=lambda *each: told.append(each[1:]),
+    )
+    assert [done for done, _, _ in told] == list(range(1, len(told) + 1))
+    assert told[0][2] is None
+    assert told[-1][2] == pytest.approx(0, abs=1e-6)
+
+
+def test_one_method_can_be_computed_again_alone(tmp_path, tiny_suite, monkeypatch):
+    """Of what the store holds only the named method's files change."""
+    store = Store(tmp_path)
+    running.run_tasks("tiny", store, seeds=1, kinds=["law", BASIN], workers=1)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    running.run_tasks("tiny", store, seeds=1, kinds=["law"], workers=1, fresh=True)
+    changed = {path.name for path in tmp_path.iterdir() if path.stat().st_mtime_ns != before[path.name]}
+    assert changed
+    assert all("-law-" in name for name in changed)
+
+
+def test_a_refusal_is_kept_and_read_again(tmp_path, monkeypatch):
+    """The reason comes back, without asking the theory twice."""
+    store, task = Store(tmp_path), Task(Setting.of("linear", states=8, context=100), "law")
+    observed.compute([task], store, workers=1)
+    monkeypatch.setattr(observed, "predict", None)
+    observed.compute([task], store, workers=1)
+    with pytest.raises(Refused, match="relaxes too slowly"):
+        prediction(task.setting, "law", store)
+
+
+def test_results_hold_each_quantity_of_each_setting(tiny_suite):
+    """The toy has both quantities with an interval; the transformer that was too short says so instead of giving a number."""
+    _, results = tiny_suite
+    toy = {c.quantity: c for c in results.comparisons if c.setting.startswith("linear")}
+    assert set(toy) == {"unigram → bigram", "formation"}
+    for comparison in toy.values():
+        assert comparison.observed.low <= comparison.observed.value <= comparison.observed.high
+        assert set(comparison.errors) == {"law", "mean-field", "finite-context"}
+        assert comparison.verdict.lower == "finite-context"
+        assert comparison.verdict.promised
+    transformer = {c.quantity: c for c in results.comparisons if c.setting.startswith("transformer")}
+    assert transformer["unigram → bigram"].observed.value is None
+    assert "2 of 2 curves" in transformer["unigram → bigram"].observed.reason
+    assert transformer["seeds in order uniform → unigram → bigram"].verdict.verdict.kind == "disagrees"
+    assert not results.holds
+    assert any("in order" in sentence for sentence in results.disagreements)
+    assert results.missing == ()
+
+
+def test_collecting_again_gives_the_same_comparisons(tiny_suite):
+    """From the files alone."""
+    folder, results = tiny_suite
+    assert suite.collect("tiny", Store(folder / "runs")).comparisons == results.comparisons
+
+
+def test_an_unfinished_suite_says_what_is_missing(tmp_path, tiny_suite):
+    """What is there is compared; the rest is named, and nothing of it holds or fails."""
+    folder, results = tiny_suite
+    for path in (folder / "runs").glob("*.nc"):
+        if "-train-" not in path.name:
+            shutil.copy(path, tmp_path)
+    found = suite.collect("tiny", Store(tmp_path))
+    assert found.holds
+    assert sorted(found.missing) == sorted(t.label for t in running.tasks(cases("tiny"), kinds=[TRAIN]))
+    assert {one.upper for c in found.comparisons for one in c.judged} == {"mean-field", "finite-context"}
+    assert len(found.outcomes) == len(results.outcomes)
+    json.dumps(found.to_dict(), allow_nan=False)

@@ -1,0 +1,75 @@
+"""validate.report: the page is self-contained, the JSON complete, and both can be made again from a folder."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+
+import pytest
+
+pytest.importorskip("torch")
+
+from validate import report
+from validate.report.page import percent, show
+from validate.suite.intervals import Interval
+
+
+def test_the_page_is_self_contained_and_the_json_complete(tmp_path, tiny_suite):
+    """The picture is inside the page, no address but its own anchors is; every comparison is in both; text is escaped."""
+    _, results = tiny_suite
+    png = tmp_path / "picture.png"
+    png.write_bytes(b"\x89PNG picture")
+    page = report.write(results, tmp_path / "page", {"picture": (png, "a <caption>")}, seeds=None).read_text()
+    assert base64.b64encode(png.read_bytes()).decode() in page
+    assert "a &lt;caption&gt;" in page
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+    assert not re.search(r"https?://", page)
+    for target in re.findall(r'href="#(\w+)"', page):
+        assert f'id="{target}"' in page
+    text = html.unescape(page)
+    for comparison in results.comparisons:
+        assert comparison.setting in text
+        assert show(comparison.observed).partition(" ")[0] in text
+    for sentence in results.disagreements:
+        assert sentence in text
+    data = json.loads((tmp_path / "page" / "results.json").read_text())
+    kinds = [[one["verdict"]["kind"] for one in c["judged"]] for c in data["comparisons"]]
+    assert kinds == [[one.verdict.kind for one in c.judged] for c in results.comparisons]
+    assert all(one["verdict"]["tolerance"]["source"] for c in data["comparisons"] for one in c["judged"])
+    assert data["holds"] is results.holds
+    assert set(data["findings"]) == {"errors", "promises", "exponents", "basins", "disagreements"}
+    for setting in data["settings"]:
+        for transition in setting["observed"]["transitions"]:
+            assert set(transition) == {"source", "target", "step", "low", "high", "reason"}
+    assert [p.name for p in (tmp_path / "page").iterdir() if p.name.startswith(".")] == []
+
+
+def test_results_of_reads_what_write_wrote(tiny_suite):
+    """`onset report DIR` needs only the folder; a folder without results says what to run."""
+    folder, results = tiny_suite
+    report.write(results, folder, {}, seeds=None)
+    again, seeds = report.results_of(folder)
+    assert seeds is None
+    assert again.comparisons == results.comparisons
+    with pytest.raises(ValueError, match="run onset validate"):
+        report.results_of(folder / "runs")
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (Interval(227.61, 227.2, 228.4), "228 [227, 228]"),
+        (Interval(0.56912, 0.5662, 0.571), "0.569 [0.566, 0.571]"),
+        (Interval(12.0), "12.0"),
+        (Interval(None, reason="never, up to 1000"), "never, up to 1000"),
+        (None, "–"),
+    ],
+)
+def test_numbers_have_three_digits(interval, text):
+    assert show(interval) == text
+
+
+def test_errors_in_percent():
+    assert (percent(0.0312), percent(-1.27), percent(None)) == ("+3.1%", "-127%", "–")

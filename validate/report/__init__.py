@@ -1,0 +1,90 @@
+"""The report of a suite: one self-contained HTML page and `results.json`, from which everything else that shows numbers is made."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from theory import arguments
+from validate.files import writable_folder, write_text
+from validate.report.page import render
+from validate.runs import Store
+from validate.suite import SUITES, Results, collect
+
+__all__ = ["PAGE", "RESULTS", "load", "results_of", "versions", "write"]
+
+RESULTS = "results.json"
+PAGE = "report.html"
+PACKAGES = ("numpy", "scipy", "numba", "torch", "matplotlib")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of what the numbers depend on, and the machine's kind and cores."""
+    found = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
+    for package in ("icl-onset", *PACKAGES):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write(
+    results: Results, folder: str | Path, figures: Mapping[str, tuple[Path, str]], *, seeds: int | None = None
+) -> Path:
+    """Write ``results.json`` and ``report.html`` into `folder`, each atomically, and return the page's path.
+
+    Parameters
+    ----------
+    results : Results
+    folder : path
+    figures : mapping of name to (PNG file, caption)
+    seeds : int, optional
+        What the suite was asked for, so that the report can be made again.
+    """
+    folder = writable_folder(folder)
+    data = results.to_dict() | {"asked_seeds": seeds, "versions": versions()}
+    write_text(folder / RESULTS, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    pictures = [
+        (name, base64.b64encode(png.read_bytes()).decode(), caption) for name, (png, caption) in figures.items()
+    ]
+    return write_text(folder / PAGE, render(results, data, pictures))
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """What a ``results.json`` holds, given its path or its folder's.
+
+    Raises
+    ------
+    ValueError
+        If there is no readable one.
+    """
+    path = Path(path)
+    file = path / RESULTS if path.suffix != ".json" else path
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        data["suite"], data["asked_seeds"], data["findings"]
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise ValueError(
+            f"{file}: no readable results of a suite there ({problem}); run onset validate --out {file.parent} first."
+        ) from problem
+    return data
+
+
+def results_of(folder: str | Path) -> tuple[Results, int | None]:
+    """The results that a folder's runs and ``results.json`` hold, and the seeds once asked for.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no readable results.
+    """
+    data = load(folder)
+    name = arguments.one_of("suite", data["suite"], SUITES)
+    return collect(name, Store(Path(folder) / "runs"), seeds=data["asked_seeds"]), data["asked_seeds"]

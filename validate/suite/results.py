@@ -1,0 +1,148 @@
+"""What a suite found: outcomes, comparisons, findings; and all of it as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from theory.basins import Basin
+from theory.predict import Prediction
+from theory.setting import Setting
+from validate.observed import BASIN, TRAIN, Refused, Task, basin, observation, prediction
+from validate.runs import Store
+from validate.suite.basins import BasinFinding, basins
+from validate.suite.comparisons import Comparison, Outcome, compare
+from validate.suite.errors import Promise, Spread, promises, spreads
+from validate.suite.exponents import Exponent, exponents
+from validate.suite.running import seeds_of
+from validate.suite.settings import Case, cases
+from validate.suite.tolerances import PAIRS
+from validate.suite.transformer import compare_transformer
+from validate.suite.words import disagreements
+
+__all__ = ["FORMAT", "Results", "collect"]
+
+FORMAT = 2
+"""Of `Results.to_dict`."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All outcomes of a suite, the comparisons drawn from them, and what is seen only over several settings."""
+
+    suite: str
+    outcomes: tuple[Outcome, ...]
+    comparisons: tuple[Comparison, ...]
+    promises: tuple[Promise, ...]
+    basins: tuple[BasinFinding, ...]
+    exponents: tuple[Exponent, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing that the suite promises fails."""
+        return all(one.holds for one in (*self.comparisons, *self.promises))
+
+    @cached_property
+    def spreads(self) -> tuple[Spread, ...]:
+        return tuple(spreads(self.comparisons, {o.setting.label: o.setting for o in self.outcomes}))
+
+    @cached_property
+    def disagreements(self) -> tuple[str, ...]:
+        return tuple(disagreements(self.comparisons, self.promises, self.basins, self.exponents))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: settings with what each method and the trained models say, comparisons with verdicts, findings."""
+        data = {
+            "format": FORMAT,
+            "suite": self.suite,
+            "holds": self.holds,
+            "missing": list(self.missing),
+            "pairs": [{"lower": p.lower, "upper": p.upper, "next_rung": p.next_rung} for p in PAIRS],
+            "comparisons": [c.to_dict() for c in self.comparisons],
+            "findings": {
+                "errors": [one.to_dict() for one in self.spreads],
+                "promises": [one.to_dict() for one in self.promises],
+                "exponents": [one.to_dict() for one in self.exponents],
+                "basins": [one.to_dict() for one in self.basins],
+                "disagreements": list(self.disagreements),
+            },
+            "settings": [_setting(outcome) for outcome in self.outcomes],
+        }
+        return _finite(data)
+
+
+def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
+    """The results of a suite as far as `store` holds its runs; what it lacks is named in `missing`."""
+    found, missing = [], []
+    for case in cases(name):
+        outcome, lacks = _outcome(case, store, seeds_of(case, seeds))
+        found.append(outcome)
+        missing += lacks
+    comparisons = [c for o in found for c in (compare(o) if o.case.toy else compare_transformer(o))]
+    settings = {o.setting.label: o.setting for o in found}
+    return Results(
+        name,
+        tuple(found),
+        tuple(comparisons),
+        tuple(promises(comparisons, settings)),
+        tuple(basins(found)),
+        tuple(exponents(comparisons, settings)),
+        tuple(missing),
+    )
+
+
+def _outcome(case: Case, store: Store, seeds: Sequence[int]) -> tuple[Outcome, list[str]]:
+    setting, lacks = case.setting, []
+    told: dict[str, Prediction | str] = {}
+    for name, (predicted, method) in case.predicted().items():
+        task = Task(predicted, method)
+        if task not in store:
+            lacks.append(task.label)
+            continue
+        try:
+            told[name] = prediction(predicted, method, store)
+        except Refused as problem:
+            told[name] = str(problem)
+    here = [seed for seed in seeds if Task(setting, TRAIN, seed) in store]
+    lacks += [Task(setting, TRAIN, seed).label for seed in seeds if seed not in here]
+    observed = observation(setting, here, store) if here else None
+    leads: Basin | str | None = None
+    if case.toy and Task(setting, BASIN) in store:
+        try:
+            leads = basin(setting, store)
+        except Refused as problem:
+            leads = str(problem)
+    return Outcome(case, told, observed, leads), lacks
+
+
+def _setting(outcome: Outcome) -> dict[str, Any]:
+    seen, leads = outcome.observed, outcome.basin
+    setting: Setting = outcome.setting
+    return {
+        "label": setting.label,
+        "group": outcome.case.group,
+        "setting": setting.to_dict() | {"id": setting.id},
+        "observed": None
+        if seen is None
+        else seen.to_dict() | {"seconds": [notes.get("seconds") for notes in seen.notes]},
+        "predicted": {
+            name: {"refused": told} if isinstance(told, str) else told.to_dict()
+            for name, told in outcome.predictions.items()
+        },
+        "basin": leads
+        if isinstance(leads, str | None)
+        else {"sign": leads.sign, "size": leads.size, "error": leads.error, "lags": list(leads.lags)},
+    }
+
+
+def _finite(data: Any) -> Any:
+    """The same with None for numbers that JSON has no word for."""
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data

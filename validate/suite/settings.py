@@ -1,0 +1,139 @@
+"""The suites: which settings each holds, in groups, and with how many seeds. `SUITES` is the one place where a suite is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from theory import arguments
+from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from theory.setting import Setting
+
+__all__ = ["METHODS", "SUITES", "SURROGATE", "Case", "cases"]
+
+SURROGATE = "softmax toy"
+"""Name under which the toy model's prediction stands for a family without a theory of its own."""
+
+METHODS = ("law", "mean-field", "mean-field-corrected", "finite-context")
+"""The ladder's rungs below the trained models, the lowest first."""
+
+QUICK = ("law", "mean-field", "finite-context")
+"""Those that answer in seconds."""
+
+SEEDS = 4
+
+
+@dataclass(frozen=True)
+class Case:
+    """A setting of a suite, the group it is shown in, how many seeds of it are trained by default, and what predicts it.
+
+    `surrogate` is the toy setting that predicts a family without a theory of its own.
+    """
+
+    setting: Setting
+    seeds: int = SEEDS
+    surrogate: Setting | None = None
+    group: str = "toy models"
+    methods: tuple[str, ...] = field(default=METHODS)
+
+    @property
+    def toy(self) -> bool:
+        return self.surrogate is None
+
+    def predicted(self) -> dict[str, tuple[Setting, str]]:
+        """Setting and method behind each prediction, by its name."""
+        if self.surrogate is not None:
+            return {SURROGATE: (self.surrogate, "mean-field")}
+        return {method: (self.setting, method) for method in self.methods}
+
+
+def cases(name: str) -> tuple[Case, ...]:
+    """The cases of the suite called `name`; a ``ValueError`` if there is none."""
+    return SUITES[arguments.one_of("suite", name, SUITES)]()
+
+
+def _transformer(states: int) -> Case:
+    setting = Setting.of("transformer", states=states, context=100)
+    rate = setting.optimizer.learning_rate["weights"]
+    surrogate = Setting.of(
+        "softmax",
+        states=states,
+        context=100,
+        optimizer="adam",
+        learning_rate=rate,
+        betas=setting.optimizer.betas,
+        steps=8000,
+        record_every=40,
+    )
+    return Case(setting, 2, surrogate, "transformer")
+
+
+def _quick() -> tuple[Case, ...]:
+    linear = [Setting.of("linear", states=k, context=t) for k, t in ((2, 50), (2, 100), (2, 200), (3, 100), (4, 100))]
+    linear += [Setting.of("linear", prior=prior, context=100) for prior in (DoublyStochastic(3), Dirichlet(3, 0.3))]
+    softmax = [
+        Setting.of("softmax", states=3, context=t, optimizer=name) for name in ("sgd", "adam") for t in (25, 50, 100)
+    ]
+    return (*(Case(setting, methods=QUICK) for setting in (*linear, *softmax)), _transformer(2))
+
+
+def _standard() -> tuple[Case, ...]:
+    lengths = (25, 50, 100, 200, 400)
+    # With more states the match has more entries, each moved by fewer tokens: eight need a higher rate to pass within the longest run.
+    eight = [{"states": 8, "context": t, "learning_rate": {"match": 1600 / t**2}} for t in (50, 100, 200)]
+    linear = [
+        *_of("linear, SGD, flat rows", _flat(*((k, t) for k in (2, 3) for t in lengths))),
+        *_of("linear, SGD, flat rows", _flat(*((4, t) for t in lengths[1:]), (8, 100))),
+        *_of("linear, SGD, ratio of the rates", [*_match(0.0025, 0.04), *eight]),
+        *_of("linear, SGD, concentration", _rows(*((3, c, t) for c in (0.3, 3) for t in (50, 100, 200)))),
+        # A slow layer 1 lets the match settle first: by the theory of basins this one never forms a head.
+        *_of("linear, SGD, concentration", _rows((2, 0.1, 25)), learning_rate={"lag_logits": 0.1}),
+        *_of("linear, SGD, doubly stochastic and mixtures", _doubly((2, 100), (3, 50), (3, 100), (3, 200))),
+        *_of("linear, SGD, doubly stochastic and mixtures", [{"prior": _mixture(k), "context": 100} for k in (3, 4)]),
+        *_of("linear, Adam", _flat((2, 50), (2, 100), (2, 200), (3, 50), (3, 100), (3, 200)), optimizer="adam"),
+        *_of("linear, Adam", _match(0.0025, 0.04), optimizer="adam"),
+    ]
+    softmax = [
+        *_of("softmax, SGD", _flat((2, 25), (2, 50), (2, 100), *((3, t) for t in lengths[:4]), (4, 100))),
+        *_of("softmax, SGD", [*_rows((3, 0.3, 50), (4, 0.3, 25), (3, 3, 50)), {"prior": _mixture(3), "context": 50}]),
+        *_of("softmax, SGD", _match(0.25, 4.0)),
+        *_of("softmax, Adam", _flat((2, 12), (2, 25), *((3, t) for t in lengths), (8, 100)), optimizer="adam"),
+        *_of("softmax, Adam", _doubly((3, 50)), optimizer="adam"),
+    ]
+    third = [
+        *_of("order 3", [{"states": 2, "order": 3, "context": t} for t in (25, 50)], "linear"),
+        *_of("order 3", [{"states": 2, "order": 3, "context": 50}], "softmax", optimizer="adam"),
+    ]
+    return (*linear, *softmax, *third, _transformer(2))
+
+
+def _of(group: str, settings: Iterable[dict[str, Any]], family: str | None = None, **common: Any) -> list[Case]:
+    """Cases of one group, of the family that it is named after unless given."""
+    return [Case(Setting.of(family or group.partition(",")[0], **(common | own)), group=group) for own in settings]
+
+
+def _flat(*sizes: tuple[int, int]) -> list[dict[str, Any]]:
+    return [{"states": k, "context": t} for k, t in sizes]
+
+
+def _rows(*sizes: tuple[int, float, int]) -> list[dict[str, Any]]:
+    return [{"prior": Dirichlet(k, concentration), "context": t} for k, concentration, t in sizes]
+
+
+def _doubly(*sizes: tuple[int, int]) -> list[dict[str, Any]]:
+    return [{"prior": DoublyStochastic(k), "context": t} for k, t in sizes]
+
+
+def _match(*rates: float) -> list[dict[str, Any]]:
+    """Three states at T = 100 with other rates of the match."""
+    return [{"states": 3, "context": 100, "learning_rate": {"match": rate}} for rate in rates]
+
+
+def _mixture(states: int) -> Mixture:
+    """The published mixture, arXiv 2402.11004."""
+    return Mixture((DoublyStochastic(states), Unigram(states)), (0.75, 0.25))
+
+
+SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {"quick": _quick, "standard": _standard}
+"""The one place where a suite is registered."""

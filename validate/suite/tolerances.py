@@ -1,0 +1,71 @@
+"""Which pairs of rungs are compared, within which tolerance, and what a suite promises. All of it fixed before a suite runs.
+
+A rung is a method of prediction or `TRAINED`. Where theory states the order of what a rung neglects, the tolerance is a stated multiple of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from theory.setting import Setting
+from validate.suite.settings import SURROGATE
+from validate.suite.verdicts import Tolerance
+
+__all__ = ["MEDIAN_TOLERANCE", "PAIRS", "SHARE", "TOLERANCE", "TRAINED", "Pair"]
+
+TRAINED = "trained"
+
+TOLERANCE = 0.05
+"""Relative error within which finite context must agree with trained toy models, for each quantity."""
+MEDIAN_TOLERANCE = 0.03
+"""The same for the median over all of them."""
+
+LAW_FROM = 200
+"""Context from which the plateau law must be within `TOLERANCE` of the mean field that it sums up."""
+
+SHARE = Tolerance(0.0, "holds for every trained model or does not")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rungs, the lower one judged by the upper; `next_rung` if the upper one is the next on the ladder.
+
+    `promised` says at which settings the suite counts on the pair's not disagreeing, `applies` at which it is compared at all.
+    """
+
+    lower: str
+    upper: str
+    next_rung: bool
+    tolerance: Callable[[Setting], Tolerance]
+    promised: Callable[[Setting], bool] = lambda setting: False
+    applies: Callable[[Setting], bool] = lambda setting: True
+
+
+def _flat(setting: Setting) -> Tolerance:
+    return Tolerance(TOLERANCE, "fixed beforehand: a twentieth, the spacing of records relative to the plateau")
+
+
+def _limit(setting: Setting) -> Tolerance:
+    order = math.log(setting.context) / setting.context
+    return Tolerance(2 * order, f"twice the order of what the limit T → ∞ neglects, ln T/T = {order:.2g}")
+
+
+def _sums_up(setting: Setting) -> bool:
+    """Whether the law is a closed form of the mean field; elsewhere it keeps what the mean field neglects."""
+    return setting.family == "linear" and setting.optimizer.name == "sgd"
+
+
+PAIRS = (
+    Pair("law", "mean-field", True, _flat, lambda s: s.context >= LAW_FROM, _sums_up),
+    Pair("law", "finite-context", True, _limit, applies=lambda s: not _sums_up(s)),
+    Pair("mean-field", "finite-context", True, _limit),
+    Pair("mean-field-corrected", "finite-context", True, _flat),
+    Pair("finite-context", TRAINED, True, _flat, lambda s: True),
+    Pair("law", TRAINED, False, _limit),
+    Pair("mean-field", TRAINED, False, _limit),
+    Pair("mean-field-corrected", TRAINED, False, _flat),
+    Pair(SURROGATE, TRAINED, True, _flat),
+)
+"""In the order in which tables show them."""
