@@ -67,9 +67,22 @@ METHODS: dict[str, Callable[..., Prediction]] = {
 }
 """The one place where a method of prediction is registered."""
 
+WHOLE = ("law",)
+"""Methods that know training of all parts alone."""
+
 
 def predict(
     setting: Setting, method: str = "mean-field", *, seed: int = 0, progress: Progress = lambda step, steps: None
 ) -> Prediction:
-    """Predict `setting`'s transitions by `method`, one of `METHODS`."""
+    """Predict `setting`'s transitions by `method`, one of `METHODS`.
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown or does not answer for the setting, with the reason.
+    """
+    if setting.frozen and method in WHOLE:
+        raise ValueError(
+            f"frozen = {list(setting.frozen)}: the {method} knows training of all parts only; use the mean field or the finite context."
+        )
     return METHODS[arguments.one_of("method", method, METHODS)](setting, seed=seed, progress=progress)

@@ -240,6 +240,8 @@ def _given(base: Setting) -> dict[str, Any]:
         "initialization": start,
         "batch": base.batch,
         "architecture": base.architecture,
+        "frozen": base.frozen,
+        "precision": base.precision,
     }
     for name in ("betas", "weight_decay"):
         if getattr(base.optimizer, name) != usual[name]:

@@ -91,7 +91,7 @@ def quadratic() -> type[Quadratic]:
 def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
     """A suite of seconds, registered as "tiny" for the session, and the folder with its finished runs: a toy and a transformer too short to pass."""
     pytest.importorskip("torch")
-    from theory.setting import Architecture
+    from theory.architecture import Architecture
     from validate import suite
     from validate.runs import Store
     from validate.suite.settings import QUICK

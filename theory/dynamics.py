@@ -12,7 +12,7 @@ Losses are in nats per token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
@@ -21,7 +21,7 @@ import numpy as np
 from scipy.integrate import BDF
 
 from theory.chains import Array
-from theory.setting import Optimizer, Setting
+from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, combine, read_off
 
 __all__ = [
@@ -90,8 +90,10 @@ class Layout:
         """Where the lag logits are."""
         return slice(self.groups.index("lag_logits"), None)
 
-    def rates(self, optimizer: Optimizer) -> Array:
-        return np.array([optimizer.learning_rate[group] for group in self.groups])
+    def rates(self, setting: Setting) -> Array:
+        """Learning rate of each coordinate, per step; zero where it is frozen."""
+        rate = setting.optimizer.learning_rate
+        return np.array([0.0 if group in setting.frozen else rate[group] for group in self.groups])
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,13 @@ class Gradient:
 class Measurement:
     """What is recorded of a model: loss, KL(strategy ‖ model) per strategy in the order in which they are expected (both nats
     per token, averaged over positions), layer-1 attention of the last position on each lag, shape (heads, lags), and, for trained
-    models, the loss above each strategy's on the same sequences with its standard error."""
+    models, the loss above each strategy's on the same sequences with its standard error and whatever else is looked at, by name."""
 
     loss: float
     distances: dict[str, float]
     attention: Array
     excess: dict[str, tuple[float, float]] = field(default_factory=dict)
+    probes: dict[str, Array] = field(default_factory=dict)
 
 
 def last_attention(lag_logits: Array, context: int) -> Array:
@@ -149,6 +152,8 @@ class Trajectory(ReadOff):
         Order parameters: the reduced coordinates, or what a trained model reports in their place.
     excess : dict of strategy to array, shape (n, 2)
         Of trained models: loss minus the strategy's loss on the same held-out sequences, and its standard error.
+    probes : dict of name to array, shape (n, ...)
+        Of trained models: what else was looked at (`validate.held_out.PROBES`).
     diverged : int or None
         The step at which the run diverged; what came before it is kept.
     """
@@ -159,6 +164,7 @@ class Trajectory(ReadOff):
     attention: Array
     parameters: dict[str, Array] = field(default_factory=dict)
     excess: dict[str, Array] = field(default_factory=dict)
+    probes: dict[str, Array] = field(default_factory=dict)
     diverged: int | None = None
 
     def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
@@ -235,8 +241,44 @@ class Recorder:
             attention=np.array([m.attention for m in self._seen]),
             parameters={name: points[:, i] for i, name in enumerate(self._names)},
             excess={name: np.array([m.excess[name] for m in self._seen]) for name in self._seen[0].excess},
+            probes={name: np.array([m.probes[name] for m in self._seen]) for name in self._seen[0].probes},
             diverged=diverged,
         )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parameters."""
+        return self._names
+
+    def arrays(self) -> dict[str, Array]:
+        """All that was recorded, as arrays by name: what `restore` takes."""
+        whole = self.trajectory()
+        found = {
+            "steps": whole.steps,
+            "loss": whole.loss,
+            "attention": whole.attention,
+            "points": np.array(self._points),
+        }
+        for kind, named in (("distances", whole.distances), ("excess", whole.excess), ("probes", whole.probes)):
+            found |= {f"{kind}.{name}": values for name, values in named.items()}
+        return found
+
+    def restore(self, arrays: Mapping[str, Array], names: tuple[str, ...]) -> None:
+        """Record anew what `arrays` held."""
+        named: dict[str, dict[str, Array]] = {"distances": {}, "excess": {}, "probes": {}}
+        for whole, values in arrays.items():
+            kind, _, name = whole.partition(".")
+            if name:
+                named[kind][name] = values
+        for n, step in enumerate(arrays["steps"]):
+            measurement = Measurement(
+                float(arrays["loss"][n]),
+                {name: float(named["distances"][name][n]) for name in self._setting.strategies},
+                arrays["attention"][n],
+                {name: (float(values[n][0]), float(values[n][1])) for name, values in named["excess"].items()},
+                {name: values[n] for name, values in named["probes"].items()},
+            )
+            self.add(float(step), measurement, names, arrays["points"][n])
 
 
 Progress = Callable[[int, int], None]
@@ -255,7 +297,7 @@ def descend(dynamics: Dynamics, setting: Setting, *, progress: Progress = _silen
     Range of validity: fluctuations of the parameters themselves, of relative order 1/B, are neglected.
     """
     layout, optimizer = dynamics.layout, setting.optimizer
-    rates = layout.rates(optimizer)
+    rates = layout.rates(setting)
     adam = optimizer.name != "sgd"
     point, first, second = layout.start.copy(), np.zeros(len(rates)), np.zeros(len(rates))
     recorder = Recorder(setting)
@@ -288,7 +330,7 @@ def flow(dynamics: Dynamics, setting: Setting, *, rtol: float = 1e-3) -> Traject
     curvature is small, see `sharpness`. `rtol` is the solver's relative error per step.
     """
     layout = dynamics.layout
-    speed = -layout.rates(setting.optimizer) / layout.entries
+    speed = -layout.rates(setting) / layout.entries
     # Entries of W and U are of order 1/(number of tokens seen) in the linear family, lag logits of order one.
     atol = rtol * np.where(np.array(layout.groups) == "lag_logits", 1.0, 1 / setting.context)
     recorder = Recorder(setting)
@@ -322,7 +364,7 @@ def sharpness(dynamics: Dynamics, setting: Setting, point: Array, *, change: flo
     Of use where `dynamics.gradient` is deterministic.
     """
     layout = dynamics.layout
-    scale = np.sqrt(layout.rates(setting.optimizer) / layout.entries)
+    scale = np.sqrt(layout.rates(setting) / layout.entries)
     shifts = change * np.diag(scale / np.linalg.norm(scale))
     rows = [
         (dynamics.gradient(point + s, 0).derivative - dynamics.gradient(point - s, 0).derivative) / 2 for s in shifts

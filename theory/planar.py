@@ -159,8 +159,8 @@ def planar_law(
         parameters=dict(zip(Layout.of(setting, lag_logits.shape[1]).names, entries.T, strict=True)),
     )
     doubt = abs(share) / 2 + INTERPOLATION
-    early, late = (replace(middle, steps=middle.steps * (1 + sign * doubt)) for sign in (-1, 1))
-    return (middle, early, late), float(share)
+    earliest, latest = (replace(middle, steps=middle.steps * (1 + sign * doubt)) for sign in (-1, 1))
+    return (middle, earliest, latest), float(share)
 
 
 def _formation(way: Array, plane: Plane) -> float | None:

@@ -18,11 +18,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from theory import arguments
+from theory.architecture import Architecture, published
 from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import PRIORS, Dirichlet, Mixture, Prior
 from theory.transitions import strategies
 
-__all__ = ["Architecture", "Optimizer", "Setting"]
+__all__ = ["Optimizer", "Setting"]
+
+
+PRECISIONS = ("float32", "bfloat16")
+
+PLAIN = ("context", "initialization", "batch", "steps", "record_every", "frozen", "precision")
+"""Entries of a setting's file that `Setting.of` takes as they are."""
 
 
 @dataclass(frozen=True)
@@ -69,35 +76,6 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """Shape of the attention-only transformer; the defaults are the published ones (arXiv 2402.11004, released code).
-
-    Parameters
-    ----------
-    layers, width, heads : int
-        `width` is d; heads split it.
-    dropout : float
-        Probability in [0, 1), on embeddings, attention, residual and relative-position vectors.
-    """
-
-    layers: int = 2
-    width: int = 16
-    heads: int = 1
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name in ("layers", "width", "heads"):
-            object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=1))
-        object.__setattr__(self, "dropout", arguments.real("dropout", self.dropout))
-        if self.width % self.heads:
-            raise ValueError(
-                f"width = {self.width} does not split into heads = {self.heads}: expected a multiple; give width = {self.heads * -(-self.width // self.heads)}."
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout = {self.dropout}: expected a probability in [0, 1); give 0 for none.")
-
-
-@dataclass(frozen=True)
 class Setting:
     """One experiment. Make it with `Setting.of`, which fills what is left out with the family's defaults.
 
@@ -119,6 +97,12 @@ class Setting:
         Steps between two recorded points of a curve.
     architecture : Architecture or None
         Only for the transformer.
+    frozen : tuple of str
+        Parts that keep their start, of `parts`: to see which layer has to move first.
+    precision : {"float32", "bfloat16"}
+        Of the transformer's matrix products in training; parameters and the loss stay in single precision.
+    tested_on : tuple of Prior
+        Other laws of chains that the model is measured on along training, beside that of the held-out chains, which is `prior`'s.
     """
 
     prior: Prior
@@ -130,6 +114,9 @@ class Setting:
     steps: int
     record_every: int
     architecture: Architecture | None = None
+    frozen: tuple[str, ...] = ()
+    precision: str = "float32"
+    tested_on: tuple[Prior, ...] = ()
 
     version: ClassVar[int] = 1
 
@@ -152,6 +139,23 @@ class Setting:
             raise ValueError(
                 f"architecture = {self.architecture} with family = {self.family!r}: expected an architecture for the transformer and none for the toy families."
             )
+        self._check_training()
+
+    def _check_training(self) -> None:
+        frozen = (self.frozen,) if isinstance(self.frozen, str) else tuple(self.frozen)
+        for part in frozen:
+            arguments.one_of(f"frozen part of the {self.family} family", part, self.parts)
+        if set(frozen) == set(self.parts):
+            raise ValueError(f"frozen = {list(frozen)}: expected a part that is left to train; leave one out.")
+        object.__setattr__(self, "frozen", tuple(part for part in self.parts if part in frozen))
+        arguments.one_of("precision", self.precision, PRECISIONS if self.architecture else PRECISIONS[:1])
+        tests = tuple(self.tested_on)
+        for prior in tests:
+            if (prior.states, prior.order) != (self.states, self.order):
+                raise ValueError(
+                    f"tested_on = {prior}: expected states = {self.states} and order = {self.order}, those of the chains trained on."
+                )
+        object.__setattr__(self, "tested_on", tests)
 
     def __hash__(self) -> int:
         return int(self.id, 16)
@@ -171,6 +175,14 @@ class Setting:
         return strategies(self.order)
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """What can be frozen: the parameter groups of a toy family; embedding, layers and head (with the last norm) of a transformer."""
+        if self.architecture is None:
+            return FAMILIES[self.family].groups
+        layers = [f"layer_{n + 1}" for n in range(self.architecture.layers)]
+        return ("embedding", *layers) if self.architecture.tied else ("embedding", *layers, "head")
+
+    @property
     def id(self) -> str:
         """Sixteen hexadecimal digits that depend on every number of the setting and on nothing else."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
@@ -182,8 +194,10 @@ class Setting:
         flat = self.prior == Dirichlet(self.states, order=self.order)
         prior = f" {_prior_label(self.prior)}" if not flat else "" if self.order == 2 else f" n={self.order}"
         usual = FAMILIES[self.family].defaults(self.optimizer.name, self.context, self.order).learning_rate
-        rates = "".join(f" η({g})={r:g}" for g, r in self.optimizer.learning_rate.items() if r != usual[g])
-        return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}{rates}"
+        more = "".join(f" η({g})={r:g}" for g, r in self.optimizer.learning_rate.items() if r != usual[g])
+        more += "".join(f" {part} frozen" for part in self.frozen)
+        more += "" if self.precision == PRECISIONS[0] else f" {self.precision}"
+        return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}{more}"
 
     @classmethod
     def of(
@@ -203,6 +217,9 @@ class Setting:
         steps: int | None = None,
         record_every: int | None = None,
         architecture: Architecture | None = None,
+        frozen: Sequence[str] = (),
+        precision: str = PRECISIONS[0],
+        tested_on: Sequence[Prior] = (),
     ) -> Setting:
         """Make a setting; whatever is None takes the family's default, and a single number stands for every group.
 
@@ -237,7 +254,10 @@ class Setting:
             batch=batch,
             steps=defaults.steps if steps is None else steps,
             record_every=defaults.record_every if record_every is None else record_every,
-            architecture=Architecture() if family == "transformer" and architecture is None else architecture,
+            architecture=published(prior.order) if family == "transformer" and architecture is None else architecture,
+            frozen=frozen,  # type: ignore[arg-type]
+            precision=precision,
+            tested_on=tested_on,  # type: ignore[arg-type]
         )
 
     def only_markov(self, what: str) -> None:
@@ -259,7 +279,12 @@ class Setting:
         if self.architecture is None:
             del fields["architecture"]
         else:
-            fields["architecture"] = dataclasses.asdict(self.architecture)
+            fields["architecture"] = self.architecture.to_dict()
+        # What came later is left out where it says nothing, so that older ids and files stay.
+        fields["frozen"], fields["tested_on"] = list(self.frozen), [_prior_to_dict(prior) for prior in self.tested_on]
+        for name, silent in (("frozen", []), ("tested_on", []), ("precision", PRECISIONS[0])):
+            if fields[name] == silent:
+                del fields[name]
         return {"version": self.version} | fields
 
     @classmethod
@@ -290,9 +315,8 @@ class Setting:
             architecture=None
             if architecture is None
             else _make("architecture", Architecture, _table("architecture", architecture)),
-            **{
-                key: data[key] for key in ("context", "initialization", "batch", "steps", "record_every") if key in data
-            },
+            tested_on=[_prior_from_dict(_table("tested_on", prior)) for prior in data.get("tested_on", ())],
+            **{key: data[key] for key in PLAIN if key in data},
         )
         epsilon = arguments.positive("epsilon", optimizer.get("epsilon", made.optimizer.epsilon))
         return made.replace(optimizer=dataclasses.replace(made.optimizer, epsilon=epsilon))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,7 +162,8 @@ def _run(task: Task, folder: str, device: str, progress: Progress = lambda step,
     if task.kind == TRAIN:
         from validate.training import resolve_device, train
 
-        trajectories = (train(task.setting, task.seed, device=resolve_device(device), progress=progress),)
+        on, kept = resolve_device(device), Path(folder) / f"{task.name}.safetensors"
+        trajectories = (train(task.setting, task.seed, device=on, progress=progress, checkpoint=kept),)
         notes: dict[str, Any] = {"device": device}
     else:
         try:

@@ -25,12 +25,13 @@ import xarray as xr
 from theory.dynamics import Trajectory
 from theory.setting import Setting
 from validate.files import writable_folder
+from validate.probes import PROBES, labels
 
 __all__ = ["Record", "Store", "UnreadableRun"]
 
-FORMAT = 2
-READ = (1, FORMAT)
-"""Formats that are read; the first knew no heads."""
+FORMAT = 3
+READ = (1, 2, FORMAT)
+"""Formats that are read; the first knew no heads, the second no probes."""
 SEAL = b"\nsha256 "
 
 
@@ -68,7 +69,7 @@ class Store:
 
     def save(self, name: str, record: Record) -> Path:
         """Write `record`; after a crash the file is either whole or absent."""
-        groups = {f"/trajectory_{i}": _to_dataset(one) for i, one in enumerate(record.trajectories)}
+        groups = {f"/trajectory_{i}": _to_dataset(one, record.setting) for i, one in enumerate(record.trajectories)}
         head = {"format": FORMAT, "setting": json.dumps(record.setting.to_dict()), "notes": json.dumps(record.notes)}
         tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=head), **groups})
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".part")
@@ -104,7 +105,7 @@ class Store:
             return None
 
 
-def _to_dataset(one: Trajectory) -> xr.Dataset:
+def _to_dataset(one: Trajectory, setting: Setting) -> xr.Dataset:
     data = xr.Dataset(
         {
             "loss": ("step", one.loss),
@@ -130,6 +131,10 @@ def _to_dataset(one: Trajectory) -> xr.Dataset:
     )
     data["loss"].attrs["units"] = data["distance"].attrs["units"] = data["excess"].attrs["units"] = "nats per token"
     data["step"].attrs["units"] = "optimiser steps"
+    for name, values in one.probes.items():
+        probe = PROBES[name]
+        data[name] = ("step", *probe.dims), values, {"units": probe.unit, "long_name": probe.meaning}
+        data.coords.update({dim: labels(setting, dim) for dim in probe.dims})
     return data
 
 
@@ -170,6 +175,7 @@ def _trajectory(group: Any) -> Trajectory:
         attention=attention.reshape(len(steps), -1, attention.shape[-1]),
         parameters=named("parameter", "parameter_name"),
         excess=named("excess", "baseline"),
+        probes={name: group[name][:] for name in PROBES if name in group},
         diverged=None if diverged < 0 else diverged,
     )
 

@@ -1,35 +1,32 @@
-"""Train a model on fresh sequences and record, along training, what theory predicts of it."""
+"""Train models on fresh sequences and record, along training, what theory predicts of them.
+
+Several seeds of a setting may train together, as one batched model: every parameter has one leading dimension more, one vectorised pass
+serves all, and each seed draws what it would draw alone, so that its numbers are those of its solo run within floating-point error.
+"""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 
-from simulate.sequences import Sample, next_rows, sample
-from simulate.strategies import predict
 from theory import arguments
-from theory.chains import entropy
-from theory.dynamics import Measurement, Progress, Recorder, Trajectory
+from theory.dynamics import Progress, Recorder, Trajectory
 from theory.setting import Setting
-from validate.models.ngram_toy import NgramToy
-from validate.models.toy import Toy
-from validate.models.transformer import Transformer
+from validate.batches import Batches, Words, streams
+from validate.checkpoints import Checkpoint
+from validate.held_out import HELD_OUT, HeldOut
+from validate.models import as_model, build, order_parameters
 
-__all__ = ["HELD_OUT", "build", "resolve_device", "train"]
+__all__ = ["HELD_OUT", "TrainingRun", "resolve_device", "train", "train_together"]
 
-HELD_OUT = 512
-"""Sequences on which a run is measured; each seed draws its own, so that intervals over seeds contain their sampling error."""
-
-PART = 64
-"""Of them at a time through the model, about as many as train: larger tensors would only grow the process."""
-
-MODELS: dict[str, type[nn.Module]] = {"linear": Toy, "softmax": Toy, "transformer": Transformer}
-"""The one place where a trained family is registered."""
-
-OF_ORDER: dict[str, type[nn.Module]] = {"linear": NgramToy, "softmax": NgramToy}
-"""The same for chains of order n > 2, where that takes another model."""
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -43,135 +40,208 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def build(setting: Setting, seed: int = 0) -> nn.Module:
-    """A freshly initialised model of the setting's family."""
-    torch.manual_seed(seed)
-    models = MODELS if setting.order == 2 else MODELS | OF_ORDER
-    return models[setting.family](setting)
-
-
-class HeldOut:
-    """The same held-out sequences for every measurement of a run, with the strategies' predictions on them."""
-
-    def __init__(self, setting: Setting, generator: np.random.Generator, device: torch.device) -> None:
-        drawn = sample(setting, HELD_OUT, generator)
-        self.tokens = _inputs(drawn, device)[:, :-1]
-        alpha = setting.prior.pseudo_count
-        laws = {name: predict(drawn.tokens, setting.states, name, alpha) for name in setting.strategies}
-        rows = next_rows(drawn)
-        self._own = {name: float(entropy(law).mean()) for name, law in laws.items()}
-        self._losses = {
-            name: -np.einsum("ntj,ntj->n", rows, np.log(law)) / setting.context for name, law in laws.items()
-        }
-        self._laws = torch.stack([torch.from_numpy(law).to(device, torch.float32) for law in [*laws.values(), rows]])
-
-    @torch.no_grad()
-    def measure(self, model: nn.Module) -> Measurement:
-        """Loss (next token averaged out), distances to the strategies, layer-1 attention, loss above each strategy's."""
-        model.eval()
-        log_model = torch.cat([F.log_softmax(model(part), dim=-1) for part in self.tokens.split(PART)])
-        *crossed, losses = (
-            (-torch.einsum("sntj,ntj->sn", self._laws, log_model) / log_model.shape[1]).double().cpu().numpy()
-        )
-        distances = {
-            name: float(cross.mean()) - own for cross, (name, own) in zip(crossed, self._own.items(), strict=True)
-        }
-        attention = model.lag_attention(self.tokens).double().cpu().numpy()  # type: ignore[operator]
-        model.train()
-        above = {name: losses - other for name, other in self._losses.items()}
-        excess = {name: (float(d.mean()), float(d.std(ddof=1) / np.sqrt(len(d)))) for name, d in above.items()}
-        return Measurement(float(losses.mean()), distances, attention, excess)
-
-
 def train(
     setting: Setting,
     seed: int = 0,
     *,
     device: torch.device | None = None,
     progress: Progress = lambda step, steps: None,
+    checkpoint: Path | None = None,
 ) -> Trajectory:
-    """Train one model of `setting` from `seed`.
+    """Train one model of `setting` from `seed`; see `train_together`."""
+    return train_together(setting, [seed], device=device, progress=progress, checkpoint=checkpoint)[0]
 
-    Every step draws `setting.batch` fresh sequences; the loss is the cross-entropy of the next token, averaged over
-    all positions. Stops as predictions do: a quarter past the last transition, or at `setting.steps`. On a CPU it
-    uses one thread, so that a seed gives the same numbers however many cores there are; seeds run side by side instead.
+
+def train_together(
+    setting: Setting,
+    seeds: Sequence[int],
+    *,
+    device: torch.device | None = None,
+    progress: Progress = lambda step, steps: None,
+    checkpoint: Path | None = None,
+) -> list[Trajectory]:
+    """Train one model of `setting` from each of `seeds`, all as one batched model.
+
+    Every step draws `setting.batch` fresh sequences for each seed; the loss is the cross-entropy of the next token, averaged over all
+    positions. A seed stops as predictions do: a quarter past the last transition, or at `setting.steps`. On a CPU it uses one thread, so that
+    a seed gives the same numbers however many cores there are; seeds run side by side instead.
+
+    Parameters
+    ----------
+    setting : Setting
+    seeds : sequence of int
+    device : torch.device, optional
+        By default the fastest there is.
+    progress : callable
+        Called with the step and the longest run's last step whenever the models are recorded.
+    checkpoint : Path, optional
+        Where to keep the state of training, about once a minute. A later call with the same arguments goes on from it, on a CPU to the same
+        numbers to the last bit; it is removed at the end.
 
     Returns
     -------
-    Trajectory
-        With `diverged` set, and what came before it kept, if the loss stops being finite.
+    list of Trajectory
+        One for each seed; with `diverged` set, and what came before it kept, if its loss stops being finite.
     """
     device = resolve_device("auto") if device is None else device
     if device.type == "cpu":
         torch.set_num_threads(1)
-    model = build(setting, seed).to(device)
-    optimizer = _optimizer(model, setting)
-    fresh, fixed = np.random.default_rng(seed).spawn(2)
-    held_out = HeldOut(setting, fixed, device)
-    recorder = Recorder(setting)
+    run = TrainingRun(setting, seeds, device)
+    kept = None if checkpoint is None else Checkpoint(checkpoint, setting, seeds)
+    if kept is None or not run.resume(kept):
+        run.record()
+    saved = time.monotonic()
+    while run.running:
+        run.advance()
+        if run.due:
+            run.record()
+            progress(run.step, setting.steps)
+            if kept is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                run.save(kept)
+                saved = time.monotonic()
+    if kept is not None:
+        kept.remove()
+    return run.trajectories()
 
-    def record(step: int) -> bool:
-        """Record the model, unless it has diverged."""
-        measured = held_out.measure(model)
-        if step and recorder.diverges(measured.loss):
+
+class TrainingRun:
+    """Models in training, with all that their next step depends on."""
+
+    def __init__(self, setting: Setting, seeds: Sequence[int], device: torch.device) -> None:
+        self.setting, self.device, self.step = setting, device, 0
+        models = [build(setting, seed).to(device) for seed in seeds]
+        drawn = [streams(seed) for seed in seeds]
+        self.batches = [Batches(setting, fresh, device) for fresh, _, _ in drawn]
+        self.words = [Words(words, device) for _, _, words in drawn]
+        self.held_out = [
+            HeldOut(setting, model, fixed, device) for model, (_, fixed, _) in zip(models, drawn, strict=True)
+        ]
+        self.recorders = [Recorder(setting) for _ in seeds]
+        self.ended: list[int | None] = [None for _ in seeds]
+        """The step at which a seed diverged, 0 if it came to its end, None while it trains."""
+        # One seed trains its model itself; several train stacked parameters, and the first model lends them its shape.
+        self.model = models[0]
+        self.alone = len(seeds) == 1
+        self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
+        if not self.alone:
+            self.parameters = stack_module_state(models)[0]  # type: ignore[arg-type]
+        self.sites = as_model(self.model).sites(setting.batch, setting.context)
+        self.optimizer = _optimizer(self.model, self.parameters, setting)
+
+    @property
+    def running(self) -> bool:
+        return None in self.ended and self.step < self.setting.steps
+
+    @property
+    def due(self) -> bool:
+        return self.recorders[0].due(self.step)
+
+    def advance(self) -> None:
+        """One optimiser step of every seed. Seeds that came to their end go on, unseen: what is stacked stays together."""
+        tokens = [one.draw() for one in self.batches]
+        noise = [one.draw(self.sites) for one in self.words]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.setting.precision == "bfloat16"):
+            loss = self._loss(tokens, noise)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.step += 1
+
+    def _loss(self, tokens: list[Tensor], noise: list[list[Tensor]]) -> Tensor:
+        if self.alone:
+            return _cross_entropy(self.model(tokens[0][:, :-1], noise[0]), tokens[0])
+
+        def of_one(parameters: dict[str, Tensor], tokens: Tensor, noise: list[Tensor]) -> Tensor:
+            return _cross_entropy(functional_call(self.model, parameters, (tokens[:, :-1], noise)), tokens)
+
+        stacked = [torch.stack(site) for site in zip(*noise, strict=True)]
+        return torch.vmap(of_one)(self.parameters, torch.stack(tokens), stacked).sum()
+
+    def record(self) -> None:
+        """Measure every seed that still trains, and see which of them has come to its end."""
+        for n, recorder in enumerate(self.recorders):
+            if self.ended[n] is not None:
+                continue
+            model = self._model_of(n)
+            measured = self.held_out[n].measure(model)
+            if self.step and recorder.diverges(measured.loss):
+                self.ended[n] = self.step
+                continue
+            parameters = order_parameters(model)
+            recorder.add(self.step, measured, tuple(parameters), np.array(list(parameters.values())))
+            if self.step and recorder.settled:
+                self.ended[n] = 0
+
+    def _model_of(self, n: int) -> nn.Module:
+        if not self.alone:
+            self.model.load_state_dict({name: one[n] for name, one in self.parameters.items()}, strict=False)
+        return self.model
+
+    def trajectories(self) -> list[Trajectory]:
+        return [
+            recorder.trajectory(diverged=end or None) for recorder, end in zip(self.recorders, self.ended, strict=True)
+        ]
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        moments = self.optimizer.state_dict()["state"]
+        tensors = {f"parameter.{name}": one.detach() for name, one in self.parameters.items()}
+        tensors |= {f"optimizer.{i}.{name}": one for i, held in moments.items() for name, one in held.items()}
+        for n, recorder in enumerate(self.recorders):
+            tensors |= {f"record.{n}.{name}": torch.from_numpy(one) for name, one in recorder.arrays().items()}
+        plain = {
+            "step": self.step,
+            "ended": self.ended,
+            "batches": [one.state for one in self.batches],
+            "words": [one.state for one in self.words],
+            "names": [list(recorder.names) for recorder in self.recorders],
+        }
+        checkpoint.save(tensors, plain)
+
+    def resume(self, checkpoint: Checkpoint) -> bool:
+        """Go on from a checkpoint, if there is one of this very run."""
+        found = checkpoint.load()
+        if found is None:
             return False
-        parameters = _order_parameters(model)
-        recorder.add(step, measured, tuple(parameters), np.array(list(parameters.values())))
+        tensors, plain = found
+        with torch.no_grad():
+            for name, one in self.parameters.items():
+                one.copy_(tensors[f"parameter.{name}"])
+        state = self.optimizer.state_dict()
+        for name, one in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "optimizer":
+                index, _, moment = rest.partition(".")
+                state["state"].setdefault(int(index), {})[moment] = one
+        self.optimizer.load_state_dict(state)
+        self.step, self.ended = plain["step"], plain["ended"]
+        for n, recorder in enumerate(self.recorders):
+            start = f"record.{n}."
+            arrays = {name[len(start) :]: one.numpy() for name, one in tensors.items() if name.startswith(start)}
+            recorder.restore(arrays, tuple(plain["names"][n]))
+        for streams_of, states in ((self.batches, plain["batches"]), (self.words, plain["words"])):
+            for one, held in zip(streams_of, states, strict=True):
+                one.restore(held)
         return True
 
-    record(0)
-    model.train()
-    for step in range(1, setting.steps + 1):
-        tokens = _inputs(sample(setting, setting.batch, fresh), device)
-        loss = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        if recorder.due(step):
-            if not record(step):
-                return recorder.trajectory(diverged=step)
-            progress(step, setting.steps)
-            if recorder.settled:
-                break
-    return recorder.trajectory()
+
+def _cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
+    return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
 
 
-def _inputs(drawn: Sample, device: torch.device) -> Tensor:
-    return torch.from_numpy(drawn.tokens).to(device, torch.int64)
-
-
-def _order_parameters(model: nn.Module) -> dict[str, float]:
-    """For the toy families: the mean of each orbit of entries, and the lag logits; named as `theory.dynamics.Layout` does."""
-    found: dict[str, float] = {}
-    if isinstance(model, Toy | NgramToy):
-        for name, parameter in model.named_parameters():
-            values = parameter.detach().double().cpu().numpy()
-            by_head = isinstance(model, NgramToy) and name != "readout"
-            for head, value in enumerate(values if by_head else values[None], start=1):
-                whole = f"{name}_{head}" if by_head else name
-                if value.ndim == 2:
-                    found[f"{whole}.diagonal"] = float(np.diag(value).mean())
-                    found[f"{whole}.off_diagonal"] = float(value[~np.eye(len(value), dtype=bool)].mean())
-                else:
-                    found |= {f"{whole}.{r}": float(v) for r, v in enumerate(value)}
-    return found
-
-
-def _optimizer(model: nn.Module, setting: Setting) -> torch.optim.Optimizer:
-    choice = setting.optimizer
-    groups = [{"params": parameters, "lr": choice.learning_rate[name]} for name, parameters in model.groups().items()]  # type: ignore[operator]
+def _optimizer(model: nn.Module, parameters: dict[str, Tensor], setting: Setting) -> torch.optim.Optimizer:
+    choice, described = setting.optimizer, as_model(model)
+    decayed = described.decayed() if choice.weight_decay else set()
+    groups: dict[tuple[str, bool], list[Tensor]] = {}
+    for name, one in parameters.items():
+        frozen = described.part(name) in setting.frozen
+        one.requires_grad_(not frozen)
+        if not frozen:
+            groups.setdefault((described.group(name), name in decayed), []).append(one)
+    options = [
+        {"params": some, "lr": choice.learning_rate[group]} | ({"weight_decay": choice.weight_decay} if decays else {})
+        for (group, decays), some in groups.items()
+    ]
     if choice.name == "sgd":
-        return torch.optim.SGD(groups)
-    if choice.weight_decay:
-        decayed = {id(p) for p in model.decayed()}  # type: ignore[operator]
-        groups = [
-            {
-                "params": [p for p in group["params"] if (id(p) in decayed) == chosen],
-                "lr": group["lr"],
-                "weight_decay": decay,
-            }
-            for group in groups
-            for chosen, decay in ((True, choice.weight_decay), (False, 0.0))
-        ]
-        return torch.optim.AdamW(groups, betas=choice.betas, eps=choice.epsilon)
-    return torch.optim.Adam(groups, betas=choice.betas, eps=choice.epsilon)
+        return torch.optim.SGD(options, fused=True)
+    kind = torch.optim.AdamW if choice.name == "adamw" else torch.optim.Adam
+    return kind(options, betas=choice.betas, eps=choice.epsilon, weight_decay=0.0, fused=True)

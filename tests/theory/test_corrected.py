@@ -12,6 +12,7 @@ import pytest
 from simulate.predict import METHODS
 from simulate.reduced import FiniteContext
 from theory.chains import stationary
+from theory.corrected.counts import Counts
 from theory.corrected.dynamics import logit_loss
 from theory.corrected.families import LinearCorrected, SoftmaxCorrected
 from theory.corrected.moments import Memory, Moments, positions
@@ -202,3 +203,44 @@ def test_prediction_is_registered_and_plain():
         mean_field_corrected(Setting.of("transformer"))
     with pytest.raises(ValueError, match="lags = 6 at context = 4"):
         CORRECTED["linear"](Setting.of("linear", context=4))
+
+
+def test_cumulants_of_counts_by_all_sequences():
+    """Mean, variance and κ₃(N_j, N_l, N_0) given x_t = 0, and what is counted later than a source, k = 3, T = 7."""
+    states, context = 3, 7
+    chain = np.random.default_rng(0).dirichlet(np.ones(states), size=states)
+    memory = Memory(chain[None], 2, 2, context, np.array([4, context]))
+    found, law = Counts.of(memory), stationary(chain)
+    for n, length in enumerate(memory.at):
+        tokens = np.array([(*free, 0) for free in itertools.product(range(states), repeat=length - 1)])
+        chance = law[tokens[:, 0]] * chain[tokens[:, :-1], tokens[:, 1:]].prod(axis=1) / law[0]
+        held = tokens[:, :, None] == np.arange(states)
+        counts = held.sum(axis=1)
+        off = counts - chance @ counts
+        third = np.einsum("q,qj,ql,q->jl", chance, off, off, off[:, 0])
+        np.testing.assert_allclose(found.third[n, 0], third, atol=1e3 * EPS * length**3)
+        np.testing.assert_allclose(found.variance[n, 0], chance @ off[:, 0] ** 2, atol=1e3 * EPS * length**2)
+        np.testing.assert_allclose(found.mean[n, 0], chance @ counts[:, 0], atol=1e3 * EPS * length)
+        after = held[::, ::-1, 0].cumsum(axis=1)[:, ::-1] - held[:, :, 0]
+        for state in range(states):
+            joint = (chance[:, None] * held[:, :, state] * after).sum(axis=0) / law[state]
+            np.testing.assert_allclose(found.later[0, state, n, :length], joint, atol=1e3 * EPS * length)
+
+
+def test_match_is_driven_down_where_finite_context_is_trapped(within):
+    """Softmax family, k = 3, T = 50, concentration 0.3, on the way to the plateau: the match's gradient as at finite context, positive, where
+    covariances of the read without third cumulants give the wrong sign."""
+    setting = Setting.of("softmax", prior=Dirichlet(3, 0.3), context=50)
+    point = np.array([0, 0, 1.0, -0.5, *np.zeros(6)])
+    full = np.concatenate([point, np.zeros(44)])
+    seen = [FiniteContext(setting, count=2048, held_out=1, seed=n).gradient(full).derivative[0] for n in range(8)]
+    error = np.std(seen, ddof=1) / np.sqrt(8)
+    generators = np.random.default_rng(0).spawn(4)
+    dynamics = [SoftmaxCorrected(setting, count=128, generator=generator) for generator in generators]
+    found = [one.gradient(point).derivative[0] for one in dynamics]
+    scatter = np.std(found, ddof=1) / 2
+    assert np.mean(seen) > 5 * error
+    within("match", np.mean(found), np.mean(seen), np.hypot(error, scatter))
+    for one in dynamics:
+        one.skewness = np.zeros_like(one.skewness)
+    assert max(one.gradient(point).derivative[0] for one in dynamics) < 0

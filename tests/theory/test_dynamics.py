@@ -49,7 +49,7 @@ def test_layout():
     )
     assert layout.entries.tolist() == [3, 6, 3, 6, 1, 1]
     assert layout.start.tolist() == [0.5, 0.5, -0.25, -0.25, 0, 0]
-    assert layout.rates(setting.optimizer).tolist() == [2, 2, 1, 1, 0.5, 0.5]
+    assert layout.rates(setting).tolist() == [2, 2, 1, 1, 0.5, 0.5]
     assert layout.lags == slice(4, None)
 
 

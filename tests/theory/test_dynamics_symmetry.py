@@ -67,7 +67,7 @@ def test_reduced_dynamics_are_those_of_the_full_matrices(optimizer, family, stat
         model.lag_logits.copy_(torch.from_numpy(begin[dynamics.layout.lags].copy()))
         for n, name in enumerate(("match", "readout")[: 1 + (family == "softmax")]):
             getattr(model, name).copy_(begin[2 * n + 1] + (begin[2 * n] - begin[2 * n + 1]) * eye)
-    rates = [{"params": p, "lr": setting.optimizer.learning_rate[name]} for name, (p,) in model.groups().items()]
+    rates = [{"params": [p], "lr": setting.optimizer.learning_rate[name]} for name, p in model.named_parameters()]
     stepper = (
         torch.optim.SGD(rates)
         if optimizer == "sgd"

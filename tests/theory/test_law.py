@@ -78,7 +78,7 @@ def test_mobility_moves_the_entries_of_W():
     layout = Layout.of(setting, 2)
     by_diagonal, by_off = 0.7, -0.4
     by_c, by_omega = (by_diagonal + by_off) / 50, by_diagonal / 50
-    rate = layout.rates(setting.optimizer)[:2] / layout.entries[:2]
+    rate = layout.rates(setting)[:2] / layout.entries[:2]
     diagonal, off = -50 * rate * [by_diagonal, by_off]
     np.testing.assert_allclose(-mobility(setting) @ [by_c, by_omega], [off, diagonal - off], rtol=1e-12)
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from theory.architecture import Architecture
 from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Architecture, Setting
+from theory.setting import Setting
 
 positive = st.floats(1e-12, 1e12)
 simple = st.one_of(
@@ -134,3 +135,58 @@ def test_defaults_are_the_published_ones():
     assert linear.optimizer.learning_rate == {"lag_logits": 1.0, "match": 100 / 50**2}
     assert linear.initialization == {"lag_logits": 0.0, "match": 0.01}
     assert {name for family in FAMILIES.values() for name in family.optimizers} <= set(OPTIMIZERS)
+
+
+def test_what_came_later_leaves_ids_alone_and_survives_files(tmp_path):
+    """Frozen parts, precision and other test chains change the id, and come back from TOML and JSON; left out, the id is that of before they existed."""
+    plain = Setting.of("transformer", states=3, context=20)
+    assert plain.id == "ac7009f627e7bba8"
+    more = Setting.of(
+        "transformer",
+        states=3,
+        context=20,
+        frozen=["layer_2", "embedding"],
+        precision="bfloat16",
+        tested_on=[DoublyStochastic(3), Dirichlet(3, 0.3)],
+        architecture=Architecture(2, 16, (2, 1), positions="bias", feed_forward=4, tied=True, norm=False),
+    )
+    assert more.frozen == ("embedding", "layer_2")
+    assert "head" not in more.parts
+    assert len({plain.id, more.id, plain.replace(frozen=("head",)).id, plain.replace(precision="bfloat16").id}) == 4
+    for ending in (".toml", ".json"):
+        more.save(tmp_path / f"setting{ending}")
+        assert Setting.load(tmp_path / f"setting{ending}") == more
+    assert "layer_2 frozen bfloat16" in more.label
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frozen": ("layer_3",)}, "did you mean 'layer_2'"),
+        ({"frozen": ("embedding", "layer_1", "layer_2", "head")}, "expected a part that is left to train"),
+        ({"precision": "float16"}, "precision"),
+        ({"tested_on": (Dirichlet(2),)}, "expected states = 3"),
+    ],
+)
+def test_bad_training_is_refused(change, message):
+    """An unknown part, nothing left to train, an unknown precision, chains of another size: named."""
+    with pytest.raises(ValueError, match=message):
+        Setting.of("transformer", states=3).replace(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": (1, 2, 1)}, "one for each layer"),
+        ({"heads": 3}, "give width = 18"),
+        ({"width": 6, "heads": 2, "positions": "rotary"}, "even width of each head"),
+        ({"positions": "relativ"}, "did you mean 'relative'"),
+        ({"norm": 1}, "expected true or false"),
+        ({"feed_forward": -1}, "feed_forward"),
+        ({"dropout": 1.0}, "probability"),
+    ],
+)
+def test_bad_architectures_are_refused(change, message):
+    """Each field names itself, what it was and the mend."""
+    with pytest.raises(ValueError, match=message):
+        Architecture(**change)

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from theory.architecture import Architecture
 from theory.priors import Dirichlet
-from theory.setting import Architecture, Optimizer, Setting
+from theory.setting import Optimizer, Setting
 
 
 @pytest.mark.parametrize(

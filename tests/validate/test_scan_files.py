@@ -16,16 +16,16 @@ FAST = Setting.of("linear", context=16, learning_rate={"match": 0.4})
 
 def test_csv_and_json_hold_every_row(tmp_path):
     """Values and times of answered points, the reason of the others."""
-    chosen = grid(Setting.of("linear"), ["states=2,4", "batch=8,64"])
+    chosen = grid(Setting.of("linear"), ["initialization.match=0.01,3", "batch=8,64"])
     rows, fitted = scans.run(chosen)
     data = scans.to_dict(chosen, rows, fitted, "law")
     table, plain = scans.write(tmp_path, data)
     with table.open() as lines:
         read = list(csv.DictReader(lines))
-    assert [(float(r["states"]), float(r["batch"])) for r in read] == list(chosen.points())
+    assert [(float(r["initialization.match"]), float(r["batch"])) for r in read] == list(chosen.points())
     assert float(read[0]["formation"]) == rows[0].formation[0]
     assert read[2]["formation"] == ""
-    assert "too slowly" in read[2]["reason"]
+    assert "too far from the plateau" in read[2]["reason"]
     found = json.loads(plain.read_text())
     assert found == json.loads(json.dumps(data))
     assert (found["complete"], found["answered"]) == (True, 2)

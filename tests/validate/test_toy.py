@@ -119,13 +119,14 @@ def test_parameters_start_where_the_setting_says():
     setting = Setting.of(
         "softmax", states=3, context=7, initialization={"match": 0.25, "readout": -0.5, "lag_logits": 0.125}
     )
-    groups = Toy(setting).groups()
+    model = Toy(setting)
     assert {
-        name: (tuple(p.shape), float(p.detach().min()), float(p.detach().max())) for name, (p,) in groups.items()
+        model.group(name): (tuple(p.shape), float(p.detach().min()), float(p.detach().max()))
+        for name, p in model.named_parameters()
     } == {
         "match": ((3, 3), 0.25, 0.25),
         "readout": ((3, 3), -0.5, -0.5),
         "lag_logits": ((7,), 0.125, 0.125),
     }
-    assert set(groups) == set(setting.optimizer.learning_rate)
-    assert "readout" not in Toy(Setting.of("linear")).groups()
+    assert {name for name, _ in model.named_parameters()} == set(setting.optimizer.learning_rate)
+    assert "readout" not in dict(Toy(Setting.of("linear")).named_parameters())

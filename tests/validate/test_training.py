@@ -13,13 +13,18 @@ import pytest
 
 pytest.importorskip("torch")
 
-from simulate.reduced import FiniteContext
-from theory.dynamics import descend
-from theory.setting import Architecture, Setting
-from validate.observed import Task, compute, observation, prediction
-from validate.runs import Store
-from validate.training import resolve_device, train
+import torch
 
+from simulate.reduced import FiniteContext
+from theory.architecture import Architecture
+from theory.dynamics import descend
+from theory.priors import DoublyStochastic
+from theory.setting import Setting
+from validate.observed import Task, compute, observation, prediction
+from validate.runs import Store, UnreadableRun
+from validate.training import resolve_device, train, train_together
+
+CPU = torch.device("cpu")
 TINY = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4}, steps=60)
 
 
@@ -30,6 +35,109 @@ def test_the_same_seed_gives_the_same_numbers():
         assert np.array_equal(first.loss, again.loss)
         assert np.array_equal(first.attention, again.attention)
         assert not np.array_equal(first.loss, other.loss)
+
+
+@pytest.mark.parametrize("family", ["linear", "softmax", "transformer"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_seeds_trained_together_are_their_solo_runs(family, optimizer):
+    """Every record of each of three seeds equals that of its run alone within floating-point error, dropout and diverged or not."""
+    more = {"architecture": Architecture(width=8, heads=(2, 1))} if family == "transformer" else {}
+    rate = 0.02 if optimizer == "adam" else 0.4
+    setting = Setting.of(
+        family, states=3, context=12, optimizer=optimizer, learning_rate=rate, steps=30, record_every=10, **more
+    )
+    for seed, found in zip((4, 0, 2), train_together(setting, (4, 0, 2), device=CPU), strict=True):
+        alone = train(setting, seed, device=CPU)
+        assert np.array_equal(found.steps, alone.steps)
+        # Relative to what moved: thirty steps of single precision, whose unit in the last place is 1.2e-7.
+        for one, other in (
+            (found.loss, alone.loss),
+            (found.attention, alone.attention),
+            (found.probes["last"], alone.probes["last"]),
+        ):
+            np.testing.assert_allclose(one, other, rtol=0, atol=30 * 40 * 1.2e-7)
+
+
+class Killed(Exception):
+    """Stands for a process that ends in the middle."""
+
+
+@pytest.mark.parametrize("seeds", [(3,), (3, 5)])
+@pytest.mark.parametrize("family", ["linear", "transformer"])
+def test_a_killed_training_goes_on_to_the_same_numbers_to_the_last_bit(tmp_path, monkeypatch, family, seeds):
+    """Stopped after its second checkpoint, resumed by the same call: records equal those of an uninterrupted run exactly; the checkpoint is gone."""
+    monkeypatch.setattr("validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    more = (
+        {"architecture": Architecture(width=8), "tested_on": [DoublyStochastic(2)]} if family == "transformer" else {}
+    )
+    optimizer = "adamw" if family == "transformer" else "adam"
+    setting = Setting.of(family, states=2, context=10, optimizer=optimizer, steps=60, record_every=10, **more)
+    path = tmp_path / "run.safetensors"
+
+    def stop(step: int, steps: int) -> None:
+        if step == 30:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_together(setting, seeds, device=CPU, progress=stop, checkpoint=path)
+    assert path.exists()
+    reached = []
+    resumed = train_together(
+        setting, seeds, device=CPU, progress=lambda step, steps: reached.append(step), checkpoint=path
+    )
+    assert reached[0] == 30
+    assert not path.exists()
+    for found, whole in zip(resumed, train_together(setting, seeds, device=CPU), strict=True):
+        assert found.parameters.keys() == whole.parameters.keys()
+        assert list(found.distances) == list(whole.distances)
+        for one, other in ((found.loss, whole.loss), (found.attention, whole.attention), (found.steps, whole.steps)):
+            assert np.array_equal(one, other)
+        for name, values in whole.probes.items():
+            assert np.array_equal(found.probes[name], values, equal_nan=True)
+
+
+@pytest.mark.parametrize("spoil", ["other seed", "truncated", "foreign"])
+def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path, monkeypatch, spoil):
+    """It is named in a warning, and training starts anew."""
+    monkeypatch.setattr("validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    path = tmp_path / "run.safetensors"
+
+    def stop(step: int, steps: int) -> None:
+        if step == 10:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(TINY, 1, device=CPU, checkpoint=path, progress=stop)
+    if spoil == "truncated":
+        path.write_bytes(path.read_bytes()[:100])
+    if spoil == "foreign":
+        path.write_text("not a checkpoint")
+    with pytest.warns(UnreadableRun, match="run.safetensors is not gone on from"):
+        found = train(TINY, 0 if spoil == "other seed" else 1, device=CPU, checkpoint=path)
+    assert np.array_equal(found.loss, train(TINY, 0 if spoil == "other seed" else 1, device=CPU).loss)
+
+
+def test_what_is_frozen_does_not_move():
+    """A frozen part keeps its start, the others move; a frozen layer 1 never forms a head."""
+    for part in ("layer_1", "layer_2", "embedding", "head"):
+        setting = Setting.of(
+            "transformer", context=8, steps=10, record_every=10, frozen=[part], architecture=Architecture(width=8)
+        )
+        moved = dict(zip(setting.parts, train(setting, 0, device=CPU).probes["movement"][-1], strict=True))
+        assert moved.pop(part) == 0
+        assert min(moved.values()) > 0
+    toy = train(TINY.replace(frozen=("lag_logits",)), 0, device=CPU)
+    assert np.ptp(toy.parameters["lag_logits.1"]) == 0
+    assert np.ptp(toy.parameters["match.diagonal"]) > 0
+
+
+def test_half_precision_follows_single_precision():
+    """With bfloat16 products the loss stays within their relative error, 2⁻⁸, of that in single precision, and differs from it."""
+    setting = Setting.of("transformer", context=16, steps=20, record_every=20, architecture=Architecture(width=8))
+    whole, half = (train(setting.replace(precision=p), 0, device=CPU).loss for p in ("float32", "bfloat16"))
+    np.testing.assert_allclose(half, whole, rtol=2**-8)
+    assert half[0] == whole[0]
+    assert half[-1] != whole[-1]
 
 
 def test_trained_toy_follows_the_finite_context_dynamics(within):

@@ -47,11 +47,11 @@ EarlyPullback = Callable[[Array], tuple[Array, Array]]
 
 
 class Link(NamedTuple):
-    """Mean and covariance of the logits, and the map from ∂L/∂m, ∂L/∂K to those by mean and covariance of S and by the readout."""
+    """Mean and covariance of the logits, and the map from ∂L/∂m, ∂L/∂K to ∂L/∂w and ∂L/∂readout."""
 
     mean: Array
     covariance: Array
-    pullback: Callable[[Array, Array], tuple[Array, Array, Array]]
+    pullback: Callable[[Array, Array], tuple[Array, Array]]
 
 
 def logit_loss(mean: Array, covariance: Array, row: Array) -> tuple[Array, Array, Array, Array]:
@@ -154,8 +154,8 @@ class Corrected(ABC):
         mean, covariance, by_sums = self.link(found, point)
         loss, _, by_mean, by_covariance = logit_loss(mean, covariance, self.row)
         share = self.share[..., None]
-        by_first, by_second, by_readout = by_sums(by_mean * share, by_covariance * share[..., None])
-        by_source_point = by_source(found.pullback(by_first, by_second))
+        by_weights, by_readout = by_sums(by_mean * share, by_covariance * share[..., None])
+        by_source_point = by_source(by_weights)
         seen, by_shown = self.early.first_layer(point[self.layout.lags])
         logits, by_early = self.early_logits(seen, point)
         early, by_logits = self.early.loss(logits)

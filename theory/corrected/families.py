@@ -2,9 +2,12 @@ r"""What each toy family puts into `theory.corrected.dynamics`: the weight G_s o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from theory.chains import Array
+from theory.corrected.counts import Counts
 from theory.corrected.dynamics import Corrected, EarlyPullback, Link, Pullback
 from theory.corrected.moments import Moments
 
@@ -62,7 +65,7 @@ class LinearCorrected(Corrected):
         return logits, pullback
 
     def link(self, found: Moments, point: Array) -> Link:
-        return Link(found.mean, found.covariance, lambda by_m, by_k: (by_m, by_k, np.zeros(0)))
+        return Link(found.mean, found.covariance, lambda by_m, by_k: (found.pullback(by_m, by_k), np.zeros(0)))
 
     def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
         return np.einsum("gnjj->gnj", cross) / 2
@@ -83,6 +86,8 @@ class SoftmaxCorrected(Corrected):
         reach = slice(None, self.setting.context - len(memory.back) + 1)
         self._mean = memory.mean
         self._background = memory.expected()[reach], memory.variance()[reach]
+        self.counts = Counts.of(memory)
+        self.skewness = self.counts.third / self.at[:, None, None, None] ** 2
 
     def source(self, point: Array) -> tuple[Array, Pullback]:
         memory, omega = self.memory, point[0] - point[1]
@@ -169,10 +174,12 @@ class SoftmaxCorrected(Corrected):
         mean = read + damp * bias
         outer = read[..., :, None] * along[..., None, :]
         square = read[..., :, None] * read[..., None, :]
+        tilt, by_tilt_entry = self.tilt(found, total[..., 0])
         bare = scaled - outer - outer.swapaxes(-1, -2) + spread[..., None] * square
+        bare -= 2 * tilt[..., None, None] * self.skewness
         covariance = damp[..., None] * bare
 
-        def adjoint(by_m: Array, by_k: Array) -> tuple[Array, Array, Array]:
+        def adjoint(by_m: Array, by_k: Array) -> tuple[Array, Array]:
             by_mu = float((by_m * mean).sum() + 2 * mu * (by_k * covariance).sum())
             by_m, by_k = mu * by_m, mu**2 * by_k
             by_damp = (by_m * bias).sum(axis=-1) + (by_k * bare).sum(axis=(-1, -2))
@@ -184,10 +191,29 @@ class SoftmaxCorrected(Corrected):
             by_scaled = by_k + by_spread[..., None, None]
             by_scaled = by_scaled + (by_along[..., :, None] + by_along[..., None, :]) / 2
             by_total = -(by_read * read).sum(axis=-1) - 2 * (by_scaled * scaled).sum(axis=(-1, -2))
-            by_mean = (by_read + by_total[..., None]) / total
-            return by_mean, by_scaled / total[..., None] ** 2, np.array([by_mu, -by_mu])
+            by_tilted, by_entry = by_tilt_entry(-2 * (by_k * self.skewness).sum(axis=(-1, -2)))
+            by_mean = (by_read + by_total[..., None]) / total + by_tilted[..., None]
+            return found.pullback(by_mean, by_scaled / total[..., None] ** 2, by_entry), np.array([by_mu, -by_mu])
 
         return Link(mu * mean, mu**2 * covariance, adjoint)
+
+    def tilt(self, found: Moments, total: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+        """β/E|S| (positions, n), and the map from the derivative by it to those by mean and entry of the moments."""
+        counts, ahead = self.counts, self.memory.ahead
+        steady = np.maximum(counts.variance, RARE)
+        entry = found.entry[:2].transpose(0, 3, 2, 1)[..., None]
+        joint = (counts.later @ entry[0] + ahead @ entry[1]).sum(axis=1)[..., 0].T
+        tilt = (joint / total - counts.mean) / steady
+
+        def pullback(by_tilt: Array) -> tuple[Array, Array]:
+            by_joint = by_tilt / (steady * total)
+            by_entry = np.zeros_like(found.entry)
+            column = by_joint.T[:, None, :, None]
+            by_entry[0] = (counts.later.swapaxes(-1, -2) @ column)[..., 0].transpose(2, 1, 0)
+            by_entry[1] = (ahead.swapaxes(-1, -2) @ column)[..., 0].transpose(2, 1, 0)
+            return -by_joint * joint / total, by_entry
+
+        return tilt, pullback
 
     def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
         total = found.mean.sum(axis=-1)[..., None]

@@ -150,8 +150,8 @@ class Moments:
         second.reshape(*second.shape[:2], k * k)[..., :: k + 1] += seen[..., 1]
         self.covariance = second - self.mean[..., :, None] * self.mean[..., None, :]
 
-    def pullback(self, by_mean: Array, by_covariance: Array) -> Array:
-        """∂L/∂w from those by the mean and by the (symmetric) covariance."""
+    def pullback(self, by_mean: Array, by_covariance: Array, by_entry: Array | float = 0.0) -> Array:
+        """∂L/∂w from those by the mean and by the (symmetric) covariance, and by `entry` beside these."""
         memory, w = self.memory, self.weights
         forward = memory.forward
         size, context, k, count = w.shape
@@ -163,7 +163,7 @@ class Moments:
         by_summed = np.ascontiguousarray(by_summed.transpose(2, 1, 3, 0))
         own, by_cross = by_summed[:, :, 1], by_summed[:, :, 2:]
         by_w = own * self.entry + np.einsum("sbln,sxbln->xsbn", by_cross, self.before)
-        by_entry = own * w
+        by_entry = by_entry + own * w
         by_entry[0] += by_summed[:, :, 0]
         by_before = np.einsum("xsbn,sbln->sxbln", w, by_cross)
         by_now = np.zeros((size, k, k, count))

@@ -26,6 +26,7 @@ __all__ = ["attach", "get", "names", "register"]
 _MODULES: dict[str, str] = {
     "two-state-chain": "two_state_chain",
     "count-fluctuations": "count_fluctuations",
+    "ratio-fluctuations": "ratio_fluctuations",
     "ideal-limit-losses": "ideal_limit_losses",
     "large-k-losses": "large_k_losses",
     "ideal-finite-losses": "ideal_finite_losses",

@@ -71,7 +71,8 @@ def derive() -> Derivation:
 @cache
 def push() -> Any:
     """`lag_push` of T and r."""
-    return sp.lambdify((T, r), lag_push, "scipy")
+    # The printer of harmonic numbers loses a pair of brackets behind a minus sign.
+    return sp.lambdify((T, r), lag_push.rewrite(sp.polygamma), "scipy")
 
 
 @cache

@@ -13,7 +13,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -32,14 +32,19 @@ from theory.setting import Setting
 from theory.terms import terms
 from validate.bench import baselines
 from validate.bench.timing import ROUNDS, SECONDS, Timing, Work, agree, compare, elapsed, fastest, summary
+from validate.models import build
 from validate.models.toy import Toy
 from validate.models.transformer import Transformer
 from validate.scan import run as run_scan
+from validate.training import TrainingRun
 
 __all__ = ["BENCHMARKS", "Timing", "as_table", "machine", "run"]
 
 SIZES = ((64, 100, 3), (1024, 100, 3), (256, 400, 8))
 """Sequences B, context T, states k."""
+
+SEEDS = 4
+"""Of one setting, trained together or one by one."""
 
 PREFIXED = 2
 """Sequences on which the loops over prefixes are timed."""
@@ -272,29 +277,52 @@ def _solve(context: int) -> Iterator[Timing]:
 
 
 def _transformer(batch: int, context: int, states: int) -> Iterator[Timing]:
-    """Both with one thread, as in training."""
+    """Steps of the published transformer, all with one thread, as in training: beside the same model written plainly, and beside what
+    its matrix products and exponentials alone take."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     setting = Setting.of("transformer", states=states, context=context, batch=batch)
-    tokens = torch.from_numpy(sample(setting, batch, np.random.default_rng(0)).tokens).long()
-    model = Transformer(setting)
-    plain = baselines.plain_transformer(model)
+    drawn = sample(setting, batch, np.random.default_rng(0))
+    tokens = torch.from_numpy(drawn.tokens).long()
+    model = cast("Transformer", build(setting))
+    plain = baselines.PlainTransformer(model)
     with torch.no_grad():
-        agree("the transformer", model.eval()(tokens[:, :-1]).numpy(), plain.eval()(tokens[:, :-1]), 1e-5)
+        agree("the transformer", model(tokens[:, :-1]).numpy(), plain.eval()(tokens[:, :-1]), 1e-5)
+    training = TrainingRun(setting, [0], torch.device("cpu"))
+    optimizer = torch.optim.AdamW(plain.train().parameters(), lr=setting.optimizer.learning_rate["weights"])
 
-    def step(model: Transformer) -> Work:
-        optimizer = torch.optim.AdamW(model.train().parameters(), lr=setting.optimizer.learning_rate["weights"])
+    def plain_step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(plain(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
+        optimizer.step()
 
-        def work() -> None:
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
-            optimizer.step()
-
-        return work
-
+    size = _size(batch, context, states)
+    yield compare("transformer step", size, training.advance, "the same model, plain (1 thread)", plain_step)
     yield compare(
-        "transformer step", _size(batch, context, states), step(model), "the same model, plain (1 thread)", step(plain)
+        "transformer step",
+        size,
+        training.advance,
+        "limit: its matrix products and exponentials",
+        baselines.floor_of_step(model, batch, context),
+        target="<= 2",
     )
+
+
+def _together(batch: int, context: int, states: int) -> Iterator[Timing]:
+    """A step of several seeds as one batched model beside their steps one after the other."""
+    torch.set_num_threads(1)
+    for family in ("transformer", "linear", "softmax"):
+        setting = Setting.of(family, states=states, context=context, batch=batch)
+        seeds = range(SEEDS)
+        together = TrainingRun(setting, seeds, torch.device("cpu"))
+        alone = [TrainingRun(setting, [seed], torch.device("cpu")) for seed in seeds]
+
+        def one_by_one(runs: list[TrainingRun] = alone) -> None:
+            for run in runs:
+                run.advance()
+
+        yield compare(
+            f"{SEEDS} seeds, {family}", _size(batch, context, states), together.advance, "one by one", one_by_one
+        )
 
 
 BENCHMARKS: dict[str, tuple[Callable[..., Iterator[Timing]], tuple[tuple[int, ...], ...]]] = {
@@ -306,5 +334,6 @@ BENCHMARKS: dict[str, tuple[Callable[..., Iterator[Timing]], tuple[tuple[int, ..
     "scan": (_scan, ((10**4,),)),
     "solve": (_solve, ((100,),)),
     "transformer": (_transformer, SIZES[:1]),
+    "together": (_together, SIZES[:1]),
 }
 """The one place where a benchmark is registered: what yields its timings, and the sizes it is called with."""

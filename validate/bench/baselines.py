@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +16,11 @@ from validate.models.transformer import Attention, Transformer
 
 __all__ = [
     "PlainToy",
+    "PlainTransformer",
     "bigram_by_cumulative_sums",
     "bigram_by_prefix",
+    "floor_of_step",
     "gradient_by_autograd",
-    "plain_transformer",
     "tokens_by_multinomial",
     "tokens_by_threshold",
 ]
@@ -67,7 +70,7 @@ def bigram_by_cumulative_sums(tokens: Tensor, states: int, pseudo_count: float) 
 class PlainToy(Toy):
     """The toy families with their T × T attention written out."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
         symbols = F.one_hot(tokens, self.states).to(self.match.dtype)
         z = self.first_layer(tokens.shape[1]) @ symbols
         scores = symbols @ self.match @ z.transpose(1, 2)
@@ -84,29 +87,54 @@ def gradient_by_autograd(model: Toy, tokens: Tensor, rows: Tensor) -> dict[str, 
     return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
 
 
-class PlainAttention(nn.Module):
-    """A layer with the weights of `layer`: vectors r_{i-j} laid out as (T, T, d), einsum, a mask, and torch's own dropout."""
+class PlainTransformer(nn.Module):
+    """A transformer with the weights of `model`, with relative positions and without a feed-forward branch, as the released code has it: vectors
+    r_{i-j} laid out as (T, T, d), einsum, a mask, and torch's own dropout."""
 
-    def __init__(self, layer: Attention) -> None:
+    def __init__(self, model: Transformer) -> None:
         super().__init__()
-        self.layer = layer
-        self.dropout = nn.Dropout(layer.dropout.p)
+        self.model = copy.deepcopy(model)
+        self.dropout = nn.Dropout(model.shape.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.dropout(self.model.embedding(tokens))
+        for layer in self.model.layers:
+            x = x + self._branch(cast("Attention", layer.attention), x)
+        return self.model.head(self.model.norm(x))
+
+    def _branch(self, branch: Attention, x: Tensor) -> Tensor:
         batch, length, width = x.shape
-        parts = self.layer.query_key_value(self.layer.norm(x)).view(batch, length, 3, self.layer.heads, -1)
-        query, key, value = parts.unbind(dim=2)
+        query, key, value = (
+            branch.query_key_value(branch.norm(x)).view(batch, length, 3, branch.heads, -1).unbind(dim=2)
+        )
         lag = torch.arange(length)[:, None] - torch.arange(length)
-        relative = self.dropout(self.layer.offsets)[lag.clamp(min=0)]
-        scores = torch.einsum("bihd,bjhd->bhij", query, key) + torch.einsum("bihd,ijd->bhij", query, relative)
+        relative = self.dropout(branch.offsets[:, lag.clamp(min=0)])
+        scores = torch.einsum("bihd,bjhd->bhij", query, key) + torch.einsum("bihd,hijd->bhij", query, relative)
         pattern = (scores / math.sqrt(query.shape[-1])).masked_fill(lag < 0, -torch.inf).softmax(dim=-1)
         mixed = torch.einsum("bhij,bjhd->bihd", self.dropout(pattern), value).reshape(batch, length, width)
-        return x + self.dropout(self.layer.projection(mixed))
+        return self.dropout(branch.projection(mixed))
 
 
-def plain_transformer(model: Transformer) -> Transformer:
-    """A copy of `model`, same weights, made of plain layers."""
-    plain = copy.deepcopy(model)
-    plain.layers = nn.ModuleList(PlainAttention(layer) for layer in plain.layers if isinstance(layer, Attention))
-    plain.dropout = nn.Dropout(model.dropout.p)
-    return plain
+def floor_of_step(model: Transformer, batch: int, context: int) -> Callable[[], None]:
+    """What a training step of `model` cannot do without: every product of matrices on the way there and, twice as many, back, and one exponential
+    for each causal pair. Products of attention are counted at full squares, which is how libraries do them."""
+    width, tokens = model.shape.width, batch * context
+    products: list[tuple[Tensor, Tensor]] = []
+    for layer in model.layers:
+        heads = layer.attention.heads  # type: ignore[union-attr]
+        inner = width // heads  # type: ignore[operator]
+        for rows, columns in ((width, 3 * width), (width, width)):
+            products += [(torch.randn(tokens, rows), torch.randn(rows, columns))]
+        # q·k and q·r, then pattern × value.
+        products += 2 * [(torch.randn(batch * heads, context, inner), torch.randn(batch * heads, inner, context))]  # type: ignore[operator]
+        products += [(torch.randn(batch * heads, context, context), torch.randn(batch * heads, context, inner))]  # type: ignore[operator]
+    scores = torch.randn(model.shape.layers * batch, context * (context + 1) // 2)
+
+    def work() -> None:
+        for left, right in products:
+            by_out = left @ right
+            torch.matmul(by_out, right.transpose(-1, -2))
+            torch.matmul(left.transpose(-1, -2), by_out)
+        scores.exp()
+
+    return work

@@ -14,6 +14,8 @@ The linear family is the minimal model of arXiv 2402.11004 (released code, with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,9 +41,18 @@ class Toy(nn.Module):
         self.softmax = setting.family == "softmax"
         self.states = k
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters of each optimiser group."""
-        return {name: [parameter] for name, parameter in self.named_parameters()}
+    def group(self, name: str) -> str:
+        """Optimiser group of a parameter."""
+        return name
+
+    part = group
+
+    def decayed(self) -> set[str]:
+        return set()
+
+    def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
+        """Nothing is dropped."""
+        return []
 
     def first_layer(self, length: int) -> Tensor:
         """Layer-1 attention, shape (length, length): row s, column s - r holds a_{s,r}; zero above the diagonal."""
@@ -50,7 +61,7 @@ class Toy(nn.Module):
         logits = self.lag_logits[lag.clamp(min=0)].masked_fill(lag < 0, -torch.inf)
         return logits.softmax(dim=-1)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
         """Next-token logits, shape (B, T, k), for tokens of shape (B, T)."""
         symbols = F.one_hot(tokens, self.states).to(self.match.dtype)
         z = self.first_layer(tokens.shape[1]) @ symbols

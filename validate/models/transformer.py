@@ -1,75 +1,124 @@
-r"""The attention-only transformer of arXiv 2402.11004 with relative positions.
+r"""The transformer: `Architecture` says how deep, how wide and of what kind; its defaults are the one of arXiv 2402.11004.
 
-Per layer: x ← x + proj(heads(LayerNorm(x))), scores A_ij = (q_i·k_j + q_i·r_{i-j}) / √d with one learned vector r per
-offset and layer; no absolute positions, no feed-forward; LayerNorm and an untied head at the end; no biases but LayerNorm's.
-Dropout on embeddings, attention, residual branch and r. Weights N(0, std²), output projections std / √(2·layers).
-The published table of offsets has one row more than a context of T tokens can reach; it is left out here.
+Per layer x ← x + projection(heads(norm(x))), and, with a feed-forward branch, x ← x + down(relu(up(norm(x)))). Scores are
+q_i·k_j/√d, and by `positions`
+
+    relative   + q_i·r_{i-j}/√d, one learned vector r per offset, layer and head
+    bias       + b_{i-j}, one learned number per offset, layer and head
+    rotary     q and k turned by their position
+    learned    nothing; one learned vector per position is added to the embedding.
+
+Dropout on embeddings, pattern, branches and r. Weights N(0, std²), those that end a branch std/√(2·layers). No biases but those of LayerNorm
+and the feed-forward branch. The published table of offsets has one row more than a context of T tokens can reach; it is left out here.
+
+What dropout needs is drawn by the caller: `sites` says how many words, and `forward` takes them (`validate.models.attention`), so that a
+model trained alone and one of many trained together drop the same.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from theory.architecture import Architecture
 from theory.setting import Setting
+from validate.models.attention import attend, drop, pairs, pattern
 
 __all__ = ["Transformer"]
-
 
 PART = 64
 """Sequences at a time whose patterns are held."""
 
+TURNS = 1e4
+"""Base of the rotary angles: pair c of a head of width d turns by position / TURNS^(2c/d) (arXiv 2104.09864)."""
 
-class Dropout(nn.Dropout):
-    """Dropout with probability p. On a CPU an entry takes 16 random bits, so p is rounded to 2⁻¹⁶ (and what is kept is
-    scaled by the p that results): torch draws them seven times as fast as Bernoulli variables.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        if not self.training or not self.p or input.device.type != "cpu":
-            return super().forward(input)
-        dropped = min(round(self.p * 2**16), 2**16 - 1)
-        words = torch.empty(-(-input.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        kept = words.view(torch.int16)[: input.numel()].view(input.shape) >= dropped - 2**15
-        return input * kept.to(input.dtype).mul_(2**16 / (2**16 - dropped))
+Words = Iterator[Tensor | None]
 
 
 class Attention(nn.Module):
-    def __init__(self, width: int, heads: int, context: int, dropout: float) -> None:
+    """One attention branch."""
+
+    def __init__(self, shape: Architecture, heads: int, context: int) -> None:
         super().__init__()
-        self.heads = heads
-        self.norm = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
-        self.projection = nn.Linear(width, width, bias=False)
-        self.offsets = nn.Parameter(torch.empty(context, width // heads))
-        self.dropout: nn.Dropout = Dropout(dropout)
-        self.causal: Tensor
-        self.register_buffer("causal", torch.full((context, context), -torch.inf).triu(1), persistent=False)
+        self.shape, self.heads, self.head_width = shape, heads, shape.width // heads
+        self.norm = nn.LayerNorm(shape.width) if shape.norm else nn.Identity()
+        self.query_key_value = nn.Linear(shape.width, 3 * shape.width, bias=False)
+        self.projection = nn.Linear(shape.width, shape.width, bias=False)
+        if shape.positions == "relative":
+            self.offsets = nn.Parameter(torch.empty(heads, context, self.head_width))
+        if shape.positions == "bias":
+            self.bias = nn.Parameter(torch.empty(heads, context))
+        if shape.smeared:
+            self.smear = nn.Parameter(torch.zeros(heads, 1))
 
-    def pattern(self, query: Tensor, key: Tensor) -> Tensor:
-        """Attention of each head, shape (B·heads, T, T)."""
-        length = query.shape[1]
-        offsets = F.pad(self.dropout(self.offsets)[:length].flip(0), (0, 0, 1, 0))
-        by_key = (query @ offsets.T).flatten(1)[:, length:].view(-1, length, length)
-        scores = torch.baddbmm(by_key, query, key.transpose(1, 2))
-        return scores.add_(self.causal[:length, :length]).softmax(dim=-1)
+    def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
+        """Shapes of the words that dropout takes, in order."""
+        on_offsets = [(self.heads, pairs(length), self.head_width)] if self.shape.positions == "relative" else []
+        return [*on_offsets, (batch, self.heads, pairs(length)), (batch, length, self.shape.width)]
 
-    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scaled queries, keys and values of each head, shape (B·heads, T, width/heads)."""
-        batch, length, width = x.shape
-        parts = self.query_key_value(self.norm(x)).view(batch, length, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4).flatten(1, 2)
-        return query / math.sqrt(width // self.heads), key, value
+    def parts(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of each head, shape (B, T, 3, heads, width/heads)."""
+        parts = self.query_key_value(self.norm(x)).unflatten(-1, (3, self.heads, self.head_width))
+        if not self.shape.smeared and self.shape.positions != "rotary":
+            return parts
+        query, key, value = parts.unbind(dim=-3)
+        if self.shape.smeared:
+            own, before = self.smear.sigmoid(), torch.cat([key[:, :1], key[:, :-1]], dim=1)
+            key = own * key + (1 - own) * before
+        if self.shape.positions == "rotary":
+            query, key = _turned(query), _turned(key)
+        return torch.stack([query, key, value], dim=-3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        query, key, value = self.split(x)
-        mixed = self.dropout(self.pattern(query, key)) @ value
-        joined = mixed.view(batch, self.heads, length, -1).transpose(1, 2).reshape(batch, length, width)
-        return x + self.dropout(self.projection(joined))
+    @property
+    def by_offset(self) -> tuple[Tensor | None, Tensor | None]:
+        """r, shape (heads, T, width/heads), and b, shape (heads, T)."""
+        return getattr(self, "offsets", None), getattr(self, "bias", None)
+
+    def pattern(self, x: Tensor) -> Tensor:
+        """Attention of each head without dropout, shape (B, heads, T, T)."""
+        return pattern(self.parts(x), *self.by_offset)
+
+    def forward(self, x: Tensor, words: Words) -> Tensor:
+        on_offsets = next(words) if self.shape.positions == "relative" else None
+        mixed = attend(self.parts(x), *self.by_offset, words=(next(words), on_offsets), probability=self.shape.dropout)
+        return drop(self.projection(mixed.flatten(-2)), next(words), self.shape.dropout)
+
+
+class FeedForward(nn.Module):
+    """One feed-forward branch."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.shape = shape
+        self.norm = nn.LayerNorm(shape.width) if shape.norm else nn.Identity()
+        self.up = nn.Linear(shape.width, shape.feed_forward * shape.width)
+        self.projection = nn.Linear(shape.feed_forward * shape.width, shape.width)
+
+    def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
+        return [(batch, length, self.shape.width)]
+
+    def forward(self, x: Tensor, words: Words) -> Tensor:
+        return drop(self.projection(F.relu(self.up(self.norm(x)))), next(words), self.shape.dropout)
+
+
+class Layer(nn.Module):
+    def __init__(self, shape: Architecture, heads: int, context: int) -> None:
+        super().__init__()
+        self.attention = Attention(shape, heads, context)
+        self.feed_forward = FeedForward(shape) if shape.feed_forward else None
+
+    def branches(self) -> Sequence[Attention | FeedForward]:
+        return [self.attention] if self.feed_forward is None else [self.attention, self.feed_forward]
+
+    def forward(self, x: Tensor, words: Words) -> Tensor:
+        for branch in self.branches():
+            x = x + branch(x, words)
+        return x
 
 
 class Transformer(nn.Module):
@@ -82,39 +131,82 @@ class Transformer(nn.Module):
             raise ValueError(
                 f"setting of the {setting.family} family has no architecture: expected family = 'transformer'."
             )
-        std = setting.initialization["weights"]
+        self.shape = shape
         self.embedding = nn.Embedding(setting.states, shape.width)
-        self.dropout: nn.Dropout = Dropout(shape.dropout)
-        self.layers = nn.ModuleList(
-            Attention(shape.width, shape.heads, setting.context, shape.dropout) for _ in range(shape.layers)
-        )
-        self.norm = nn.LayerNorm(shape.width)
-        self.head = nn.Linear(shape.width, setting.states, bias=False)
+        if shape.positions == "learned":
+            self.positions = nn.Parameter(torch.empty(setting.context, shape.width))
+        self.layers = nn.ModuleList(Layer(shape, heads, setting.context) for heads in shape.heads_of)
+        self.norm = nn.LayerNorm(shape.width) if shape.norm else nn.Identity()
+        if not shape.tied:
+            self.head = nn.Linear(shape.width, setting.states, bias=False)
+        std = setting.initialization["weights"]
         for name, parameter in self.named_parameters():
-            if "norm" not in name:
+            if name.endswith("bias") and "feed_forward" in name:
+                nn.init.zeros_(parameter)
+            elif "norm" not in name and not name.endswith("smear"):
                 nn.init.normal_(parameter, std=std / math.sqrt(2 * shape.layers) if "projection" in name else std)
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
+    def group(self, name: str) -> str:
         """One optimiser group; weight decay acts on the linear maps alone, see `decayed`."""
-        return {"weights": list(self.parameters())}
+        return "weights"
 
-    def decayed(self) -> list[Tensor]:
-        return [module.weight for module in self.modules() if isinstance(module, nn.Linear)]
+    def decayed(self) -> set[str]:
+        """Names of the parameters on which weight decay acts."""
+        return {f"{name}.weight" for name, module in self.named_modules() if isinstance(module, nn.Linear)}
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Next-token logits, shape (B, T, k), for tokens of shape (B, T)."""
-        x = self.dropout(self.embedding(tokens))
+    def part(self, name: str) -> str:
+        """Which of `Setting.parts` the parameter called `name` belongs to."""
+        first, _, rest = name.partition(".")
+        if first == "layers":
+            return f"layer_{int(rest.partition('.')[0]) + 1}"
+        return "embedding" if first in ("embedding", "positions") else "head"
+
+    def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
+        """Shapes of the words that one pass over (batch, length) tokens takes for dropout; none if nothing is dropped."""
+        if not self.shape.dropout:
+            return []
+        branches = [branch for layer in self.layers for branch in layer.branches()]  # type: ignore[operator]
+        return [(batch, length, self.shape.width), *(site for one in branches for site in one.sites(batch, length))]
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        # As a product with one-hot tokens: its derivative is a product too, where a lookup's is a scatter.
+        embedded = (
+            F.one_hot(tokens, self.embedding.num_embeddings).to(self.embedding.weight.dtype) @ self.embedding.weight
+        )
+        return embedded + self.positions[: tokens.shape[-1]] if self.shape.positions == "learned" else embedded
+
+    def forward(self, tokens: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
+        """Next-token logits, shape (B, T, k), for tokens of shape (B, T); dropout by the words in `noise`, none without."""
+        words: Words = iter(noise) if noise else repeat(None)
+        x = drop(self.embed(tokens), next(words), self.shape.dropout)
         for layer in self.layers:
-            x = layer(x)
-        return self.head(self.norm(x))
+            x = layer(x, words)
+        x = self.norm(x)
+        return F.linear(x, self.embedding.weight) if self.shape.tied else self.head(x)
+
+    @torch.no_grad()
+    def patterns(self, tokens: Tensor) -> list[Tensor]:
+        """Attention of each layer without dropout, shapes (B, heads, T, T)."""
+        found, x = [], self.embed(tokens)
+        for layer in self.layers:
+            found.append(layer.attention.pattern(x))  # type: ignore[union-attr]
+            x = layer(x, repeat(None))
+        return found
 
     @torch.no_grad()
     def lag_attention(self, tokens: Tensor) -> Tensor:
         """Layer-1 attention of the last position on each lag, shape (heads, T): mean over `tokens`."""
-        first = self.layers[0]
-        assert isinstance(first, Attention)
-        total = torch.zeros(first.heads, tokens.shape[1], device=tokens.device)
+        first = self.layers[0].attention
+        total = torch.zeros(first.heads, tokens.shape[1], device=tokens.device)  # type: ignore[arg-type]
         for part in tokens.split(PART):
-            query, key, _ = first.split(self.dropout(self.embedding(part)))
-            total = total + first.pattern(query, key)[:, -1].view(len(part), first.heads, -1).sum(dim=0).flip(-1)
+            total = total + first.pattern(self.embed(part))[:, :, -1].sum(dim=0).flip(-1)  # type: ignore[operator]
         return total / len(tokens)
+
+
+def _turned(x: Tensor) -> Tensor:
+    """Pairs (c, c + d/2) of the entries of x (B, T, heads, d) turned by angles that grow with the position."""
+    length, half = x.shape[1], x.shape[-1] // 2
+    rates = TURNS ** (-torch.arange(half, device=x.device, dtype=x.dtype) / half)
+    angle = (torch.arange(length, device=x.device, dtype=x.dtype)[:, None] * rates)[:, None]
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], dim=-1)

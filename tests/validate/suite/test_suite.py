@@ -106,11 +106,11 @@ def test_one_method_can_be_computed_again_alone(tmp_path, tiny_suite, monkeypatc
 
 def test_a_refusal_is_kept_and_read_again(tmp_path, monkeypatch):
     """The reason comes back, without asking the theory twice."""
-    store, task = Store(tmp_path), Task(Setting.of("linear", states=8, context=100), "law")
+    store, task = Store(tmp_path), Task(Setting.of("linear", order=3, context=20), "law")
     observed.compute([task], store, workers=1)
     monkeypatch.setattr(observed, "predict", None)
     observed.compute([task], store, workers=1)
-    with pytest.raises(Refused, match="relaxes too slowly"):
+    with pytest.raises(Refused, match="knows Markov chains"):
         prediction(task.setting, "law", store)
 
 

@@ -1,0 +1,117 @@
+"""Shape of the transformer, and the shapes of published models by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from theory import arguments
+
+__all__ = ["POSITIONS", "PRESETS", "Architecture"]
+
+POSITIONS = ("relative", "bias", "rotary", "learned")
+"""How attention learns where a token stands: a vector per offset that meets the query (Shaw et al., arXiv 1803.02155; the published
+model), a scalar per offset (T5, arXiv 1910.10683, one bucket per offset), rotated queries and keys (arXiv 2104.09864), or a vector per position
+added to the embedding."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of the transformer; the defaults are the published ones (arXiv 2402.11004, released code).
+
+    Parameters
+    ----------
+    layers, width : int
+        `width` is d.
+    heads : int or sequence of int
+        Of every layer, or of each; a layer's heads split the width.
+    dropout : float
+        Probability in [0, 1), on embeddings, attention, residual and relative-position vectors.
+    positions : {"relative", "bias", "rotary", "learned"}
+        See `POSITIONS`.
+    norm : bool
+        LayerNorm before each branch and at the end.
+    feed_forward : int
+        Hidden units of the feed-forward branch of each layer, as a multiple of the width; 0 for attention only.
+    tied : bool
+        The embedding is also the head.
+    smeared : bool
+        Keys are mixed with those of the token before, by one learned share per head (Olsson et al., arXiv 2209.11895).
+
+    Raises
+    ------
+    ValueError
+        Naming the field.
+    """
+
+    layers: int = 2
+    width: int = 16
+    heads: int | tuple[int, ...] = 1
+    dropout: float = 0.1
+    positions: str = "relative"
+    norm: bool = True
+    feed_forward: int = 0
+    tied: bool = False
+    smeared: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "width"):
+            object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=1))
+        object.__setattr__(self, "feed_forward", arguments.integer("feed_forward", self.feed_forward, least=0))
+        for name in ("norm", "tied", "smeared"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} = {getattr(self, name)!r}: expected true or false; give one of them.")
+        arguments.one_of("positions", self.positions, POSITIONS)
+        object.__setattr__(self, "dropout", arguments.real("dropout", self.dropout))
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout = {self.dropout}: expected a probability in [0, 1); give 0 for none.")
+        self._check_heads()
+
+    def _check_heads(self) -> None:
+        each = isinstance(self.heads, Sequence) and not isinstance(self.heads, str)
+        given = tuple(self.heads) if each else (self.heads,)  # type: ignore[arg-type]
+        heads = tuple(arguments.integer("heads", number, least=1) for number in given)
+        if each and len(heads) != self.layers:
+            raise ValueError(
+                f"heads = {list(heads)} for layers = {self.layers}: expected one number, or one for each layer."
+            )
+        for number in heads:
+            if self.width % number:
+                raise ValueError(
+                    f"width = {self.width} does not split into heads = {number}: expected a multiple; give width = {number * -(-self.width // number)}."
+                )
+            if self.positions == "rotary" and self.width // number % 2:
+                raise ValueError(
+                    f"positions = 'rotary' with width = {self.width} and heads = {number}: expected an even width of each head, whose entries turn in pairs; give width = {2 * self.width}."
+                )
+        # One number wherever one says it all, so that equal shapes are equal.
+        object.__setattr__(self, "heads", heads[0] if len(set(heads)) == 1 else heads)
+
+    @property
+    def heads_of(self) -> tuple[int, ...]:
+        """Number of heads of each layer, the first layer first."""
+        return (self.heads,) * self.layers if isinstance(self.heads, int) else self.heads
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers; of the fields that came later, those that differ from their defaults, so that older ids and files stay."""
+        first = ("layers", "width", "heads", "dropout")
+        default = asdict(Architecture())
+        entries = {name: value for name, value in asdict(self).items() if name in first or value != default[name]}
+        return entries | {"heads": list(self.heads) if isinstance(self.heads, tuple) else self.heads}
+
+
+def published(order: int) -> Architecture:
+    """Two attention layers for chains of order n: n - 1 heads of width 16 in the first, one in the second (arXiv 2402.11004)."""
+    return Architecture(width=16 * (order - 1), heads=(order - 1, 1))
+
+
+PRESETS: dict[str, Callable[[int], Architecture]] = {
+    "published": published,
+    "one-head": lambda order: Architecture(width=16 * (order - 1)),
+    "one-layer": lambda order: Architecture(layers=1, width=16 * (order - 1)),
+    "feed-forward": lambda order: Architecture(width=16 * (order - 1), heads=(order - 1, 1), feed_forward=4),
+    "smeared": lambda order: Architecture(layers=1, width=16 * (order - 1), smeared=True),
+}
+"""The one place where a shape gets a name: each takes the order n of the chains. Those beside `published` differ from it in what their name says;
+the feed-forward branch is that of the released code, the one-layer model with smeared keys that of arXiv 2209.11895 at this width."""

@@ -1,0 +1,135 @@
+r"""What training draws: fresh sequences and the words of dropout, on the device that trains.
+
+A seed has three streams, so that what one draws moves no other: sequences for training, held-out sequences, words. On a CPU the compiled
+sampler draws each step's sequences when they are asked for; on another device a loop over time draws `AHEAD` steps' at once, from chains that
+come from the host, and its sequences differ from the CPU's though their law does not. Both streams can be written down and taken up again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from simulate.sequences import sample
+from theory import priors
+from theory.chains import history_law
+from theory.setting import Setting
+
+__all__ = ["Batches", "Words", "streams", "tokens_on_device"]
+
+AHEAD = 64
+"""Steps whose sequences are drawn at once where a kernel's start costs more than its work."""
+
+
+def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.SeedSequence]:
+    """Generators of the training and of the held-out sequences, and the seed of the words."""
+    fresh, held_out, words = np.random.SeedSequence(seed).spawn(3)
+    return np.random.default_rng(fresh), np.random.default_rng(held_out), words
+
+
+class Batches:
+    """Fresh sequences of `setting`, one step after the other; `ahead` says whether many steps' are drawn at once, by default elsewhere than on a CPU."""
+
+    def __init__(
+        self, setting: Setting, generator: np.random.Generator, device: torch.device, *, ahead: bool | None = None
+    ) -> None:
+        self._setting, self._device = setting, device
+        self._many_at_once = device.type != "cpu" if ahead is None else ahead
+        self._host = generator
+        self._at_device = torch.Generator(device)
+        self._at_device.manual_seed(int(generator.bit_generator.seed_seq.generate_state(1)[0]))  # type: ignore[attr-defined]
+        self._before: dict[str, Any] = {}
+        self._ahead: list[Tensor] = []
+
+    def draw(self) -> Tensor:
+        """Tokens of one step, shape (B, T + 1)."""
+        if not self._many_at_once:
+            return torch.from_numpy(sample(self._setting, self._setting.batch, self._host).tokens).long()
+        if not self._ahead:
+            self._before = self._generators()
+            self._ahead = self._many()
+        return self._ahead.pop()
+
+    def _many(self) -> list[Tensor]:
+        count, length = AHEAD * self._setting.batch, self._setting.context + 1
+        transition = priors.sample(self._setting.prior, self._host, count)
+        chains, law = (
+            torch.from_numpy(one).to(self._device, torch.float32) for one in (transition, history_law(transition))
+        )
+        uniforms = torch.rand(count, length, generator=self._at_device, device=self._device)
+        return list(tokens_on_device(chains, law, uniforms).split(self._setting.batch))
+
+    def _generators(self) -> dict[str, Any]:
+        at_device = self._at_device.get_state().tolist() if self._many_at_once else []
+        return {"host": self._host.bit_generator.state, "device": at_device}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Where the stream stands: plain data, as JSON can hold it."""
+        return (self._before if self._ahead else self._generators()) | {"ahead": len(self._ahead)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._host.bit_generator.state = state["host"]
+        if state["device"]:
+            self._at_device.set_state(torch.tensor(state["device"], dtype=torch.uint8))
+        self._ahead = []
+        if state["ahead"]:
+            self._before = self._generators()
+            self._ahead = self._many()[: state["ahead"]]
+
+
+class Words:
+    """Words of dropout, 16 random bits each: see `validate.models.attention`."""
+
+    def __init__(self, seed: np.random.SeedSequence, device: torch.device) -> None:
+        self._device = device
+        self._host = np.random.SFC64(seed)
+        self._at_device = torch.Generator(device)
+        self._at_device.manual_seed(int(seed.generate_state(1)[0]))
+
+    def draw(self, sites: list[tuple[int, ...]]) -> list[Tensor]:
+        """One tensor of int16 for each shape."""
+        if self._device.type != "cpu":
+            whole = {"dtype": torch.int16, "device": self._device, "generator": self._at_device}
+            return [torch.randint(-(2**15), 2**15, site, **whole) for site in sites]
+        found = []
+        for site in sites:
+            count = int(np.prod(site))
+            words = self._host.random_raw(-(-count // 4)).view(np.int16)[:count]
+            found.append(torch.from_numpy(words.reshape(site)))
+        return found
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Where the stream stands: plain data, as JSON can hold it."""
+        if self._device.type != "cpu":
+            return {"device": self._at_device.get_state().tolist()}
+        host = self._host.state
+        return {"host": host | {"state": {"state": [int(word) for word in host["state"]["state"]]}}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        if "device" in state:
+            self._at_device.set_state(torch.tensor(state["device"], dtype=torch.uint8))
+            return
+        inner = np.array(state["host"]["state"]["state"], dtype=np.uint64)
+        self._host.state = state["host"] | {"state": {"state": inner}}
+
+
+def tokens_on_device(transition: Tensor, law: Tensor, uniforms: Tensor) -> Tensor:
+    """`simulate.sequences.tokens_from_uniforms` in torch, one step of time after another: tokens (n, length) as int64 of chains `transition`
+    (n, k^{order-1}, k) that start from `law` (n, k^{order-1}), given `uniforms` (n, length) in [0, 1)."""
+    count, rows, states = transition.shape
+    each = torch.arange(count, device=transition.device)
+    edges = transition.cumsum(dim=-1)[..., :-1]
+    history = (uniforms[:, :1] >= law.cumsum(dim=-1)[:, :-1]).sum(dim=-1)
+    tokens = [history // states**place % states for place in reversed(range(round(np.log(rows) / np.log(states))))]
+    for t in range(len(tokens), uniforms.shape[1]):
+        symbol = (uniforms[:, t, None] >= edges[each, history]).sum(dim=-1)
+        history = history * states % rows + symbol
+        tokens.append(symbol)
+    return torch.stack(tokens[: uniforms.shape[1]], dim=1)

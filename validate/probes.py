@@ -1,0 +1,49 @@
+"""What is recorded of trained models beside what theory predicts of them: names, units and dimensions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from theory.setting import Setting
+
+__all__ = ["PROBES", "SCORES", "Probe", "labels"]
+
+SCORES = ("previous-token", "prefix-matching", "duplicate-token", "copying")
+"""Head scores, defined in `validate.scores`."""
+
+
+class Probe(NamedTuple):
+    """Unit and dimensions of what is recorded, and what it is."""
+
+    unit: str
+    dims: tuple[str, ...]
+    meaning: str
+
+
+PROBES = {
+    "last": Probe(
+        "nats per token", ("law",), "KL(law || model) on the last token: of each strategy's law, and of the true one"
+    ),
+    "loss_at": Probe("nats per token", ("position",), "loss at each position, the next token averaged out"),
+    "tested_on": Probe("nats per token", ("chains",), "KL(true law || model) on the last token of other chains"),
+    "head_score": Probe(
+        "1", ("score", "layer", "head_of_layer"), "head scores; those of patterns above their controls"
+    ),
+    "movement": Probe("1", ("part",), "root mean square change of the parameters of a part since the start"),
+}
+"""The one place where a probe is registered."""
+
+
+def labels(setting: Setting, dimension: str) -> list[str] | list[int]:
+    """Names along a dimension of a probe."""
+    shape = setting.architecture
+    named: dict[str, list[str] | list[int]] = {
+        "law": [*setting.strategies, "true"],
+        "position": list(range(1, setting.context + 1)),
+        "chains": [str(prior) for prior in setting.tested_on],
+        "score": list(SCORES),
+        "part": list(setting.parts),
+        "layer": list(range(1, 1 + (shape.layers if shape else 1))),
+        "head_of_layer": list(range(1, 1 + max(shape.heads_of if shape else (1,)))),
+    }
+    return named[dimension]
