@@ -4,10 +4,10 @@ Doubly stochastic chains alone have no plateau: counts say nothing, and match an
 rests at Ω = Ω_u + (w/(1 - w)) g/H, where the push g of the doubly stochastic chains balances the curvature H that the unigram chains give it around
 their own best match Ω_u, which is *negative*: a linear read-out of counts bends its logits towards ln π by it. Lag 1 is driven by Ω. So
 
-    w > w_c = 1/(1 + g/(H |Ω_u|)):   it grows; faster than without unigram chains where Ω is large, slower near w_c,
+    w > w_c = b/(b + g):             it grows; faster than without unigram chains where Ω is large, slower near w_c,
     w < w_c:                         the plateau drives it down, and the induction head does not form from it.
 
-g falls like ln T/T, so that w_c tends to one: at long contexts few unigram chains suffice. Derived here, "mixture-delay".
+with b = ∂L/∂Ω ≈ H |Ω_u| of the unigram chains at Ω = 0. g falls like ln T/T, so that w_c tends to one: at long contexts few unigram chains suffice. Derived here, "mixture-delay".
 
 Range of validity: linear family, SGD as gradient flow, mean field.
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from scipy.optimize import brentq
 
 from theory import arguments
 from theory.derivations.mixture import critical_weight, push, resting_match
@@ -29,9 +30,14 @@ from theory.priors import DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
 from theory.signals import signal
 
-__all__ = ["Balance", "Delay", "balance", "delay"]
+__all__ = ["Balance", "Delay", "balance", "delay", "unigram_slope"]
 
-NODES = 128
+NODES = 1024
+"""For each kind of chains: H is so small that Ω_u of 128 would be off by half."""
+
+FARTHEST = 1e3
+"""C beyond which no read-out of counts is best."""
+
 TOLERANCE = 1e-4
 """Of the signals, which are a hundredth or more."""
 
@@ -95,27 +101,34 @@ def balance(states: int, context: int, weight: float) -> Balance:
     """
     if not 0 < arguments.real("weight", weight) < 1:
         raise ValueError(f"weight = {weight}: expected a share between 0 and 1; give for instance 0.75.")
-    gain, own, stiffness = _constants(states, context)
+    gain, own, stiffness, slope = _constants(states, context)
     return Balance(
         gain,
         own,
         stiffness,
         float(resting_match()(gain, own, stiffness, weight)),
-        float(critical_weight()(gain, own, stiffness)),
+        float(critical_weight()(gain, slope)),
     )
 
 
 @cache
-def _constants(states: int, context: int) -> tuple[float, float, float]:
-    """g, Ω_u and H."""
-    strengths = [
-        signal(DoublyStochastic(states), r, reference="uniform", tolerance=TOLERANCE).value for r in range(LAGS)
-    ]
+def _constants(states: int, context: int) -> tuple[float, float, float, float]:
+    """g, Ω_u, H and b."""
+    prior = DoublyStochastic(states)
+    strengths = [signal(prior, r, reference="uniform", tolerance=TOLERANCE).value for r in range(LAGS)]
     gain = float(sum(s * push()(context, r) for r, s in enumerate(strengths)))
-    reduced, level = Reduced(Unigram(states), context), np.zeros(LAGS)
+    reduced, level = Reduced(Unigram(states), context, NODES), np.zeros(LAGS)
     theta = reduced.relax(np.array([1.0, 0.0]), level)
     hessian = reduced.slopes(theta, level)[:2]
-    return gain, float(theta[1]), float(hessian[1, 1] - hessian[0, 1] * hessian[1, 0] / hessian[0, 0])
+    stiffness = float(hessian[1, 1] - hessian[0, 1] * hessian[1, 0] / hessian[0, 0])
+    return gain, float(theta[1]), stiffness, unigram_slope(reduced)
+
+
+def unigram_slope(reduced: Reduced) -> float:
+    """b: ∂L/∂Ω at Ω = 0 of chains whose best C is found there."""
+    level = np.zeros(LAGS)
+    best = brentq(lambda c: reduced.gradient(np.array([c, 0.0]), level)[0], 0.0, FARTHEST)
+    return float(reduced.gradient(np.array([best, 0.0]), level)[1])  # pyright: ignore[reportArgumentType]
 
 
 def delay(setting: Setting, weight: float) -> Delay:
