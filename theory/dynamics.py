@@ -1,4 +1,4 @@
-r"""Gradient descent, Adam and gradient flow on the few coordinates that training moves.
+r"""Gradient descent and Adam on the few coordinates that training moves; gradient flow is in `theory.flow`.
 
 If prior and initialisation are exchangeable under relabelling of the states, population gradient descent keeps every
 k × k matrix in span{I, 11ᵀ}. Its coordinates here are the values of its two orbits of entries, diagonal and off the
@@ -6,7 +6,7 @@ diagonal; a lag logit is an orbit of one. All entries of an orbit share one grad
 respect to the shared value divided by the number of entries, so an optimiser that acts entry by entry acts on orbits
 unchanged. (This is the projection G = a·11ᵀ + b·I written in the orbits' basis: a is the off-diagonal entry, a + b the diagonal one.)
 
-Time is in optimiser *steps*; `flow` integrates dθ/dstep = -η ∂L/∂θ with each group's own rate η, so its time is in steps too.
+Time is in optimiser *steps*.
 Losses are in nats per token.
 """
 
@@ -18,7 +18,6 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
-from scipy.integrate import BDF
 
 from theory.chains import Array
 from theory.setting import Setting
@@ -34,17 +33,12 @@ __all__ = [
     "Trajectory",
     "combined",
     "descend",
-    "flow",
     "last_attention",
-    "sharpness",
 ]
 
 MARGIN = 1.25
 """A run ends when it is this many times past its last transition."""
 
-
-RECORDS_PER_SOLVER_STEP = 8
-"""Where a transition falls into one; otherwise its end is recorded."""
 
 DIVERGENCE = 10.0
 """A loss this many times above both its start and that of guessing counts as diverged."""
@@ -219,10 +213,6 @@ class Recorder:
         """Whether `loss` is not finite or `DIVERGENCE` times above both its start and guessing."""
         return not loss <= self._highest
 
-    def passes(self, measurement: Measurement) -> bool:
-        """Whether a transition lies between the last record and `measurement`."""
-        return _passed(self._seen[-1]) != _passed(measurement)
-
     @property
     def settled(self) -> bool:
         """Whether the last recorded step is `MARGIN` times past formation of all heads and the passage to the last strategy."""
@@ -321,53 +311,3 @@ def descend(dynamics: Dynamics, setting: Setting, *, progress: Progress = _silen
             if recorder.settled:
                 break
     return recorder.trajectory()
-
-
-def flow(dynamics: Dynamics, setting: Setting, *, rtol: float = 1e-3) -> Trajectory:
-    r"""Gradient flow dθ/dstep = -η ∂L/∂θ with the rates of `setting`, by an implicit solver whose own steps are recorded.
-
-    The cost hardly depends on the length of the plateau. It is the limit of gradient descent when η times the largest
-    curvature is small, see `sharpness`. `rtol` is the solver's relative error per step.
-    """
-    layout = dynamics.layout
-    speed = -layout.rates(setting) / layout.entries
-    # Entries of W and U are of order 1/(number of tokens seen) in the linear family, lag logits of order one.
-    atol = rtol * np.where(np.array(layout.groups) == "lag_logits", 1.0, 1 / setting.context)
-    recorder = Recorder(setting)
-    recorder.add(0, dynamics.measure(layout.start), layout.names, layout.start)
-
-    def velocity(_: float, point: Array) -> Array:
-        return speed * dynamics.gradient(point, 0).derivative
-
-    solver = BDF(velocity, 0, layout.start, setting.steps, rtol=rtol, atol=atol)  # pyright: ignore[reportArgumentType]
-    while solver.status == "running":
-        before = solver.t
-        solver.step()
-        if solver.status == "failed":
-            return recorder.trajectory(diverged=int(solver.t))
-        end = dynamics.measure(solver.y)
-        if recorder.diverges(end.loss):
-            return recorder.trajectory(diverged=int(solver.t))
-        if recorder.passes(end):
-            path = solver.dense_output()
-            for step in np.linspace(before, solver.t, RECORDS_PER_SOLVER_STEP + 1)[1:-1]:
-                recorder.add(step, dynamics.measure(path(step)), layout.names, path(step))
-        recorder.add(solver.t, end, layout.names, solver.y)
-        if recorder.settled:
-            break
-    return recorder.trajectory()
-
-
-def sharpness(dynamics: Dynamics, setting: Setting, point: Array, *, change: float = 1e-4) -> float:
-    """Largest eigenvalue of η × Hessian at `point`, by central differences of the gradient; gradient descent is stable below 2.
-
-    Of use where `dynamics.gradient` is deterministic.
-    """
-    layout = dynamics.layout
-    scale = np.sqrt(layout.rates(setting) / layout.entries)
-    shifts = change * np.diag(scale / np.linalg.norm(scale))
-    rows = [
-        (dynamics.gradient(point + s, 0).derivative - dynamics.gradient(point - s, 0).derivative) / 2 for s in shifts
-    ]
-    hessian = np.array(rows) * scale / (change / np.linalg.norm(scale))
-    return float(np.linalg.eigvalsh((hessian + hessian.T) / 2)[-1])

@@ -33,6 +33,9 @@ RANK = 1e-8
 EXACTNESS = 1e-6
 """Of calibration with positive weights: what a missed function costs beside a change of the weights."""
 
+LONGEST = 128
+"""Points of a Gauss-Legendre rule beyond which there is nothing left to gain."""
+
 FEWEST = 64
 """Points per scrambling with which such an estimate starts."""
 
@@ -60,7 +63,7 @@ def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None
         matrices = np.concatenate([m for m, _ in parts])
         return matrices, np.concatenate([share * w for share, (_, w) in zip(prior.weights, parts, strict=True)])
     if smooth(prior):
-        points, weights = _product_rule(prior.dimension, max(2, round(count ** (1 / prior.dimension))))
+        points, weights = _product_rule(prior.dimension, min(LONGEST, max(2, round(count ** (1 / prior.dimension)))))
         matrices, accepted = prior.transform(points)
         weights = weights * accepted
     else:
@@ -69,29 +72,44 @@ def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None
 
 
 def calibrated_nodes(
-    prior: Prior, count: int, functions: Callable[[Array], Array], generator: np.random.Generator | None = None
+    prior: Prior,
+    count: int,
+    functions: Callable[[Array], Array],
+    generator: np.random.Generator | None = None,
+    *,
+    rich: int | None = None,
 ) -> tuple[Array, Array]:
-    """`nodes`, but for k > 2 cut out of a rule `RICH` times as large and reweighted to integrate `functions` as that one does.
+    """`nodes`, but reweighted to integrate `functions` as a rule of `rich` points does, which it is cut out of for k > 2.
+
+    By default `rich` is `RICH` times `count` for k > 2, and product rules stay as they are.
 
     Weights change as little as they can (calibration: Deville, Särndal, JASA 87 (1992), 376-382) and stay positive; where
     no positive weights integrate `functions` exactly, the nearest do. `functions` takes matrices (n, k, k) and returns (n, m)
     with m well below `count`.
     """
-    if smooth(prior):
+    if smooth(prior) and rich is None:
         return nodes(prior, count, generator)
     components = prior.components if isinstance(prior, Mixture) else (prior,)
     shares = prior.weights if isinstance(prior, Mixture) else (1.0,)
     each = -(-count // len(components))
-    parts = [nodes(component, RICH * each, generator) for component in components]
+    many = RICH * each if rich is None else -(-rich // len(components))
+    parts = [nodes(component, many, generator) for component in components]
     matrices = np.concatenate([m for m, _ in parts])
     weights = np.concatenate([share * w for share, (_, w) in zip(shares, parts, strict=True)])
+    values = functions(matrices)
+    if smooth(prior):
+        few, own = nodes(prior, each, generator)
+        return few, _calibrated(own, functions(few), weights @ values)
     # The first points of a Sobol sequence are a good rule themselves.
     chosen = np.concatenate([np.arange(len(w)) < each for _, w in parts])
-    values = functions(matrices)
+    return matrices[chosen], _calibrated(weights[chosen] / weights[chosen].sum(), values[chosen], weights @ values)
+
+
+def _calibrated(weights: Array, values: Array, exact: Array) -> Array:
+    """`weights` (n,) changed until they integrate what has `values` (n, m) to `exact` (m,)."""
     varying = np.ptp(values, axis=0) > RANK * np.abs(values).max(axis=0)
-    off = (values - weights @ values)[:, varying]
-    few = weights[chosen] / weights[chosen].sum()
-    return matrices[chosen], _nearest(few, (off / np.abs(off).max(axis=0))[chosen])
+    off = (values - exact)[:, varying]
+    return _nearest(weights, off / np.abs(off).max(axis=0))
 
 
 def _nearest(weights: Array, off: Array) -> Array:

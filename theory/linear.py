@@ -54,21 +54,48 @@ def logit_and_slopes(u: Array, C: float, Omega: float, pi_i: Array, pi_j: Array,
     return _compiled()(u, C, Omega, pi_i, pi_j, excess)
 
 
-class LinearMeanField(MeanField):
-    """Mean-field loss of the linear family; `match` coordinates are the entries of W, unscaled (c + ω on the diagonal, c off it)."""
+@cache
+def _coefficients() -> Any:
+    """The logit over u is bilinear: its coefficients by C, Ω and ΩX, of π_i and π_j."""
+    slopes = [sp.diff(logit() / u, symbol) for symbol in (C, Omega)]
+    return sp.lambdify((pi_i, pi_j), [slopes[0], slopes[1].subs(excess, 0), sp.diff(slopes[1], excess)], "numpy")
 
-    def logits(self, point: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
-        diagonal, off_diagonal = point[:2] * self.setting.context
-        share = (grid.attention @ grid.cumulative.T) / grid.u
-        pi_query, pi_next = self.query[:, None, None], self.stationary[:, :, None]
-        logits, by_C, by_Omega, by_excess = logit_and_slopes(
-            grid.u, off_diagonal, diagonal - off_diagonal, pi_query, pi_next, self.deviation @ share
+
+class LinearMeanField(MeanField):
+    """Mean-field loss of the linear family; `match` coordinates are the entries of W, unscaled (c + ω on the diagonal, c off it).
+
+    The logits are a product of what depends on the prior's node, its coefficients by C, Ω and Ω p_r, with what depends on position.
+    """
+
+    def _prepare(self, powers: Array) -> None:
+        of_scale, of_match, of_excess = _coefficients()(self.query[..., None, None], self.stationary[..., None])
+        columns = np.concatenate([of_scale, of_match, of_excess * self.deviation], axis=-1)
+        # (rules, 1, symbol and node, coefficient)
+        stacked = columns.swapaxes(-2, -3).reshape(self.replicates, 1, -1, columns.shape[-1])
+        self._columns = np.ascontiguousarray(stacked)
+        self._rows = np.ascontiguousarray(stacked.swapaxes(-1, -2))
+
+    def logits(self, points: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
+        context = self.setting.context
+        scale = context * points[..., 1, None]
+        match = context * points[..., 0, None] - scale
+        # u p_r
+        reach = grid.attention @ grid.cumulative.swapaxes(-1, -2)
+        factors = np.concatenate(
+            [(grid.u * scale)[..., None, :], (grid.u * match)[..., None, :], match[..., None] * reach], axis=-2
         )
+        logits = (self._columns @ factors).reshape(*points.shape[:2], self.setting.states, -1, grid.u.shape[-1])
 
         def pullback(by_logit: Array) -> Array:
-            scale, match = float((by_logit * by_C).sum()), float((by_logit * by_Omega).sum())
-            by_share = self.deviation.reshape(-1, len(share)).T @ (by_logit * by_excess).reshape(-1, len(grid.u))
-            by_lags = grid.by_lag_logits((by_share / grid.u) @ grid.cumulative)
-            return np.array([self.setting.context * match, self.setting.context * (scale - match), *by_lags])
+            by_factor = self._rows @ by_logit.reshape(*points.shape[:2], -1, grid.u.shape[-1])
+            by_factor *= grid.weights[..., None, :]
+            by_scale = (by_factor[..., 0, :] * grid.u).sum(axis=-1)
+            by_match = (by_factor[..., 1, :] * grid.u).sum(axis=-1) + (by_factor[..., 2:, :] * reach).sum(axis=(-1, -2))
+            out = np.empty_like(points)
+            out[..., 0], out[..., 1] = context * by_match, context * (by_scale - by_match)
+            out[..., self.layout.lags] = grid.by_lag_logits(
+                (match[..., None] * by_factor[..., 2:, :]) @ grid.cumulative
+            )
+            return out
 
         return logits, pullback

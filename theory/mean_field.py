@@ -18,34 +18,75 @@ are summed one by one and the integral starts after them; otherwise the answer w
 neglected, the fluctuations of counts, is of relative order 1/T in the linear family and is stated by `theory.predict`.
 
 Beyond source R the grid is Gauss-Legendre in ln(Q + u'), in which a_r is a single exponential: one grid resolves early and
-late positions however large T is, so that the cost does not depend on T.
+late positions, with a number of nodes that grows like ln T.
+
+Everything is evaluated for several points of several rules at once, arrays (rules, points, ...): a prediction's replicates
+and the columns of a Jacobian are one array program.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cache, partial
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import legendre
 
 from theory import arguments
-from theory.chains import Array, entropy, lag_matrices, stationary
+from theory.chains import Array, entropy, stationary
 from theory.dynamics import Gradient, Layout, Measurement, last_attention
 from theory.expectations import calibrated_nodes
+from theory.flow import Measured
 from theory.setting import Setting
 
 __all__ = ["MeanField", "PositionGrid"]
 
 LAGS = 6
 NODES = 256
-POSITIONS = 12
+PER_E_FOLD, EXTRA = 0.75, 3
+"""Nodes of the grid of positions per unit of ln T, and beyond: transitions of both families are then right to 2e-4 at T = 10⁶, to 1e-6 at T = 100."""
+
+SAFE = 300.0
+"""Logits up to this size are exponentiated as they are."""
+
+CACHE = 1 << 15
+"""Numbers in an array of logits, so that it stays in a processor's cache."""
+
 Pullback = Callable[[Array], Array]
 
 
-@cache
-def _legendre(points: int) -> tuple[Array, Array, Array]:
+class _Plan(NamedTuple):
+    """What a grid of positions has that does not depend on lag logits: the number of early positions and their u, the late nodes less
+    -1, weights, running sums, the last half of a sum, and which lags exist at each source."""
+
+    first: int
+    early: Array
+    nodes: Array
+    quadrature: Array
+    running: Array
+    last: Array
+    exists: Array
+
+
+@lru_cache(maxsize=256)
+def _plan(lags: int, context: int, nodes: int) -> _Plan:
+    first = min(lags, context)
+    x, w, integrals = legendre_rule(nodes)
+    size = first + nodes
+    running = np.tri(size, first)
+    running = np.concatenate([running, np.zeros((size, nodes))], axis=1)
+    running[first:, first:] = integrals
+    # A sum over sources up to t is an integral up to t + 1/2: the last half is the integrand there.
+    last = np.diag(np.repeat([0.0, 1 / (2 * context)], [first, nodes]))
+    exists = np.concatenate([np.tri(first, lags).T, np.ones((lags, nodes))], axis=1)
+    quadrature = np.concatenate([np.ones(first), w])
+    return _Plan(first, np.arange(1, first + 1) / context, 1 + x, quadrature, running, last, exists)
+
+
+@lru_cache(maxsize=64)
+def legendre_rule(points: int) -> tuple[Array, Array, Array]:
     """Gauss-Legendre nodes and weights on [-1, 1], and the matrix of running integrals ∫₋₁^{x_n} of what interpolates there."""
     x, w = legendre.leggauss(points)
     integrals = np.stack([legendre.legval(x, legendre.legint(unit, lbnd=-1)) for unit in np.eye(points)], axis=-1)
@@ -55,40 +96,56 @@ def _legendre(points: int) -> tuple[Array, Array, Array]:
 class PositionGrid:
     """Positions u = t/T that stand for 1 … T: the first R one by one, quadrature nodes for the rest.
 
+    Parameters
+    ----------
+    lag_logits : array, shape (..., R)
+    context : int
+    nodes : int, optional
+        Beyond the first R; by default `PER_E_FOLD` ln T + `EXTRA`, rounded up.
+
     Attributes
     ----------
-    u : array, shape (n,)
-    weights : array, shape (n,)
-        ``weights @ g`` is the mean of g over positions.
-    cumulative : array, shape (n, n)
-        ``(cumulative @ g)[n]`` is the sum of g over sources up to u_n, divided by T.
-    attention : array, shape (R, n)
+    u : array, shape (..., g)
+    weights : array, shape (..., g)
+        ``weights @ f`` is the mean of f over positions.
+    cumulative : array, shape (..., g, g)
+        ``(cumulative @ f)[n]`` is the sum of f over sources up to u_n, divided by T.
+    attention : array, shape (..., R, g)
         a_r: layer-1 weight of lag r at each source.
     """
 
-    def __init__(self, lag_logits: Array, context: int) -> None:
-        lags = len(lag_logits)
-        first = np.arange(1, min(lags, context) + 1)
+    def __init__(self, lag_logits: Array, context: int, nodes: int | None = None) -> None:
+        *batch, lags = lag_logits.shape
+        plan = _plan(lags, context, int(np.ceil(PER_E_FOLD * np.log(context))) + EXTRA if nodes is None else nodes)
+        first, size = plan.first, len(plan.quadrature)
         weight = np.exp(lag_logits)
-        excess = float(weight.sum()) - lags
-        early = np.where(np.arange(lags)[:, None] < first, weight[:, None], 0.0)
-        x, w, running = _legendre(POSITIONS)
+        total = weight.cumsum(axis=-1)
+        excess = total[..., -1:] - lags
         start, stop = lags + 0.5 + excess, context + 0.5 + excess
-        half = np.log(max(stop / start, 1.0)) / 2
-        normaliser = start * np.exp(half * (1 + x))
-        stretch = half * normaliser / context
-        self.u = np.concatenate([first, lags + 0.5 + start * np.expm1(half * (1 + x))]) / context
-        self.weights = np.concatenate([np.full(len(first), 1 / context), w * stretch])
-        self.cumulative = np.zeros((len(self.u), len(self.u)))
-        self.cumulative[:, : len(first)] = np.tri(len(self.u), len(first)) / context
-        # A sum over sources up to t is an integral up to t + 1/2: the last half is the integrand there.
-        self.cumulative[len(first) :, len(first) :] = running * stretch + np.eye(len(x)) / (2 * context)
-        self.attention = np.concatenate([early / early.sum(axis=0), weight[:, None] / normaliser], axis=1)
+        half = np.log(np.maximum(stop / start, 1.0)) / 2
+        beyond = start * np.expm1(half * plan.nodes)
+        self.u, stretch, normaliser = np.empty((3, *batch, size))
+        self.u[..., :first], stretch[..., :first], normaliser[..., :first] = plan.early, 1 / context, total[..., :first]
+        normaliser[..., first:] = start + beyond
+        self.u[..., first:] = (lags + 0.5 + beyond) / context
+        stretch[..., first:] = normaliser[..., first:] * (half / context)
+        self.weights = plan.quadrature * stretch
+        self.cumulative = plan.running * stretch[..., None, :] + plan.last
+        self.attention = weight[..., None] * (plan.exists / normaliser[..., None, :])
 
     def by_lag_logits(self, by_attention: Array) -> Array:
         """∂L/∂v from ∂L/∂a, both summed over sources: layer 1 is a softmax, ∂a_r/∂v_s = a_r (δ_rs - a_s)."""
         flow = self.attention * by_attention
-        return flow.sum(axis=1) - self.attention @ flow.sum(axis=0)
+        return flow.sum(axis=-1) - (self.attention @ flow.sum(axis=-2)[..., None])[..., 0]
+
+
+def query_powers(transition: Array, lags: int) -> Array:
+    """(P^r)_0j for r = 0 … lags - 1, shape (lags, ..., k), of matrices (..., k, k)."""
+    held = np.empty((lags, *transition.shape[:-2], 1, transition.shape[-1]))
+    held[0] = np.eye(transition.shape[-1])[0]
+    for r in range(1, lags):
+        np.matmul(held[r - 1], transition, out=held[r])
+    return held[..., 0, :]
 
 
 def signals(transition: Array, lags: int) -> Array:
@@ -99,24 +156,8 @@ def signals(transition: Array, lags: int) -> Array:
     squares, overlap = (law**2).sum(axis=1), (row * law).sum(axis=1)
     plain = [query, query**2, *(query**p * moment for p in (1, 2) for moment in (squares, overlap))]
     entropies = [query * entropy(row), query * entropy(law)]
-    powers = lag_matrices(transition, lags)[:, :, 0, :]
-    tracked = [query**2 * (row * (power - law)).sum(axis=1) for power in powers]
+    tracked = [query**2 * (row * (power - law)).sum(axis=1) for power in query_powers(transition, lags)]
     return np.stack([np.ones_like(query), *plain, *entropies, *tracked], axis=1)
-
-
-def _normalise(logits: Array) -> tuple[Array, Array]:
-    """Softmax over symbols, shape (n, k, g), and the logarithm of its normaliser, shape (n, g)."""
-    highest = logits.max(axis=1)
-    model = logits - highest[:, None, :]
-    np.exp(model, out=model)
-    total = model.sum(axis=1)
-    model /= total[:, None, :]
-    return model, highest + np.log(total)
-
-
-def _mean(logits: Array, grid: PositionGrid) -> Array:
-    """Mean over positions, shape (n, k); not a product of BLAS, whose threads wait for each other on a busy machine."""
-    return np.einsum("njg,g->nj", logits, grid.weights)
 
 
 class MeanField(ABC):
@@ -131,52 +172,115 @@ class MeanField(ABC):
         Points that stand for the prior.
     generator : numpy Generator, optional
         Scrambles them (k > 2).
+    rule : tuple of arrays, optional
+        What stands for the prior instead, see `stand_for`.
     """
 
     def __init__(
-        self, setting: Setting, *, lags: int = LAGS, count: int = NODES, generator: np.random.Generator | None = None
+        self,
+        setting: Setting,
+        *,
+        lags: int = LAGS,
+        count: int = NODES,
+        generator: np.random.Generator | None = None,
+        rule: tuple[Array, Array] | None = None,
     ) -> None:
         lags = arguments.integer("lags", lags, least=2)
         setting.only_markov("this mean field")
         self.setting = setting
         self.layout = Layout.of(setting, lags)
-        self.stand_for(*calibrated_nodes(setting.prior, count, partial(signals, lags=lags), generator))
+        self.stand_for(*rule or calibrated_nodes(setting.prior, count, partial(signals, lags=lags), generator))
 
     def stand_for(self, transition: Array, weights: Array) -> None:
-        """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one."""
-        states, lags = self.setting.states, self.layout.lags
-        self.transition, self.stationary, self.row = transition, stationary(transition), transition[:, 0, :]
-        self.query = self.stationary[:, 0]
+        """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one, or by several such rules, (rules, n, ...)."""
+        states = self.setting.states
+        self.chances = weights
+        self.transition, self.stationary, self.row = transition, stationary(transition), transition[..., 0, :]
+        self.query = self.stationary[..., 0]
         self.weights = states * weights * self.query
-        powers = lag_matrices(transition, len(self.layout.start[lags]))[:, :, 0, :].transpose(1, 2, 0)
-        self.deviation = np.ascontiguousarray(powers - self.stationary[:, :, None])
-        self._target = self.weights[:, None] * self.row
+        powers = np.moveaxis(query_powers(transition, len(self.layout.start[self.layout.lags])), 0, -1)
+        self.deviation = powers - self.stationary[..., None]
         laws = {"uniform": np.full_like(self.row, 1 / states), "unigram": self.stationary, "bigram": self.row}
-        # Each strategy's law, weighted by the prior's nodes, and its own entropy.
-        self._laws = {n: (self.weights[:, None] * law, float(self.weights @ entropy(law))) for n, law in laws.items()}
+        # Each strategy's law, weighted by the prior's nodes, (rules, 1, k, n), and its own entropy, (rules, 1).
+        self._laws = {
+            name: (self._by_symbol(self.weights[..., None] * law), self._sum(self.weights * entropy(law)))
+            for name, law in laws.items()
+        }
+        self._target = self._laws["bigram"][0][..., None]
+        self._share = self.weights.reshape(self.replicates, 1, -1, 1)
+        self._prepare(powers)
+
+    @property
+    def replicates(self) -> int:
+        """Number of rules."""
+        return 1 if self.weights.ndim == 1 else len(self.weights)
+
+    def _by_symbol(self, values: Array) -> Array:
+        """(…, n, k) as (rules, 1, k, n): one point, symbols before nodes."""
+        return np.ascontiguousarray(values.reshape(self.replicates, 1, -1, values.shape[-1]).swapaxes(-1, -2))
+
+    def _sum(self, values: Array) -> Array:
+        return values.reshape(self.replicates, 1, -1).sum(axis=-1)
 
     @abstractmethod
-    def logits(self, point: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
-        """Logits (prior node, symbol, position) and the map from ∂L/∂f to ∂L/∂point."""
+    def _prepare(self, powers: Array) -> None:
+        """Arrays of the rules that a family evaluates with; `powers` are (P^r)_0j, shape (…, n, k, R)."""
 
-    def _evaluate(self, point: Array) -> tuple[Array, Pullback, PositionGrid]:
-        grid = PositionGrid(point[self.layout.lags], self.setting.context)
-        return *self.logits(point, grid), grid
+    @abstractmethod
+    def logits(self, points: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
+        """Logits (rules, points, symbol, prior node, position) and the map from ∂L/∂f over the weights of positions to ∂L/∂points."""
+
+    def grid(self, points: Array) -> PositionGrid:
+        """Positions for points (..., p)."""
+        return PositionGrid(points[..., self.layout.lags], self.setting.context)
+
+    def derivatives(self, points: Array) -> Array:
+        """∂L/∂point of points (rules, points, p), of the same shape."""
+        grid = self.grid(points[:, :CACHE])
+        together = max(1, CACHE // (self.row.size * grid.u.shape[-1]))
+        if points.shape[1] > together:
+            parts = range(0, points.shape[1], together)
+            return np.concatenate([self.derivatives(points[:, n : n + together]) for n in parts], axis=1)
+        logits, pullback = self.logits(points, grid)
+        return pullback(self._residual(*_normalise(logits)[:2]))
+
+    def _residual(self, model: Array, total: Array) -> Array:
+        """∂L/∂f over the weights of positions, in place of `model`, which still lacks the factor 1/total."""
+        model *= (self._share / total)[..., None, :, :]
+        model -= self._target
+        return model
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
-        logits, pullback, grid = self._evaluate(point)
-        model, log_total = _normalise(logits)
-        share = self.weights[:, None] * grid.weights
-        loss = float((share * log_total).sum() - (self._target * _mean(logits, grid)).sum())
-        model *= share[:, None, :]
-        model -= self._target[:, :, None] * grid.weights
-        return Gradient(loss, pullback(model))
+        """Of one point, with one rule."""
+        points = point[None, None]
+        grid = self.grid(points)
+        logits, pullback = self.logits(points, grid)
+        model, total, highest = _normalise(logits)
+        by_node = self._share * (highest + np.log(total)) - (self._target * logits).sum(axis=-3)
+        return Gradient(float((by_node @ grid.weights[..., None]).sum()), pullback(self._residual(model, total))[0, 0])
+
+    def measures(self, points: Array) -> Measured:
+        """What is recorded of points (rules, points, p)."""
+        grid = self.grid(points)
+        logits, _ = self.logits(points, grid)
+        _, total, highest = _normalise(logits)
+        # Mean over positions of the logarithm of the model's law, shape (rules, points, symbol, prior node).
+        log_model = ((logits - (highest + np.log(total))[..., None, :, :]) @ grid.weights[..., None, :, None])[..., 0]
+        crossed = {name: -(law * log_model).sum(axis=(-1, -2)) for name, (law, _) in self._laws.items()}
+        distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
+        attention = last_attention(points[..., self.layout.lags], self.setting.context)
+        return Measured(crossed["bigram"], distances, attention[..., None, :])
 
     def measure(self, point: Array) -> Measurement:
-        logits, _, grid = self._evaluate(point)
-        # Mean over positions of the logarithm of the model's law, shape (prior node, symbol).
-        log_model = _mean(logits, grid) - np.einsum("ng,g->n", _normalise(logits)[1], grid.weights)[:, None]
-        crossed = {name: -float((law * log_model).sum()) for name, (law, _) in self._laws.items()}
-        distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
-        attention = last_attention(point[self.layout.lags], self.setting.context)
-        return Measurement(crossed["bigram"], distances, attention[None])
+        """Of one point, with one rule."""
+        return self.measures(point[None, None]).at(0, 0)
+
+
+def _normalise(logits: Array) -> tuple[Array, Array, Array | float]:
+    """e^f less a shift, its sum over symbols, shape (..., n, g), and the shift likewise."""
+    highest = 0.0
+    if not -SAFE < logits.min() <= logits.max() < SAFE:
+        highest = logits.max(axis=-3)
+        logits = logits - highest[..., None, :, :]
+    model = np.exp(logits)
+    return model, model.sum(axis=-3), highest

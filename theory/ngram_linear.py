@@ -25,7 +25,7 @@ from theory import arguments
 from theory.chains import Array, block_law, entropy, history_law, lift
 from theory.dynamics import Gradient, Layout, Measurement, last_attention
 from theory.expectations import calibrated_nodes
-from theory.mean_field import _legendre
+from theory.mean_field import legendre_rule
 from theory.setting import Setting
 
 __all__ = ["HeadsGrid", "NgramLinearMeanField", "lag_pairs"]
@@ -61,7 +61,7 @@ class HeadsGrid:
         excess = weight.sum(axis=1) - lags
         first = np.arange(1, min(lags, context) + 1)
         early = np.where(np.arange(lags)[:, None] < first, weight[:, :, None], 0.0)
-        x, w, running = _legendre(POSITIONS)
+        x, w, running = legendre_rule(POSITIONS)
         least = float(excess.min())
         start, stop = lags + 0.5 + least, context + 0.5 + least
         half = np.log(max(stop / start, 1.0)) / 2

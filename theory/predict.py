@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from theory import arguments, ideal
-from theory.dynamics import Dynamics, Progress, Trajectory, combined, descend, flow, sharpness
-from theory.expectations import Expectation, smooth
+from theory.dynamics import Progress, Trajectory, combined
+from theory.expectations import Expectation
+from theory.flow import Alone, Ensemble, flows, sharpness
 from theory.linear import LinearMeanField
 from theory.mean_field import MeanField
 from theory.ngram_linear import NgramLinearMeanField
 from theory.priors import Prior
+from theory.rules import SCRAMBLINGS, rules
 from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
+from theory.strides import strides
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, strategies
 
 __all__ = [
@@ -38,9 +41,6 @@ MEAN_FIELDS: dict[str, type[MeanField]] = {"linear": LinearMeanField, "softmax":
 
 NGRAM_MEAN_FIELDS: dict[str, type[NgramLinearMeanField]] = {"linear": NgramLinearMeanField}
 """The same for chains of higher order."""
-
-SCRAMBLINGS = 4
-"""Independent scramblings of the prior's points behind an interval, for k > 2."""
 
 LAGS = 6
 TOLERANCE = 2e-3
@@ -98,7 +98,7 @@ def _bounded(found: Sequence[Transition]) -> Transition:
     return first if first.step is None else replace(first, low=min(steps), high=max(steps))
 
 
-@cache
+@lru_cache(maxsize=256)
 def limit_plateaus(prior: Prior) -> dict[str, Expectation]:
     """Ideal losses as T → ∞, nats per token, by strategy."""
     return plateaus(prior, lambda strategy: ideal.limit_loss(prior, strategy, tolerance=TOLERANCE))
@@ -120,6 +120,8 @@ def plateaus(prior: Prior, loss: Callable[[str], Expectation]) -> dict[str, Expe
 def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
     """Predict from the mean field: gradient flow for SGD, the optimiser's own steps for Adam.
 
+    The first setting of a prior and family also makes their rules (`theory.rules`), which costs several times as much.
+
     Parameters
     ----------
     setting : Setting
@@ -136,19 +138,21 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
     what = "family of a mean-field prediction" + ("" if markov else " for chains of higher order")
     arguments.one_of(what, setting.family, MEAN_FIELDS if markov else NGRAM_MEAN_FIELDS)
     sgd = setting.optimizer.name == "sgd"
-    replicates = 1 if smooth(setting.prior) else SCRAMBLINGS
-    count = 256 if replicates == 1 else 128
-    dynamics = [
-        MEAN_FIELDS[setting.family](setting, lags=min(LAGS, setting.context), count=count, generator=generator)
-        if markov
-        else NGRAM_MEAN_FIELDS[setting.family](setting, generator=generator)
-        for generator in np.random.default_rng(seed).spawn(replicates)
-    ]
-    lags = (len(dynamics[0].layout.names) - dynamics[0].layout.lags.start) // (setting.order - 1)
-    found = []
-    for done, one in enumerate(dynamics):
-        found.append(flow(one, setting) if sgd else descend(one, setting))
-        progress(done + 1, replicates)
+    follow = flows if sgd else strides
+    if markov:
+        family, lags = MEAN_FIELDS[setting.family], min(LAGS, setting.context)
+        ensemble = family(setting, lags=lags, rule=rules(family, setting.family, setting.prior, lags, seed))
+        found = follow(ensemble, setting)
+        first: Ensemble = family(setting, lags=lags, rule=(ensemble.transition[0], ensemble.chances[0]))
+    else:
+        family = NGRAM_MEAN_FIELDS[setting.family]
+        alone = [Alone(family(setting, generator=g)) for g in np.random.default_rng(seed).spawn(SCRAMBLINGS)]
+        first, found = alone[0], []
+        for done, one in enumerate(alone):
+            found += follow(one, setting)
+            progress(done + 1, len(alone))
+    replicates = len(found)
+    lags = (len(first.layout.names) - first.layout.lags.start) // (setting.order - 1)
     assumptions = [
         "T → ∞: counts equal their expectations; early sources are summed one by one",
         f"prior and initialisation exchangeable; {lags} lags tracked, the others at their start",
@@ -163,11 +167,11 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
         tuple(found),
         limit_plateaus(setting.prior),
         tuple(assumptions),
-        tuple(_validity(setting, dynamics[0], found[0])),
+        tuple(_validity(setting, first, found[0])),
     )
 
 
-def _validity(setting: Setting, dynamics: Dynamics, trajectory: Trajectory) -> list[str]:
+def _validity(setting: Setting, ensemble: Ensemble, trajectory: Trajectory) -> list[str]:
     said = [
         f"neglects terms of relative order ln T/T = {np.log(setting.context) / setting.context:.2g} in the linear family"
     ]
@@ -176,9 +180,9 @@ def _validity(setting: Setting, dynamics: Dynamics, trajectory: Trajectory) -> l
             "from all-zero weights the neglected count fluctuations are of the same order, ln T/T, as the first signal for the match: expect the order of magnitude only"
         ]
     if setting.optimizer.name == "sgd":
-        points = np.array([trajectory.parameters[name] for name in dynamics.layout.names]).T
+        points = np.array([trajectory.parameters[name] for name in ensemble.layout.names]).T
         chosen = points[np.linspace(0, len(points) - 1, min(8, len(points)), dtype=int)]
-        worst = max(sharpness(dynamics, setting, point) for point in chosen)
+        worst = float(sharpness(ensemble, setting, chosen[None]).max())
         verdict = (
             "stable, so flow stands for descent"
             if worst < 1

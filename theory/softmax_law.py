@@ -28,8 +28,9 @@ from theory import arguments
 from theory.chains import Array
 from theory.corrected.families import SoftmaxCorrected
 from theory.derivations.softmax_law import wait
-from theory.dynamics import Progress, Trajectory, flow, last_attention
+from theory.dynamics import Progress, Trajectory, last_attention
 from theory.expansion import LAGS, Expansion, drive, expansion
+from theory.flow import flow
 from theory.predict import Prediction, limit_plateaus
 from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField

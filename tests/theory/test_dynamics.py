@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.dynamics import Layout, descend, flow, sharpness
+from theory.dynamics import Layout, descend
+from theory.flow import Alone, flow, sharpness
 from theory.linear import LinearMeanField
 from theory.setting import Setting
 
@@ -68,7 +69,8 @@ def test_descent_and_flow_of_a_quadratic(quadratic):
         assert np.array_equal(points[0], dynamics.layout.start)
         assert found.steps[-1] == 20
         np.testing.assert_allclose(points, decay ** found.steps[:, None], rtol=0, atol=error * len(points))
-    assert sharpness(dynamics, setting, np.ones(4)) == pytest.approx(exponent.max(), rel=1e-6)
+    found = sharpness(Alone(dynamics), setting, np.ones((1, 1, 4)))
+    assert found == pytest.approx(exponent.max(), rel=1e-6)
 
 
 def test_flow_is_the_limit_of_descent(slope):

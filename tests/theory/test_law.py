@@ -7,8 +7,9 @@ import pytest
 from scipy.interpolate import CubicSpline
 
 from theory import law as module
-from theory.dynamics import Layout, flow
+from theory.dynamics import Layout
 from theory.escape import Reduced, manifold
+from theory.flow import flow
 from theory.law import law, mobility, path
 from theory.linear import LinearMeanField
 from theory.priors import Dirichlet, DoublyStochastic

@@ -7,6 +7,7 @@ import pytest
 
 from simulate.reduced import loss_and_gradient
 from simulate.sequences import sample
+from theory import mean_field as shared
 from theory.dynamics import Layout
 from theory.linear import LinearMeanField
 from theory.ngram_linear import HeadsGrid, NgramLinearMeanField
@@ -20,8 +21,9 @@ def point_of(dynamics: NgramLinearMeanField, context: int) -> np.ndarray:
     return point
 
 
-def test_order_two_is_the_plain_mean_field():
+def test_order_two_is_the_plain_mean_field(monkeypatch):
     """With one head, on the same chains, loss and gradient tend to those of theory.linear as positions are resolved."""
+    monkeypatch.setattr(shared, "EXTRA", 8)
     setting = Setting.of("linear", states=3, context=100)
     plain, other = LinearMeanField(setting, lags=4, count=16), NgramLinearMeanField(setting, lags=4, count=16)
     chains = np.random.default_rng(0).dirichlet(np.ones(3), size=(5, 3))

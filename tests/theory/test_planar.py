@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory.dynamics import flow, last_attention
+from theory.dynamics import last_attention
+from theory.flow import flow
 from theory.law import SLOWEST, law, mobility, path, plane
 from theory.linear import LinearMeanField
 from theory.planar import follow

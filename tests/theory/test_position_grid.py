@@ -49,7 +49,7 @@ def test_short_contexts_are_summed_exactly():
 def test_running_sums_of_the_grid():
     """(cumulative @ g)[n] is Σ_{s ≤ u_n T} g(s/T)/T: exact for g = 1, within Euler-Maclaurin's |g'|/(8T²) + |g'|/(24T²) for g = u and 1/(Q + u)."""
     v, context = np.array([0.2, 4.0, 1.0]), 300
-    grid, excess = PositionGrid(v, context), np.exp(v).sum() - 3
+    grid, excess = PositionGrid(v, context, 12), np.exp(v).sum() - 3
     late = grid.u[3:] * context
     harmonic = digamma(late + excess + 1) - digamma(excess + 1)
     shift = excess / context
@@ -65,7 +65,7 @@ def test_running_sums_of_the_grid():
 def test_mean_over_positions_of_the_grid():
     """weights @ g is Σ_t g(t/T)/T: exact for g = 1, within the midpoint rule's |g'|/(12T²) for g = 1/(Q + u)."""
     v, context = np.array([0.2, 4.0, 1.0]), 300
-    grid, excess = PositionGrid(v, context), np.exp(v).sum() - 3
+    grid, excess = PositionGrid(v, context, 12), np.exp(v).sum() - 3
     found = grid.weights @ (1 / (grid.u + excess / context))
     slope_at_edge = (context / (3.5 + excess)) ** 2
     assert found == pytest.approx(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from theory import ideal
-from theory.predict import SCRAMBLINGS, mean_field
+from theory.predict import mean_field
 from theory.priors import Dirichlet
+from theory.rules import SCRAMBLINGS
 from theory.setting import Setting
 from theory.transitions import combine
 

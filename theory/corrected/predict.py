@@ -7,7 +7,8 @@ import numpy as np
 from theory import arguments
 from theory.corrected.dynamics import COUNT, LAGS, Corrected
 from theory.corrected.families import LinearCorrected, SoftmaxCorrected
-from theory.dynamics import Progress, descend, flow
+from theory.dynamics import Progress, descend
+from theory.flow import flow
 from theory.predict import Prediction, finite_plateaus
 from theory.setting import Setting
 

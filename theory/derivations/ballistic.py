@@ -125,7 +125,7 @@ def _follower() -> Outcome:
 
 
 def _mean_field() -> Outcome:
-    from theory.dynamics import flow
+    from theory.flow import flow
     from theory.linear import LinearMeanField
     from theory.priors import DoublyStochastic
     from theory.setting import Setting

@@ -172,7 +172,7 @@ def _planar() -> Outcome:
 
 def _match_limited() -> Outcome:
     """The largest error in units of twice the law's own interval."""
-    from theory.dynamics import flow
+    from theory.flow import flow
     from theory.law import law
     from theory.linear import LinearMeanField
     from theory.setting import Setting
@@ -266,7 +266,7 @@ def _second_order() -> Outcome:
 
 def _mean_field() -> Outcome:
     """The largest error in units of what the law neglects: its own doubt, and one step of the solver's error."""
-    from theory.dynamics import flow
+    from theory.flow import flow
     from theory.law import law
     from theory.linear import LinearMeanField
     from theory.setting import Setting

@@ -113,10 +113,11 @@ def _library() -> Outcome:
     weights, strength = np.random.default_rng(0).dirichlet(np.ones(4))[:3], 2.7
     # The library's law has the background's factor too, e^{ω π_i (1 - Σ a)}, and is scaled by e^{-ω}.
     untracked = dynamics.query[:, None] * (1 - weights.sum())
-    found, _ = dynamics._source_law(strength, weights[:, None], untracked)
+    found = dynamics.source_law(np.expm1(strength * weights)[None, None, :, None])[0][0, 0, :, :, 0].T
+    found = found * np.exp(strength * (untracked - 1))
     closed = sp.lambdify((a, b, omega, *shares), source_law(3, 0))
     worst = 0.0
-    for chain, held, query in zip(dynamics.transition, found[:, :, 0], dynamics.query, strict=True):
+    for chain, held, query in zip(dynamics.transition, found, dynamics.query, strict=True):
         expected = closed(chain[0, 1], chain[1, 0], strength, *weights)[0]
         expected = expected * np.exp(strength * (query * (1 - weights.sum()) - 1))
         worst = max(worst, float(np.abs(held / expected - 1).max()))

@@ -1,0 +1,297 @@
+r"""Gradient flow dθ/dstep = -η ∂L/∂θ of several replicates of a mean field at once, with few gradients.
+
+All replicates are one system of equations for LSODA (Petzold, SIAM J. Sci. Stat. Comput. 4 (1983), 136-148; `scipy.integrate`), which
+takes Adams' method or, where the match relaxes faster than lag logits grow, backward differences. The independent variable is a clock
+of each replicate that goes with the weight of its lags: replicates that leave the plateau at different steps leave it together, and
+the cost does not depend on the length of the plateau, only on the number ln T of e-folds of lag 1. Between the solver's
+steps its interpolant is looked at only where a transition falls, and the run ends when all transitions are a quarter past.
+
+Flow is the limit of gradient descent when η times the largest curvature is small, see `sharpness`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import LSODA
+from scipy.optimize import brentq
+
+from theory.chains import Array
+from theory.dynamics import DIVERGENCE, MARGIN, Dynamics, Layout, Measurement, Trajectory
+from theory.setting import Setting
+from theory.transitions import FORMATION_LEVEL
+
+__all__ = ["Alone", "Curves", "Ensemble", "Measured", "flow", "flows", "scale", "sharpness"]
+
+RTOL = 3e-4
+"""The solver's relative error per step; transitions are then right to one part in a thousand."""
+
+CHUNK = 8
+"""Solver's steps that are measured together."""
+
+RECORDS = 8
+"""Records per solver's step where a transition falls into one; otherwise its end is recorded."""
+
+CHANGE = 1e-4
+"""Of a coordinate, beside its scale, in differences of gradients."""
+
+IDLE = 10.0
+"""Units of the clock that `setting.steps` steps take at least."""
+
+LONGEST = 1e9
+"""No clock runs as long."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`theory.dynamics.Measurement` of points of several replicates: loss and distances (replicates, points), attention (…, heads, lags)."""
+
+    loss: Array
+    distances: dict[str, Array]
+    attention: Array
+
+    def at(self, replicate: int, point: int) -> Measurement:
+        here = replicate, point
+        distances = {name: float(distance[here]) for name, distance in self.distances.items()}
+        return Measurement(float(self.loss[here]), distances, self.attention[here])
+
+    def take(self, chosen: slice | NDArray[np.intp]) -> Measured:
+        """Of some points."""
+        distances = {name: distance[:, chosen] for name, distance in self.distances.items()}
+        return Measured(self.loss[:, chosen], distances, self.attention[:, chosen])
+
+    def join(self, other: Measured) -> Measured:
+        """With another's points behind."""
+        distances = {name: np.concatenate([d, other.distances[name]], axis=1) for name, d in self.distances.items()}
+        loss, attention = ([getattr(each, name) for each in (self, other)] for name in ("loss", "attention"))
+        return Measured(np.concatenate(loss, axis=1), distances, np.concatenate(attention, axis=1))
+
+    @property
+    def passed(self) -> NDArray[np.bool_]:
+        """Which transitions each is past, (replicates, points, transitions): between successive strategies, and formations."""
+        near = np.stack(list(self.distances.values()), axis=-1)
+        wanted = max(2, near.shape[-1] - 1)
+        formed = self.attention.max(axis=-2)[..., 1:wanted] > FORMATION_LEVEL
+        return np.concatenate([np.diff(near, axis=-1) < 0, formed], axis=-1)
+
+
+class Ensemble(Protocol):
+    """Replicates of one population loss, evaluated together at points (replicates, points, coordinates)."""
+
+    layout: Layout
+
+    @property
+    def replicates(self) -> int: ...
+    def derivatives(self, points: Array) -> Array: ...
+    def measures(self, points: Array) -> Measured: ...
+
+
+class Alone:
+    """One `Dynamics` as an ensemble."""
+
+    replicates = 1
+
+    def __init__(self, dynamics: Dynamics) -> None:
+        self.layout, self._dynamics = dynamics.layout, dynamics
+
+    def derivatives(self, points: Array) -> Array:
+        return np.array([[self._dynamics.gradient(point, 0).derivative for point in points[0]]])
+
+    def measures(self, points: Array) -> Measured:
+        seen = [self._dynamics.measure(point) for point in points[0]]
+        distances = {name: np.array([[m.distances[name] for m in seen]]) for name in seen[0].distances}
+        return Measured(np.array([[m.loss for m in seen]]), distances, np.array([[m.attention for m in seen]]))
+
+
+class Curves:
+    """Records of an ensemble along training, and whether they say that it is done.
+
+    All replicates are recorded at the same values of a clock, increasing, and each at a step of its own, up to `setting.steps`.
+    """
+
+    def __init__(self, ensemble: Ensemble, setting: Setting) -> None:
+        self._ensemble, self._layout, self._last = ensemble, ensemble.layout, setting.steps
+        start = np.tile(self._layout.start, (ensemble.replicates, 1, 1))
+        self.clock, self.steps, self.points = np.zeros(1), np.zeros((len(start), 1)), start
+        self.seen = ensemble.measures(start)
+        self._highest = DIVERGENCE * np.maximum(np.log(setting.states), self.seen.loss)
+        self.diverged: list[int | None] = [None] * len(start)
+
+    def add(self, clock: Array, steps: Array, points: Array) -> None:
+        """Measure points (replicates, n, coordinates) at steps (replicates, n) and clock (n,); what diverged is not kept."""
+        seen = self._ensemble.measures(points)
+        lost = ~(seen.loss <= self._highest)
+        if lost.any():
+            first = np.where(lost.any(axis=1), np.argmax(lost, axis=1), lost.shape[1])
+            self.diverged = [
+                None if n == lost.shape[1] else int(np.ceil(own[n])) for n, own in zip(first, steps, strict=True)
+            ]
+            kept = slice(int(first.min()))
+            clock, steps, points, seen = clock[kept], steps[:, kept], points[:, kept], seen.take(kept)
+        joined = np.concatenate([self.clock, clock])
+        order = np.argsort(joined, kind="stable")
+        self.clock = joined[order]
+        self.steps = np.concatenate([self.steps, steps], axis=1)[:, order]
+        self.points = np.concatenate([self.points, points], axis=1)[:, order]
+        self.seen = self.seen.join(seen).take(order)
+
+    @property
+    def done(self) -> bool:
+        """Diverged, or `MARGIN` times past formation of all heads and the passage to the last strategy in all replicates."""
+        if any(step is not None for step in self.diverged):
+            return True
+        return bool(self.seen.passed[:, -1, 1:].all()) and all(map(self._settled, self.trajectories()))
+
+    def _settled(self, one: Trajectory) -> bool:
+        passages, formations = one.read(FORMATION_LEVEL)
+        last = [passages[-1].step, *(formed.step for formed in formations)]
+        return all(step is not None and one.steps[-1] >= MARGIN * step for step in last)
+
+    def trajectories(self) -> list[Trajectory]:
+        """One for each replicate."""
+        at_last = np.isclose(self.steps, self._last, rtol=np.sqrt(np.finfo(float).eps))
+        self.steps = np.where(at_last, self._last, self.steps)
+        return [self._trajectory(r) for r in range(len(self.steps))]
+
+    def _trajectory(self, r: int) -> Trajectory:
+        kept = (self.steps[r] <= self._last) & (np.diff(self.steps[r], prepend=-1.0) > 0)
+        return Trajectory(
+            steps=self.steps[r, kept],
+            loss=self.seen.loss[r, kept],
+            distances={name: distance[r, kept] for name, distance in self.seen.distances.items()},
+            attention=self.seen.attention[r, kept],
+            parameters=dict(zip(self._layout.names, self.points[r, kept].T, strict=True)),
+            diverged=self.diverged[r],
+        )
+
+
+def flow(dynamics: Dynamics, setting: Setting, *, rtol: float = RTOL) -> Trajectory:
+    """Gradient flow of one `Dynamics`, see `flows`."""
+    return flows(Alone(dynamics), setting, rtol=rtol)[0]
+
+
+def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[Trajectory]:
+    """Gradient flow of all replicates with the rates of `setting`, one trajectory each.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    setting : Setting
+        Whose optimiser's rates are taken; whatever else it does is left out.
+    rtol : float
+        The solver's relative error per step.
+    """
+    count, size = ensemble.replicates, len(ensemble.layout.start) + 1
+    system = _System(ensemble, setting)
+    curves = Curves(ensemble, setting)
+    start, atol = system.start.ravel(), np.tile(rtol * np.append(system.scale, 1 / system.idle), count)
+    solver = LSODA(
+        system.velocity,
+        0.0,
+        start,
+        LONGEST,
+        rtol=rtol,
+        atol=atol,  # pyright: ignore[reportArgumentType]
+        jac=system.jacobian,
+    )
+
+    def record(clock: Array, states: Array) -> None:
+        states = states.reshape(count, size, -1).swapaxes(1, 2)
+        curves.add(clock, states[..., -1], states[..., :-1])
+
+    while not curves.done and curves.steps[:, -1].min() < setting.steps:
+        known, ends, states = len(curves.clock), [float(solver.t)], []
+        paths: list[Callable[[Array], Array]] = []
+        while len(ends) <= CHUNK and solver.status == "running":
+            solver.step()
+            ends.append(float(solver.t))
+            states.append(solver.y)
+            paths.append(solver.dense_output())
+        if solver.status == "failed":
+            curves.diverged = [int(steps[-1]) for steps in curves.steps]
+            break
+        record(np.array(ends[1:]), np.stack(states, axis=-1))
+        passed, reached = curves.seen.passed[:, known - 1 :], curves.steps[:, known - 1 :]
+        inside = [
+            np.linspace(ends[n], ends[n + 1], RECORDS + 1)[1:-1]
+            for n in np.flatnonzero(np.diff(passed, axis=1).any(axis=(0, 2)))
+        ]
+        for r in np.flatnonzero((reached[:, 0] < setting.steps) & (reached[:, -1] > setting.steps)):
+            # The last record is at the last step.
+            n = int(np.argmax(reached[r] > setting.steps)) - 1
+            late = partial(lambda at, path, r: path(at)[(r + 1) * size - 1] - setting.steps, path=paths[n], r=r)
+            inside.append(np.array([brentq(late, ends[n], ends[n + 1])]))
+        if curves.diverged.count(None) == count:
+            for each in inside:
+                n = int(np.searchsorted(ends, each[0])) - 1
+                record(each, paths[n](each))
+    return curves.trajectories()
+
+
+class _System:
+    """The equations of an ensemble, each replicate with its step as a further unknown, against its own clock.
+
+    The clock's pace per step is that at which lag logits grow on a plateau, η_v Σ_r e^{v_r}/T while lags share little of the attention,
+    and at least `idle`.
+    """
+
+    def __init__(self, ensemble: Ensemble, setting: Setting) -> None:
+        layout = ensemble.layout
+        self._ensemble, self._speed, self.scale = ensemble, _speed(layout, setting), scale(layout, setting)
+        self.idle, self._lags, self._context = IDLE / setting.steps, layout.lags, setting.context
+        self._rate = setting.optimizer.learning_rate["lag_logits"]
+        self.start = np.tile(np.append(layout.start, 0.0), (ensemble.replicates, 1))
+
+    def _rates(self, points: Array) -> Array:
+        velocity = self._speed * self._ensemble.derivatives(points)
+        grown = np.exp(points[..., self._lags]).sum(axis=-1, keepdims=True)
+        pace = self.idle + self._rate * grown / (self._context + grown)
+        return np.concatenate([velocity, np.ones_like(pace)], axis=-1) / pace
+
+    def velocity(self, _: float, flat: Array) -> Array:
+        return self._rates(flat.reshape(self.start.shape)[:, None, :-1]).ravel()
+
+    def jacobian(self, _: float, flat: Array) -> Array:
+        points = flat.reshape(self.start.shape)[:, None, :-1]
+        count, size = self.start.shape
+        shifts = np.concatenate([np.zeros((1, size - 1)), CHANGE * np.diag(self.scale)])
+        rates = self._rates(points + shifts)
+        out = np.zeros((count, size, count, size))
+        for r in range(count):
+            out[r, :, r, :-1] = ((rates[r, 1:] - rates[r, 0]) / (CHANGE * self.scale[:, None])).T
+        return out.reshape(len(flat), len(flat))
+
+
+def sharpness(ensemble: Ensemble, setting: Setting, points: Array) -> Array:
+    """Largest eigenvalue of η × Hessian at points (replicates, n, coordinates), of the same leading shape; gradient descent is stable below 2.
+
+    Of use where gradients are deterministic.
+    """
+    layout = ensemble.layout
+    root = np.sqrt(-_speed(layout, setting))
+    hessians = root[:, None] * _hessians(ensemble, points, scale(layout, setting)) * root
+    return np.asarray(np.linalg.eigvalsh((hessians + hessians.swapaxes(-1, -2)) / 2)[..., -1], dtype=np.float64)
+
+
+def _speed(layout: Layout, setting: Setting) -> Array:
+    return -layout.rates(setting) / layout.entries
+
+
+def scale(layout: Layout, setting: Setting) -> Array:
+    """Entries of W are of order 1/(number of tokens seen) in the linear family, all else of order one."""
+    matrices = 1 / setting.context if setting.family == "linear" else 1.0
+    return np.where(np.array(layout.groups) == "lag_logits", 1.0, matrices)
+
+
+def _hessians(ensemble: Ensemble, points: Array, scale: Array) -> Array:
+    """∂²L at points (replicates, n, p), shape (replicates, n, p, p), by central differences."""
+    replicates, count, size = points.shape
+    shifts = np.concatenate([np.diag(CHANGE * scale), -np.diag(CHANGE * scale)])
+    moved = ensemble.derivatives((points[:, :, None] + shifts).reshape(replicates, -1, size))
+    ahead, behind = np.split(moved.reshape(replicates, count, 2 * size, size), 2, axis=2)
+    return ((ahead - behind) / (2 * CHANGE * scale[:, None])).swapaxes(-1, -2)
