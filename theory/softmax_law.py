@@ -36,7 +36,7 @@ from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
 from theory.transitions import FORMATION_LEVEL
 
-__all__ = ["Escape", "escape", "softmax_law", "trajectories_of"]
+__all__ = ["Escape", "escape", "exponents", "softmax_law", "trajectories_of"]
 
 Field = SoftmaxMeanField | SoftmaxCorrected
 
@@ -53,6 +53,9 @@ DOWN = -1.0
 """v_1 or ω at which the model counts as trapped: further down than any kick on the way to the plateau."""
 
 RTOL = 1e-6
+CHANGE = 1e-3
+"""Relative change of a rate in central differences."""
+
 POINTS = 120
 NODES = 128
 
@@ -186,6 +189,34 @@ def softmax_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda 
         ),
         bounds=True,
     )
+
+
+def exponents(setting: Setting, *, seed: int = 0) -> dict[str, float]:
+    """d ln t/d ln x of the frozen closed form, by the name of a scan's axis: its rates, at which the kick moves too; they sum to -1.
+
+    Raises
+    ------
+    ValueError
+        As `escape`, or where the closed form has no answer.
+    """
+    found, rates = escape(setting, seed=seed), _rates(setting)
+    if found.frozen is None:
+        raise ValueError(
+            f"setting {setting.label}: expected a push upwards for the closed form, but it is {found.push:.2g}; take a longer context."
+        )
+    gain, to = float(found.drives[1]), float(found.path[-1, 4])
+
+    def logarithm(factors: Array) -> float:
+        moved = rates * factors
+        kick = found.kick * factors[1] / factors[0]
+        return float(np.log(wait()(moved[1], moved[2], gain, found.push / gain, kick, to)))
+
+    names = ("learning-rate.readout", "learning-rate.match", "learning-rate.lag_logits")
+    up, down = (1 + sign * CHANGE * np.eye(3) for sign in (1, -1))
+    slopes = [
+        (logarithm(u) - logarithm(d)) / np.log((1 + CHANGE) / (1 - CHANGE)) for u, d in zip(up, down, strict=True)
+    ]
+    return dict(zip(names, slopes, strict=True)) | {"learning-rate": sum(slopes), "batch": 0.0}
 
 
 def trajectories_of(
