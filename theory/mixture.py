@@ -22,8 +22,8 @@ from scipy.optimize import brentq
 
 from theory import arguments
 from theory.derivations.mixture import critical_weight, push, resting_match
-from theory.dynamics import flow
 from theory.escape import Reduced
+from theory.flow import flow
 from theory.linear import LinearMeanField
 from theory.mean_field import LAGS
 from theory.priors import DoublyStochastic, Mixture, Unigram

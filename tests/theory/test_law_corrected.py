@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory.dynamics import flow
+from theory.flow import flow
 from theory.law import law, plane
 from theory.law_corrected import _field, corrected_plane, law_corrected
 from theory.priors import Dirichlet
