@@ -73,7 +73,7 @@ def _validity(setting: Setting) -> tuple[str, ...]:
             "passage is then stated",
         )
     return (
-        "against finite context (SGD from zero, k = 2 to 4, concentrations 0.3 and 1) formation and the passage to bigram come out within 5% at T = 100 and 7% at "
+        "against finite context (SGD from zero, k = 2 to 4, concentrations 0.3 to 3) formation and the passage to bigram come out within 6% at T = 100, for concentrations 0.3 and 1 within 7% at "
         "T = 50; where the head is trapped there (k = 2; k = 3, concentration 0.3), it is trapped here",
         "for k = 4 and concentration 0.3 the match is driven down at first and barely turns: few points stand for the prior, and the interval is wide",
         "third and fourth cumulants of the logits are neglected: derivation ratio-fluctuations",

@@ -55,7 +55,7 @@ def derive() -> Derivation:
             "|S| fluctuates as its regression on N_0",
         ),
         validity=(
-            "To first order in ω its error is of relative order 1/T² where chains mix within the context: whatever layer 1 shows is a linear functional of "
+            "To first order in ω its error falls like 1/T³, that without κ like 1/T², where chains mix within the context: whatever layer 1 shows is a linear functional of "
             "running counts N_0(s), long counts have κ₃(N_j(t), N_l(t), N_0(s)) ∝ Cov(N_0(t), N_0(s)) ∝ s, and the regression is exact to leading order. Neglected: "
             "at order ω² all but the division by 1 + c, which is no expansion but keeps the covariance bounded; third and fourth cumulants of the logits in the loss, "
             "of order μ³/T² and μ⁴/T², whose size the check orders compares with the kept term. Against finite context (softmax family, SGD from zero, concentration 0.3) steps of formation and passage: "
