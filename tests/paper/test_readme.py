@@ -38,7 +38,8 @@ def test_the_numbers_are_those_of_the_results(data):
         if not e["group"] and e["lower"] in ("law", "mean-field", "finite-context"):
             assert f"| {e['numbers']} | {100 * e['median']:.1f}% | " in text
     assert "something that it promises does not hold" in text
-    assert "Transformer (transformer adamw k=2 T=16):" in text
+    label = next(s["label"] for s in data["settings"] if s["group"] == "transformer")
+    assert f"Transformer ({label}):" in text
 
 
 @pytest.mark.parametrize("text", ["no marks", f"{END}\n{BEGIN}\n", f"{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"])
