@@ -39,6 +39,12 @@ class SettingOptions:
     "One rate for all groups, or GROUP=RATE for some (lag_logits, match, readout; weights)."
     initialization: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
     "One value for every entry, or GROUP=VALUE for some groups."
+    architecture: str | None = None
+    "Shape of the transformer by name: published, one-head, one-layer, feed-forward, smeared (others need --setting)."
+    frozen: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
+    "Parts that keep their start: embedding, layer_1, layer_2, …, head; of a toy family lag_logits, match, readout."
+    precision: str = "float32"
+    "float32 or bfloat16, of the transformer's matrix products in training."
     batch: int = 64
     "Sequences B per step."
     steps: int | None = None
@@ -50,6 +56,7 @@ class SettingOptions:
 
     def build(self) -> Setting:
         from theory import arguments
+        from theory.architecture import PRESETS
         from theory.priors import PRIORS, Mixture
         from theory.setting import Setting
 
@@ -68,6 +75,9 @@ class SettingOptions:
         extra: dict[str, Any] = {} if self.concentration is None else {"concentration": self.concentration}
         if self.order != 2:
             extra["order"] = self.order
+        shape = None
+        if self.architecture is not None:
+            shape = PRESETS[arguments.one_of("architecture", self.architecture, PRESETS)](self.order)
         return Setting.of(
             self.family,
             prior=kind(self.states, **extra),
@@ -75,6 +85,9 @@ class SettingOptions:
             optimizer=self.optimizer,
             learning_rate=_per_group("learning-rate", self.learning_rate),
             initialization=_per_group("initialization", self.initialization),
+            architecture=shape,
+            frozen=self.frozen,
+            precision=self.precision,
             batch=self.batch,
             steps=self.steps,
             record_every=self.record_every,

@@ -40,6 +40,12 @@ MARGIN = 1.25
 """A run ends when it is this many times past its last transition."""
 
 
+PATIENCE = 1.5
+"""A passage is given up if, at its mean pace since the last step over this, it would not be made by the longest run's end."""
+
+FEWEST = 8
+"""Records that a pace is taken from."""
+
 DIVERGENCE = 10.0
 """A loss this many times above both its start and that of guessing counts as diverged."""
 
@@ -215,12 +221,32 @@ class Recorder:
 
     @property
     def settled(self) -> bool:
-        """Whether the last recorded step is `MARGIN` times past formation of all heads and the passage to the last strategy."""
-        if not all(_passed(self._seen[-1])[1:]):
+        """Whether the last recorded step is `MARGIN` times past formation of all heads and the passage to the last strategy, or that is hopeless."""
+        passed = _passed(self._seen[-1])
+        strategies = len(self._seen[-1].distances)
+        if not all(passed[1 : strategies - 2]) or not all(passed[strategies - 1 :]):
+            return False
+        if not passed[strategies - 2] and not self._hopeless:
             return False
         passages, formations = self.trajectory().read(FORMATION_LEVEL)
-        last = [passages[-1].step, *(formed.step for formed in formations)]
+        last = [formed.step for formed in formations]
+        last.append(passages[-1 if passed[strategies - 2] else -2].step)
         return all(step is not None and self._steps[-1] >= MARGIN * step for step in last)
+
+    @property
+    def _hopeless(self) -> bool:
+        """Whether, for chains of order n > 2, the passage to the last strategy would not be made by the longest run's end at its pace of late: a
+        model that adds up what its heads say never becomes the n-gram strategy, and would run to the end for nothing."""
+        if self._setting.order == 2:
+            return False
+        lead = np.array([np.subtract(*list(m.distances.values())[-2:]) for m in self._seen])
+        steps = np.array(self._steps)
+        since = steps[-1] - steps
+        late = since <= steps[-1] * (1 - 1 / PATIENCE)
+        if late.sum() < FEWEST or late.all():
+            return False
+        pace = np.polyfit(steps[late], lead[late], 1)[0]
+        return bool(lead[-1] + pace * (self._setting.steps - steps[-1]) < 0)
 
     def trajectory(self, diverged: int | None = None) -> Trajectory:
         points = np.array(self._points)

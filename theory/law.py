@@ -19,7 +19,7 @@ relaxes more slowly than lag 1 grows, and `theory.planar` follows both.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -53,6 +53,9 @@ ASSUMPTIONS = (
     "prior and initialisation exchangeable; SGD as gradient flow",
 )
 
+KEPT = 1 << 14
+"""Priors and contexts whose tables are remembered."""
+
 FINE = 513
 """Points of the trapezoidal rule in ln E, whose relative error is (ln E / FINE)²/12, below 1e-4."""
 
@@ -85,7 +88,7 @@ def path(setting: Setting) -> Path:
     """Slow time and delay along the manifold, up to where lag 1 is driven no further; a ``ValueError`` if it is not driven at all."""
     log_e, columns = _table(setting.prior, setting.context)
     fine = np.linspace(0.0, log_e[-1], FINE)
-    values = CubicSpline(log_e, columns)(fine)
+    values = _spline() @ columns
     reached = FINE if (growing := values[:, 0] > 0).all() else int(np.argmin(growing))
     if reached < 2:
         raise ValueError(
@@ -113,7 +116,7 @@ def start_delay(setting: Setting) -> tuple[float, float, float]:
     return float(slope @ along) / rate, float(along @ bend @ along) / rate, float(gain) / rate
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _start_polynomial(prior: Prior, context: int) -> tuple[Array, Array, Array]:
     """θ*, a and S of the start's delay a·δ + δᵀ S δ, δ = θ - θ*, at a unit rate of the match (`theory.derivations.plateau_law`, "start")."""
     around = plane(prior, context)
@@ -229,6 +232,12 @@ def relaxation_delay(setting: Setting) -> float:
 
 
 @cache
+def _spline() -> Array:
+    """Cubic splines through the table's points at `FINE` equidistant ones, as a matrix: points are the same share of ln E at every context."""
+    return np.asarray(CubicSpline(GRID, np.eye(len(GRID)))(np.linspace(0.0, 1.0, FINE)))
+
+
+@lru_cache(maxsize=KEPT)
 def _table(prior: Prior, context: int) -> tuple[Array, Array]:
     """ln E (n,) and the columns of the manifold at it (n, 13 + R), interpolated in ln T."""
     contexts = table_contexts(context)

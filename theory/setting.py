@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from theory import arguments
-from theory.architecture import Architecture, published
+from theory.architecture import PRESETS, Architecture, published
 from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import PRIORS, Dirichlet, Mixture, Prior
 from theory.transitions import strategies
@@ -195,6 +195,9 @@ class Setting:
         prior = f" {_prior_label(self.prior)}" if not flat else "" if self.order == 2 else f" n={self.order}"
         usual = FAMILIES[self.family].defaults(self.optimizer.name, self.context, self.order).learning_rate
         more = "".join(f" η({g})={r:g}" for g, r in self.optimizer.learning_rate.items() if r != usual[g])
+        if self.architecture is not None and self.architecture != published(self.order):
+            names = [name for name, shape in PRESETS.items() if shape(self.order) == self.architecture]
+            more += f" {names[0] if names else 'own shape'}"
         more += "".join(f" {part} frozen" for part in self.frozen)
         more += "" if self.precision == PRECISIONS[0] else f" {self.precision}"
         return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}{more}"

@@ -93,3 +93,32 @@ def test_settled_needs_every_transition():
     for step in range(0, 400, 10):
         recorder.add(step, Measurement(0.5, measurement(step).distances, np.array([[0.0, 0.05]])))
         assert not recorder.settled
+
+
+@pytest.mark.parametrize(("pace", "given_up"), [(0.0, True), (1e-5, True), (5e-5, False)])
+def test_a_passage_that_its_pace_forbids_is_given_up(pace, given_up):
+    """Order 3: heads at 100 and 200, bigram at 150, then 0.1 nats from trigram, nearing it by `pace` a step with 4,500 - step to go."""
+    setting = Setting.of("linear", order=3, context=100)
+    recorder, stopped = Recorder(setting), None
+    for step in range(0, 1200, 10):
+        distances = {"uniform": 0.9, "unigram": 0.5, "bigram": 0.65 - 0.001 * min(step, 300)}
+        distances["trigram"] = distances["bigram"] + 0.1 - pace * step
+        formed = np.array([[0.0, step / 1000, step / 2000]])
+        recorder.add(step, Measurement(0.5, distances, formed))
+        if recorder.settled:
+            stopped = step
+            break
+    assert (stopped is not None) == given_up
+    assert setting.steps == 4500
+    if given_up:
+        assert stopped >= MARGIN * 200
+
+
+def test_markov_chains_wait_for_their_passage():
+    """Order 2: nothing is given up, however far the passage to bigram is."""
+    recorder = Recorder(Setting.of("linear", context=5))
+    for step in range(0, 800, 10):
+        recorder.add(
+            step, Measurement(0.5, {"uniform": 2.0, "unigram": 0.1, "bigram": 0.5}, np.array([[0.0, step / 100]]))
+        )
+        assert not recorder.settled

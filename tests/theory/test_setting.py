@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from theory.architecture import Architecture
+from theory.architecture import PRESETS, Architecture
 from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
@@ -156,7 +156,8 @@ def test_what_came_later_leaves_ids_alone_and_survives_files(tmp_path):
     for ending in (".toml", ".json"):
         more.save(tmp_path / f"setting{ending}")
         assert Setting.load(tmp_path / f"setting{ending}") == more
-    assert "layer_2 frozen bfloat16" in more.label
+    assert more.label.endswith("own shape embedding frozen layer_2 frozen bfloat16")
+    assert Setting.of("transformer", architecture=PRESETS["one-layer"](2)).label.endswith("one-layer")
 
 
 @pytest.mark.parametrize(

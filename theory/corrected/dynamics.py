@@ -104,22 +104,36 @@ class Corrected(ABC):
         self.setting = setting
         self.followed = min(followed, lags)
         self.layout = Layout.of(setting, lags)
-        self.stand_for(*calibrated_nodes(setting.prior, count, partial(signals, lags=lags), generator))
+        self._last = reach(setting.states, setting.context)
+        self.at, self.position_share = positions(setting.context, self._last)
+        self._sources = np.arange(1.0, setting.context + 1)
+        self.settle(count, generator)
+
+    def settle(self, count: int, generator: np.random.Generator | None) -> None:
+        """Choose what stands for the prior."""
+        self.stand_for(*calibrated_nodes(self.setting.prior, count, partial(signals, lags=LAGS), generator))
 
     def stand_for(self, transition: Array, weights: Array) -> None:
         """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one."""
-        context, lags = self.setting.context, len(self.layout.start[self.layout.lags])
-        last = reach(self.setting.states, context)
-        self.at, self.position_share = positions(context, last)
-        self.early = Early(transition, weights, last, context, self.setting.prior.pseudo_count)
-        self.memory = Memory(transition, lags, self.followed, context, self.at)
-        self.row = transition[:, 0, :]
+        self.early = Early(transition, weights, self._last, self.setting.context, self.setting.prior.pseudo_count)
+        self.remember(transition)
         self.chains = weights
         self.weights = self.setting.states * weights * self.memory.law[0]
         self.share = self.position_share[:, None] * self.weights
-        self._sources = np.arange(1.0, context + 1)
-        self._existing = (self._sources[:, None] > np.arange(lags)).astype(float)
         self._strategies: tuple[float, float, Moments] | None = None
+
+    def remember(self, transition: Array) -> None:
+        """Replace the chains, shape (n, k, k), beyond the early positions."""
+        lags = len(self.layout.start[self.layout.lags])
+        self.memory = Memory(transition, lags, self.followed, self.setting.context, self.at)
+        self.row = transition[:, 0, :]
+        self._existing = (self._sources[:, None] > np.arange(lags)).astype(float)
+
+    def losses(self, point: Array) -> Array:
+        """What each chain adds to the loss beyond the early positions, shape (n,), per weight."""
+        mean, covariance, _ = self.link(self.moments(point), point)
+        found = self.position_share @ logit_loss(mean, covariance, self.row)[0]
+        return self.setting.states * self.memory.law[0] * found
 
     @abstractmethod
     def source(self, point: Array) -> tuple[Array, Pullback]:

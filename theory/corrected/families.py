@@ -3,15 +3,23 @@ r"""What each toy family puts into `theory.corrected.dynamics`: the weight G_s o
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 import numpy as np
 
 from theory.chains import Array
 from theory.corrected.counts import Counts
-from theory.corrected.dynamics import Corrected, EarlyPullback, Link, Pullback
+from theory.corrected.dynamics import LAGS, Corrected, EarlyPullback, Link, Pullback
 from theory.corrected.moments import Moments
+from theory.corrected.nodes import chosen_nodes
+from theory.dynamics import Layout, Measurement
+from theory.expectations import smooth
+from theory.mean_field import signals
 
 __all__ = ["LinearCorrected", "SoftmaxCorrected"]
+
+CHUNK = 256
+"""Chains worked through at once when points are chosen."""
 
 RARE = 1e-12
 """A state that is seen less often than this at some lag does not count there."""
@@ -21,8 +29,8 @@ class LinearCorrected(Corrected):
     """The linear family, f = S with G_s = c + ω z_s: linear in the memory, so that m and K are exact but for how lags that are not
     followed fluctuate."""
 
-    def stand_for(self, transition: Array, weights: Array) -> None:
-        super().stand_for(transition, weights)
+    def remember(self, transition: Array) -> None:
+        super().remember(transition)
         memory = self.memory
         followed = len(memory.second) - 1
         # What the symbol at a source says for certain of each lag, and the mean of lags that are not followed, shape (R, T, k, n).
@@ -80,14 +88,45 @@ class SoftmaxCorrected(Corrected):
     attention. The slopes are η g_s for N, and κ g_s/(1 + κ E[1(x_{s-r} = 0) | x_s]), κ = e^{η(e^{v_r} - 1)} - 1, for a followed lag r.
     """
 
-    def stand_for(self, transition: Array, weights: Array) -> None:
-        super().stand_for(transition, weights)
+    _gauge: SoftmaxCorrected | None = None
+
+    def remember(self, transition: Array) -> None:
+        super().remember(transition)
         memory = self.memory
         reach = slice(None, self.setting.context - len(memory.back) + 1)
         self._mean = memory.mean
         self._background = memory.expected()[reach], memory.variance()[reach]
         self.counts = Counts.of(memory)
         self.skewness = self.counts.third / self.at[:, None, None, None] ** 2
+
+    def settle(self, count: int, generator: np.random.Generator | None) -> None:
+        super().settle(count, generator)
+        if not smooth(self.setting.prior):
+            self._gauge = copy(self)
+            self.stand_for(*chosen_nodes(self.setting.prior, count, self._functions, generator))
+
+    def measure(self, point: Array) -> Measurement:
+        """Distances are means over the whole prior, for which matrices spread evenly serve better than those chosen for the gradient."""
+        return super().measure(point) if self._gauge is None else self._gauge.measure(point)
+
+    def _functions(self, transition: Array) -> Array:
+        """What few matrices must integrate as many do, shape (n, m): signals, and how the loss beyond the early positions
+        moves with match, readout and lag 1, on the way to the plateau and with the match grown."""
+        rough = copy(self)
+        rough.followed, rough.layout = 1, Layout.of(self.setting, 2)
+        # To first order about uniform frequencies 1/k, μ = k reads them as logarithms.
+        match, level, lag = np.zeros((3, len(rough.layout.names)))
+        match[0], level[2], lag[-1] = 1.0, self.setting.states, 1.0
+        found = []
+        for part in np.array_split(transition, -(-len(transition) // CHUNK)):
+            rough.remember(part)
+            moved = [
+                rough.losses(start + unit / 4) - rough.losses(start - unit / 4)
+                for start in (level, level + match)
+                for unit in (match, level, lag)
+            ]
+            found.append(np.stack(moved, axis=1))
+        return np.concatenate([signals(transition, LAGS), np.concatenate(found)], axis=1)
 
     def source(self, point: Array) -> tuple[Array, Pullback]:
         memory, omega = self.memory, point[0] - point[1]

@@ -55,10 +55,12 @@ def derive() -> Derivation:
             "|S| fluctuates as its regression on N_0",
         ),
         validity=(
-            "To first order in ω its error is of relative order 1/T² where chains mix within the context: whatever layer 1 shows is a linear functional of "
+            "To first order in ω its error falls like 1/T³, that without κ like 1/T², where chains mix within the context: whatever layer 1 shows is a linear functional of "
             "running counts N_0(s), long counts have κ₃(N_j(t), N_l(t), N_0(s)) ∝ Cov(N_0(t), N_0(s)) ∝ s, and the regression is exact to leading order. Neglected: "
             "at order ω² all but the division by 1 + c, which is no expansion but keeps the covariance bounded; third and fourth cumulants of the logits in the loss, "
-            "of order μ³/T² and μ⁴/T², whose size the check orders compares with the kept term."
+            "of order μ³/T² and μ⁴/T², whose size the check orders compares with the kept term. Against finite context (softmax family, SGD from zero, concentration 0.3) steps of formation and passage: "
+            "trapped in both for k = 3, T = 50 and 100, where without κ the head forms at step 410 for T = 100; k = 4: 7 and 2% late at T = 50, within 2% at T = 100, "
+            "where without κ both come 12% early. What remains at T = 50 is the scatter of the prior's points as much as the order neglected."
         ),
         source="derived here",
         steps=(
@@ -126,7 +128,7 @@ def _library() -> Outcome:
     point = np.array([1.5, 0, 2.0, 0, 0.3, 1.0, 0.1, 0, 0, 0])
     found = dynamics.moments(point)
     tilted = dynamics.tilt(found, found.mean.sum(axis=-1))[0] * found.mean.sum(axis=-1)
-    position = dynamics.at[:, None, None, None]
+    position = dynamics.at[:, None, None, None].astype(float)
     stated = covariance(found.mean, found.covariance, tilted, dynamics.counts.third, position)
     mu = point[2] - point[3]
     worst = np.abs(dynamics.link(found, point).covariance - mu**2 * stated).max()
@@ -169,7 +171,8 @@ def _slopes() -> tuple[float, float]:
     found = np.array([_by_match(context) for context in CONTEXTS])
     late = np.log(CONTEXTS[len(CONTEXTS) // 2 :])
     errors = np.log(np.abs(found[len(CONTEXTS) // 2 :, 1:] - found[len(CONTEXTS) // 2 :, :1]))
-    return tuple(float(np.polyfit(late, error, 1)[0]) for error in errors.T)  # type: ignore[return-value]
+    stated, without = (float(np.polyfit(late, error, 1)[0]) for error in errors.T)
+    return stated, without
 
 
 def _rate() -> Outcome:

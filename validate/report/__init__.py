@@ -69,7 +69,8 @@ def load(path: str | Path) -> dict[str, Any]:
     file = path / RESULTS if path.suffix != ".json" else path
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        data["suite"], data["asked_seeds"], data["findings"]
+        if lacking := {"suite", "asked_seeds", "findings"} - set(data):
+            raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise ValueError(
             f"{file}: no readable results of a suite there ({problem}); run onset validate --out {file.parent} first."

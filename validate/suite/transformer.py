@@ -8,13 +8,14 @@ import numpy as np
 
 from theory.dynamics import Trajectory
 from theory.ideal import finite_loss
+from theory.setting import Setting
 from theory.transitions import STRATEGIES
 from validate.suite.comparisons import Comparison, Judged, Outcome, compare
 from validate.suite.intervals import Interval, Z
 from validate.suite.tolerances import SHARE, TRAINED
 from validate.suite.verdicts import Tolerance, Verdict, judge, of_share
 
-__all__ = ["compare_transformer"]
+__all__ = ["compare_transformer", "losses"]
 
 PART = 0.1
 """Of the gap between the ideal unigram and bigram losses: nearer than this, a loss stands for its strategy."""
@@ -26,14 +27,7 @@ def compare_transformer(outcome: Outcome) -> Iterator[Comparison]:
     if outcome.observed is None:
         return
     setting, runs = outcome.setting, outcome.observed.trajectories
-    ideal = {name: finite_loss(setting.prior, name, setting.context).value for name in ("unigram", "bigram")}
-    gap = ideal["unigram"] - ideal["bigram"]
-    for quantity, strategy in (("plateau loss", "unigram"), ("final loss", "bigram")):
-        exact = Interval(ideal[strategy], ideal[strategy], ideal[strategy])
-        seen = _loss(runs, strategy, ideal[strategy])
-        source = f"{PART:g} of the gap between the ideal unigram and bigram losses"
-        tolerance = Tolerance(PART * gap / ideal[strategy], source)
-        verdict = judge(exact, seen, tolerance, seeds=len(runs))
+    for quantity, strategy, exact, seen, verdict in losses(setting, runs):
         yield _one(outcome, quantity, "nats", f"ideal {strategy}", exact, seen, verdict)
     order = [[t.step for t in one.transitions()[0]] for one in runs]
     in_order = sum(None not in steps and steps == sorted(steps) for steps in order)  # type: ignore[type-var]
@@ -41,6 +35,18 @@ def compare_transformer(outcome: Outcome) -> Iterator[Comparison]:
     quantity = f"seeds in order {' → '.join(STRATEGIES)}"
     share = Interval(in_order / len(order))
     yield _one(outcome, quantity, "share", "theory", Interval(1.0), share, verdict, promised=True)
+
+
+def losses(setting: Setting, runs: tuple[Trajectory, ...]) -> Iterator[tuple[str, str, Interval, Interval, Verdict]]:
+    """The plateau's loss beside the exact ideal unigram loss and the last loss beside the bigram one: quantity, strategy, both, the verdict."""
+    ideal = {name: finite_loss(setting.prior, name, setting.context).value for name in ("unigram", "bigram")}
+    gap = ideal["unigram"] - ideal["bigram"]
+    for quantity, strategy in (("plateau loss", "unigram"), ("final loss", "bigram")):
+        exact = Interval(ideal[strategy], ideal[strategy], ideal[strategy])
+        seen = _loss(runs, strategy, ideal[strategy])
+        source = f"{PART:g} of the gap between the ideal unigram and bigram losses"
+        tolerance = Tolerance(PART * gap / ideal[strategy], source)
+        yield quantity, strategy, exact, seen, judge(exact, seen, tolerance, seeds=len(runs))
 
 
 def _one(

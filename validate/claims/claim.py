@@ -1,0 +1,194 @@
+"""A claim: what is said, by whom, what has to be trained to test it, and how it is judged.
+
+A claim's verdict is the worst of its findings'. Tolerances are fixed here, before anything is trained: a published number is one run's, so it agrees
+if it could be one more of our seeds' (`one_more`); a statement about a sign or an order must hold over seeds (`positive`, `of_share`).
+Controls are findings too: what must not happen on chains without structure, or before training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from theory.chains import Array
+from theory.setting import Setting
+from validate.observed import TRAIN, Observation, Task
+from validate.suite.comparisons import worst
+from validate.suite.intervals import Interval, relative_error
+from validate.suite.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, of_share
+
+__all__ = ["Claim", "Finding", "Need", "Runs", "Told", "mean", "one_more", "positive", "share"]
+
+LEVEL = 0.975
+"""Of Student's law: two-sided 95%."""
+
+SIGN = Tolerance(0.0, "the sign, at 95% over seeds")
+SPREAD = Tolerance(0.0, "the spread of our seeds: a published run is one more of them")
+ALL = Tolerance(0.0, "must hold for every seed")
+
+Runs = Mapping[str, Observation]
+"""Trained models by the name that a claim gives them."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """A setting to train and the number of its seeds."""
+
+    setting: Setting
+    seeds: int
+
+    def tasks(self) -> list[Task]:
+        return [Task(self.setting, TRAIN, seed) for seed in range(self.seeds)]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One quantity: what is predicted, what was observed, and the verdict; `control` if it is about what must not happen."""
+
+    quantity: str
+    unit: str
+    predicted: Interval
+    observed: Interval
+    verdict: Verdict
+    control: bool = False
+
+    @property
+    def error(self) -> float | None:
+        """Relative error of the prediction."""
+        return relative_error(self.predicted, self.observed)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"error": self.error}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed and how it is tested.
+
+    Attributes
+    ----------
+    id, title, statement, source : str
+    needs : callable
+        Takes the name of a suite's size, returns what has to be trained, by name; empty if that suite leaves the claim out.
+    judge : callable
+        Takes the trained models by those names, returns the findings.
+    untested : str
+        What this test leaves open.
+    """
+
+    id: str
+    title: str
+    statement: str
+    source: str
+    needs: Callable[[str], Mapping[str, Need]]
+    judge: Callable[[Runs], Sequence[Finding]]
+    untested: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """A claim with its findings; `missing` names what is not trained yet."""
+
+    claim: Claim
+    needs: Mapping[str, Need]
+    findings: tuple[Finding, ...]
+    missing: tuple[str, ...] = field(default=())
+
+    @property
+    def verdict(self) -> str:
+        """The worst of the findings' verdicts; inconclusive while something is missing."""
+        found = worst([one.verdict.kind for one in self.findings])
+        return INCONCLUSIVE if self.missing or found is None else found
+
+    @property
+    def decides(self) -> str | None:
+        """If inconclusive, what would decide."""
+        if self.missing:
+            return f"{len(self.missing)} runs that are not trained yet"
+        if self.verdict != INCONCLUSIVE:
+            return None
+        return next((one.verdict.decides for one in self.findings if one.verdict.decides), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        claim = self.claim
+        return {
+            "id": claim.id,
+            "title": claim.title,
+            "statement": claim.statement,
+            "source": claim.source,
+            "verdict": self.verdict,
+            "decides": self.decides,
+            "findings": [one.to_dict() for one in self.findings],
+            "untested": claim.untested,
+            "settings": {
+                name: {"setting": need.setting.to_dict() | {"id": need.setting.id}, "seeds": need.seeds}
+                for name, need in self.needs.items()
+            },
+            "missing": list(self.missing),
+        }
+
+
+def mean(values: Sequence[float] | Array) -> Interval:
+    """Mean over seeds with its 95% interval by Student's law; none for fewer than two."""
+    found = np.asarray(values, dtype=float)
+    if not len(found):
+        return Interval(None, reason="in no seed")
+    middle = float(found.mean())
+    if len(found) < 2:
+        return Interval(middle)
+    half = float(stdtrit(len(found) - 1, LEVEL) * found.std(ddof=1) / np.sqrt(len(found)))
+    return Interval(middle, middle - half, middle + half)
+
+
+def one_more(
+    quantity: str,
+    unit: str,
+    published: float | tuple[float, float],
+    values: Sequence[float | None],
+    *,
+    steps: float = 0.0,
+) -> Finding:
+    """Whether a published run's number, or the range of several, could be one more seed's: within Student's 95% prediction interval.
+
+    `steps` is the resolution of the recording grid, which widens it. A seed without the number makes it inconclusive, none with it a disagreement.
+    """
+    low, high = published if isinstance(published, tuple) else (published, published)
+    told = Interval((low + high) / 2, low, high)
+    found = np.array([value for value in values if value is not None], dtype=float)
+    seen = mean(found)
+    if not len(found):
+        return Finding(quantity, unit, told, seen, Verdict(DISAGREES, SPREAD, because="in none of our seeds"))
+    if len(found) < max(2, len(values)):
+        decides = "more seeds" if len(values) < 2 else "longer runs: some seeds do not get there"
+        because = f"in {len(found)} of {len(values)} seeds"
+        return Finding(quantity, unit, told, seen, Verdict(INCONCLUSIVE, SPREAD, because=because, decides=decides))
+    middle, spread = float(found.mean()), float(found.std(ddof=1) * np.sqrt(1 + 1 / len(found)))
+    room = float(stdtrit(len(found) - 1, LEVEL)) * spread + steps
+    off = max(low - middle, middle - high, 0.0)
+    kind = AGREES if off <= room else DISAGREES
+    because = f"ours {middle:.4g}, one more seed of ours within ± {room:.3g}"
+    z = off / spread if spread else None
+    return Finding(quantity, unit, told, seen, Verdict(kind, SPREAD, (told.value or 0) / middle - 1, None, z, because))
+
+
+def positive(quantity: str, unit: str, values: Sequence[float], *, control: bool = False) -> Finding:
+    """Whether a number is above zero, over seeds."""
+    seen = mean(values)
+    told = Interval(None, reason="above zero")
+    if seen.low is None or seen.high is None:
+        verdict = Verdict(INCONCLUSIVE, SIGN, because="one seed has no spread", decides="more seeds")
+    elif seen.low > 0 or seen.high < 0:
+        verdict = Verdict(AGREES if seen.low > 0 else DISAGREES, SIGN, because=f"{seen.value:.3g} on the average")
+    else:
+        verdict = Verdict(INCONCLUSIVE, SIGN, because="its interval holds zero", decides="more seeds")
+    return Finding(quantity, unit, told, seen, verdict, control)
+
+
+def share(quantity: str, held: Sequence[bool], what: str, *, control: bool = False) -> Finding:
+    """Whether something holds for all seeds."""
+    verdict = of_share(sum(held), len(held), what, ALL)
+    return Finding(quantity, "share", Interval(1.0), Interval(sum(held) / len(held)), verdict, control)
