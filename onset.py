@@ -42,7 +42,7 @@ def predict(
     Parameters
     ----------
     method
-        law (the closed form of the plateau), mean-field (T to infinity), mean-field-corrected or finite-context (the population dynamics at T).
+        law (the closed form of the plateau), law-corrected (the same at finite context), mean-field (T to infinity), mean-field-corrected or finite-context (the population dynamics at T).
     formation_level
         Share of the last position's layer-1 attention on lag 1 that counts as formed.
     seed

@@ -4,7 +4,8 @@ Along every line of the grid, all other axes fixed, the regression of ln t on ln
 the residuals, which hold the curvature of the line as well as any noise. Where the theory states the local exponent
 d ln t/d ln x, it is integrated along the line and the same regression taken of it, so that curvature enters both alike; z is
 the difference in units of that standard error. Stated are, from the plateau law: rates, the match's start and the batch
-(`theory.terms.elasticities`), and the context for formation (`theory.terms.leading_exponent`: the leading logarithmic integral, which knows no delay).
+(`theory.terms.elasticities`), and for formation the context and the concentration (`theory.terms.leading_exponent`, `concentration_exponent`: the leading
+logarithmic integral, which knows no delay). In the softmax family under SGD the rates, from the closed form of its law (`theory.softmax_law.exponents`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 
 from simulate.scan import Grid, Row
 from theory.chains import Array
-from theory.terms import TRANSITIONS, elasticities, leading_exponent
+from theory.softmax_law import exponents
+from theory.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent
 
 __all__ = ["Fit", "fits", "regression"]
 
@@ -142,7 +144,7 @@ def _stated(chosen: Grid, rows: Sequence[Row], quantity: str) -> dict[str, tuple
     """Local exponents that the theory states, by axis: (at every point, source); NaN where it says nothing."""
     told = [row.terms[quantity] if row.terms else None for row in rows]
     if not any(told):
-        return {}
+        return _frozen(chosen, rows) if quantity == "formation" else {}
     start = np.array([chosen.setting(row.values).initialization["match"] for row in rows])
     columns = [
         np.array([getattr(t, name) if t else np.nan for t in told]) for name in ("slow", "delay", "per_start", "log_e")
@@ -152,12 +154,31 @@ def _stated(chosen: Grid, rows: Sequence[Row], quantity: str) -> dict[str, tuple
         axis: (values.reshape(chosen.shape), "plateau law, differentiated")
         for axis, values in elasticities(slow, delay, per_start * start).items()
     }
-    if quantity == "formation" and "context" in chosen.axes:
+    for axis, exponent in (("context", leading_exponent), ("concentration", concentration_exponent)):
+        if quantity != "formation" or axis not in chosen.axes:
+            continue
         leading = np.full(len(rows), np.nan)
         settings = [chosen.setting(row.values) for row in rows]
         for prior in {s.prior for s, t in zip(settings, told, strict=True) if t}:
             here = np.array([t is not None and s.prior == prior for s, t in zip(settings, told, strict=True)])
             context = np.array([s.context for s in settings])[here]
-            leading[here] = leading_exponent(prior, context, log_e[here])
-        found["context"] = (leading.reshape(chosen.shape), "leading logarithmic integral")
+            leading[here] = exponent(prior, context, log_e[here])
+        found[axis] = (leading.reshape(chosen.shape), "leading logarithmic integral")
     return found
+
+
+def _frozen(chosen: Grid, rows: Sequence[Row]) -> dict[str, tuple[Array, str]]:
+    """Of the softmax family under SGD: the closed form of its law, differentiated by the rates."""
+    settings = [chosen.setting(row.values) for row in rows]
+    if any(s.family != "softmax" or s.optimizer.name != "sgd" for s in settings):
+        return {}
+    local: list[dict[str, float]] = []
+    for setting, row in zip(settings, rows, strict=True):
+        try:
+            local.append(exponents(setting) if row.formation else {})
+        except ValueError:  # the row has the law's reason; its exponent is not a number
+            local.append({})
+    return {
+        axis: (np.array([one.get(axis, np.nan) for one in local]).reshape(chosen.shape), "softmax law, frozen form")
+        for axis in {name for one in local for name in one}
+    }

@@ -8,6 +8,7 @@ import numpy as np
 
 import theory.corrected.predict
 import theory.law
+import theory.law_corrected
 import theory.predict
 from simulate.reduced import FiniteContext
 from theory import arguments
@@ -59,6 +60,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
 
 METHODS: dict[str, Callable[..., Prediction]] = {
     "law": theory.law.law,
+    "law-corrected": theory.law_corrected.law_corrected,
     "mean-field": theory.predict.mean_field,
     "mean-field-corrected": theory.corrected.predict.mean_field_corrected,
     "finite-context": finite_context,

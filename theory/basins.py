@@ -31,7 +31,7 @@ from theory.chains import Array, stationary
 from theory.priors import Prior, sample
 from theory.setting import Setting
 
-__all__ = ["Basin", "draw", "escapes", "limit_constants", "place_readout", "relative", "softmax", "walk"]
+__all__ = ["Basin", "draw", "escapes", "limit_constants", "place_readout", "relative", "softmax", "walk", "walk_whole"]
 
 LAGS = 6
 PILOT = 1024
@@ -179,6 +179,14 @@ def walk(
     prior: Prior, context: int, count: int, generator: np.random.Generator, lags: Sequence[int]
 ) -> Iterator[tuple[int, Array, Array, Array]]:
     """Along `count` sequences: t, counts N (n, k), next row P (n, k), and Σ_{s≤t} 1[x_s = j] of z_s[x_t] and of ∂z_s[x_t]/∂v_r for each of `lags`, (1 + lags, n, k)."""
+    for t, now, counts, rows, sums in walk_whole(prior, context, count, generator, lags):
+        yield t, counts.copy(), rows, sums[:, np.arange(count), now]
+
+
+def walk_whole(
+    prior: Prior, context: int, count: int, generator: np.random.Generator, lags: Sequence[int]
+) -> Iterator[tuple[int, NDArray[np.int_], Array, Array, Array]]:
+    """The same with the tokens (n,), and sums for every state i in place of x_t, (1 + lags, n, i, k); arrays that the next step changes."""
     transition = sample(prior, generator, count)
     tokens = draw(transition, context, generator)
     states, each = prior.states, np.arange(count)
@@ -193,7 +201,7 @@ def walk(
                 held = -share / t
                 held[each, tokens[t - 1 - r]] += 1 / t
                 sums[1 + n, each, :, now] += held
-        yield t, counts.copy(), transition[each, now], sums[:, each, now]
+        yield t, now, counts, transition[each, now], sums
 
 
 def draw(transition: Array, context: int, generator: np.random.Generator) -> NDArray[np.int_]:

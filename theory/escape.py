@@ -81,10 +81,10 @@ class Manifold:
 class Reduced:
     """The mean field of the linear family in θ = (C, Ω) and the lag logits."""
 
-    def __init__(self, prior: Prior, context: int) -> None:
+    def __init__(self, prior: Prior, context: int, count: int = NODES) -> None:
         setting = Setting.of("linear", prior=prior, context=context)
         self.context = context
-        self.dynamics = LinearMeanField(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(0))
+        self.dynamics = LinearMeanField(setting, lags=LAGS, count=count, generator=np.random.default_rng(0))
 
     def point(self, theta: Array, lag_logits: Array) -> Array:
         return np.concatenate([[theta.sum() / self.context, theta[0] / self.context], lag_logits])

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from scipy.integrate import solve_ivp
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from theory.chains import Array
 from theory.derivations.plateau_law import planar_drive
@@ -120,7 +120,7 @@ def planar_law(
     measure : callable
         Of a point in reduced coordinates with the plane's lags.
     points : int
-        At which it is asked, from the start to the end of the table.
+        At which it is asked, from the start to the end of the table; between, its curves are interpolated.
 
     Raises
     ------
@@ -139,19 +139,24 @@ def planar_law(
             f"setting {setting.label}: the start is too far from the plateau for the plateau law, the loss's third order being {share:.2g} of the time: expected at most {LARGEST:g}; use the mean field, or another start of the match."
         )
     # Even in v_1, which hardly moves at first, and in the solver's own steps.
-    fine = np.arange(len(way)) / (len(way) - 1) + way[:, 3] / way[-1, 3]
-    chosen = np.array([np.interp(np.linspace(0, fine[-1], points), fine, column) for column in way.T]).T
+    along = np.arange(len(way)) / (len(way) - 1) + way[:, 3] / way[-1, 3]
+    at = np.linspace(0, along[-1], POINTS)
+    chosen = np.array([np.interp(at, along, column) for column in way.T]).T
     lag_logits = plane.lags(chosen[:, 3])
     scale, match = chosen[:, 1] / plane.context, chosen[:, 2] / plane.context
     entries = np.column_stack([scale + match, scale, lag_logits])
-    seen = [measure(point) for point in entries]
-    names = Layout.of(setting, lag_logits.shape[1]).names
+    asked = np.unique(np.linspace(0, POINTS - 1, points).astype(int))
+    seen = [measure(point) for point in entries[asked]]
+
+    def filled(values: list[float]) -> Array:
+        return PchipInterpolator(at[asked], values)(at)
+
     middle = Trajectory(
         steps=chosen[:, 0],
-        loss=np.array([m.loss for m in seen]),
-        distances={name: np.array([m.distances[name] for m in seen]) for name in seen[0].distances},
-        attention=np.array([m.attention for m in seen]),
-        parameters=dict(zip(names, entries.T, strict=True)),
+        loss=filled([m.loss for m in seen]),
+        distances={name: filled([m.distances[name] for m in seen]) for name in seen[0].distances},
+        attention=last_attention(lag_logits, plane.context)[:, None],
+        parameters=dict(zip(Layout.of(setting, lag_logits.shape[1]).names, entries.T, strict=True)),
     )
     doubt = abs(share) / 2 + INTERPOLATION
     earliest, latest = (replace(middle, steps=middle.steps * (1 + sign * doubt)) for sign in (-1, 1))

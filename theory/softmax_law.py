@@ -26,6 +26,7 @@ from scipy.integrate import solve_ivp
 
 from theory import arguments
 from theory.chains import Array
+from theory.corrected.families import SoftmaxCorrected
 from theory.derivations.softmax_law import wait
 from theory.dynamics import Progress, Trajectory, last_attention
 from theory.expansion import LAGS, Expansion, drive, expansion
@@ -35,7 +36,9 @@ from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
 from theory.transitions import FORMATION_LEVEL
 
-__all__ = ["Escape", "escape", "softmax_law"]
+__all__ = ["Escape", "escape", "exponents", "softmax_law", "trajectories_of"]
+
+Field = SoftmaxMeanField | SoftmaxCorrected
 
 LARGEST = 0.3
 """Largest relative change of the wait by K for which the law answers; the interval is half of it."""
@@ -50,6 +53,9 @@ DOWN = -1.0
 """v_1 or ω at which the model counts as trapped: further down than any kick on the way to the plateau."""
 
 RTOL = 1e-6
+CHANGE = 1e-3
+"""Relative change of a rate in central differences."""
+
 POINTS = 120
 NODES = 128
 
@@ -165,35 +171,74 @@ def softmax_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda 
     ValueError
         Outside the law's range of validity, with the reason.
     """
+    field = SoftmaxMeanField(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(seed))
     found = escape(setting, seed=seed)
     progress(1, 2)
-    field = SoftmaxMeanField(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(seed))
-    rest = _rest(setting, found, field)
-    differs = 2 * np.log(setting.context) ** 2 / setting.context
+    neglected = 2 * np.log(setting.context) ** 2 / setting.context
+    trajectories = trajectories_of(setting, found, field, neglected)
     progress(2, 2)
-    waited = _measured(found.path, setting, field)
-    middle = _joined(waited, rest, found.steps)
-    doubt = abs(found.second) / 2 + 2 * found.error
-    ends = [
-        _joined(
-            replace(waited, steps=waited.steps * (1 + sign * doubt / found.steps)),
-            replace(rest, steps=rest.steps * (1 + sign * differs)),
-            found.steps + sign * doubt,
-        )
-        for sign in (-1, 1)
-    ]
     return Prediction(
         setting,
         "law",
-        (middle, *ends),
+        trajectories,
         limit_plateaus(setting.prior),
         ASSUMPTIONS,
         (
             f"second order in the match {found.second / found.steps:.2g} of the wait, of which the interval is half; standard error {found.error:.2g} steps",
-            f"beyond formation the mean field neglects terms of relative order ln²T/T = {differs / 2:.2g}",
+            f"beyond formation the mean field neglects terms of relative order ln²T/T = {neglected / 2:.2g}",
         ),
         bounds=True,
     )
+
+
+def exponents(setting: Setting, *, seed: int = 0) -> dict[str, float]:
+    """d ln t/d ln x of the frozen closed form, by the name of a scan's axis: its rates, at which the kick moves too; they sum to -1.
+
+    Raises
+    ------
+    ValueError
+        As `escape`, or where the closed form has no answer.
+    """
+    found, rates = escape(setting, seed=seed), _rates(setting)
+    if found.frozen is None:
+        raise ValueError(
+            f"setting {setting.label}: expected a push upwards for the closed form, but it is {found.push:.2g}; take a longer context."
+        )
+    gain, to = float(found.drives[1]), float(found.path[-1, 4])
+
+    def logarithm(factors: Array) -> float:
+        moved = rates * factors
+        kick = found.kick * factors[1] / factors[0]
+        return float(np.log(wait()(moved[1], moved[2], gain, found.push / gain, kick, to)))
+
+    names = ("learning-rate.readout", "learning-rate.match", "learning-rate.lag_logits")
+    up, down = (1 + sign * CHANGE * np.eye(3) for sign in (1, -1))
+    slopes = [
+        (logarithm(u) - logarithm(d)) / np.log((1 + CHANGE) / (1 - CHANGE)) for u, d in zip(up, down, strict=True)
+    ]
+    return dict(zip(names, slopes, strict=True)) | {"learning-rate": sum(slopes), "batch": 0.0}
+
+
+def trajectories_of(
+    setting: Setting, found: Escape, field: Field, neglected: float, *, points: int = POINTS
+) -> tuple[Trajectory, Trajectory, Trajectory]:
+    """The wait and the rest by `field`, started where the head has formed; the earliest and the latest, the rest uncertain by a share `neglected`.
+
+    `points` of the wait are measured.
+    """
+    waited = _measured(found.path, setting, field, points)
+    field.layout = replace(field.layout, start=_point(found.path[-1, 1:], setting.states))
+    rest = flow(field, setting)
+    doubt = abs(found.second) / 2 + 2 * found.error
+    ends = [
+        _joined(
+            replace(waited, steps=waited.steps * (1 + sign * doubt / found.steps)),
+            replace(rest, steps=rest.steps * (1 + sign * neglected)),
+            found.steps + sign * doubt,
+        )
+        for sign in (-1, 1)
+    ]
+    return _joined(waited, rest, found.steps), ends[0], ends[1]
 
 
 def _rates(setting: Setting) -> Array:
@@ -261,23 +306,17 @@ def _point(state: Array, states: int) -> Array:
     return np.concatenate([match * shares, readout * shares, state[2:]])
 
 
-def _rest(setting: Setting, found: Escape, field: SoftmaxMeanField) -> Trajectory:
-    """The mean field from formation on, steps counted from there."""
-    field.layout = replace(field.layout, start=_point(found.path[-1, 1:], setting.states))
-    return flow(field, setting)
-
-
-def _measured(path: Array, setting: Setting, field: SoftmaxMeanField) -> Trajectory:
+def _measured(path: Array, setting: Setting, field: Field, points: int) -> Trajectory:
     """The wait as a trajectory."""
-    chosen = path[np.unique(np.linspace(0, len(path) - 1, POINTS).astype(int))]
-    points = np.array([_point(row[1:], setting.states) for row in chosen])
-    seen = [field.measure(point) for point in points]
+    chosen = path[np.unique(np.linspace(0, len(path) - 1, points).astype(int))]
+    entries = np.array([_point(row[1:], setting.states) for row in chosen])
+    seen = [field.measure(point) for point in entries]
     return Trajectory(
         steps=chosen[:, 0],
         loss=np.array([m.loss for m in seen]),
         distances={name: np.array([m.distances[name] for m in seen]) for name in seen[0].distances},
         attention=np.array([m.attention for m in seen]),
-        parameters=dict(zip(field.layout.names, points.T, strict=True)),
+        parameters=dict(zip(field.layout.names, entries.T, strict=True)),
     )
 
 

@@ -7,6 +7,7 @@ a few numbers. Exponents d ln t/d ln x differentiate the expressions of `theory.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -21,11 +22,14 @@ from theory.dynamics import last_attention
 from theory.escape import manifold
 from theory.law import SLOWEST, answer, law, path, start_delay, table_contexts
 from theory.plateau import plateau
-from theory.priors import Prior
+from theory.priors import Dirichlet, Prior
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, find_formation, find_transition
 
-__all__ = ["SLOW", "TRANSITIONS", "Terms", "elasticities", "leading_exponent", "terms"]
+__all__ = ["SLOW", "TRANSITIONS", "Terms", "concentration_exponent", "elasticities", "leading_exponent", "terms"]
+
+CHANGE = 1e-2
+"""Relative change of the concentration in a central difference, whose error is of order its square."""
 
 SLOW = "relaxes too slowly"
 """What a refusal says where `theory.planar` answers."""
@@ -180,3 +184,20 @@ def leading_exponent(prior: Prior, context: Array, log_e: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         exponent = _leading_exponent()(context, np.exp(log_e), strength, offset)
     return np.where(driven, exponent, np.nan)
+
+
+def concentration_exponent(prior: Prior, context: Array, log_e: Array) -> Array:
+    """Local exponent d ln t/d ln α of the leading form by the concentration of a Dirichlet prior, through A and B; NaN where its drive has changed sign before E."""
+    if not isinstance(prior, Dirichlet):
+        return np.full(np.shape(context), np.nan)
+    li = {"li": lambda x: expi(np.log(x))}
+    form = plateau_law.leading.subs(plateau_law.eta, 1)
+    closed = sp.lambdify((plateau_law.T, plateau_law.E, plateau_law.A, plateau_law.B), form, [li, "numpy"])
+    context, log_e = np.asarray(context, dtype=float), np.asarray(log_e, dtype=float)
+    times = []
+    for factor in (1 + CHANGE, 1 - CHANGE):
+        found = plateau(replace(prior, concentration=prior.concentration * factor))
+        driven = np.log(context) - log_e + found.offset > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            times.append(np.where(driven, closed(context, np.exp(log_e), float(found.drives[1]), found.offset), np.nan))
+    return np.log(times[0] / times[1]) / np.log((1 + CHANGE) / (1 - CHANGE))

@@ -36,7 +36,7 @@ def test_starting_loss_is_that_of_the_initial_model(within):
 
 def test_methods_by_name():
     """predict() runs the method it is told; an unknown one is answered by the nearest."""
-    assert set(METHODS) == {"law", "mean-field", "mean-field-corrected", "finite-context"}
+    assert set(METHODS) == {"law", "law-corrected", "mean-field", "mean-field-corrected", "finite-context"}
     assert predict(Setting.of("linear", context=20, steps=20), "mean-field").method == "mean-field"
     with pytest.raises(ValueError, match=r"method = 'meanfield'.*'mean-field'"):
         predict(Setting.of("linear"), "meanfield")

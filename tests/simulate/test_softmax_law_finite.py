@@ -51,3 +51,14 @@ def test_a_trapped_setting_is_explained_as_such():
     told = explain(Setting.of("softmax", states=2, context=32))
     assert told.regime == "outside"
     assert "trapped" in told.sentences[0]
+
+
+def test_the_corrected_law_agrees_with_finite_context(setting, monkeypatch):
+    """Both families: formation within a tenth, the stated target, at T = 64 and 48; the linear law without correction is 10% off."""
+    monkeypatch.setattr(finite, "REPLICATES", 1)
+    for one in (Setting.of("linear", states=2, context=64, record_every=2), setting.replace(record_every=5)):
+        expected = finite.finite_context(one).transitions()[1]
+        found = finite.predict(one, "law-corrected").transitions()[1]
+        print(f"{one.label}: {found.step / expected.step - 1:+.3f}")
+        assert abs(found.step / expected.step - 1) < 0.1
+        assert found.low < found.step < found.high

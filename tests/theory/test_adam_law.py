@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory.adam_law import NoisyMeanField, adam_law, lag_noise
+from theory.adam_law import NoisyMeanField, _plateau, adam_law, lag_noise, matrix_noise
 from theory.dynamics import descend
 from theory.law import law
 from theory.plateau import plateau
+from theory.priors import DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
 
 
@@ -35,7 +36,8 @@ def test_without_noise_it_is_the_mean_field_with_every_lag():
     setting = Setting.of("linear", states=2, context=24, optimizer="adam")
     noiseless = NoisyMeanField(setting, excess=0.0)
     a, b = descend(noiseless, setting), descend(noiseless.base, setting)
-    np.testing.assert_array_equal(a.attention, b.attention)
+    both = min(len(a.steps), len(b.steps))  # runs end by their curves, which differ
+    np.testing.assert_array_equal(a.attention[:both], b.attention[:both])
     assert _formed(descend(NoisyMeanField(setting), setting)) > _formed(a)
 
 
@@ -58,6 +60,45 @@ def test_against_the_finite_context(family, states, context):
     print(f"{family}: law {formed.step:.0f} [{formed.low:.0f}, {formed.high:.0f}], finite context {exact:.0f}")
     assert formed.low < exact < formed.high
     assert abs(formed.step / exact - 1) < 0.15
+
+
+def test_matrix_noise_is_that_of_the_finite_context(within):
+    """The softmax family at ω = v = 0 and the plateau's μ: U's entries, and W's per μ², in 16 groups each."""
+    reduced = pytest.importorskip("simulate.reduced")
+    setting = Setting.of("softmax", states=2, context=16, optimizer="adam")
+    dynamics, found, exact = reduced.FiniteContext(setting, count=1024, held_out=1), [], []
+    level = _plateau(setting, np.random.default_rng(1))[0]
+    point = dynamics.layout.start.copy()
+    point[2:4] = level / 2, -level / 2
+    for generator in np.random.default_rng(2).spawn(16):
+        found.append(matrix_noise(setting, generator) * [level**2, level**2, 1, 1])
+        exact.append(dynamics.gradient(point).variance[:4])
+    spread = np.hypot(np.std(exact, axis=0, ddof=1), np.std(found, axis=0, ddof=1)) / 4
+    placed = np.abs(np.mean(exact, axis=0)) * 2 / np.sqrt(1024)  # each group places μ anew, on a pilot of 1024
+    within("variance", np.mean(found, axis=0), np.mean(exact, axis=0), np.hypot(spread, placed))
+
+
+def test_the_wait_grows_with_the_logarithm_of_the_context():
+    """dt/d ln T lies between 1/(2η) and 1/η, whatever the noise of untouched lags."""
+    rate = Setting.of("linear", optimizer="adam").optimizer.learning_rate["lag_logits"]
+    formed = [
+        _formed(descend(NoisyMeanField(s), s))
+        for s in (Setting.of("linear", states=2, context=t, optimizer="adam") for t in (32, 128))
+    ]
+    grows = rate * (formed[1] - formed[0]) / np.log(4)
+    print(f"η dt/d ln T = {grows:.2f}")
+    assert 0.5 < grows < 1
+
+
+def test_passage_of_the_mixture_at_finite_context():
+    """Doubly stochastic and unigram chains: the limit's strategies are 250% late there; within 15%."""
+    reduced = pytest.importorskip("simulate.reduced")
+    mixture = Mixture((DoublyStochastic(4), Unigram(4)), (0.75, 0.25))
+    setting = Setting.of("linear", prior=mixture, context=64, optimizer="adam")
+    exact = descend(reduced.FiniteContext(setting, count=128, held_out=256), setting).transitions()[0][1].step
+    found = descend(NoisyMeanField(setting), setting).transitions()[0][1].step
+    print(f"law {found:.0f}, finite context {exact:.0f}")
+    assert abs(found / exact - 1) < 0.15
 
 
 def test_dispatch_and_refusals():

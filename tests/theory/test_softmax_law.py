@@ -10,7 +10,7 @@ from theory.derivations.softmax_law import quadrature, wait
 from theory.law import law
 from theory.priors import Dirichlet
 from theory.setting import Setting
-from theory.softmax_law import escape, softmax_law
+from theory.softmax_law import escape, exponents, softmax_law
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -85,3 +85,17 @@ def test_law_answers_for_the_family_with_bounds():
 def test_outside_its_range_the_law_says_why(setting, message):
     with pytest.raises(ValueError, match=message):
         softmax_law(setting)
+
+
+def test_exponents_of_the_rates():
+    """They sum to -1 (time is in steps); match and lag logits, without kick, at -1/2 each; differences of the law itself are near them."""
+    setting = waiting(context=128)
+    stated = exponents(setting)
+    assert stated["learning-rate"] == pytest.approx(-1, abs=1e-5)
+    for group in ("match", "lag_logits"):
+        rates = dict(setting.optimizer.learning_rate)
+        ends = [escape(waiting(context=128, learning_rate=rates | {group: f})) for f in (0.8, 1.25)]
+        found = np.log(ends[1].steps / ends[0].steps) / np.log(1.25 / 0.8)
+        print(group, stated[f"learning-rate.{group}"], found)
+        # The frozen form leaves out the second order in the match, which enters both.
+        assert abs(found - stated[f"learning-rate.{group}"]) < 2 * ends[1].second / ends[1].steps

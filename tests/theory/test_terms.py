@@ -10,7 +10,7 @@ from theory.law import law
 from theory.plateau import plateau
 from theory.priors import Dirichlet, DoublyStochastic
 from theory.setting import Setting
-from theory.terms import TRANSITIONS, elasticities, leading_exponent, terms
+from theory.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent, terms
 
 
 def _setting(states=2, context=100, lag_logits=0.7, match=0.01, start=0.007):
@@ -75,3 +75,21 @@ def test_outside_the_laws_range_it_says_why(setting, names):
     for _ in range(2):
         with pytest.raises(ValueError, match=names):
             terms(setting)
+
+
+def test_exponent_by_the_concentration_is_that_of_the_leading_form(slope):
+    """Against the law itself at a long context, where the leading form is near: the sign, and the size within 3/ln T."""
+    contexts = np.array([4096.0])
+    found = terms(Setting.of("linear", states=2, context=4096, initialization={"match": 1 / 4096}))["formation"]
+    stated = concentration_exponent(Dirichlet(2), contexts, np.array([found.log_e]))[0]
+    steps = [
+        terms(Setting.of("linear", prior=Dirichlet(2, c), context=4096, initialization={"match": 1 / 4096}))[
+            "formation"
+        ].step
+        for c in (0.9, 1.1)
+    ]
+    by_law = slope([0.9, 1.1], steps)
+    print(stated, by_law)
+    assert stated > 0
+    assert abs(stated - by_law) < 3 / np.log(4096)
+    assert np.isnan(concentration_exponent(DoublyStochastic(2), contexts, np.array([3.0]))).all()

@@ -42,6 +42,7 @@ _MODULES: dict[str, str] = {
     "softmax-law": "softmax_law",
     "adam-law": "adam_law",
     "ballistic-growth": "ballistic",
+    "mixture-delay": "mixture",
     "third-order": "third_order",
 }
 """Result by result, in reading order: name, and the module whose `derive` returns it."""

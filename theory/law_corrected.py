@@ -1,0 +1,159 @@
+r"""The plateau law corrected for finite context: the slow manifold, or the rest of the escape, of `theory.corrected`.
+
+Linear family: the corrected loss moves the slow manifold of `theory.escape` by a relative O(ln T/T). Its gradient at a few points of the manifold gives
+
+    θ₁ = θ* - H⁻¹ ∂L/∂θ,    h = -(T/E) ∂L/∂v_1 + (∂h/∂θ)·(θ₁ - θ),
+
+taken twice, so that what is left is of second order in the move; the other lags follow by the corrected ratio of drives. `theory.planar` then follows match and
+lag 1, whatever the rates: the coefficients are made once per prior and context, in seconds.
+
+Softmax family: `theory.softmax_law` has the finite context up to formation; the rest is the corrected mean field's instead of the mean field's.
+
+Range of validity: that of the laws, and of `theory.corrected`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from theory import arguments
+from theory.chains import Array
+from theory.corrected.families import LinearCorrected, SoftmaxCorrected
+from theory.dynamics import Progress, last_attention
+from theory.escape import NODES
+from theory.expansion import LAGS as EXPANDED
+from theory.law import mobility, plane
+from theory.mean_field import LAGS
+from theory.planar import Plane, planar_law
+from theory.predict import MEAN_FIELDS, Prediction, finite_plateaus
+from theory.priors import Prior
+from theory.setting import Setting
+from theory.softmax_law import escape, trajectories_of
+
+__all__ = ["corrected_plane", "law_corrected"]
+
+EVERY = 3
+"""Of the manifold's points, every third is corrected, up to where lag 1 holds `HIGHEST` of the last position's attention."""
+
+HIGHEST = 0.6
+MEASURED = 14
+"""Points at which the corrected curves are evaluated."""
+
+
+def law_corrected(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
+    """Predict from the plateau law at the setting's context.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of a toy family under SGD.
+
+    Raises
+    ------
+    ValueError
+        Outside the law's range of validity, with the reason.
+    """
+    arguments.one_of("family of the corrected plateau law", setting.family, MEAN_FIELDS)
+    arguments.one_of("optimizer of the corrected plateau law", setting.optimizer.name, ("sgd",))
+    setting.only_markov("the corrected plateau law")
+    if setting.family == "softmax":
+        return _softmax(setting, seed, progress)
+    found = corrected_plane(setting.prior, setting.context)
+    progress(1, 2)
+    field = _field(setting)
+    trajectories, share = planar_law(setting, found, mobility(setting), field.measure, points=MEASURED)
+    progress(2, 2)
+    return Prediction(
+        setting,
+        "law-corrected",
+        trajectories,
+        finite_plateaus(setting, seed),
+        (
+            "slow manifold of the corrected mean field at the actual context; match and lag 1 followed together, the loss to third order around the plateau",
+            "prior and initialisation exchangeable; SGD as gradient flow",
+        ),
+        (f"third order of the loss {share:.2g} of the time, of which the interval is half",),
+        bounds=True,
+    )
+
+
+def _softmax(setting: Setting, seed: int, progress: Progress) -> Prediction:
+    found = escape(setting, seed=seed)
+    progress(1, 2)
+    field = SoftmaxCorrected(setting, lags=EXPANDED, count=NODES, generator=np.random.default_rng(seed))
+    neglected = 2 * np.log(setting.context) ** 3 / setting.context**2
+    trajectories = trajectories_of(setting, found, field, neglected, points=MEASURED)
+    progress(2, 2)
+    return Prediction(
+        setting,
+        "law-corrected",
+        trajectories,
+        finite_plateaus(setting, seed),
+        (
+            "loss to second order in the match, its coefficients sampled at the actual context; six lags tracked",
+            "from the head's formation on the corrected mean field",
+            "prior and initialisation exchangeable; SGD as gradient flow",
+        ),
+        (
+            f"second order in the match {found.second / found.steps:.2g} of the wait, of which the interval is half; standard error {found.error:.2g} steps",
+        ),
+        bounds=True,
+    )
+
+
+def _field(setting: Setting) -> LinearCorrected:
+    """On the chains that the manifold's tables stand for."""
+    return LinearCorrected(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(0))
+
+
+@cache
+def corrected_plane(prior: Prior, context: int) -> Plane:
+    """`theory.law.plane` with the force, target and lags of the corrected mean field."""
+    around = plane(prior, context)
+    field = _field(Setting.of("linear", prior=prior, context=context))
+    held = last_attention(around.lag_logits, context)[:, 1]
+    kept = np.flatnonzero((held < HIGHEST) & (around.force > 0))
+    chosen = np.unique([*kept[::EVERY], kept[-1]])
+    log_e, target, lags = around.log_e[chosen], around.target[chosen], around.lag_logits[chosen]
+    ratio = CubicSpline(around.log_e, around.lag_logits).derivative()(log_e)
+    first = [_gradient(field, *point) for point in zip(target, lags, strict=True)]
+    target = np.array([t - _solve(around, n, g) for n, t, g in zip(chosen, target, first, strict=True)])
+    off = np.array([g[2:] / g[3] for g in first]) - ratio
+    moved = CubicSpline(log_e, off).antiderivative()(log_e)
+    lags = lags + moved
+    second = [_gradient(field, *point) for point in zip(target, lags, strict=True)]
+    step = np.array([_solve(around, n, g) for n, g in zip(chosen, second, strict=True)])
+    force = [-context * np.exp(-z) * g[3] for z, g in zip(log_e, second, strict=True)]
+    force = np.array(force) - (around.pull[chosen] * step).sum(axis=1)
+    upto = slice(0, kept[-1] + 1)
+    at = around.log_e[upto]
+
+    def spread(values: Array, before: Array) -> Array:
+        """The correction between the points where it was made, added to what it corrects."""
+        return before[upto] + CubicSpline(log_e, values - before[chosen])(at)
+
+    return replace(
+        around,
+        log_e=at,
+        force=spread(force, around.force),
+        target=spread(target - step, around.target),
+        pull=around.pull[upto],
+        hessian=around.hessian[upto],
+        curves=around.curves[upto],
+        lag_logits=spread(lags, around.lag_logits),
+    )
+
+
+def _gradient(field: LinearCorrected, theta: Array, lag_logits: Array) -> Array:
+    """∂L/∂(C, Ω, v_0, …)."""
+    context = field.setting.context
+    found = field.gradient(np.concatenate([[theta.sum() / context, theta[0] / context], lag_logits])).derivative
+    return np.concatenate([[found[:2].sum() / context, found[0] / context], found[2:]])
+
+
+def _solve(around: Plane, n: int, gradient: Array) -> Array:
+    return np.linalg.solve(around.hessian[n].reshape(2, 2), gradient[:2])
