@@ -2,11 +2,12 @@ r"""What sets the time of a setting, in numbers and in words: the terms of the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from simulate.explain_more import asides
 from simulate.explain_softmax import of_escape
 from theory.chains import Array
 from theory.dynamics import Trajectory
@@ -78,6 +79,11 @@ class Explanation:
 
 def explain(setting: Setting, *, seed: int = 0) -> Explanation:
     """Explain `setting`; families without a mean field raise ``ValueError``."""
+    found, (numbers, told) = _explain(setting, seed), asides(setting)
+    return replace(found, numbers=found.numbers | numbers, sentences=(*found.sentences, *told))
+
+
+def _explain(setting: Setting, seed: int) -> Explanation:
     predicted = mean_field(setting, seed=seed)
     trajectory = predicted.trajectories[0]
     stages = _stages(predicted)

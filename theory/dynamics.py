@@ -239,7 +239,8 @@ class Recorder:
         model that adds up what its heads say never becomes the n-gram strategy, and would run to the end for nothing."""
         if self._setting.order == 2:
             return False
-        lead = np.array([np.subtract(*list(m.distances.values())[-2:]) for m in self._seen])
+        near = np.array([list(m.distances.values())[-2:] for m in self._seen])
+        lead = near[:, 0] - near[:, 1]
         steps = np.array(self._steps)
         since = steps[-1] - steps
         late = since <= steps[-1] * (1 - 1 / PATIENCE)

@@ -2,7 +2,8 @@ r"""What unigram chains mixed into doubly stochastic ones do to the linear famil
 
 Doubly stochastic chains alone have no plateau: counts say nothing, and match and lag 1 grow together ("ballistic-growth"). With a share 1 - w of unigram chains the match
 rests at Ω = Ω_u + (w/(1 - w)) g/H, where the push g of the doubly stochastic chains balances the curvature H that the unigram chains give it around
-their own best match Ω_u, which is *negative*: a linear read-out of counts bends its logits towards ln π by it. Lag 1 is driven by Ω. So
+their own best match Ω_u, by which a linear read-out of counts bends its logits towards ln π. From four states on Ω_u is *negative* (with two and three it
+is positive, and w_c = 0). Lag 1 is driven by Ω. So
 
     w > w_c = b/(b + g):             it grows; faster than without unigram chains where Ω is large, slower near w_c,
     w < w_c:                         the plateau drives it down, and the induction head does not form from it.
@@ -57,7 +58,7 @@ class Balance:
     match : float
         Ω at the weight asked for.
     critical : float
-        w_c.
+        w_c; 0 where any share lets lag 1 grow.
     """
 
     push: float
@@ -107,7 +108,7 @@ def balance(states: int, context: int, weight: float) -> Balance:
         own,
         stiffness,
         float(resting_match()(gain, own, stiffness, weight)),
-        float(critical_weight()(gain, slope)),
+        max(0.0, float(critical_weight()(gain, slope))),
     )
 
 

@@ -38,7 +38,7 @@ def derive() -> Derivation:
         statement=sp.Eq(Omega, resting, evaluate=False),
         symbols={
             Omega: "match where it rests, Ω = Tω, W = ωI + c·11ᵀ",
-            own: "best match of unigram chains alone, below zero",
+            own: "best match of unigram chains alone, below zero from four states on",
             w: "share of doubly stochastic chains",
             g: "push Σ_r s_r ((T + 1)(H_T - H_r) - T + r)/T² of their signals s_r, reference 'uniform'; nats per token",
             H: "second derivative of the unigram chains' loss by Ω, C following; nats per token",
