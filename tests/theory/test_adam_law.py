@@ -110,3 +110,9 @@ def test_dispatch_and_refusals():
         adam_law(Setting.of("transformer", optimizer="adam"))
     with pytest.raises(ValueError, match="context = 200"):
         law(Setting.of("softmax", context=200, optimizer="adam"))
+
+
+def test_lags_that_no_source_has_yet_do_not_overflow():
+    """A strong head on few tokens: the exponents of lags beyond the first token, which nothing reads, stay finite (warnings are errors)."""
+    found = law(Setting.of("softmax", states=2, context=12, optimizer="adam"))
+    assert np.isfinite(found.trajectories[0].loss).all()

@@ -138,7 +138,8 @@ class SoftmaxCorrected(Corrected):
         level[lags - 1 :] = late * mean + late**2 / 2 * variance
         # A common factor does not matter, so that its derivative is left out.
         start = np.exp(level - max(omega, 0.0))
-        passed, level, own = [], start.copy(), np.exp(eta * (1 + excess[:, None]))[..., None]
+        # Row r from source r on; the sources before have no such lag, and a normaliser without it.
+        passed, level, own = [], start.copy(), np.exp(np.triu(eta * (1 + excess[:, None])))[..., None]
         for r in reversed(range(lags)):
             passed.append(level[r:, 0].copy())
             level[r:, 0] *= own[r, r:]
