@@ -275,6 +275,8 @@ def validate(
     out: Path | None = None,
     seeds: int | None = None,
     methods: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    claims: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
     device: str = "auto",
     workers: int | None = None,
     fresh: Flag = False,
@@ -292,6 +294,10 @@ def validate(
         Seeds per setting; by default the suite's own.
     methods
         Compute only these: train, basin, or methods of onset predict; by default all. With --fresh, computes them again and keeps the rest.
+    claims
+        Train only what these claims need.
+    list_
+        List the suites and the claims, and do nothing.
     device
         auto, cpu, cuda or mps.
     workers
@@ -304,9 +310,13 @@ def validate(
     from theory import arguments
     from validate import report as pages
     from validate import suite as suites
+    from validate.claims import chosen
     from validate.runs import Store
     from validate.training import resolve_device
 
+    if list_:
+        return terminal.show_suites(json_)
+    chosen(claims)
     arguments.one_of("suite", suite, suites.SUITES)
     for method in methods:
         arguments.one_of("method", method, suites.KINDS)
@@ -322,6 +332,7 @@ def validate(
             Store(folder / "runs"),
             seeds=seeds,
             kinds=methods,
+            claimed=claims,
             device=device,
             workers=workers,
             fresh=fresh,
@@ -336,6 +347,7 @@ def validate(
         terminal.open_page(page)
     if not results.holds:
         sys.exit(1)
+    return None
 
 
 @app.command

@@ -57,7 +57,9 @@ def update(readme: Path, data: Mapping[str, Any]) -> Path:
 
 def section(data: Mapping[str, Any]) -> str:
     """The section as Markdown."""
-    return "\n".join((*_head(data), *_errors(data), *_exponents(data), *_basins(data), *_transformer(data)))
+    return "\n".join(
+        (*_head(data), *_claims(data), *_errors(data), *_exponents(data), *_basins(data), *_transformer(data))
+    )
 
 
 def _head(data: Mapping[str, Any]) -> Iterator[str]:
@@ -80,6 +82,23 @@ def _head(data: Mapping[str, Any]) -> Iterator[str]:
 def _seeds(settings: Sequence[Mapping[str, Any]]) -> int:
     """Seeds of the setting with most."""
     return max((len(s["observed"]["seeds"]) for s in settings if s["observed"]), default=0)
+
+
+def _claims(data: Mapping[str, Any]) -> Iterator[str]:
+    told = [one for one in data.get("claims", ()) if one["findings"]]
+    if not told:
+        return
+    yield "| claim | findings that agree | verdict | |"
+    yield "|---|---|---|---|"
+    for one in told:
+        kinds = [found["verdict"]["kind"] for found in one["findings"]]
+        against = "; ".join(
+            f"{found['quantity']}: {found['verdict']['because']}"
+            for found in one["findings"]
+            if found["verdict"]["kind"] == "disagrees"
+        )
+        yield f"| {one['title']} (`{one['id']}`) | {kinds.count('agrees')} of {len(kinds)} | {one['verdict']} | {against or one['decides'] or ''} |"
+    yield ""
 
 
 def _errors(data: Mapping[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ __all__ = [
     "show_derivations",
     "show_fits",
     "show_results",
+    "show_suites",
     "show_transitions",
     "table",
     "time_left",
@@ -118,10 +119,41 @@ def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
         print(f"{len(reasons)} settings lack a time, the first because: {reasons[0]}")
 
 
+def show_suites(as_json: bool) -> None:
+    """The suites and the claims that there are."""
+    from validate.claims import CLAIMS, needs
+    from validate.suite import SUITES
+
+    sizes = {name: [one.id for one in CLAIMS.values() if needs(one, name)] for name in SUITES}
+    suites = {name: {"settings": len(made()), "claims": sizes[name]} for name, made in SUITES.items()}
+    claims = [{"id": c.id, "title": c.title, "statement": c.statement, "source": c.source} for c in CLAIMS.values()]
+    if as_json:
+        return print_json({"suites": suites, "claims": claims})
+    rows = [(name, str(told["settings"]), str(len(told["claims"]))) for name, told in suites.items()]
+    table("suites", ("suite", "settings", "claims"), rows)
+    return table(
+        "claims",
+        ("claim", "what it says", "suites"),
+        [(c["id"], c["statement"], " ".join(n for n, ids in sizes.items() if c["id"] in ids)) for c in claims],
+    )
+
+
 def show_results(results: Any, most: int = 12) -> None:
     """Every comparison, how far each rung is from the next, and the first `most` disagreements in words."""
     from validate.report.page import percent, share, show
 
+    if results.claims:
+        told = [
+            (
+                one.claim.id,
+                one.claim.title,
+                f"{sum(f.verdict.kind == 'agrees' for f in one.findings)} of {len(one.findings)} agree",
+                one.verdict,
+                one.decides or "",
+            )
+            for one in results.claims
+        ]
+        table("claims", ("claim", "what it says", "findings", "verdict", "what would decide"), told)
     rows = []
     for c in results.comparisons:
         own = c.verdict

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from paper.style import RUNG_COLOURS
+from validate.intervals import Z
 from validate.suite import TRAINED, Results
-from validate.suite.intervals import Z
 
 __all__ = ["Row", "compute", "draw"]
 

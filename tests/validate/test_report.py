@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("torch")
 
 from validate import report
+from validate.intervals import Interval
 from validate.report.page import percent, show
-from validate.suite.intervals import Interval
 
 
 def test_the_page_is_self_contained_and_the_json_complete(tmp_path, tiny_suite):

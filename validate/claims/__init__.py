@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from theory import arguments
 from validate.claims import alternation, one_layer, out_of_distribution, phases, plateaus, second_layer_first
 from validate.claims.claim import Claim, Finding, Need, Told
+from validate.claims.trained import SEEDS
 from validate.observed import Task, observation
 from validate.runs import Store
 
-__all__ = ["CLAIMS", "Claim", "Finding", "Need", "Told", "chosen", "tasks", "tell"]
+__all__ = ["CLAIMS", "Claim", "Finding", "Need", "Told", "chosen", "needs", "tasks", "tell"]
 
 CLAIMS: dict[str, Claim] = {
     module.CLAIM.id: module.CLAIM
@@ -27,18 +28,25 @@ def chosen(ids: Sequence[str] = ()) -> list[Claim]:
     return [CLAIMS[arguments.one_of("claim", one, CLAIMS)] for one in ids] or list(CLAIMS.values())
 
 
-def tasks(claims: Iterable[Claim], size: str) -> list[Task]:
+def needs(claim: Claim, size: str, seeds: int | None = None) -> dict[str, Need]:
+    """What a claim has trained in a suite of this size, with at most `seeds` seeds; nothing if the suite leaves it out or has no claims."""
+    found = claim.needs(size) if size in SEEDS else {}
+    return {name: need if seeds is None else Need(need.setting, min(seeds, need.seeds)) for name, need in found.items()}
+
+
+def tasks(claims: Iterable[Claim], size: str, seeds: int | None = None) -> list[Task]:
     """What has to be trained for the claims in a suite of this size, each once."""
-    return list(dict.fromkeys(task for claim in claims for need in claim.needs(size).values() for task in need.tasks()))
+    wanted = (need for claim in claims for need in needs(claim, size, seeds).values())
+    return list(dict.fromkeys(task for need in wanted for task in need.tasks()))
 
 
-def tell(claim: Claim, size: str, store: Store) -> Told | None:
+def tell(claim: Claim, size: str, store: Store, seeds: int | None = None) -> Told | None:
     """The claim as far as `store` holds its runs; None if a suite of this size leaves it out."""
-    needs = claim.needs(size)
-    if not needs:
+    wanted = needs(claim, size, seeds)
+    if not wanted:
         return None
-    lacking = [task.label for need in needs.values() for task in need.tasks() if task not in store]
+    lacking = [task.label for need in wanted.values() for task in need.tasks() if task not in store]
     if lacking:
-        return Told(claim, needs, (), tuple(lacking))
-    runs = {name: observation(need.setting, range(need.seeds), store) for name, need in needs.items()}
-    return Told(claim, needs, tuple(claim.judge(runs)))
+        return Told(claim, wanted, (), tuple(lacking))
+    runs = {name: observation(need.setting, range(need.seeds), store) for name, need in wanted.items()}
+    return Told(claim, wanted, tuple(claim.judge(runs)))

@@ -16,10 +16,9 @@ from scipy.special import stdtrit
 
 from theory.chains import Array
 from theory.setting import Setting
+from validate.intervals import Interval, relative_error
 from validate.observed import TRAIN, Observation, Task
-from validate.suite.comparisons import worst
-from validate.suite.intervals import Interval, relative_error
-from validate.suite.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, of_share
+from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, of_share, worst
 
 __all__ = ["Claim", "Finding", "Need", "Runs", "Told", "mean", "one_more", "positive", "share"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from validate.claims.claim import Claim, Finding, Need, Runs
-from validate.claims.trained import SEEDS, published
-from validate.suite.transformer import losses
+from validate.claims.trained import SEEDS, losses, published
 
 __all__ = ["CLAIM"]
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from theory.chains import Array
 from theory.dynamics import Trajectory
+from theory.ideal import finite_loss
 from theory.priors import DoublyStochastic
 from theory.setting import Setting
 from theory.transitions import Transition
+from validate.intervals import Interval, Z
 from validate.probes import PROBES, labels
+from validate.verdicts import Tolerance, Verdict, judge
 
-__all__ = ["EDELMAN", "SEEDS", "at", "passage", "published", "seen"]
+__all__ = ["EDELMAN", "SEEDS", "at", "losses", "passage", "published", "seen"]
 
 EDELMAN = "Edelman, Tsilivis, Edelman, Malach, Goel, arXiv 2402.11004"
+
+PART = 0.1
+"""Of the gap between the ideal unigram and bigram losses: nearer than this, a loss stands for its strategy."""
 
 SEEDS = {"quick": 2, "standard": 5, "full": 10}
 """Of the published configuration in a suite of each size."""
@@ -48,3 +55,25 @@ def seen(setting: Setting, run: Trajectory, probe: str, *names: str | int) -> Ar
     for dimension, name in zip(PROBES[probe].dims, names, strict=True):
         found = found[:, labels(setting, dimension).index(name)]  # type: ignore[arg-type]
     return found
+
+
+def losses(setting: Setting, runs: tuple[Trajectory, ...]) -> Iterator[tuple[str, str, Interval, Interval, Verdict]]:
+    """The plateau's loss beside the exact ideal unigram loss and the last loss beside the bigram one: quantity, strategy, both, the verdict."""
+    ideal = {name: finite_loss(setting.prior, name, setting.context).value for name in ("unigram", "bigram")}
+    gap = ideal["unigram"] - ideal["bigram"]
+    for quantity, strategy in (("plateau loss", "unigram"), ("final loss", "bigram")):
+        exact = Interval(ideal[strategy], ideal[strategy], ideal[strategy])
+        seen = _loss(runs, strategy, ideal[strategy])
+        source = f"{PART:g} of the gap between the ideal unigram and bigram losses"
+        tolerance = Tolerance(PART * gap / ideal[strategy], source)
+        yield quantity, strategy, exact, seen, judge(exact, seen, tolerance, seeds=len(runs))
+
+
+def _loss(runs: tuple[Trajectory, ...], strategy: str, ideal: float) -> Interval:
+    """The runs' mean loss, at the end or, for the plateau, where they are nearest to unigram, above the ideal one on the same sequences."""
+    at = [int(np.argmin(one.distances["unigram"])) if strategy == "unigram" else -1 for one in runs]
+    above, error = np.mean([one.excess[strategy][n] for one, n in zip(runs, at, strict=True)], axis=0)
+    # Seeds are measured on sequences of their own, so their errors are independent.
+    half = Z * float(error / np.sqrt(len(runs)))
+    loss = ideal + float(above)
+    return Interval(loss, loss - half, loss + half)

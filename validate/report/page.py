@@ -11,10 +11,12 @@ from typing import Any
 
 import jinja2
 
-from validate.suite.comparisons import Comparison, worst
-from validate.suite.intervals import Interval
+from validate.claims import Finding
+from validate.intervals import Interval
+from validate.suite.comparisons import Comparison
 from validate.suite.results import Results
 from validate.suite.tolerances import TRAINED
+from validate.verdicts import worst
 
 __all__ = ["percent", "render", "show"]
 
@@ -63,6 +65,7 @@ def render(results: Results, data: dict[str, Any], pictures: Sequence[tuple[str,
         headline=next((one for one in whole if (one.lower, one.upper) == ("finite-context", TRAINED)), None),
         exponents=[row for found in results.exponents for row in _slopes(found)],
         details={s["label"]: json.dumps(s["setting"], indent=1, ensure_ascii=False) for s in data["settings"]},
+        claimed={told.claim.id: [_finding(one) for one in told.findings] for told in results.claims},
         infinity=math.inf,
         css=(HERE / "page.css").read_text(encoding="utf-8"),
         js=(HERE / "page.js").read_text(encoding="utf-8"),
@@ -172,6 +175,21 @@ def _other(c: Comparison) -> dict[str, Any]:
         "verdict": "" if own is None else own.verdict.kind,
         "why": "" if own is None else _why(own.verdict),
         "promised": own is not None and own.promised,
+    }
+
+
+def _finding(found: Finding) -> dict[str, Any]:
+    told = found.predicted
+    return {
+        "quantity": found.quantity,
+        "predicted": Cell(told.reason or "–") if told.value is None else _cell(told),
+        "observed": _cell(found.observed),
+        "unit": found.unit,
+        "z": found.verdict.z,
+        "verdict": found.verdict.kind,
+        "because": found.verdict.because,
+        "why": _why(found.verdict),
+        "control": found.control,
     }
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from validate.intervals import Interval
 from validate.runs import Store
 from validate.suite.comparisons import Comparison, Judged, Outcome
-from validate.suite.intervals import Interval
 from validate.suite.results import Results, collect
 from validate.suite.running import KINDS, Finished, run_tasks
 from validate.suite.settings import METHODS, SUITES, SURROGATE, Case
 from validate.suite.tolerances import TOLERANCE, TRAINED
-from validate.suite.verdicts import Verdict, judge
+from validate.verdicts import Verdict, judge
 
 __all__ = [
     "KINDS",
@@ -44,6 +44,7 @@ def run(
     *,
     seeds: int | None = None,
     kinds: Sequence[str] = (),
+    claimed: Sequence[str] = (),
     device: str = "auto",
     fresh: bool = False,
     workers: int | None = None,
@@ -60,6 +61,8 @@ def run(
         Trained models per setting; by default the suite's own.
     kinds : sequence of str
         Compute only these, of `KINDS`; by default all. What else the store holds enters the results as it is.
+    claimed : sequence of str
+        Compute only what these claims need, of `validate.claims.CLAIMS`.
     device : str
         Where models train.
     fresh : bool
@@ -69,5 +72,15 @@ def run(
     finished : callable
         Told of every task done.
     """
-    run_tasks(name, store, seeds=seeds, kinds=kinds, device=device, fresh=fresh, workers=workers, finished=finished)
+    run_tasks(
+        name,
+        store,
+        seeds=seeds,
+        kinds=kinds,
+        claimed=claimed,
+        device=device,
+        fresh=fresh,
+        workers=workers,
+        finished=finished,
+    )
     return collect(name, store, seeds=seeds)

@@ -8,7 +8,7 @@ from typing import Any
 
 from theory.dynamics import Trajectory
 from validate.suite.comparisons import Outcome
-from validate.suite.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 __all__ = ["ESCAPED", "TRAPPED", "UNDECIDED", "BasinFinding", "basins", "fate"]
 

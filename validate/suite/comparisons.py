@@ -10,13 +10,13 @@ from theory.basins import Basin
 from theory.predict import Prediction
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
+from validate.intervals import Interval, relative_error
 from validate.observed import Observation
-from validate.suite.intervals import Interval, relative_error
 from validate.suite.settings import Case
 from validate.suite.tolerances import PAIRS, TRAINED
-from validate.suite.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Verdict, judge
+from validate.verdicts import DISAGREES, Verdict, judge
 
-__all__ = ["Comparison", "Judged", "Outcome", "compare", "worst"]
+__all__ = ["Comparison", "Judged", "Outcome", "compare"]
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,6 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"errors": self.errors, "holds": self.holds}
-
-
-def worst(verdicts: list[str]) -> str | None:
-    """The one of several verdicts that stands for them."""
-    return next((kind for kind in (DISAGREES, INCONCLUSIVE, AGREES) if kind in verdicts), None)
 
 
 def compare(outcome: Outcome) -> Iterator[Comparison]:

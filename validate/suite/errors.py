@@ -12,7 +12,7 @@ from theory.setting import Setting
 from validate.suite.comparisons import Comparison
 from validate.suite.series import series
 from validate.suite.tolerances import MEDIAN_TOLERANCE, PAIRS, TRAINED
-from validate.suite.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 __all__ = ["Promise", "Spread", "promises", "spreads"]
 

@@ -19,11 +19,11 @@ from simulate.exponents import fits, regression
 from simulate.scan import Row, grid
 from theory.setting import Setting
 from theory.terms import Terms, terms
+from validate.intervals import Interval, Z
 from validate.suite.comparisons import Comparison
-from validate.suite.intervals import Interval, Z
 from validate.suite.series import AXES, Series, series
 from validate.suite.tolerances import TOLERANCE, TRAINED
-from validate.suite.verdicts import decide
+from validate.verdicts import decide
 
 __all__ = ["Exponent", "Slope", "exponents"]
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from theory.basins import Basin
 from theory.predict import Prediction
+from validate import claims
+from validate.claims import Told
 from validate.observed import BASIN, TRAIN, Refused, Task, basin, observation, prediction
 from validate.runs import Store
 from validate.suite.basins import BasinFinding, basins
@@ -24,7 +26,7 @@ from validate.suite.words import disagreements
 
 __all__ = ["FORMAT", "Results", "collect"]
 
-FORMAT = 2
+FORMAT = 3
 """Of `Results.to_dict`."""
 
 
@@ -38,6 +40,7 @@ class Results:
     promises: tuple[Promise, ...]
     basins: tuple[BasinFinding, ...]
     exponents: tuple[Exponent, ...]
+    claims: tuple[Told, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property
@@ -71,6 +74,7 @@ class Results:
             "missing": list(self.missing),
             "pairs": [{"lower": p.lower, "upper": p.upper, "next_rung": p.next_rung} for p in PAIRS],
             "assumptions": self.assumptions,
+            "claims": [one.to_dict() for one in self.claims],
             "comparisons": [c.to_dict() for c in self.comparisons],
             "findings": {
                 "errors": [one.to_dict() for one in self.spreads],
@@ -93,6 +97,7 @@ def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
         missing += lacks
     comparisons = [c for o in found for c in (compare(o) if o.case.toy else compare_transformer(o))]
     settings = {o.setting.label: o.setting for o in found}
+    told = tuple(one for claim in claims.chosen() if (one := claims.tell(claim, name, store, seeds)) is not None)
     return Results(
         name,
         tuple(found),
@@ -100,7 +105,8 @@ def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
         tuple(promises(comparisons, settings)),
         tuple(basins(found)),
         tuple(exponents(comparisons, settings)),
-        tuple(missing),
+        told,
+        tuple(dict.fromkeys([*missing, *(lack for one in told for lack in one.missing)])),
     )
 
 

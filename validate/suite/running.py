@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from theory import arguments
+from validate import claims
 from validate.observed import BASIN, TRAIN, Task, compute, missing
 from validate.runs import Store
 from validate.suite.settings import METHODS, Case, cases
@@ -63,13 +64,17 @@ def run_tasks(
     *,
     seeds: int | None = None,
     kinds: Sequence[str] = (),
+    claimed: Sequence[str] = (),
     device: str = "auto",
     fresh: bool = False,
     workers: int | None = None,
     finished: Finished = lambda task, done, total, left: None,
 ) -> None:
     """Compute what `store` lacks of the suite called `name`; arguments as those of `validate.suite.run`."""
-    todo = missing(tasks(cases(name), seeds=seeds, kinds=kinds), store, fresh=fresh)
+    wanted = [] if claimed else tasks(cases(name), seeds=seeds, kinds=kinds)
+    if claimed or not kinds or TRAIN in kinds:
+        wanted += claims.tasks(claims.chosen(claimed), name, seeds)
+    todo = missing(wanted, store, fresh=fresh)
     total, spent, started = sum(map(cost, todo)), 0.0, time.monotonic()
     # The first result of each worker says little: it has waited for imports and compilation.
     quiet = (os.cpu_count() or 1) if workers is None else workers

@@ -10,6 +10,7 @@ from simulate import predict as predictions
 from theory import arguments
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
+from validate.claims.trained import published
 
 __all__ = ["METHODS", "SUITES", "SURROGATE", "Case", "cases"]
 
@@ -55,7 +56,7 @@ def cases(name: str) -> tuple[Case, ...]:
 
 
 def _transformer(states: int) -> Case:
-    setting = Setting.of("transformer", states=states, context=100)
+    setting = published(states)
     rate = setting.optimizer.learning_rate["weights"]
     surrogate = Setting.of(
         "softmax",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from theory.setting import Setting
 from validate.suite.settings import SURROGATE
-from validate.suite.verdicts import Tolerance
+from validate.verdicts import Tolerance
 
 __all__ = ["MEDIAN_TOLERANCE", "PAIRS", "SHARE", "TOLERANCE", "TRAINED", "Pair"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from validate.intervals import Interval
 from validate.suite.basins import BasinFinding
 from validate.suite.comparisons import Comparison, Judged
 from validate.suite.errors import Promise
 from validate.suite.exponents import Exponent
-from validate.suite.intervals import Interval
 from validate.suite.tolerances import TRAINED
-from validate.suite.verdicts import DISAGREES
+from validate.verdicts import DISAGREES
 
 __all__ = ["disagreements", "steps"]
 

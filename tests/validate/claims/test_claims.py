@@ -18,7 +18,7 @@ from validate.claims.trained import at, published, seen
 from validate.observed import Observation, Task, compute
 from validate.probes import PROBES, labels
 from validate.runs import Store
-from validate.suite.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 STEPS = np.arange(0, 2501, 10.0)
 

@@ -17,9 +17,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from validate.suite.intervals import Interval, relative_error, z_score
+from validate.intervals import Interval, relative_error, z_score
 
-__all__ = ["AGREES", "DISAGREES", "INCONCLUSIVE", "Tolerance", "Verdict", "decide", "judge", "of_share"]
+__all__ = ["AGREES", "DISAGREES", "INCONCLUSIVE", "Tolerance", "Verdict", "decide", "judge", "of_share", "worst"]
 
 AGREES, DISAGREES, INCONCLUSIVE = "agrees", "disagrees", "inconclusive"
 
@@ -97,6 +97,11 @@ def of_share(found: int, total: int, what: str, tolerance: Tolerance) -> Verdict
     """Verdict on a statement that must hold for all of `total` models and does for `found`."""
     kind = AGREES if found == total else DISAGREES
     return Verdict(kind, tolerance, found / total - 1, None, None, f"{found} of {total} {what}")
+
+
+def worst(kinds: list[str]) -> str | None:
+    """The one of several verdicts that stands for them."""
+    return next((kind for kind in (DISAGREES, INCONCLUSIVE, AGREES) if kind in kinds), None)
 
 
 def _missing(predicted: Interval, reference: Interval, tolerance: Tolerance) -> Verdict:

@@ -1,4 +1,4 @@
-"""validate.suite.verdicts: what agrees, disagrees or is open, and what would decide."""
+"""validate.verdicts: what agrees, disagrees or is open, and what would decide."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from validate.suite.intervals import Interval, z_score
-from validate.suite.verdicts import Tolerance, judge, of_share
+from validate.intervals import Interval, z_score
+from validate.verdicts import Tolerance, judge, of_share
 
 FIVE = Tolerance(0.05, "of the test")
 NEVER = Interval(None, reason="never", limit=1000.0)
