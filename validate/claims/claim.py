@@ -29,6 +29,9 @@ SIGN = Tolerance(0.0, "the sign, at 95% over seeds")
 SPREAD = Tolerance(0.0, "the spread of our seeds: a published run is one more of them")
 ALL = Tolerance(0.0, "must hold for every seed")
 
+WIDEST = 0.5
+"""Half of the widest prediction interval with which a published number still agrees, relative to it."""
+
 Runs = Mapping[str, Observation]
 """Trained models by the name that a claim gives them."""
 
@@ -153,7 +156,7 @@ def one_more(
 ) -> Finding:
     """Whether a published run's number, or the range of several, could be one more seed's: within Student's 95% prediction interval.
 
-    `steps` is the resolution of the recording grid, which widens it. A seed without the number makes it inconclusive, none with it a disagreement.
+    `steps` is the resolution of the recording grid, which widens it. An interval too wide (`WIDEST`) or a seed without the number makes it inconclusive, none with it a disagreement.
     """
     low, high = published if isinstance(published, tuple) else (published, published)
     told = Interval((low + high) / 2, low, high)
@@ -168,9 +171,12 @@ def one_more(
     middle, spread = float(found.mean()), float(found.std(ddof=1) * np.sqrt(1 + 1 / len(found)))
     room = float(stdtrit(len(found) - 1, LEVEL)) * spread + steps
     off = max(low - middle, middle - high, 0.0)
-    kind = AGREES if off <= room else DISAGREES
+    kind = DISAGREES if off > room else AGREES if room <= WIDEST * abs(told.value or 0) else INCONCLUSIVE
     because = f"ours {middle:.4g}, one more seed of ours within ± {room:.3g}"
     z = off / spread if spread else None
+    if kind == INCONCLUSIVE:
+        decides = f"more seeds than {len(found)}: they spread too widely for one more to say anything"
+        return Finding(quantity, unit, told, seen, Verdict(kind, SPREAD, None, None, z, because, decides))
     return Finding(quantity, unit, told, seen, Verdict(kind, SPREAD, (told.value or 0) / middle - 1, None, z, because))
 
 

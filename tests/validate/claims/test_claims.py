@@ -139,6 +139,8 @@ def test_a_published_number_is_one_more_seed():
     assert one_more("x", "steps", 1.0, [None, None]).verdict.kind == DISAGREES
     assert one_more("x", "steps", 1.0, [None, 1.0, 2.0]).verdict.kind == INCONCLUSIVE
     assert one_more("x", "steps", 1.0, [1.0]).verdict.decides == "more seeds"
+    wide = one_more("x", "steps", 100.0, [50.0, 150.0]).verdict
+    assert (wide.kind, str(wide.decides)[:15]) == (INCONCLUSIVE, "more seeds than")
 
 
 def test_means_and_signs_have_intervals_over_seeds(within):
