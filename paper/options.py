@@ -49,6 +49,8 @@ class SettingOptions:
     "Sequences B per step."
     steps: int | None = None
     "Longest run, in optimiser steps."
+    whole: Annotated[bool, Parameter(negative=())] = False
+    "Go on to the last step even where the last transition is long past."
     record_every: int | None = None
     "Steps between two recorded points of a curve."
     setting: Path | None = None
@@ -88,6 +90,7 @@ class SettingOptions:
             architecture=shape,
             frozen=self.frozen,
             precision=self.precision,
+            whole=self.whole,
             batch=self.batch,
             steps=self.steps,
             record_every=self.record_every,

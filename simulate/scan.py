@@ -242,6 +242,7 @@ def _given(base: Setting) -> dict[str, Any]:
         "architecture": base.architecture,
         "frozen": base.frozen,
         "precision": base.precision,
+        "whole": base.whole,
     }
     for name in ("betas", "weight_decay"):
         if getattr(base.optimizer, name) != usual[name]:

@@ -221,7 +221,10 @@ class Recorder:
 
     @property
     def settled(self) -> bool:
-        """Whether the last recorded step is `MARGIN` times past formation of all heads and the passage to the last strategy, or that is hopeless."""
+        """Whether the last recorded step is `MARGIN` times past formation of all heads and the passage to the last strategy, or that is hopeless;
+        never if the setting asks for the whole run."""
+        if self._setting.whole:
+            return False
         passed = _passed(self._seen[-1])
         strategies = len(self._seen[-1].distances)
         if not all(passed[1 : strategies - 2]) or not all(passed[strategies - 1 :]):

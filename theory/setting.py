@@ -28,7 +28,7 @@ __all__ = ["Optimizer", "Setting"]
 
 PRECISIONS = ("float32", "bfloat16")
 
-PLAIN = ("context", "initialization", "batch", "steps", "record_every", "frozen", "precision")
+PLAIN = ("context", "initialization", "batch", "steps", "record_every", "frozen", "precision", "whole")
 """Entries of a setting's file that `Setting.of` takes as they are."""
 
 
@@ -103,6 +103,8 @@ class Setting:
         Of the transformer's matrix products in training; parameters and the loss stay in single precision.
     tested_on : tuple of Prior
         Other laws of chains that the model is measured on along training, beside that of the held-out chains, which is `prior`'s.
+    whole : bool
+        Go on to `steps` even where the last transition is long past.
     """
 
     prior: Prior
@@ -117,6 +119,7 @@ class Setting:
     frozen: tuple[str, ...] = ()
     precision: str = "float32"
     tested_on: tuple[Prior, ...] = ()
+    whole: bool = False
 
     version: ClassVar[int] = 1
 
@@ -149,6 +152,8 @@ class Setting:
             raise ValueError(f"frozen = {list(frozen)}: expected a part that is left to train; leave one out.")
         object.__setattr__(self, "frozen", tuple(part for part in self.parts if part in frozen))
         arguments.one_of("precision", self.precision, PRECISIONS if self.architecture else PRECISIONS[:1])
+        if not isinstance(self.whole, bool):
+            raise ValueError(f"whole = {self.whole!r}: expected true or false; give one of them.")
         tests = tuple(self.tested_on)
         for prior in tests:
             if (prior.states, prior.order) != (self.states, self.order):
@@ -223,6 +228,7 @@ class Setting:
         frozen: Sequence[str] = (),
         precision: str = PRECISIONS[0],
         tested_on: Sequence[Prior] = (),
+        whole: bool = False,
     ) -> Setting:
         """Make a setting; whatever is None takes the family's default, and a single number stands for every group.
 
@@ -261,6 +267,7 @@ class Setting:
             frozen=frozen,  # type: ignore[arg-type]
             precision=precision,
             tested_on=tested_on,  # type: ignore[arg-type]
+            whole=whole,
         )
 
     def only_markov(self, what: str) -> None:
@@ -285,7 +292,7 @@ class Setting:
             fields["architecture"] = self.architecture.to_dict()
         # What came later is left out where it says nothing, so that older ids and files stay.
         fields["frozen"], fields["tested_on"] = list(self.frozen), [_prior_to_dict(prior) for prior in self.tested_on]
-        for name, silent in (("frozen", []), ("tested_on", []), ("precision", PRECISIONS[0])):
+        for name, silent in (("frozen", []), ("tested_on", []), ("precision", PRECISIONS[0]), ("whole", False)):
             if fields[name] == silent:
                 del fields[name]
         return {"version": self.version} | fields

@@ -147,6 +147,7 @@ def test_what_came_later_leaves_ids_alone_and_survives_files(tmp_path):
         context=20,
         frozen=["layer_2", "embedding"],
         precision="bfloat16",
+        whole=True,
         tested_on=[DoublyStochastic(3), Dirichlet(3, 0.3)],
         architecture=Architecture(2, 16, (2, 1), positions="bias", feed_forward=4, tied=True, norm=False),
     )
@@ -166,6 +167,7 @@ def test_what_came_later_leaves_ids_alone_and_survives_files(tmp_path):
         ({"frozen": ("layer_3",)}, "did you mean 'layer_2'"),
         ({"frozen": ("embedding", "layer_1", "layer_2", "head")}, "expected a part that is left to train"),
         ({"precision": "float16"}, "precision"),
+        ({"whole": 1}, "expected true or false"),
         ({"tested_on": (Dirichlet(2),)}, "expected states = 3"),
     ],
 )

@@ -117,6 +117,14 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path, monkeypatch, 
     assert np.array_equal(found.loss, train(TINY, 0 if spoil == "other seed" else 1, device=CPU).loss)
 
 
+def test_a_whole_run_goes_on_past_its_last_transition():
+    """The same numbers as the run that stops when it has settled, and then on to the last step."""
+    setting = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4})
+    settled, whole = train(setting, 0, device=CPU), train(setting.replace(whole=True), 0, device=CPU)
+    assert settled.steps[-1] < whole.steps[-1] == setting.steps
+    assert np.array_equal(whole.loss[: len(settled.loss)], settled.loss)
+
+
 def test_what_is_frozen_does_not_move():
     """A frozen part keeps its start, the others move; a frozen layer 1 never forms a head."""
     for part in ("layer_1", "layer_2", "embedding", "head"):
