@@ -327,9 +327,10 @@ def validate(
         def finished(task: Any, done: int, total: int, left: float | None) -> None:
             advance(done, total, task.label + terminal.time_left(left))
 
-        results = suites.run(
+        store = Store(folder / "runs")
+        suites.run_tasks(
             suite,
-            Store(folder / "runs"),
+            store,
             seeds=seeds,
             kinds=methods,
             claimed=claims,
@@ -338,6 +339,7 @@ def validate(
             fresh=fresh,
             finished=finished,
         )
+    results = suites.collect(suite, store, seeds=seeds)
     page = _write_report(results, folder, seeds)
     if json_:
         print((folder / pages.RESULTS).read_text(), end="")

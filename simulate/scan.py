@@ -21,7 +21,7 @@ from theory import arguments
 from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import Mixture, Prior, Unigram
 from theory.setting import Setting
-from theory.terms import SLOW, TRANSITIONS, Terms, terms
+from theory.terms import TRANSITIONS, MatchLimited, Terms, terms_or_refusal
 
 __all__ = ["LARGEST", "Grid", "Row", "axes_of", "grid", "parse", "predict_one"]
 
@@ -197,10 +197,12 @@ def predict_one(
 ) -> Row:
     """Predict one point of the grid by `method`; a ``ValueError`` on the way becomes the row's reason."""
     setting = chosen.setting(point)
-    by_law, refused = _terms(setting)
-    if method == "law" and setting.family == "linear" and setting.optimizer.name == "sgd" and SLOW not in refused:
+    found = terms_or_refusal(setting)
+    by_law = None if isinstance(found, ValueError) else found
+    in_terms = setting.family == "linear" and setting.optimizer.name == "sgd" and not isinstance(found, MatchLimited)
+    if method == "law" and in_terms:
         if by_law is None:
-            return Row(point, None, None, refused)
+            return Row(point, None, None, str(found))
         told = [(t.step, t.low, t.high) for t in (by_law[name] for name in TRANSITIONS)]
         return Row(point, told[0], told[1], "", by_law)
     try:
@@ -209,13 +211,6 @@ def predict_one(
         return Row(point, None, None, str(problem), by_law)
     reasons = [t.reason for t in (formation, passages[-1]) if t.reason]
     return Row(point, _interval(formation), _interval(passages[-1]), "; ".join(dict.fromkeys(reasons)), by_law)
-
-
-def _terms(setting: Setting) -> tuple[dict[str, Terms] | None, str]:
-    try:
-        return terms(setting), ""
-    except ValueError as problem:
-        return None, str(problem)
 
 
 def _interval(found: Any) -> tuple[float, float, float] | None:

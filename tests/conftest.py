@@ -106,7 +106,9 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
 
     suite.SUITES["tiny"] = tiny
     folder = tmp_path_factory.mktemp("tiny")
-    results = suite.run("tiny", Store(folder / "runs"), workers=1)
+    store = Store(folder / "runs")
+    suite.run_tasks("tiny", store, workers=1)
+    results = suite.collect("tiny", store)
     yield folder, results
     del suite.SUITES["tiny"]
 

@@ -12,7 +12,7 @@ Losses are in nats per token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
@@ -167,6 +167,33 @@ class Trajectory(ReadOff):
     probes: dict[str, Array] = field(default_factory=dict)
     diverged: int | None = None
 
+    @classmethod
+    def of(
+        cls,
+        steps: Sequence[float] | Array,
+        seen: Sequence[Measurement],
+        points: Array,
+        names: Sequence[str],
+        *,
+        diverged: int | None = None,
+    ) -> Trajectory:
+        """From measurements at `steps` and points (n, p) of the parameters `names`."""
+        first = seen[0]
+        return cls(
+            steps=np.array(steps, dtype=float),
+            loss=np.array([m.loss for m in seen]),
+            distances={name: np.array([m.distances[name] for m in seen]) for name in first.distances},
+            attention=np.array([m.attention for m in seen]),
+            parameters={name: points[:, i] for i, name in enumerate(names)},
+            excess={name: np.array([m.excess[name] for m in seen]) for name in first.excess},
+            probes={name: np.array([m.probes[name] for m in seen]) for name in first.probes},
+            diverged=diverged,
+        )
+
+    def well_past(self, transitions: Iterable[Transition]) -> bool:
+        """Whether the last record is `MARGIN` times past all of them."""
+        return all(one.step is not None and self.steps[-1] >= MARGIN * one.step for one in transitions)
+
     def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
         passages, formations = read_off(self.steps, self.distances, self.attention, level)
         return [self._explained(t) for t in passages], [self._explained(t) for t in formations]
@@ -202,9 +229,6 @@ class Recorder:
         self._points: list[Array] = []
         self._names: tuple[str, ...] = ()
 
-    def due(self, step: int) -> bool:
-        return step % self._setting.record_every == 0 or step == self._setting.steps
-
     def add(
         self, step: float, measurement: Measurement, names: tuple[str, ...] = (), point: Array | None = None
     ) -> None:
@@ -231,10 +255,9 @@ class Recorder:
             return False
         if not passed[strategies - 2] and not self._hopeless:
             return False
-        passages, formations = self.trajectory().read(FORMATION_LEVEL)
-        last = [formed.step for formed in formations]
-        last.append(passages[-1 if passed[strategies - 2] else -2].step)
-        return all(step is not None and self._steps[-1] >= MARGIN * step for step in last)
+        whole = self.trajectory()
+        passages, formations = whole.read(FORMATION_LEVEL)
+        return whole.well_past([*formations, passages[-1 if passed[strategies - 2] else -2]])
 
     @property
     def _hopeless(self) -> bool:
@@ -253,17 +276,7 @@ class Recorder:
         return bool(lead[-1] + pace * (self._setting.steps - steps[-1]) < 0)
 
     def trajectory(self, diverged: int | None = None) -> Trajectory:
-        points = np.array(self._points)
-        return Trajectory(
-            steps=np.array(self._steps, dtype=float),
-            loss=np.array([m.loss for m in self._seen]),
-            distances={name: np.array([m.distances[name] for m in self._seen]) for name in self._seen[0].distances},
-            attention=np.array([m.attention for m in self._seen]),
-            parameters={name: points[:, i] for i, name in enumerate(self._names)},
-            excess={name: np.array([m.excess[name] for m in self._seen]) for name in self._seen[0].excess},
-            probes={name: np.array([m.probes[name] for m in self._seen]) for name in self._seen[0].probes},
-            diverged=diverged,
-        )
+        return Trajectory.of(self._steps, self._seen, np.array(self._points), self._names, diverged=diverged)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -335,7 +348,7 @@ def descend(dynamics: Dynamics, setting: Setting, *, progress: Progress = _silen
             point = point - rates * entry
         if recorder.diverges(found.loss) or not np.all(np.isfinite(point)):
             return recorder.trajectory(diverged=step)
-        if recorder.due(step):
+        if setting.records(step):
             recorder.add(step, dynamics.measure(point), layout.names, point)
             progress(step, setting.steps)
             if recorder.settled:

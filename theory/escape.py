@@ -14,15 +14,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from theory.chains import Array
 from theory.linear import LinearMeanField
-from theory.mean_field import LAGS
+from theory.mean_field import LAGS, MeanField
 from theory.priors import Prior
 from theory.setting import Setting
 from theory.transitions import STRATEGIES
+
+if TYPE_CHECKING:
+    from theory.corrected.dynamics import Corrected
 
 __all__ = ["Manifold", "Reduced", "manifold"]
 
@@ -79,12 +83,14 @@ class Manifold:
 
 
 class Reduced:
-    """The mean field of the linear family in θ = (C, Ω) and the lag logits."""
+    """The mean field of the linear family, or another `field` of it, in θ = (C, Ω) and the lag logits."""
 
-    def __init__(self, prior: Prior, context: int, count: int = NODES) -> None:
+    def __init__(
+        self, prior: Prior, context: int, count: int = NODES, field: type[MeanField | Corrected] = LinearMeanField
+    ) -> None:
         setting = Setting.of("linear", prior=prior, context=context)
         self.context = context
-        self.dynamics = LinearMeanField(setting, lags=LAGS, count=count, generator=np.random.default_rng(0))
+        self.dynamics = field(setting, lags=LAGS, count=count, generator=np.random.default_rng(0))
 
     def point(self, theta: Array, lag_logits: Array) -> Array:
         return np.concatenate([[theta.sum() / self.context, theta[0] / self.context], lag_logits])

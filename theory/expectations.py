@@ -18,7 +18,7 @@ from theory import arguments
 from theory.chains import Array
 from theory.priors import MappedPrior, Mixture, Prior
 
-__all__ = ["Expectation", "calibrated_nodes", "expectation", "nodes"]
+__all__ = ["Expectation", "calibrated_nodes", "expectation", "nearest_weights", "nodes"]
 
 RANDOMISATIONS = 16
 """Independent scramblings behind the error estimate of an expectation for k > 2."""
@@ -109,10 +109,10 @@ def _calibrated(weights: Array, values: Array, exact: Array) -> Array:
     """`weights` (n,) changed until they integrate what has `values` (n, m) to `exact` (m,)."""
     varying = np.ptp(values, axis=0) > RANK * np.abs(values).max(axis=0)
     off = (values - exact)[:, varying]
-    return _nearest(weights, off / np.abs(off).max(axis=0))
+    return nearest_weights(weights, off / np.abs(off).max(axis=0))
 
 
-def _nearest(weights: Array, off: Array) -> Array:
+def nearest_weights(weights: Array, off: Array) -> Array:
     """The weights w' ≥ 0 with w' @ `off` = 0 (n, m) and the same sum, for which Σ (w' - w)²/w is least."""
     constraint = np.column_stack([off, np.ones(len(off))])
     lacking = np.append(-weights @ off, 0.0)

@@ -22,7 +22,7 @@ from scipy.integrate import LSODA
 from scipy.optimize import brentq
 
 from theory.chains import Array
-from theory.dynamics import DIVERGENCE, MARGIN, Dynamics, Layout, Measurement, Trajectory
+from theory.dynamics import DIVERGENCE, Dynamics, Layout, Measurement, Trajectory
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL
 
@@ -149,8 +149,7 @@ class Curves:
 
     def _settled(self, one: Trajectory) -> bool:
         passages, formations = one.read(FORMATION_LEVEL)
-        last = [passages[-1].step, *(formed.step for formed in formations)]
-        return all(step is not None and one.steps[-1] >= MARGIN * step for step in last)
+        return one.well_past([passages[-1], *formations])
 
     def trajectories(self) -> list[Trajectory]:
         """One for each replicate."""

@@ -32,8 +32,8 @@ from theory.derivations.plateau_law import planar_bend, steps_and_doubt
 from theory.dynamics import Layout, Progress, Trajectory, last_attention
 from theory.escape import GRID, Reduced, longest, manifold
 from theory.mean_field import LAGS
-from theory.planar import Plane, planar_law
-from theory.predict import MEAN_FIELDS, Prediction, limit_plateaus
+from theory.planar import TOGETHER, Plane, planar_law
+from theory.predict import EXCHANGEABLE_FLOW, MEAN_FIELDS, Prediction, limit_plateaus
 from theory.priors import Prior
 from theory.setting import Setting
 from theory.softmax_law import softmax_law
@@ -50,7 +50,7 @@ SHORTEST = 32
 ASSUMPTIONS = (
     "mean field; the match follows the slow manifold of its plateau, to first order in its delay, resummed",
     "starts on the plateau: the passage to unigram is not predicted",
-    "prior and initialisation exchangeable; SGD as gradient flow",
+    EXCHANGEABLE_FLOW,
 )
 
 KEPT = 1 << 14
@@ -189,11 +189,7 @@ def _match_limited(setting: Setting, ratio: float) -> Prediction:
         "law",
         found,
         limit_plateaus(setting.prior),
-        (
-            ASSUMPTIONS[0].split(";")[0]
-            + "; match and lag 1 followed together, the loss to third order around the plateau",
-            ASSUMPTIONS[-1],
-        ),
+        (f"mean field; {TOGETHER}", EXCHANGEABLE_FLOW),
         (
             f"match-limited: the match alone would delay lag 1 by {ratio:.2g} of its slow time, of which the law's first form knows up to {SLOWEST:g}; "
             f"the interval is half of what the third order adds, {share:.2g} of the time",
@@ -254,7 +250,7 @@ def _weights(contexts: list[int], context: int) -> Array:
     return np.array([np.prod(np.delete(x, i) / (np.delete(x, i) - x[i])) for i in range(len(x))])
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def plane(prior: Prior, context: int) -> Plane:
     """The manifold and what surrounds it, interpolated in ln T."""
     log_e, columns = _table(prior, context)

@@ -24,15 +24,14 @@ from theory import arguments
 from theory.chains import Array
 from theory.corrected.families import LinearCorrected, SoftmaxCorrected
 from theory.dynamics import Progress, last_attention
-from theory.escape import NODES
+from theory.escape import NODES, Reduced
 from theory.expansion import LAGS as EXPANDED
 from theory.law import mobility, plane
-from theory.mean_field import LAGS
-from theory.planar import Plane, planar_law
-from theory.predict import MEAN_FIELDS, Prediction, finite_plateaus
+from theory.planar import TOGETHER, Plane, planar_law
+from theory.predict import EXCHANGEABLE_FLOW, MEAN_FIELDS, Prediction, finite_plateaus
 from theory.priors import Prior
 from theory.setting import Setting
-from theory.softmax_law import escape, trajectories_of
+from theory.softmax_law import ASSUMPTIONS, escape, trajectories_of
 
 __all__ = ["corrected_plane", "law_corrected"]
 
@@ -64,7 +63,7 @@ def law_corrected(setting: Setting, *, seed: int = 0, progress: Progress = lambd
         return _softmax(setting, seed, progress)
     found = corrected_plane(setting.prior, setting.context)
     progress(1, 2)
-    field = _field(setting)
+    field = Reduced(setting.prior, setting.context, field=LinearCorrected).dynamics
     trajectories, share = planar_law(setting, found, mobility(setting), field.measure, points=MEASURED)
     progress(2, 2)
     return Prediction(
@@ -72,10 +71,7 @@ def law_corrected(setting: Setting, *, seed: int = 0, progress: Progress = lambd
         "law-corrected",
         trajectories,
         finite_plateaus(setting, seed),
-        (
-            "slow manifold of the corrected mean field at the actual context; match and lag 1 followed together, the loss to third order around the plateau",
-            "prior and initialisation exchangeable; SGD as gradient flow",
-        ),
+        (f"slow manifold of the corrected mean field at the actual context; {TOGETHER}", EXCHANGEABLE_FLOW),
         (f"third order of the loss {share:.2g} of the time, of which the interval is half",),
         bounds=True,
     )
@@ -93,39 +89,28 @@ def _softmax(setting: Setting, seed: int, progress: Progress) -> Prediction:
         "law-corrected",
         trajectories,
         finite_plateaus(setting, seed),
-        (
-            "loss to second order in the match, its coefficients sampled at the actual context; six lags tracked",
-            "from the head's formation on the corrected mean field",
-            "prior and initialisation exchangeable; SGD as gradient flow",
-        ),
-        (
-            f"second order in the match {found.second / found.steps:.2g} of the wait, of which the interval is half; standard error {found.error:.2g} steps",
-        ),
+        (ASSUMPTIONS[0], "from the head's formation on the corrected mean field", EXCHANGEABLE_FLOW),
+        (found.doubts,),
         bounds=True,
     )
-
-
-def _field(setting: Setting) -> LinearCorrected:
-    """On the chains that the manifold's tables stand for."""
-    return LinearCorrected(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(0))
 
 
 @cache
 def corrected_plane(prior: Prior, context: int) -> Plane:
     """`theory.law.plane` with the force, target and lags of the corrected mean field."""
     around = plane(prior, context)
-    field = _field(Setting.of("linear", prior=prior, context=context))
+    corrected = Reduced(prior, context, field=LinearCorrected)
     held = last_attention(around.lag_logits, context)[:, 1]
     kept = np.flatnonzero((held < HIGHEST) & (around.force > 0))
     chosen = np.unique([*kept[::EVERY], kept[-1]])
     log_e, target, lags = around.log_e[chosen], around.target[chosen], around.lag_logits[chosen]
     ratio = CubicSpline(around.log_e, around.lag_logits).derivative()(log_e)
-    first = [_gradient(field, *point) for point in zip(target, lags, strict=True)]
+    first = [corrected.gradient(*point) for point in zip(target, lags, strict=True)]
     target = np.array([t - _solve(around, n, g) for n, t, g in zip(chosen, target, first, strict=True)])
     off = np.array([g[2:] / g[3] for g in first]) - ratio
     moved = CubicSpline(log_e, off).antiderivative()(log_e)
     lags = lags + moved
-    second = [_gradient(field, *point) for point in zip(target, lags, strict=True)]
+    second = [corrected.gradient(*point) for point in zip(target, lags, strict=True)]
     step = np.array([_solve(around, n, g) for n, g in zip(chosen, second, strict=True)])
     force = [-context * np.exp(-z) * g[3] for z, g in zip(log_e, second, strict=True)]
     force = np.array(force) - (around.pull[chosen] * step).sum(axis=1)
@@ -146,13 +131,6 @@ def corrected_plane(prior: Prior, context: int) -> Plane:
         curves=around.curves[upto],
         lag_logits=spread(lags, around.lag_logits),
     )
-
-
-def _gradient(field: LinearCorrected, theta: Array, lag_logits: Array) -> Array:
-    """∂L/∂(C, Ω, v_0, …)."""
-    context = field.setting.context
-    found = field.gradient(np.concatenate([[theta.sum() / context, theta[0] / context], lag_logits])).derivative
-    return np.concatenate([[found[:2].sum() / context, found[0] / context], found[2:]])
 
 
 def _solve(around: Plane, n: int, gradient: Array) -> Array:

@@ -28,7 +28,7 @@ from theory.dynamics import Layout, Measurement, Trajectory, last_attention
 from theory.setting import Setting
 from theory.transitions import find_formation
 
-__all__ = ["LARGEST", "Plane", "follow", "planar_law"]
+__all__ = ["LARGEST", "TOGETHER", "Plane", "follow", "planar_law"]
 
 LARGEST = 0.4
 """Largest relative change of the time to formation by the third order for which the law answers."""
@@ -39,6 +39,9 @@ PATIENCE = 10
 
 FAR = 3.0
 """Times start and plateau: where θ never comes unless the loss's third order, which has no minimum far out, is asked too far."""
+
+TOGETHER = "match and lag 1 followed together, the loss to third order around the plateau"
+"""What is assumed, in words."""
 
 POINTS = 64
 INTERPOLATION = np.log(2) ** 4 / 24

@@ -27,6 +27,7 @@ from theory.strides import strides
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, strategies
 
 __all__ = [
+    "EXCHANGEABLE_FLOW",
     "MEAN_FIELDS",
     "NGRAM_MEAN_FIELDS",
     "Prediction",
@@ -41,6 +42,9 @@ MEAN_FIELDS: dict[str, type[MeanField]] = {"linear": LinearMeanField, "softmax":
 
 NGRAM_MEAN_FIELDS: dict[str, type[NgramLinearMeanField]] = {"linear": NgramLinearMeanField}
 """The same for chains of higher order."""
+
+EXCHANGEABLE_FLOW = "prior and initialisation exchangeable; SGD as gradient flow"
+"""What every law under SGD assumes."""
 
 LAGS = 6
 TOLERANCE = 2e-3

@@ -187,6 +187,10 @@ class Setting:
         layers = [f"layer_{n + 1}" for n in range(self.architecture.layers)]
         return ("embedding", *layers) if self.architecture.tied else ("embedding", *layers, "head")
 
+    def records(self, step: int) -> bool:
+        """Whether a curve has a record at this step: every `record_every` steps and at the last."""
+        return step % self.record_every == 0 or step == self.steps
+
     @property
     def id(self) -> str:
         """Sixteen hexadecimal digits that depend on every number of the setting and on nothing else."""

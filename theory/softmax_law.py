@@ -31,12 +31,12 @@ from theory.derivations.softmax_law import wait
 from theory.dynamics import Progress, Trajectory, last_attention
 from theory.expansion import LAGS, Expansion, drive, expansion
 from theory.flow import flow
-from theory.predict import Prediction, limit_plateaus
+from theory.predict import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
 from theory.setting import Setting
 from theory.softmax import SoftmaxMeanField
 from theory.transitions import FORMATION_LEVEL
 
-__all__ = ["Escape", "escape", "exponents", "softmax_law", "trajectories_of"]
+__all__ = ["ASSUMPTIONS", "Escape", "by_escape", "escape", "exponents", "softmax_law", "trajectories_of"]
 
 Field = SoftmaxMeanField | SoftmaxCorrected
 
@@ -62,7 +62,7 @@ NODES = 128
 ASSUMPTIONS = (
     "loss to second order in the match, its coefficients sampled at the actual context; six lags tracked",
     "from the head's formation on the mean field, which neglects how counts fluctuate",
-    "prior and initialisation exchangeable; SGD as gradient flow",
+    EXCHANGEABLE_FLOW,
 )
 
 
@@ -103,6 +103,11 @@ class Escape:
     kick: float
     frozen: float | None
     path: Array
+
+    @property
+    def doubts(self) -> str:
+        """What the interval of the wait consists of, in words."""
+        return f"second order in the match {self.second / self.steps:.2g} of the wait, of which the interval is half; standard error {self.error:.2g} steps"
 
 
 def escape(setting: Setting, *, seed: int = 0) -> Escape:
@@ -171,12 +176,18 @@ def softmax_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda 
     ValueError
         Outside the law's range of validity, with the reason.
     """
-    field = SoftmaxMeanField(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(seed))
     found = escape(setting, seed=seed)
     progress(1, 2)
+    predicted = by_escape(setting, found, seed=seed)
+    progress(2, 2)
+    return predicted
+
+
+def by_escape(setting: Setting, found: Escape, *, seed: int = 0) -> Prediction:
+    """The same, from what `escape` found."""
+    field = SoftmaxMeanField(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(seed))
     neglected = 2 * np.log(setting.context) ** 2 / setting.context
     trajectories = trajectories_of(setting, found, field, neglected)
-    progress(2, 2)
     return Prediction(
         setting,
         "law",
@@ -184,7 +195,7 @@ def softmax_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda 
         limit_plateaus(setting.prior),
         ASSUMPTIONS,
         (
-            f"second order in the match {found.second / found.steps:.2g} of the wait, of which the interval is half; standard error {found.error:.2g} steps",
+            found.doubts,
             f"beyond formation the mean field neglects terms of relative order ln²T/T = {neglected / 2:.2g}",
         ),
         bounds=True,
@@ -311,13 +322,7 @@ def _measured(path: Array, setting: Setting, field: Field, points: int) -> Traje
     chosen = path[np.unique(np.linspace(0, len(path) - 1, points).astype(int))]
     entries = np.array([_point(row[1:], setting.states) for row in chosen])
     seen = [field.measure(point) for point in entries]
-    return Trajectory(
-        steps=chosen[:, 0],
-        loss=np.array([m.loss for m in seen]),
-        distances={name: np.array([m.distances[name] for m in seen]) for name in seen[0].distances},
-        attention=np.array([m.attention for m in seen]),
-        parameters=dict(zip(field.layout.names, entries.T, strict=True)),
-    )
+    return Trajectory.of(chosen[:, 0], seen, entries, field.layout.names)
 
 
 def _joined(waited: Trajectory, rest: Trajectory, start: float) -> Trajectory:

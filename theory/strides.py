@@ -85,7 +85,7 @@ def strides(ensemble: Ensemble, setting: Setting, *, tolerance: float = TOLERANC
         if size > 1 and stride > 1:
             stride = max(1, int(factor * stride))
             continue
-        waiting += [(step + 1 + n, taken.point[n]) for n in range(stride) if _due(step + 1 + n, setting)]
+        waiting += [(step + 1 + n, taken.point[n]) for n in range(stride) if setting.records(step + 1 + n)]
         state, step = _State(*(part[-1] for part in taken)), step + stride
         at, known = [*at[-ORDER + 1 :], step], [*known[-ORDER + 1 :], arrived]
         stride = max(1, int(factor * stride)) if step >= TRANSIENT else 1
@@ -96,10 +96,6 @@ def strides(ensemble: Ensemble, setting: Setting, *, tolerance: float = TOLERANC
             if curves.done:
                 break
     return curves.trajectories()
-
-
-def _due(step: int, setting: Setting) -> bool:
-    return step % setting.record_every == 0 or step == setting.steps
 
 
 def _between(at: list[int], known: list[Array], step: int, stride: int) -> Array:

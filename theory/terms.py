@@ -26,13 +26,24 @@ from theory.priors import Dirichlet, Prior
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, find_formation, find_transition
 
-__all__ = ["SLOW", "TRANSITIONS", "Terms", "concentration_exponent", "elasticities", "leading_exponent", "terms"]
+__all__ = [
+    "TRANSITIONS",
+    "MatchLimited",
+    "Terms",
+    "concentration_exponent",
+    "elasticities",
+    "leading_exponent",
+    "terms",
+    "terms_or_refusal",
+]
 
 CHANGE = 1e-2
 """Relative change of the concentration in a central difference, whose error is of order its square."""
 
-SLOW = "relaxes too slowly"
-"""What a refusal says where `theory.planar` answers."""
+
+class MatchLimited(ValueError):
+    """The match relaxes too slowly for the terms of the plateau law; `theory.planar` answers instead."""
+
 
 TRANSITIONS = ("formation", "passage")
 """Formation of the previous-token head, and the passage unigram → bigram."""
@@ -77,8 +88,10 @@ def terms(setting: Setting) -> dict[str, Terms]:
 
     Raises
     ------
+    MatchLimited
+        If the match relaxes too slowly.
     ValueError
-        Where the plateau law has no such terms, or if a transition is never made.
+        Where else the plateau law has no such terms, or if a transition is never made.
     """
     arguments.one_of("family of the plateau law", setting.family, ("linear",))
     arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
@@ -92,8 +105,8 @@ def terms(setting: Setting) -> dict[str, Terms]:
     slow, delay = unit.slow / rates["lag_logits"], unit.shift / rates["match"] + start
     ratio = delay[-1] / slow[-1]
     if not max(abs(ratio), abs(bend) / slow[-1]) <= SLOWEST:
-        raise ValueError(
-            f"setting {setting.label}: the match {SLOW} for the terms of the plateau law, which delays lag 1 by {ratio:.2g} of the slow time: expected at most {SLOWEST:g}; `theory.law.law` follows match and lag 1 together."
+        raise MatchLimited(
+            f"setting {setting.label}: the match relaxes too slowly for the terms of the plateau law, which delays lag 1 by {ratio:.2g} of the slow time: expected at most {SLOWEST:g}; `theory.law.law` follows match and lag 1 together."
         )
     if not unit.shares:
         passages, formation = law(setting).transitions()
@@ -165,14 +178,32 @@ def elasticities(slow: Array, delay: Array, moved: Array) -> dict[str, Array]:
     }
 
 
+def terms_or_refusal(setting: Setting) -> dict[str, Terms] | ValueError:
+    """What `terms` returns, or raises."""
+    try:
+        return terms(setting)
+    except ValueError as problem:
+        return problem
+
+
+def _of_leading(expression: sp.Expr) -> Any:
+    """An expression made of the leading form at η = 1, as a function of T, E, A and B."""
+    li = {"li": lambda x: expi(np.log(x))}
+    symbols = (plateau_law.T, plateau_law.E, plateau_law.A, plateau_law.B)
+    return sp.lambdify(symbols, expression.subs(plateau_law.eta, 1), [li, "numpy"])
+
+
+@cache
+def _leading() -> Any:
+    return _of_leading(plateau_law.leading)
+
+
 @cache
 def _leading_exponent() -> Any:
     """d ln t/d ln T of the leading form at a fixed share of attention, E ∝ T."""
     T, E, share = plateau_law.T, plateau_law.E, sp.symbols("q", positive=True)
     form = plateau_law.leading.subs(E, share * T)
-    exponent = (T * sp.diff(form, T) / form).subs(share, E / T)
-    li = {"li": lambda x: expi(np.log(x))}
-    return sp.lambdify((T, E, plateau_law.A, plateau_law.B), exponent.subs(plateau_law.eta, 1), [li, "numpy"])
+    return _of_leading((T * sp.diff(form, T) / form).subs(share, E / T))
 
 
 def leading_exponent(prior: Prior, context: Array, log_e: Array) -> Array:
@@ -190,9 +221,7 @@ def concentration_exponent(prior: Prior, context: Array, log_e: Array) -> Array:
     """Local exponent d ln t/d ln α of the leading form by the concentration of a Dirichlet prior, through A and B; NaN where its drive has changed sign before E."""
     if not isinstance(prior, Dirichlet):
         return np.full(np.shape(context), np.nan)
-    li = {"li": lambda x: expi(np.log(x))}
-    form = plateau_law.leading.subs(plateau_law.eta, 1)
-    closed = sp.lambdify((plateau_law.T, plateau_law.E, plateau_law.A, plateau_law.B), form, [li, "numpy"])
+    closed = _leading()
     context, log_e = np.asarray(context, dtype=float), np.asarray(log_e, dtype=float)
     times = []
     for factor in (1 + CHANGE, 1 - CHANGE):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from theory.setting import Setting
+from validate.files import replacing
 from validate.runs import UnreadableRun
 
 __all__ = ["Checkpoint"]
@@ -41,15 +40,9 @@ class Checkpoint:
     def save(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Replace what the file holds."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".", suffix=".part")
-        os.close(handle)
-        try:
-            whole = {name: one.contiguous().cpu() for name, one in tensors.items()}
+        whole = {name: one.contiguous().cpu() for name, one in tensors.items()}
+        with replacing(self.path) as temporary:
             save_file(whole, temporary, metadata=self._run | {"plain": json.dumps(plain)})
-            os.replace(temporary, self.path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and plain data, or None if there is nothing to go on from."""

@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ import xarray as xr
 
 from theory.dynamics import Trajectory
 from theory.setting import Setting
-from validate.files import writable_folder
+from validate.files import replacing, writable_folder
 from validate.probes import PROBES, labels
 
 __all__ = ["Record", "Store", "UnreadableRun"]
@@ -72,19 +71,10 @@ class Store:
         groups = {f"/trajectory_{i}": _to_dataset(one, record.setting) for i, one in enumerate(record.trajectories)}
         head = {"format": FORMAT, "setting": json.dumps(record.setting.to_dict()), "notes": json.dumps(record.notes)}
         tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=head), **groups})
-        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".part")
-        os.close(handle)
-        try:
+        with replacing(self.path(name)) as temporary:
             tree.to_netcdf(temporary, engine="h5netcdf")
-            with open(temporary, "r+b") as written:
+            with temporary.open("r+b") as written:
                 written.write(_seal(written.read()))
-                written.flush()
-                os.fsync(written.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, self.path(name))
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
         return self.path(name)
 
     def load(self, name: str) -> Record | None:

@@ -134,7 +134,7 @@ class TrainingRun:
 
     @property
     def due(self) -> bool:
-        return self.recorders[0].due(self.step)
+        return self.setting.records(self.step)
 
     def advance(self) -> None:
         """One optimiser step of every seed. Seeds that came to their end go on, unseen: what is stacked stays together."""

@@ -64,6 +64,8 @@ class Verdict:
         return asdict(self)
 
 
+EVERY = Tolerance(0.0, "holds for every trained model or does not")
+
 WIDEST = 2
 """Half of the widest interval with which a number still agrees, in tolerances."""
 
@@ -93,10 +95,10 @@ def decide(error: float, half: float, allowed: float) -> str:
     return DISAGREES if abs(error) - half > allowed else INCONCLUSIVE
 
 
-def of_share(found: int, total: int, what: str, tolerance: Tolerance) -> Verdict:
+def of_share(found: int, total: int, what: str) -> Verdict:
     """Verdict on a statement that must hold for all of `total` models and does for `found`."""
     kind = AGREES if found == total else DISAGREES
-    return Verdict(kind, tolerance, found / total - 1, None, None, f"{found} of {total} {what}")
+    return Verdict(kind, EVERY, found / total - 1, None, None, f"{found} of {total} {what}")
 
 
 def worst(kinds: list[str]) -> str | None:

@@ -90,7 +90,7 @@ def draw(points: list[Point]) -> Figure:
                 mfc=face,
                 ms=7 if p.trained != ESCAPED else 5.5,
             )
-        axis.set(xscale="log", yscale="symlog")
+        axis.set_xscale("log")
         axis.set_yscale("symlog", linthresh=10, linscale=0.8)
         most = max([abs(p.z) for p in here], default=10.0)
         axis.set_ylim(-1.6 * max(20, -min([p.z for p in here], default=0.0)), 1.6 * max(20, most))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from theory.corrected.families import LinearCorrected
+from theory.escape import Reduced
 from theory.flow import flow
 from theory.law import law, plane
-from theory.law_corrected import _field, corrected_plane, law_corrected
+from theory.law_corrected import corrected_plane, law_corrected
 from theory.priors import Dirichlet
 from theory.setting import Setting
 
@@ -16,7 +18,9 @@ from theory.setting import Setting
 def test_law_agrees_with_the_integrated_corrected_mean_field(changes):
     """Formation at T = 32, at default rates and with a slow match, within twice the law's interval and the square of the correction, (ln T/T)²."""
     setting = Setting.of("linear", states=2, context=32, learning_rate=changes, steps=4000)
-    integrated = flow(_field(setting), setting).transitions()[1].step
+    integrated = (
+        flow(Reduced(setting.prior, setting.context, field=LinearCorrected).dynamics, setting).transitions()[1].step
+    )
     found = law_corrected(setting).transitions()[1]
     allowed = 2 * (found.high - found.step) + (np.log(32) / 32) ** 2 * found.step
     print(f"{found.step / integrated - 1:+.3f} of {allowed / integrated:.3f}")

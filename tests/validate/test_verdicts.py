@@ -56,5 +56,5 @@ def test_an_open_verdict_says_how_many_seeds_would_decide():
 
 
 def test_a_share_holds_for_all_or_not():
-    assert of_share(3, 3, "seeds", FIVE).kind == "agrees"
-    assert of_share(2, 3, "seeds", FIVE).kind == "disagrees"
+    assert of_share(3, 3, "seeds").kind == "agrees"
+    assert of_share(2, 3, "seeds").kind == "disagrees"

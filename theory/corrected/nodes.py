@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from theory.chains import Array
-from theory.expectations import _nearest, nodes
+from theory.expectations import nearest_weights, nodes
 from theory.priors import Prior
 
 __all__ = ["RICH", "chosen_nodes"]
@@ -39,4 +39,4 @@ def chosen_nodes(
     few = times * weights[chosen] / chance[chosen]
     off = values - weights @ values
     off = off[:, np.abs(off).max(axis=0) > 0]
-    return matrices[chosen], _nearest(few / few.sum(), (off / np.abs(off).max(axis=0))[chosen])
+    return matrices[chosen], nearest_weights(few / few.sum(), (off / np.abs(off).max(axis=0))[chosen])

@@ -27,7 +27,6 @@ LEVEL = 0.975
 
 SIGN = Tolerance(0.0, "the sign, at 95% over seeds")
 SPREAD = Tolerance(0.0, "the spread of our seeds: a published run is one more of them")
-ALL = Tolerance(0.0, "must hold for every seed")
 
 WIDEST = 0.5
 """Half of the widest prediction interval with which a published number still agrees, relative to it."""
@@ -195,5 +194,5 @@ def positive(quantity: str, unit: str, values: Sequence[float], *, control: bool
 
 def share(quantity: str, held: Sequence[bool], what: str, *, control: bool = False) -> Finding:
     """Whether something holds for all seeds."""
-    verdict = of_share(sum(held), len(held), what, ALL)
+    verdict = of_share(sum(held), len(held), what)
     return Finding(quantity, "share", Interval(1.0), Interval(sum(held) / len(held)), verdict, control)

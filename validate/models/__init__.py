@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from theory.setting import Setting
 from validate.models.ngram_toy import NgramToy
-from validate.models.toy import Toy
+from validate.models.toy import Toy, ToyModel
 from validate.models.transformer import Transformer
 
 __all__ = ["Model", "build", "order_parameters"]
@@ -53,17 +52,5 @@ def as_model(module: nn.Module) -> Model:
 
 
 def order_parameters(model: nn.Module) -> dict[str, float]:
-    """For the toy families: the mean of each orbit of entries, and the lag logits; named as `theory.dynamics.Layout` does."""
-    found: dict[str, float] = {}
-    if isinstance(model, Toy | NgramToy):
-        for name, parameter in model.named_parameters():
-            values = parameter.detach().double().cpu().numpy()
-            by_head = isinstance(model, NgramToy) and name != "readout"
-            for head, value in enumerate(values if by_head else values[None], start=1):
-                whole = f"{name}_{head}" if by_head else name
-                if value.ndim == 2:
-                    found[f"{whole}.diagonal"] = float(np.diag(value).mean())
-                    found[f"{whole}.off_diagonal"] = float(value[~np.eye(len(value), dtype=bool)].mean())
-                else:
-                    found |= {f"{whole}.{r}": float(v) for r, v in enumerate(value)}
-    return found
+    """What a toy model reports of its symmetry-reduced coordinates; nothing for others."""
+    return model.order_parameters() if isinstance(model, ToyModel) else {}

@@ -17,42 +17,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from theory.setting import Setting
+from validate.models.toy import ToyModel
 
 __all__ = ["NgramToy"]
 
 
-class NgramToy(nn.Module):
+class NgramToy(ToyModel):
     """Linear or softmax family of `setting`: parameters `lag_logits` (heads, T), `match` (heads, k, k) and, for softmax, `readout` (k, k)."""
 
-    lag_logits: nn.Parameter
-    match: nn.Parameter
-    readout: nn.Parameter
-
     def __init__(self, setting: Setting) -> None:
-        super().__init__()
-        heads, k, context = setting.order - 1, setting.states, setting.context
-        shapes = {"lag_logits": (heads, context), "match": (heads, k, k), "readout": (k, k)}
-        for group, value in setting.initialization.items():
-            self.register_parameter(group, nn.Parameter(torch.full(shapes[group], value)))
-        self.softmax = setting.family == "softmax"
-        self.states = k
-
-    def group(self, name: str) -> str:
-        """Optimiser group of a parameter."""
-        return name
-
-    part = group
-
-    def decayed(self) -> set[str]:
-        return set()
-
-    def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
-        """Nothing is dropped."""
-        return []
+        super().__init__(setting, heads=(setting.order - 1,))
 
     def first_layer(self, length: int) -> Tensor:
         """Layer-1 attention of each head, shape (heads, length, length): row s, column s - r holds a_{s,r}; zero above the diagonal."""

@@ -16,26 +16,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from theory.setting import Setting
 
-__all__ = ["Toy"]
+__all__ = ["Toy", "ToyModel"]
 
 
-class Toy(nn.Module):
-    """Linear or softmax family of `setting`: parameters `lag_logits` (T,), `match` (k, k) and, for softmax, `readout` (k, k)."""
+class ToyModel(nn.Module):
+    """What the toy families share: one parameter for each optimiser group, which is a part of its own; nothing is dropped, nothing decays.
+
+    `heads` are the leading dimensions of `lag_logits` (…, T) and `match` (…, k, k); the softmax family has one `readout` (k, k).
+    """
 
     lag_logits: nn.Parameter
     match: nn.Parameter
     readout: nn.Parameter
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, heads: tuple[int, ...] = ()) -> None:
         super().__init__()
         k, context = setting.states, setting.context
-        shapes = {"lag_logits": (context,), "match": (k, k), "readout": (k, k)}
+        shapes = {"lag_logits": (*heads, context), "match": (*heads, k, k), "readout": (k, k)}
         for group, value in setting.initialization.items():
             self.register_parameter(group, nn.Parameter(torch.full(shapes[group], value)))
         self.softmax = setting.family == "softmax"
@@ -53,6 +57,26 @@ class Toy(nn.Module):
     def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
         """Nothing is dropped."""
         return []
+
+    def order_parameters(self) -> dict[str, float]:
+        """The mean of each orbit of entries, and the lag logits; named as `theory.dynamics.Layout` does."""
+        found: dict[str, float] = {}
+        by_head = self.match.ndim > 2
+        for name, parameter in self.named_parameters():
+            values = parameter.detach().double().cpu().numpy()
+            numbered = by_head and name != "readout"
+            for head, value in enumerate(values if numbered else values[None], start=1):
+                whole = f"{name}_{head}" if numbered else name
+                if value.ndim == 2:
+                    found[f"{whole}.diagonal"] = float(np.diag(value).mean())
+                    found[f"{whole}.off_diagonal"] = float(value[~np.eye(len(value), dtype=bool)].mean())
+                else:
+                    found |= {f"{whole}.{r}": float(v) for r, v in enumerate(value)}
+        return found
+
+
+class Toy(ToyModel):
+    """Linear or softmax family of `setting`: parameters `lag_logits` (T,), `match` (k, k) and, for softmax, `readout` (k, k)."""
 
     def first_layer(self, length: int) -> Tensor:
         """Layer-1 attention, shape (length, length): row s, column s - r holds a_{s,r}; zero above the diagonal."""

@@ -6,10 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from validate.intervals import Interval
-from validate.runs import Store
 from validate.suite.comparisons import Comparison, Judged, Outcome
 from validate.suite.results import Results, collect
 from validate.suite.running import KINDS, Finished, run_tasks
@@ -34,53 +31,5 @@ __all__ = [
     "Verdict",
     "collect",
     "judge",
-    "run",
+    "run_tasks",
 ]
-
-
-def run(
-    name: str,
-    store: Store,
-    *,
-    seeds: int | None = None,
-    kinds: Sequence[str] = (),
-    claimed: Sequence[str] = (),
-    device: str = "auto",
-    fresh: bool = False,
-    workers: int | None = None,
-    finished: Finished = lambda task, done, total, left: None,
-) -> Results:
-    """Compute what `store` lacks of suite `name`, and compare.
-
-    Parameters
-    ----------
-    name : str
-        Of `SUITES`.
-    store : Store
-    seeds : int, optional
-        Trained models per setting; by default the suite's own.
-    kinds : sequence of str
-        Compute only these, of `KINDS`; by default all. What else the store holds enters the results as it is.
-    claimed : sequence of str
-        Compute only what these claims need, of `validate.claims.CLAIMS`.
-    device : str
-        Where models train.
-    fresh : bool
-        Compute even what the store holds.
-    workers : int, optional
-        Processes side by side; by default one per core.
-    finished : callable
-        Told of every task done.
-    """
-    run_tasks(
-        name,
-        store,
-        seeds=seeds,
-        kinds=kinds,
-        claimed=claimed,
-        device=device,
-        fresh=fresh,
-        workers=workers,
-        finished=finished,
-    )
-    return collect(name, store, seeds=seeds)

@@ -18,7 +18,7 @@ import numpy as np
 from simulate.exponents import fits, regression
 from simulate.scan import Row, grid
 from theory.setting import Setting
-from theory.terms import Terms, terms
+from theory.terms import terms_or_refusal
 from validate.intervals import Interval, Z
 from validate.suite.comparisons import Comparison
 from validate.suite.series import AXES, Series, series
@@ -153,15 +153,9 @@ def _stated(along: Series, quantity: str, seen: Mapping[float, tuple[float, floa
     for point in chosen.points():
         own = seen[point[0]]
         formation, passage = (own if name == n else None for n in ("formation", "passage"))
-        rows.append(Row(point, formation, passage, terms=_terms(chosen.setting(point))))
+        told = terms_or_refusal(chosen.setting(point))
+        rows.append(Row(point, formation, passage, terms=None if isinstance(told, ValueError) else told))
     fit = next((fit for fit in fits(chosen, rows, TRAINED) if fit.quantity == name), None)
     if fit is None or fit.predicted is None:
         return None
     return {"exponent": fit.predicted, "source": fit.theory, "z": fit.z}
-
-
-def _terms(setting: Setting) -> Mapping[str, Terms] | None:
-    try:
-        return terms(setting)
-    except ValueError:
-        return None

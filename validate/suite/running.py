@@ -70,7 +70,28 @@ def run_tasks(
     workers: int | None = None,
     finished: Finished = lambda task, done, total, left: None,
 ) -> None:
-    """Compute what `store` lacks of the suite called `name`; arguments as those of `validate.suite.run`."""
+    """Compute what `store` lacks of a suite; `validate.suite.collect` then tells what it found.
+
+    Parameters
+    ----------
+    name : str
+        Of `SUITES`.
+    store : Store
+    seeds : int, optional
+        Trained models per setting; by default the suite's own.
+    kinds : sequence of str
+        Compute only these, of `KINDS`; by default all. What else the store holds enters the results as it is.
+    claimed : sequence of str
+        Compute only what these claims need, of `validate.claims.CLAIMS`.
+    device : str
+        Where models train.
+    fresh : bool
+        Compute even what the store holds.
+    workers : int, optional
+        Processes side by side; by default one per core.
+    finished : callable
+        Told of every task done.
+    """
     wanted = [] if claimed else tasks(cases(name), seeds=seeds, kinds=kinds)
     if claimed or not kinds or TRAIN in kinds:
         wanted += claims.tasks(claims.chosen(claimed), name, seeds)

@@ -13,7 +13,7 @@ from theory.setting import Setting
 from validate.suite.settings import SURROGATE
 from validate.verdicts import Tolerance
 
-__all__ = ["MEDIAN_TOLERANCE", "PAIRS", "SHARE", "TOLERANCE", "TRAINED", "Pair"]
+__all__ = ["MEDIAN_TOLERANCE", "PAIRS", "TOLERANCE", "TRAINED", "Pair"]
 
 TRAINED = "trained"
 
@@ -24,8 +24,6 @@ MEDIAN_TOLERANCE = 0.03
 
 LAW_FROM = 200
 """Context from which the plateau law must be within `TOLERANCE` of the mean field that it sums up."""
-
-SHARE = Tolerance(0.0, "holds for every trained model or does not")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from theory.transitions import STRATEGIES
 from validate.claims.trained import losses
 from validate.intervals import Interval
 from validate.suite.comparisons import Comparison, Judged, Outcome, compare
-from validate.suite.tolerances import SHARE, TRAINED
+from validate.suite.tolerances import TRAINED
 from validate.verdicts import Verdict, of_share
 
 __all__ = ["compare_transformer"]
@@ -24,7 +24,7 @@ def compare_transformer(outcome: Outcome) -> Iterator[Comparison]:
         yield _one(outcome, quantity, "nats", f"ideal {strategy}", exact, seen, verdict)
     order = [[t.step for t in one.transitions()[0]] for one in runs]
     in_order = sum(None not in steps and steps == sorted(steps) for steps in order)  # type: ignore[type-var]
-    verdict = of_share(in_order, len(order), "seeds take them in order", SHARE)
+    verdict = of_share(in_order, len(order), "seeds take them in order")
     quantity = f"seeds in order {' → '.join(STRATEGIES)}"
     share = Interval(in_order / len(order))
     yield _one(outcome, quantity, "share", "theory", Interval(1.0), share, verdict, promised=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulate.explain_more import asides
+from simulate.explain.asides import asides
 from theory.mixture import balance
 from theory.priors import DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting

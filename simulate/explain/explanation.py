@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from simulate.explain_more import asides
-from simulate.explain_softmax import of_escape
+from simulate.explain.asides import asides
+from simulate.explain.softmax import of_escape
 from theory.chains import Array
 from theory.dynamics import Trajectory
 from theory.law import Path, law, path, relaxation_delay
 from theory.plateau import plateau
 from theory.predict import Prediction, mean_field
 from theory.setting import Setting
-from theory.softmax_law import escape, softmax_law
-from theory.terms import SLOW, Terms, elasticities, leading_exponent, terms
+from theory.softmax_law import by_escape, escape
+from theory.terms import MatchLimited, Terms, elasticities, leading_exponent, terms_or_refusal
 from theory.transitions import STRATEGIES
 
 __all__ = ["Explanation", "Stage", "explain"]
@@ -87,27 +87,27 @@ def _explain(setting: Setting, seed: int) -> Explanation:
     predicted = mean_field(setting, seed=seed)
     trajectory = predicted.trajectories[0]
     stages = _stages(predicted)
-    slowest = max(stages[:-1] or stages, key=lambda stage: stage.end - stage.start)  # the last ends with the run
+    slowest = _slowest_of(stages)
     if setting.family == "softmax" and setting.optimizer.name == "sgd":
         try:
-            regime, numbers, sentences = of_escape(setting, escape(setting, seed=seed))
-            predicted = softmax_law(setting, seed=seed)
+            found = escape(setting, seed=seed)
+            predicted = by_escape(setting, found, seed=seed)
         except ValueError as problem:
-            return _outside(setting, str(problem), trajectory, stages, slowest)
+            return _outside(setting, problem, trajectory, stages, slowest)
+        regime, numbers, sentences = of_escape(setting, found)
         trajectory, stages = predicted.trajectories[0], _stages(predicted)
-        slowest = max(stages[:-1] or stages, key=lambda stage: stage.end - stage.start)
+        slowest = _slowest_of(stages)
         numbers |= {"slowest_stage": slowest.name}
         return Explanation(setting, regime, numbers, (*sentences, _slowest(slowest, "law")), stages, trajectory, None)
-    try:
-        told = terms(setting)
-    except ValueError as problem:
-        return _outside(setting, str(problem), trajectory, stages, slowest)
-    found = path(setting)
-    numbers = _numbers(setting, told, found) | {"slowest_stage": slowest.name}
+    told = terms_or_refusal(setting)
+    if isinstance(told, ValueError):
+        return _outside(setting, told, trajectory, stages, slowest)
+    along = path(setting)
+    numbers = _numbers(setting, told, along) | {"slowest_stage": slowest.name}
     ratio = told["formation"].delay / told["formation"].slow
     regime = "lag-limited" if abs(ratio) < SHARE else "mixed"
     sentences = (*_by_law(setting, told["formation"], numbers, regime), _slowest(slowest))
-    return Explanation(setting, regime, numbers, sentences, stages, trajectory, _manifold(found))
+    return Explanation(setting, regime, numbers, sentences, stages, trajectory, _manifold(along))
 
 
 def _numbers(setting: Setting, told: dict[str, Terms], found: Path) -> dict[str, Any]:
@@ -192,12 +192,12 @@ def _regime(regime: str, ratio: float) -> str:
 
 
 def _outside(
-    setting: Setting, problem: str, trajectory: Trajectory, stages: tuple[Stage, ...], slowest: Stage
+    setting: Setting, problem: ValueError, trajectory: Trajectory, stages: tuple[Stage, ...], slowest: Stage
 ) -> Explanation:
-    limited = SLOW in problem
+    limited = isinstance(problem, MatchLimited)
     regime = "match-limited" if limited else "outside"
-    numbers: dict[str, Any] = {"refused": problem, "slowest_stage": slowest.name}
-    sentences = [f"The plateau law has no terms here: {problem.rstrip('.')}."]
+    numbers: dict[str, Any] = {"refused": str(problem), "slowest_stage": slowest.name}
+    sentences = [f"The plateau law has no terms here: {str(problem).rstrip('.')}."]
     manifold = None
     if limited:
         manifold = _manifold(path(setting))
@@ -209,6 +209,11 @@ def _outside(
         )
     sentences += ["What follows is the mean field's.", _slowest(slowest)]
     return Explanation(setting, regime, numbers, tuple(sentences), stages, trajectory, manifold)
+
+
+def _slowest_of(stages: tuple[Stage, ...]) -> Stage:
+    """The longest but for the last, which ends with the run."""
+    return max(stages[:-1] or stages, key=lambda stage: stage.end - stage.start)
 
 
 def _slowest(stage: Stage, of: str = "mean field") -> str:
