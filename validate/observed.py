@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from simulate.predict import predict
-from theory.basins import Basin, escapes
 from theory.dynamics import Progress, Trajectory, combined
 from theory.expectations import Expectation
+from theory.laws.basins import Basin, escapes
 from theory.predict import Prediction
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
