@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from simulate.predict import predict
-from theory.basins import Basin, escapes
 from theory.dynamics import Progress, Trajectory, combined
 from theory.expectations import Expectation
+from theory.laws.basins import Basin, escapes
 from theory.predict import Prediction
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
+from validate.provenance import provenance
 from validate.runs import Record, Store
 
 __all__ = [
@@ -146,8 +147,8 @@ def compute(
 
 
 def missing(tasks: Sequence[Task], store: Store, *, fresh: bool = False) -> list[Task]:
-    """Of `tasks`, each once and in their order, those that `store` does not hold; with `fresh`, all."""
-    return [task for task in dict.fromkeys(tasks) if fresh or store.load(task.name) is None]
+    """Of `tasks`, each once and in their order, those that `store` does not hold; with `fresh`, all, unless a newer release wrote one."""
+    return [task for task in dict.fromkeys(tasks) if store.load(task.name) is None or fresh]
 
 
 def _one_thread() -> None:
@@ -157,20 +158,20 @@ def _one_thread() -> None:
 
 
 def _run(task: Task, folder: str, device: str, progress: Progress = lambda step, steps: None) -> None:
-    started = time.perf_counter()
+    started, made = time.perf_counter(), provenance()
     trajectories: tuple[Trajectory, ...] = ()
     if task.kind == TRAIN:
         from validate.training import resolve_device, train
 
         on, kept = resolve_device(device), Path(folder) / f"{task.name}.safetensors"
         trajectories = (train(task.setting, task.seed, device=on, progress=progress, checkpoint=kept),)
-        notes: dict[str, Any] = {"device": device}
+        notes: dict[str, Any] = {"device": str(on)}
     else:
         try:
             trajectories, notes = _basin(task) if task.kind == BASIN else _prediction(task, progress)
         except ValueError as problem:
             notes = {"refused": str(problem)}
-    notes |= {"kind": task.kind, "seed": task.seed, "seconds": time.perf_counter() - started}
+    notes |= made | {"kind": task.kind, "seed": task.seed, "seconds": time.perf_counter() - started}
     Store(folder).save(task.name, Record(task.setting, trajectories, notes))
 
 

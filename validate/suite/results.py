@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from theory.basins import Basin
+from theory.laws.basins import Basin
 from theory.predict import Prediction
 from validate import claims
 from validate.claims import Told
