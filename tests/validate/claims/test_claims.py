@@ -83,9 +83,9 @@ def verdicts(claim: str, how: dict[str, dict[str, float | None]]) -> dict[str, s
     return {one.quantity: one.verdict.kind for one in CLAIMS[claim].judge(runs)}
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize("claim", OBEY)
 def test_runs_that_obey_a_claim_agree_with_it(claim):
-    """Every finding of every claim agrees."""
+    """Every finding of every claim agrees; the scaling, which needs more of its runs, is in `test_scaling`."""
     assert set(verdicts(claim, OBEY[claim]).values()) == {AGREES}
 
 
