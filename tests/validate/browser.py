@@ -87,6 +87,10 @@ class Page:
             raise RuntimeError(f"{script}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
+    def wait(self, script: str) -> None:
+        """Until a JavaScript expression is true; a ``TimeoutError`` if it does not become so."""
+        self.ask(f"new Promise((go) => {{ const look = () => ({script}) ? go() : setTimeout(look, 10); look(); }})")
+
     def click(self, element: str) -> None:
         """Click with the mouse at the middle of (the first line of) what a JavaScript expression names."""
         x, y = self.ask(

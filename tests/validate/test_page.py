@@ -120,7 +120,7 @@ def test_a_link_to_a_claim_opens_it(browser, page_file):
     link = "document.querySelector('a[href^=\"#claim-\"]')"
     browser.ask("document.querySelectorAll('details').forEach((one) => { one.open = false; })")
     browser.click(link)
-    assert browser.ask(f"document.getElementById({link}.hash.slice(1)).open")
+    browser.wait(f"document.getElementById({link}.hash.slice(1)).open")
 
 
 def test_a_tap_tells_what_pointing_tells(browser, page_file):
