@@ -10,7 +10,18 @@ from contextlib import suppress
 from dataclasses import replace
 
 from theory import arguments
-from validate.claims import alternation, one_layer, out_of_distribution, phases, plateaus, scaling, second_layer_first
+from validate.claims import (
+    alternation,
+    delay,
+    long_context,
+    ngrams,
+    one_layer,
+    out_of_distribution,
+    phases,
+    plateaus,
+    scaling,
+    second_layer_first,
+)
 from validate.claims.claim import Claim, Finding, Need, Told
 from validate.claims.trained import SEEDS
 from validate.observed import TRAIN, Refused, Task, observation, prediction
@@ -20,7 +31,18 @@ __all__ = ["CLAIMS", "Claim", "Finding", "Need", "Told", "chosen", "needs", "tas
 
 CLAIMS: dict[str, Claim] = {
     module.CLAIM.id: module.CLAIM
-    for module in (phases, second_layer_first, alternation, one_layer, out_of_distribution, plateaus, scaling)
+    for module in (
+        phases,
+        second_layer_first,
+        alternation,
+        delay,
+        ngrams,
+        one_layer,
+        out_of_distribution,
+        long_context,
+        plateaus,
+        scaling,
+    )
 }
 """The one place where a claim is registered."""
 

@@ -105,7 +105,9 @@ def test_what_breaks_the_scaling_is_named():
     def steeper(name: str) -> float:
         return next((one.value / 5e-4 for one in VARIATIONS if one.name == name and "AdamW, rate" in name), 1.0)
 
-    assert kinds(runs(steeper))["AdamW: exponent d ln t/d ln rate"] == DISAGREES
+    slope = {one.quantity: one for one in CLAIM.judge(runs(steeper))}["AdamW: exponent d ln t/d ln rate"]
+    assert slope.verdict.kind == DISAGREES
+    assert (slope.predicted.value, slope.observed.value) == pytest.approx((-1, 0), abs=1e-9)
     bent = kinds(runs(power=2.0))
     assert {one for one in whole if bent[one] != whole[one]} == {one for one in whole if "half-way" in one}
 
