@@ -270,7 +270,9 @@ class _System:
         count, size = self.start.shape
         moved = min(self._lags.start + FAST, size - 1)
         changes = CHANGE * self.scale[:moved]
-        rates = self._rates(points + np.concatenate([np.zeros((1, size - 1)), np.eye(moved, size - 1) * changes[:, None]]))
+        rates = self._rates(
+            points + np.concatenate([np.zeros((1, size - 1)), np.eye(moved, size - 1) * changes[:, None]])
+        )
         out = np.zeros((count, size, count, size))
         for r in range(count):
             out[r, :, r, :moved] = ((rates[r, 1:] - rates[r, 0]) / changes[:, None]).T

@@ -192,6 +192,17 @@ def test_trained_toy_follows_the_finite_context_dynamics(within):
         within(name, values.mean(), expected.parameters[name][-1], error)
 
 
+def test_a_transformer_whose_numbers_are_no_longer_numbers_has_diverged():
+    """At a rate beyond stability its weights become NaN; training goes on to the next record, which says so."""
+    shape = Architecture(width=8)
+    setting = Setting.of(
+        "transformer", states=2, context=8, optimizer="sgd", learning_rate=1e6, steps=40, architecture=shape
+    )
+    run = train(setting, 0, device=CPU)
+    assert run.diverged == 20
+    assert np.isfinite(run.loss).all()
+
+
 def test_divergence_is_reported_and_what_came_before_is_kept(tmp_path):
     """At an absurd rate the run ends at a step it names; its records before that are finite and saved."""
     setting = TINY.replace(

@@ -82,7 +82,9 @@ class LinearMeanField(MeanField):
         u, reach = shares.u, shares.reach
         scale = context * points[..., 1, None]
         match = context * points[..., 0, None] - scale
-        factors = np.concatenate([(u * scale)[..., None, :], (u * match)[..., None, :], match[..., None] * reach], axis=-2)
+        factors = np.concatenate(
+            [(u * scale)[..., None, :], (u * match)[..., None, :], match[..., None] * reach], axis=-2
+        )
         logits = (self._columns @ factors).reshape(*points.shape[:2], self.setting.states, -1, len(u))
 
         def pullback(by_logit: Array) -> Array:

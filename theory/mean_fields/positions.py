@@ -46,10 +46,11 @@ def _fixed(lags: int, context: int, nodes: int) -> _Fixed:
     first = min(lags, context)
     x, w, _ = legendre_rule(nodes)
     root, width = (1 + x) / 2, context - first
-    t = np.concatenate([np.arange(1, first + 1), first + 0.5 + width * root**2])
+    late = np.asarray(first + 0.5 + width * root**2, dtype=np.float64)
+    t = np.concatenate([np.arange(1, first + 1), late])
     weights = np.concatenate([np.ones(first), w * width * root]) / context
     running = np.concatenate([np.triu(np.ones((first, first))), np.ones((first, nodes))], axis=1) / context
-    return _Fixed(t / context, weights, running, np.tri(first, lags).T, t[first:] + 0.5)
+    return _Fixed(t / context, weights, running, np.tri(first, lags).T, late + 0.5)
 
 
 class LagShares:
