@@ -151,7 +151,7 @@ class Curves:
         """Diverged, or past formation of all heads and the passage to the last strategy in all replicates, by `MARGIN` in steps or `SURE` by the clock."""
         if any(step is not None for step in self.diverged):
             return True
-        passed = self.seen.passed[..., 1:].all(axis=(0, 2))
+        passed = np.asarray(self.seen.passed[..., 1:].all(axis=(0, 2)))
         if not passed[-1]:
             return False
         since = self.clock[np.flatnonzero(~passed)[-1]]
