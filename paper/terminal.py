@@ -19,6 +19,7 @@ __all__ = [
     "show_derivations",
     "show_fits",
     "show_results",
+    "show_runs",
     "show_suites",
     "show_transitions",
     "table",
@@ -117,6 +118,33 @@ def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
     reasons = [row["reason"] for row in data["rows"] if row["reason"]]
     if reasons:
         print(f"{len(reasons)} settings lack a time, the first because: {reasons[0]}")
+
+
+def show_runs(rows: list[dict[str, Any]], title: str) -> None:
+    """A line for each run file; steps are the last one recorded and those of passages and heads, as far as there are."""
+    shown = []
+    for row in rows:
+        told = [f"{t['target']} {t['step']:.4g}" for t in row.get("passages", ()) if t["step"] is not None]
+        heads = [f"{t['step']:.4g}" for t in row.get("formations", ()) if t["step"] is not None]
+        numbers = [(row.get("steps"), ".6g"), (row.get("final_loss"), ".4f"), (row.get("seconds"), ".1f")]
+        steps, loss, seconds = ("" if value is None else format(value, form) for value, form in numbers)
+        state = row["state"] if row.get("diverged") is None else f"{row['state']} at {row['diverged']}"
+        name, started = row.get("label") or row["file"], (row.get("started") or "")[:16].replace("T", " ")
+        kind, seed = row.get("kind") or "", str(row.get("seed", ""))
+        shown.append((name, kind, seed, steps, ", ".join(told), ", ".join(heads), loss, state, seconds, started))
+    head = (
+        "setting",
+        "kind",
+        "seed",
+        "steps",
+        "passed to",
+        "head at",
+        "final loss",
+        "state",
+        "seconds",
+        "started, UTC",
+    )
+    table(title, head, shown)
 
 
 def show_suites(as_json: bool) -> None:
