@@ -62,6 +62,3 @@ class Checkpoint:
                 stacklevel=2,
             )
             return None
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)

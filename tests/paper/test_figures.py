@@ -23,7 +23,7 @@ from paper.figures import (
     signals,
 )
 from theory.terms import terms
-from validate.observed import compute
+from validate.execution import compute
 
 
 @pytest.fixture

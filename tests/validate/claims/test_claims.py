@@ -15,7 +15,8 @@ from validate.claims import CLAIMS, chosen, tasks, tell
 from validate.claims.alternation import alternation
 from validate.claims.claim import mean, one_more, positive, share
 from validate.claims.trained import at, published, seen
-from validate.observed import Observation, Task, compute
+from validate.execution import compute
+from validate.observed import Observation, Task
 from validate.probes import PROBES, labels
 from validate.runs import Store
 from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
