@@ -258,6 +258,56 @@ def train(
 
 
 @app.command
+def sweep(
+    file: Path,
+    *,
+    out: Path | None = None,
+    seeds: int | None = None,
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    computing: ComputingOptions | None = None,
+    json_: Json = False,
+) -> None:
+    """Train and predict the settings of a sweep's TOML file; write sweep.json and sweep.csv. The same command goes on where one stopped.
+
+    Parameters
+    ----------
+    file
+        With seeds, kinds, [setting], and [grid] or [[runs]] or both, as the README shows.
+    out
+        Folder of results and runs; by default out/NAME of the file.
+    seeds
+        Trained models per setting, instead of what the file says.
+    list_
+        List the settings and how much of each is there, and do nothing.
+    json_
+        Print sweep.json.
+    """
+    from validate import sweeps
+
+    chosen = sweeps.load(file, seeds=seeds)
+    folder = Path("out") / file.stem if out is None else out
+    how = (computing or ComputingOptions()).checked()
+    from validate.execution import compute
+    from validate.runs import Store
+
+    if list_:
+        held = Store(folder / "runs") if (folder / "runs").is_dir() else ()
+        return terminal.show_plan(chosen, held, json_)
+    store = Store(folder / "runs")
+    with terminal.watching(f"sweep {file.stem}", quiet=json_) as watch:
+        failed = compute(chosen.tasks(), store, **how, watch=watch).failed
+    data = sweeps.collect(chosen, store)
+    files = sweeps.write(folder, data)
+    if json_:
+        terminal.print_json(data)
+    else:
+        terminal.show_sweep(data)
+        print("  ".join(map(str, files)))
+    terminal.show_failures(failed)
+    sys.exit(bool(failed))
+
+
+@app.command
 def validate(
     *,
     suite: str = "quick",

@@ -20,8 +20,10 @@ __all__ = [
     "show_derivations",
     "show_failures",
     "show_fits",
+    "show_plan",
     "show_results",
     "show_suites",
+    "show_sweep",
     "show_transitions",
     "table",
     "watching",
@@ -151,6 +153,40 @@ def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
     reasons = [row["reason"] for row in data["rows"] if row["reason"]]
     if reasons:
         print(f"{len(reasons)} settings lack a time, the first because: {reasons[0]}")
+
+
+def show_plan(sweep: Any, held: Any, as_json: bool) -> None:
+    """The settings of a sweep, and how many of their tasks `held` contains."""
+    rows = []
+    for point in sweep.points:
+        tasks = sweep.tasks_of(point)
+        there = sum(task in held for task in tasks)
+        rows.append({"label": point.setting.label, "changes": dict(point.changes), "tasks": len(tasks), "there": there})
+    if as_json:
+        return print_json({"settings": rows, "seeds": list(sweep.seeds), "kinds": list(sweep.kinds)})
+    told = [
+        (*(str(row["changes"].get(axis, "")) for axis in sweep.axes), row["label"], f"{row['there']} of {row['tasks']}")
+        for row in rows
+    ]
+    there, tasks = (sum(row[name] for row in rows) for name in ("there", "tasks"))
+    title = f"{len(rows)} settings, {tasks} tasks ({', '.join(sweep.kinds)}; seeds {', '.join(map(str, sweep.seeds))}), {there} there"
+    return table(title, (*sweep.axes, "setting", "there"), told)
+
+
+def show_sweep(data: dict[str, Any], most: int = 60) -> None:
+    """The transitions of a sweep's settings, the first `most`."""
+    from validate.sweeps import lines
+
+    rows = []
+    for line in lines(data):
+        changes = [str(line["changes"].get(axis, "")) for axis in data["axes"]]
+        step = "–" if line["step"] is None else f"{line['step']:.1f} [{line['low']:.1f}, {line['high']:.1f}]"
+        told = ["" if line[name] is None else str(line[name]) for name in ("kind", "seeds", "quantity")]
+        rows.append((*changes, *told, step, line["reason"] or ""))
+    head = (*data["axes"], "kind", "seeds", "transition", "step", "reason")
+    table(f"{len(data['rows'])} settings", head, rows[:most])
+    if len(rows) > most:
+        print(f"{len(rows) - most} more lines in sweep.csv")
 
 
 def show_suites(as_json: bool) -> None:

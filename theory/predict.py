@@ -16,13 +16,13 @@ from theory import arguments, ideal
 from theory.dynamics import Progress, Trajectory, combined
 from theory.expectations import Expectation
 from theory.flow import Alone, Ensemble, flows, sharpness
-from theory.linear import LinearMeanField
-from theory.mean_field import MeanField
-from theory.ngram_linear import NgramLinearMeanField
+from theory.mean_fields.limit import MeanField
+from theory.mean_fields.linear import LinearMeanField
+from theory.mean_fields.ngram_linear import NgramLinearMeanField
+from theory.mean_fields.rules import SCRAMBLINGS, rules
+from theory.mean_fields.softmax import SoftmaxMeanField
 from theory.priors import Prior
-from theory.rules import SCRAMBLINGS, rules
 from theory.setting import Setting
-from theory.softmax import SoftmaxMeanField
 from theory.strides import strides
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, strategies
 
@@ -124,7 +124,7 @@ def plateaus(prior: Prior, loss: Callable[[str], Expectation]) -> dict[str, Expe
 def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
     """Predict from the mean field: gradient flow for SGD, the optimiser's own steps for Adam.
 
-    The first setting of a prior and family also makes their rules (`theory.rules`), which costs several times as much.
+    The first setting of a prior and family also makes their rules (`theory.mean_fields.rules`), which costs several times as much.
 
     Parameters
     ----------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "writable_folder", "write_text"]
+__all__ = ["replacing", "set_aside", "writable_folder", "write_text"]
 
 
 @contextmanager
@@ -26,6 +27,12 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def set_aside(path: Path) -> Path:
+    """Rename `path` to ``….corrupt``, or ``….corrupt-2`` and so on where there is one, so that nothing is lost; return where it went."""
+    names = (f"{path.name}.corrupt" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
+    return path.replace(next(aside for aside in map(path.with_name, names) if not aside.exists()))
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -12,6 +12,7 @@ from simulate.strategies import predict
 from theory.chains import Array, entropy
 from theory.dynamics import Measurement
 from theory.setting import Setting
+from validate.circuits import circuits
 from validate.models import as_model
 from validate.models.transformer import Transformer
 from validate.scores import head_scores
@@ -81,6 +82,7 @@ class HeldOut:
         probes = {"last": own.last(log_model)}
         if isinstance(model, Transformer):
             probes["loss_at"] = by_position[-1].mean(dim=0).double().cpu().numpy()
+            probes |= {name: found.double().cpu().numpy() for name, found in circuits(model, own.tokens[:PART]).items()}
             probes["head_score"] = head_scores(model, own.tokens[:PART]).double().cpu().numpy()
             probes["movement"] = self._movement(model)
         if self._tested:

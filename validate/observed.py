@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from simulate.predict import METHODS
-from theory.basins import Basin
 from theory.dynamics import Trajectory, combined
 from theory.expectations import Expectation
+from theory.laws.basins import Basin
 from theory.predict import Prediction
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from paper.style import RUNG_COLOURS
 from theory.chains import Array
 from theory.dynamics import Trajectory
-from theory.law import path
+from theory.laws.plateau_law import path
 from theory.setting import Setting
 from validate.execution import compute as compute_tasks
 from validate.observed import TRAIN, Task, observation, prediction

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from theory.chains import Array
+from theory.laws.terms import terms
 from theory.setting import Setting
-from theory.terms import terms
 from theory.transitions import Transition
 from validate.execution import compute as compute_tasks
 from validate.observed import TRAIN, Task, observation, prediction

@@ -22,7 +22,7 @@ from paper.figures import (
     render,
     signals,
 )
-from theory.terms import terms
+from theory.laws.terms import terms
 from validate.execution import compute
 
 

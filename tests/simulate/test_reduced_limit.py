@@ -1,4 +1,4 @@
-"""simulate.reduced against theory.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
+"""simulate.reduced against theory.mean_fields.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from simulate.reduced import log_predictions, next_rows
 from simulate.sequences import sample
-from theory.linear import LinearMeanField
+from theory.mean_fields.linear import LinearMeanField
 from theory.priors import Dirichlet
 from theory.setting import Setting
 

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+import safetensors.torch
 import torch
 
 from simulate.reduced import FiniteContext
@@ -96,25 +98,54 @@ def test_a_killed_training_goes_on_to_the_same_numbers_to_the_last_bit(tmp_path,
             assert np.array_equal(found.probes[name], values, equal_nan=True)
 
 
-@pytest.mark.parametrize("spoil", ["other seed", "truncated", "foreign"])
-def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path, monkeypatch, spoil):
-    """It is named in a warning, and training starts anew."""
-    monkeypatch.setattr("validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    path = tmp_path / "run.safetensors"
+def stopped_at(step: int, path: Path) -> bytes:
+    """Leave a checkpoint of TINY from seed 1 at `path`; return what it holds."""
 
-    def stop(step: int, steps: int) -> None:
-        if step == 10:
+    def stop(reached: int, steps: int) -> None:
+        if reached == step:
             raise Killed
 
     with pytest.raises(Killed):
         train(TINY, 1, device=CPU, checkpoint=path, progress=stop)
-    if spoil == "truncated":
-        path.write_bytes(path.read_bytes()[:100])
-    if spoil == "foreign":
-        path.write_text("not a checkpoint")
-    with pytest.warns(UnreadableRun, match="run.safetensors is not gone on from"):
-        found = train(TINY, 0 if spoil == "other seed" else 1, device=CPU, checkpoint=path)
-    assert np.array_equal(found.loss, train(TINY, 0 if spoil == "other seed" else 1, device=CPU).loss)
+    return path.read_bytes()
+
+
+SPOILT = {
+    "other seed": lambda whole: whole,
+    "empty": lambda whole: b"",
+    "truncated": lambda whole: whole[: len(whole) - 10],
+    "foreign": lambda whole: b"not a checkpoint",
+    "another tool's": lambda whole: safetensors.torch.save({"weight": torch.ones(2)}),
+    "one bit flipped": lambda whole: whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:],
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_gone_on_from(tmp_path, monkeypatch, spoil):
+    """It is named in a warning and kept under another name, and training starts anew."""
+    monkeypatch.setattr("validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    path, seed = tmp_path / "run.safetensors", 0 if spoil == "other seed" else 1
+    spoilt = SPOILT[spoil](stopped_at(10, path))
+    path.write_bytes(spoilt)
+    with pytest.warns(
+        UnreadableRun, match="run.safetensors is not gone on from .*set aside as run.safetensors.corrupt"
+    ):
+        found = train(TINY, seed, device=CPU, checkpoint=path)
+    assert np.array_equal(found.loss, train(TINY, seed, device=CPU).loss)
+    assert (tmp_path / "run.safetensors.corrupt").read_bytes() == spoilt
+
+
+def test_a_checkpoint_of_a_newer_release_is_refused_and_left_where_it_is(tmp_path, monkeypatch):
+    """The message names the file, both releases and what to do; the hours it holds are not trained over."""
+    monkeypatch.setattr("validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    path = tmp_path / "run.safetensors"
+    with monkeypatch.context() as future:
+        future.setattr("validate.checkpoints.FORMAT", 99)
+        future.setattr("validate.checkpoints.RELEASE", "9.1")
+        before = stopped_at(10, path)
+    with pytest.raises(ValueError, match=r"run\.safetensors has format 99, of Onset 9\.1.*release that wrote it"):
+        train(TINY, 1, device=CPU, checkpoint=path)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"run.safetensors": before}
 
 
 def test_a_whole_run_goes_on_past_its_last_transition():
@@ -159,6 +190,17 @@ def test_trained_toy_follows_the_finite_context_dynamics(within):
         # The theory's own error is that of 8192 × 40 sequences against the 64 × 40 of a run: 1/128 of the variance over seeds.
         error = values.std(ddof=1) * np.sqrt(1 / seeds + 64 / 8192)
         within(name, values.mean(), expected.parameters[name][-1], error)
+
+
+def test_a_transformer_whose_numbers_are_no_longer_numbers_has_diverged():
+    """At a rate beyond stability its weights become NaN; training goes on to the next record, which says so."""
+    shape = Architecture(width=8)
+    setting = Setting.of(
+        "transformer", states=2, context=8, optimizer="sgd", learning_rate=1e6, steps=40, architecture=shape
+    )
+    run = train(setting, 0, device=CPU)
+    assert run.diverged == 20
+    assert np.isfinite(run.loss).all()
 
 
 def test_divergence_is_reported_and_what_came_before_is_kept(tmp_path):

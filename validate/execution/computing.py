@@ -55,8 +55,8 @@ class Tally:
 
 
 def missing(tasks: Iterable[Task], store: Store, *, fresh: bool = False) -> list[Task]:
-    """Of `tasks`, each once and in their order, those that `store` does not hold; with `fresh`, all."""
-    return [task for task in dict.fromkeys(tasks) if fresh or store.load(task.name) is None]
+    """Of `tasks`, each once and in their order, those that `store` does not hold; with `fresh`, all, unless a newer release wrote one."""
+    return [task for task in dict.fromkeys(tasks) if store.load(task.name) is None or fresh]
 
 
 def compute(

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simulate.predict import predict
-from theory.basins import escapes
 from theory.dynamics import Progress, Trajectory
+from theory.laws.basins import escapes
 from validate.execution import failures
 from validate.execution.locks import locked
 from validate.observed import BASIN, TRAIN, Task
+from validate.provenance import provenance
 from validate.runs import Record, Store
 
 __all__ = ["BUSY", "COMPUTED", "DIED", "FAILED", "FOUND", "UNWRITABLE", "Answer", "Job", "carry_out"]
@@ -98,12 +99,12 @@ def _records(tasks: Sequence[Task], job: Job, progress: Progress) -> Iterator[tu
     """Compute the tasks; what comes back is written before the next is asked for, and only then is a checkpoint removed."""
     if not tasks or tasks[0].kind != TRAIN:
         for task in tasks:
-            started = time.perf_counter()
+            started, made = time.perf_counter(), provenance()
             try:
                 trajectories, notes = _basin(task) if task.kind == BASIN else _prediction(task)
             except ValueError as problem:
                 trajectories, notes = (), {"refused": str(problem)}
-            yield task, _record(task, trajectories, notes, started)
+            yield task, _record(task, trajectories, made | notes, started)
         return
     from validate.execution.together import pays
     from validate.training import resolve_device, train_together
@@ -111,13 +112,13 @@ def _records(tasks: Sequence[Task], job: Job, progress: Progress) -> Iterator[tu
     setting, device = tasks[0].setting, resolve_device(job.device)
     together = pays(setting, len(tasks), device) if job.together is None else job.together
     for group in [tasks] if together else [[task] for task in tasks]:
-        started = time.perf_counter()
+        started, made = time.perf_counter(), provenance()
         kept = _checkpoint(group, job.folder)
         _tidy(kept.parent, kept.stem)
         seeds = [task.seed for task in group]
         found = train_together(setting, seeds, device=device, progress=progress, checkpoint=kept)
         for task, trajectory in zip(group, found, strict=True):
-            yield task, _record(task, (trajectory,), {"device": device.type, "together": len(group)}, started)
+            yield task, _record(task, (trajectory,), made | {"device": str(device), "together": len(group)}, started)
         kept.unlink(missing_ok=True)
 
 

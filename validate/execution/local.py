@@ -70,7 +70,7 @@ class InProcess:
             time.sleep(seconds)
             return []
         job, self._job = self._job, None
-        count = self._counted.of_a_job(len(job.tasks))
+        count = self._counted.of_a_job()
 
         def told(step: int, steps: int) -> None:
             count(step, steps)
@@ -175,7 +175,7 @@ def _serve(pipe: Any, counted: Any, work: Work) -> None:
             job = pipe.recv()
         except EOFError:
             return
-        pipe.send(work(job, steps.of_a_job(len(job.tasks))))
+        pipe.send(work(job, steps.of_a_job()))
 
 
 def _end_with_parent() -> None:
@@ -200,13 +200,13 @@ class _Steps:
         self._shared = shared
         self.total = 0 if shared is None else int(shared.value)
 
-    def of_a_job(self, models: int) -> Progress:
+    def of_a_job(self) -> Progress:
         last: int | None = None
 
         def told(step: int, steps: int) -> None:
             nonlocal last
             if last is not None and step > last:  # the first says where a job goes on from
-                self.total += models * (step - last)
+                self.total += step - last
                 if self._shared is not None:
                     self._shared.value = self.total
             last = step

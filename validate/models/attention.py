@@ -19,7 +19,7 @@ import torch
 from numba import float32, int32, njit
 from torch import Tensor
 
-__all__ = ["attend", "drop", "pairs", "pattern"]
+__all__ = ["attend", "drop", "pairs", "pattern", "scores"]
 
 BITS = 16
 
@@ -87,17 +87,28 @@ def pattern(
     probability: float = 0.0,
 ) -> Tensor:
     """Attention of each head, shape (B, H, T, T), itself not dropped; arguments as in `attend`, `words` those of r."""
+    return scores(parts, offsets, bias, words, probability).softmax(dim=-1)
+
+
+def scores(
+    parts: Tensor,
+    offsets: Tensor | None = None,
+    bias: Tensor | None = None,
+    words: Tensor | None = None,
+    probability: float = 0.0,
+) -> Tensor:
+    """What the softmax makes `pattern` of, -∞ above the diagonal."""
     length, width = parts.shape[1], parts.shape[-1]
     query, key = parts[:, :, 0] / math.sqrt(width), parts[:, :, 1]
     position = torch.arange(length, device=parts.device)
     lag = position[:, None] - position
-    scores = torch.einsum("bihd,bjhd->bhij", query, key)
+    found = torch.einsum("bihd,bjhd->bhij", query, key)
     if offsets is not None:
         table = drop(offsets[:, lag.clamp(min=0)], _unpacked(words, length, dim=1), probability)
-        scores = scores + torch.einsum("bihd,hijd->bhij", query, table)
+        found = found + torch.einsum("bihd,hijd->bhij", query, table)
     if bias is not None:
-        scores = scores + bias[:, lag.clamp(min=0)]
-    return scores.masked_fill(lag < 0, -torch.inf).softmax(dim=-1)
+        found = found + bias[:, lag.clamp(min=0)]
+    return found.masked_fill(lag < 0, -torch.inf)
 
 
 def _unpacked(words: Tensor | None, length: int, dim: int) -> Tensor | None:
@@ -235,7 +246,7 @@ def _turn_back(query, key, value, head, parts):
             parts[t, 2, head, c] = value[c, t]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _softmax(row, bits, length):
     """Softmax of the first entries of `row`, in place. exp is 2ⁿ, its bits made in `bits`, times Cephes' polynomial: unlike a call, it is vectorised."""
     powers = bits.view(np.float32)
@@ -261,7 +272,7 @@ def _softmax(row, bits, length):
         row[j] *= float32(1.0) / total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _forward(parts, table, words, least_kept, factor, shares, out):
     seeds, batch, length, _, heads, width = parts.shape
     row, bits = np.empty(length, dtype=np.float32), np.empty(length, dtype=np.int32)
@@ -294,7 +305,7 @@ def _forward(parts, table, words, least_kept, factor, shares, out):
                         out[s, b, i, h, c] = total
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _backward(parts, table, words, least_kept, factor, shares, by_out, by_parts, by_table):
     seeds, batch, length, _, heads, width = parts.shape
     row, used = np.empty(length, dtype=np.float32), np.empty(length, dtype=np.float32)

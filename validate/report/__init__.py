@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from theory import arguments
 from validate.files import writable_folder, write_text
+from validate.provenance import versions
 from validate.report.page import render
 from validate.runs import Store
 from validate.suite import SUITES, Results, collect
 
-__all__ = ["PAGE", "RESULTS", "load", "results_of", "versions", "write"]
+__all__ = ["PAGE", "RESULTS", "load", "results_of", "write"]
 
 RESULTS = "results.json"
 PAGE = "report.html"
-PACKAGES = ("numpy", "scipy", "numba", "torch", "matplotlib")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of what the numbers depend on, and the machine's kind and cores."""
-    found = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
-    for package in ("icl-onset", *PACKAGES):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def write(

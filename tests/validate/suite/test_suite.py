@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from theory.basins import escapes
+from theory.laws.basins import escapes
 from theory.priors import Dirichlet, DoublyStochastic, Mixture
 from theory.setting import Setting
 from validate import suite
