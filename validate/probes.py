@@ -28,6 +28,9 @@ PROBES = {
         "nats per token", ("law",), "KL(law || model) on the last token: of each strategy's law, and of the true one"
     ),
     "loss_at": Probe("nats per token", ("position",), "loss at each position, the next token averaged out"),
+    "unseen": Probe(
+        "nats per token", (), "loss where the current history did not occur before, the next token averaged out"
+    ),
     "tested_on": Probe("nats per token", ("chains",), "KL(true law || model) on the last token of other chains"),
     "head_score": Probe(
         "1", ("score", "layer", "head_of_layer"), "head scores; those of patterns above their controls"

@@ -8,9 +8,9 @@ from typing import Any
 
 from simulate import predict as predictions
 from theory import arguments
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from theory.priors import Dirichlet, DoublyStochastic
 from theory.setting import Setting
-from validate.claims.trained import published
+from validate.claims.trained import mixture, published
 
 __all__ = ["METHODS", "SUITES", "SURROGATE", "Case", "cases"]
 
@@ -92,13 +92,13 @@ def _standard() -> tuple[Case, ...]:
         # A slow layer 1 lets the match settle first: by the theory of basins these never form a head.
         *_of("linear, SGD, concentration", _rows((2, 0.1, 16), (2, 0.1, 25)), learning_rate={"lag_logits": 0.1}),
         *_of("linear, SGD, doubly stochastic and mixtures", _doubly((2, 100), (3, 50), (3, 100), (3, 200))),
-        *_of("linear, SGD, doubly stochastic and mixtures", [{"prior": _mixture(k), "context": 100} for k in (3, 4)]),
+        *_of("linear, SGD, doubly stochastic and mixtures", [{"prior": mixture(k), "context": 100} for k in (3, 4)]),
         *_of("linear, Adam", _flat((2, 50), (2, 100), (2, 200), (3, 50), (3, 100), (3, 200)), optimizer="adam"),
         *_of("linear, Adam", _match(0.0025, 0.04), optimizer="adam"),
     ]
     softmax = [
         *_of("softmax, SGD", _flat((2, 25), (2, 50), (2, 100), *((3, t) for t in lengths[:4]), (4, 100))),
-        *_of("softmax, SGD", [*_rows((3, 0.3, 50), (4, 0.3, 25), (3, 3, 50)), {"prior": _mixture(3), "context": 50}]),
+        *_of("softmax, SGD", [*_rows((3, 0.3, 50), (4, 0.3, 25), (3, 3, 50)), {"prior": mixture(3), "context": 50}]),
         *_of("softmax, SGD", _match(0.25, 4.0)),
         *_of("softmax, Adam", _flat((2, 12), (2, 25), *((3, t) for t in lengths), (8, 100)), optimizer="adam"),
         *_of("softmax, Adam", _doubly((3, 50)), optimizer="adam"),
@@ -130,11 +130,6 @@ def _doubly(*sizes: tuple[int, int]) -> list[dict[str, Any]]:
 def _match(*rates: float) -> list[dict[str, Any]]:
     """Three states at T = 100 with other rates of the match."""
     return [{"states": 3, "context": 100, "learning_rate": {"match": rate}} for rate in rates]
-
-
-def _mixture(states: int) -> Mixture:
-    """The published mixture, arXiv 2402.11004."""
-    return Mixture((DoublyStochastic(states), Unigram(states)), (0.75, 0.25))
 
 
 SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {"quick": _quick, "standard": _standard}

@@ -127,20 +127,23 @@ def _changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Setting:
 
 
 def _flat(where: str, given: Any) -> dict[str, Any]:
-    """Entries by dotted name: ``prior.concentration = 1`` is a table in TOML unless it is quoted."""
+    """Entries by full dotted name: ``prior.concentration = 1`` is a table in TOML unless it is quoted."""
     found: dict[str, Any] = {}
-    for key, value in _table(where, given).items():
-        name = key.replace("-", "_")
-        inner = (
-            {f"{name}.{k}": v for k, v in _flat(where, value).items()} if isinstance(value, Mapping) else {name: value}
-        )
-        for dotted, one in inner.items():
-            head, dot, rest = dotted.partition(".")
-            full = SHORT.get(head, head) + dot + rest
-            if full in found:
-                raise ValueError(f"{where} has {full} twice: expected it once; take one out.")
-            found[full] = one
+    for dotted, value in _leaves(_table(where, given)):
+        head, dot, rest = dotted.replace("-", "_").partition(".")
+        name = SHORT.get(head, head) + dot + rest
+        if name in found:
+            raise ValueError(f"{where} has {name} twice: expected it once; take one out.")
+        found[name] = value
     return found
+
+
+def _leaves(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{inner}", leaf) for inner, leaf in _leaves(value))
+        else:
+            yield key, value
 
 
 def _values(name: str, given: Any) -> list[Any]:
