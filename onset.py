@@ -526,6 +526,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if problem.name not in ("torch", "xarray", "h5netcdf", "h5py", "jinja2"):
             raise
         _fail(f"this command needs {problem.name}, which is not installed: pip install 'icl-onset[train]'.")
+    except MemoryError as problem:
+        _fail(f"not enough memory ({problem or 'none left'}): lower the context, the states or the batch.")
     except BrokenPipeError:  # whoever reads stdout, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

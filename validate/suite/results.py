@@ -9,9 +9,11 @@ from typing import Any
 
 from theory.laws.basins import Basin
 from theory.predict import Prediction
+from theory.setting import Setting
 from validate import claims
 from validate.claims import Told
-from validate.observed import BASIN, TRAIN, Refused, Task, basin, observation, prediction
+from validate.heads import Head, heads
+from validate.observed import BASIN, TRAIN, Observation, Refused, Task, basin, observation, prediction
 from validate.plain import finite, without
 from validate.runs import Store
 from validate.suite.basins import BasinFinding, basins
@@ -57,6 +59,21 @@ class Results:
         return tuple(disagreements(self.comparisons, self.promises, self.basins, self.exponents))
 
     @cached_property
+    def heads(self) -> tuple[tuple[Observation, list[Head]], ...]:
+        """When heads form in every transformer that the suite or its claims trained; of a setting that several ask for, by most seeds."""
+        suite = [outcome.observed for outcome in self.outcomes]
+        claimed = [run for told in self.claims for run in told.runs.values() if isinstance(run, Observation)]
+        most: dict[Setting, Observation] = {}
+        for one in (*suite, *claimed):
+            if (
+                one is not None
+                and one.setting.architecture
+                and len(one.seeds) > len(getattr(most.get(one.setting), "seeds", ()))
+            ):
+                most[one.setting] = one
+        return tuple((one, heads(one)) for one in most.values())
+
+    @cached_property
     def assumptions(self) -> dict[str, dict[str, int]]:
         """What each method assumes, and for how many settings."""
         found: dict[str, dict[str, int]] = {}
@@ -83,6 +100,15 @@ class Results:
                 "basins": [one.to_dict() for one in self.basins],
                 "disagreements": list(self.disagreements),
             },
+            "heads": [
+                {
+                    "label": observed.setting.label,
+                    "id": observed.setting.id,
+                    "seeds": len(observed.seeds),
+                    "formed": [one.to_dict() for one in found],
+                }
+                for observed, found in self.heads
+            ],
             "settings": [_setting(outcome) for outcome in self.outcomes],
         }
         return finite(data)
