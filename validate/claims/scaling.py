@@ -7,12 +7,21 @@ optimiser at the same rate. Steps of seeds are averaged as logarithms: what is p
 If c were a clock alone, running slower or faster than the toy's, order parameters would take the toy's path too, as functions of the step over that of the
 passage: `path` compares them, as `validate.circuits` measures them. And a toy started at the untrained transformer's order parameters would need no
 constant: under Adam no coordinate moves by more than about η a step, so that a start at x changes the wait by at most about |x|/η.
+
+What a better theory has to know: the toy's lag logit is a parameter, the transformer's a product, v_r = q·ρ_r/√d of a query and an offset's vector, both small
+at first. With g the drive -∂L/∂v₁ and x̄ the mean normed embedding, gradient descent moves
+
+    dρ₁/dt = η g q/√d,    dq/dt = η g |x̄|² ρ₁/√d,    so that v₁ grows by a factor e^Λ a step,  Λ = 2 η g |x̄|/√d,
+
+from a start of the order of the weights' variance: the wait is ln(v/v(0)) e-folds of 1/Λ, where the toy's is v/(η g). Under Adam a weight moves by
+η·gradient/noise as long as noise dominates, noise ∝ 1/√B: the same exponential, Λ ∝ η √B g. Its drive is proportional to the match, which grows ballistically,
+ω ∝ η t; so ∫Λ dt = ln(v/v(0)) gives t ∝ B^{-1/4}/η, where the toy's mean field knows no batch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +47,8 @@ STATES = 3
 
 TOLERANCE = Tolerance(0.15, "fixed beforehand: 15%, what the theory of the toys aims at under Adam")
 
-HALF = 0.5
-"""Of the step of the passage: where order parameters are compared."""
+PARTS = {"half-way to the passage": 0.5, "at the passage": 1.0}
+"""Of its step: where order parameters are compared."""
 
 PARAMETERS = ("lag logit v₁", "match ω", "read-out μ")
 """Those that the path consists of."""
@@ -91,6 +100,9 @@ VARIATIONS = (
 FITTED = ((ADAMW, "T"), (ADAMW, "rate"), (ADAMW, "batch"), (SGD, "T"), (SGD, "rate"))
 """Lines along which an exponent is fitted."""
 
+ESCAPE = {(ADAMW, "batch"): -0.25}
+"""Exponents that the escape of a product has and the toy has not; see above."""
+
 
 def toy(setting: Setting) -> Setting:
     """The softmax toy with the transformer's prior, context, optimiser, rate and batch, from zero weights; long enough to pass, with a record every hundredth of that."""
@@ -136,8 +148,12 @@ def _seen(observed: Observation) -> Interval:
     return geometric(_steps(observed), float(observed.setting.steps))
 
 
-def _told(prediction: Any) -> Interval:
-    return Interval.of(prediction.transitions()[0][-1])
+def _told(runs: Runs, name: str) -> Interval:
+    """The toy's step beside the transformers called `name`."""
+    prediction = runs.get(f"{name}, toy")
+    if prediction is None:
+        return Interval(None, reason="the mean field does not answer", refused=True)
+    return Interval.of(prediction.transitions()[0][-1], float(prediction.setting.steps))
 
 
 def calibration(transformer: Interval, theory: Interval) -> Interval:
@@ -160,14 +176,16 @@ def _times(a: Interval, b: Interval, power: int) -> Interval:
 
 
 def judge(runs: Runs) -> list[Finding]:
-    base, theory = _seen(runs[BASE]), _told(runs[f"{BASE}, toy"])
+    base, theory = _seen(runs[BASE]), _told(runs, BASE)
     constant = calibration(base, theory)
     found = [_uncalibrated(runs[BASE], theory, base)]
     for one in VARIATIONS:
-        told, observed = predicted(constant, _told(runs[f"{one.name}, toy"])), _seen(runs[one.name])
+        told, observed = predicted(constant, _told(runs, one.name)), _seen(runs[one.name])
+        if told.refused:
+            continue
         verdict = judge_number(told, observed, TOLERANCE, seeds=len(runs[one.name].trajectories))
         found.append(Finding(f"{one.name}: unigram → bigram, calibrated", "steps", told, observed, verdict))
-    found += [finding for line in FITTED if (finding := _exponent(*line, runs)) is not None]
+    found += [finding for line in FITTED for finding in _exponents(*line, runs)]
     return [*found, *_paths(runs), *_controls(runs)]
 
 
@@ -184,12 +202,12 @@ def _uncalibrated(observed: Observation, theory: Interval, seen_: Interval) -> F
     return Finding(quantity, "steps", told, seen_, verdict)
 
 
-def _exponent(optimizer: str, axis: str, runs: Runs) -> Finding | None:
-    """d ln t/d ln x over all seeds, and the toy's over the same settings; None without three steps and two settings."""
+def _exponents(optimizer: str, axis: str, runs: Runs) -> Iterator[Finding]:
+    """d ln t/d ln x over all seeds beside the toy's over the same settings, and beside `ESCAPE`'s; nothing without three steps and two settings."""
     places = {one.name: one.value for one in VARIATIONS if (one.optimizer, one.axis) == (optimizer, axis)}
     if axis != "rate" or optimizer == ADAMW:
         places[BASE if optimizer == ADAMW else f"{SGD}, rate = {SGD_RATE:g}"] = AT_BASE[axis]
-    told = {name: _told(runs[f"{name}, toy"]).value for name in places}
+    told = {name: _told(runs, name).value for name in places}
     points = [
         (math.log(x), math.log(step), math.log(told[name] or math.nan))
         for name, x in places.items()
@@ -197,20 +215,27 @@ def _exponent(optimizer: str, axis: str, runs: Runs) -> Finding | None:
         if step is not None and told[name]
     ]
     if len(points) < 3 or len({x for x, *_ in points}) < 2:
-        return None
+        return
     x, seen_, theory = np.array(points).T
-    slope, error = regression(x, seen_)
-    difference, off = regression(x, theory - seen_)
+    quantity = f"{optimizer}: exponent d ln t/d ln {axis}"
+    yield _beside(quantity, x, seen_, theory)
+    if (optimizer, axis) in ESCAPE:
+        yield _beside(f"{quantity}, of a product's escape", x, seen_, ESCAPE[optimizer, axis] * x)
+
+
+def _beside(quantity: str, x: Array, seen_: Array, theory: Array) -> Finding:
+    """The slope of ln t against ln x, `seen_` and by `theory`; the verdict is on that of their difference, in which what both share cancels."""
+    (slope, error), (difference, off) = regression(x, seen_), regression(x, theory - seen_)
     assert error is not None
     assert off is not None
-    student = float(stdtrit(len(points) - 2, LEVEL))
+    student = float(stdtrit(len(x) - 2, LEVEL))
     allowed = Tolerance(2 * TOLERANCE.value / float(np.ptp(x)), f"{TOLERANCE.source}, at both ends")
     kind = decide(difference, student * off, allowed.value)
     because = f"difference {difference:+.3f} ± {student * off:.3f}, tolerance {allowed.value:.3f}"
     decides = "more seeds" if kind == INCONCLUSIVE else None
     verdict = Verdict(kind, allowed, difference, student * off, difference / off if off else None, because, decides)
     fitted = Interval(slope, slope - student * error, slope + student * error)
-    return Finding(f"{optimizer}: exponent d ln t/d ln {axis}", "1", Interval(slope + difference), fitted, verdict)
+    return Finding(quantity, "1", Interval(slope + difference), fitted, verdict)
 
 
 def path(setting: Setting, run: Trajectory) -> Array:
@@ -233,27 +258,25 @@ def toy_path(run: Trajectory) -> Array:
     return np.stack([of["lag_logits.1"], match, readout], axis=-1)
 
 
-def _paths(runs: Runs) -> list[Finding]:
-    """Order parameters half-way to the passage, of the transformer and of the toy."""
-    observed, prediction = runs[BASE], runs[f"{BASE}, toy"]
-    told = [half for one in prediction.trajectories if (half := half_way(one, toy_path(one))) is not None]
-    own = [half for one in observed.trajectories if (half := half_way(one, path(observed.setting, one))) is not None]
-    if not told or not own:
-        return []
-    found = []
-    for n, name in enumerate(PARAMETERS):
-        theory, here = mean(np.array(told)[:, n]), mean(np.array(own)[:, n])
-        # A mean field that knows its prior exactly has one replicate and no spread.
-        theory = Interval(theory.value, theory.value, theory.value) if len(told) == 1 else theory
-        verdict = judge_number(theory, here, TOLERANCE, seeds=len(own))
-        found.append(Finding(f"{BASE}, half-way to the passage: {name}", "natural logits", theory, here, verdict))
-    return found
+def _paths(runs: Runs) -> Iterator[Finding]:
+    """Order parameters on the way to the passage, of the transformer and of the toy."""
+    observed, prediction = runs[BASE], runs.get(f"{BASE}, toy")
+    for where, part in PARTS.items():
+        told = _on_the_way(prediction.trajectories if prediction else (), toy_path, part)
+        own = _on_the_way(observed.trajectories, lambda one: path(observed.setting, one), part)
+        if not len(told) or not len(own):
+            continue
+        for name, theory, here in zip(PARAMETERS, told.T, own.T, strict=True):
+            # A mean field that knows its prior exactly has one replicate and no spread.
+            said = mean(theory) if len(theory) > 1 else Interval(float(theory[0]), float(theory[0]), float(theory[0]))
+            verdict = judge_number(said, mean(here), TOLERANCE, seeds=len(here))
+            yield Finding(f"{BASE}, {where}: {name}", "natural logits", said, mean(here), verdict)
 
 
-def half_way(run: Trajectory, values: Array) -> Array | None:
-    """`values` (n, ...) at half the step of the passage; None without one."""
-    step = passage(run, "unigram", "bigram").step
-    return None if step is None else at(run, values, HALF * step)
+def _on_the_way(runs: Sequence[Trajectory], of: Callable[[Trajectory], Array], part: float) -> Array:
+    """`of` a run, shape (records, 3), at `part` of the step of its passage, for those that have one, shape (runs, 3)."""
+    steps = [(one, passage(one, "unigram", "bigram").step) for one in runs]
+    return np.array([at(one, of(one), part * step) for one, step in steps if step is not None])
 
 
 def _controls(runs: Runs) -> list[Finding]:

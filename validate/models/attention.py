@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numba import float32, int32, njit
 from torch import Tensor
+from torch.nn import functional as F
 
 __all__ = ["attend", "drop", "pairs", "pattern", "scores"]
 
@@ -104,7 +105,10 @@ def scores(
     lag = position[:, None] - position
     found = torch.einsum("bihd,bjhd->bhij", query, key)
     if offsets is not None:
-        table = drop(offsets[:, lag.clamp(min=0)], _unpacked(words, length, dim=1), probability)
+        # Row i is a window on r, backwards: unlike r_{i-j} picked by its index, its derivative is a sum without collisions.
+        backwards = F.pad(offsets[:, :length].flip(1), (0, 0, 0, length - 1))
+        table = backwards.unfold(1, length, 1).flip(1).transpose(-1, -2)
+        table = drop(table, _unpacked(words, length, dim=1), probability)
         found = found + torch.einsum("bihd,hijd->bhij", query, table)
     if bias is not None:
         found = found + bias[:, lag.clamp(min=0)]

@@ -24,6 +24,9 @@ SHAPE = np.array([2.0, 3.0, 1.5])
 """v₁, ω and μ at the passage."""
 
 
+ESCAPING = "AdamW: exponent d ln t/d ln batch, of a product's escape"
+
+
 def toy_step(setting: Setting) -> float:
     """Any law: here like √T/η."""
     rates = setting.optimizer.learning_rate
@@ -78,8 +81,9 @@ def test_runs_made_with_a_constant_agree_with_it_everywhere_but_not_without_it()
     told = kinds(runs())
     (uncalibrated,) = (name for name in told if "uncalibrated" in name)
     assert told.pop(uncalibrated) == DISAGREES
+    assert told.pop(ESCAPING) == DISAGREES
     assert set(told.values()) == {AGREES}
-    assert len(told) == len(VARIATIONS) + 5 + 3 + 1
+    assert len(told) == len(VARIATIONS) + 5 + 6 + 1
 
 
 def test_predictions_are_the_constant_times_the_toys():
@@ -108,8 +112,13 @@ def test_what_breaks_the_scaling_is_named():
     slope = {one.quantity: one for one in CLAIM.judge(runs(steeper))}["AdamW: exponent d ln t/d ln rate"]
     assert slope.verdict.kind == DISAGREES
     assert (slope.predicted.value, slope.observed.value) == pytest.approx((-1, 0), abs=1e-9)
+    by_batch = {one.name: (one.value / 64) ** -0.25 for one in VARIATIONS if one.axis == "batch"}
+    escaping = kinds(runs(lambda name: by_batch.get(name, 1.0)))
+    assert (escaping[ESCAPING], escaping["AdamW: exponent d ln t/d ln batch"]) == (AGREES, DISAGREES)
     bent = kinds(runs(power=2.0))
     assert {one for one in whole if bent[one] != whole[one]} == {one for one in whole if "half-way" in one}
+    unanswered = kinds({one: run for one, run in runs().items() if one != "AdamW, k = 4, toy"})
+    assert set(whole) - set(unanswered) == {name}
 
 
 def test_a_transformer_that_never_passes_has_no_step():
