@@ -40,7 +40,24 @@ from validate.observed import Observation
 from validate.verdicts import INCONCLUSIVE, Tolerance, Verdict, decide
 from validate.verdicts import judge as judge_number
 
-__all__ = ["BASE", "CLAIM", "VARIATIONS", "Variation", "calibration", "geometric", "path", "predicted", "toy"]
+__all__ = [
+    "ADAMW",
+    "BASE",
+    "CLAIM",
+    "PARAMETERS",
+    "SGD",
+    "VARIATIONS",
+    "Variation",
+    "calibration",
+    "geometric",
+    "path",
+    "predicted",
+    "seen_step",
+    "step_of",
+    "told_step",
+    "toy",
+    "toy_path",
+]
 
 BASE = "base"
 STATES = 3
@@ -140,15 +157,18 @@ def geometric(steps: Sequence[float | None], limit: float | None = None) -> Inte
     return Interval(value, low, high)
 
 
-def _steps(observed: Observation) -> list[float | None]:
-    return [passage(one, "unigram", "bigram").step for one in observed.trajectories]
+def step_of(run: Trajectory) -> float | None:
+    """The step of one run's passage to bigram."""
+    return passage(run, "unigram", "bigram").step
 
 
-def _seen(observed: Observation) -> Interval:
-    return geometric(_steps(observed), float(observed.setting.steps))
+def seen_step(runs: Runs, name: str) -> Interval:
+    """The transformers' step."""
+    observed = runs[name]
+    return geometric([step_of(one) for one in observed.trajectories], float(observed.setting.steps))
 
 
-def _told(runs: Runs, name: str) -> Interval:
+def told_step(runs: Runs, name: str) -> Interval:
     """The toy's step beside the transformers called `name`."""
     prediction = runs.get(f"{name}, toy")
     if prediction is None:
@@ -176,11 +196,11 @@ def _times(a: Interval, b: Interval, power: int) -> Interval:
 
 
 def judge(runs: Runs) -> list[Finding]:
-    base, theory = _seen(runs[BASE]), _told(runs, BASE)
+    base, theory = seen_step(runs, BASE), told_step(runs, BASE)
     constant = calibration(base, theory)
     found = [_uncalibrated(runs[BASE], theory, base)]
     for one in VARIATIONS:
-        told, observed = predicted(constant, _told(runs, one.name)), _seen(runs[one.name])
+        told, observed = predicted(constant, told_step(runs, one.name)), seen_step(runs, one.name)
         if told.refused:
             continue
         verdict = judge_number(told, observed, TOLERANCE, seeds=len(runs[one.name].trajectories))
@@ -207,11 +227,11 @@ def _exponents(optimizer: str, axis: str, runs: Runs) -> Iterator[Finding]:
     places = {one.name: one.value for one in VARIATIONS if (one.optimizer, one.axis) == (optimizer, axis)}
     if axis != "rate" or optimizer == ADAMW:
         places[BASE if optimizer == ADAMW else f"{SGD}, rate = {SGD_RATE:g}"] = AT_BASE[axis]
-    told = {name: _told(runs, name).value for name in places}
+    told = {name: told_step(runs, name).value for name in places}
     points = [
         (math.log(x), math.log(step), math.log(told[name] or math.nan))
         for name, x in places.items()
-        for step in _steps(runs[name])
+        for step in map(step_of, runs[name].trajectories)
         if step is not None and told[name]
     ]
     if len(points) < 3 or len({x for x, *_ in points}) < 2:
@@ -275,7 +295,7 @@ def _paths(runs: Runs) -> Iterator[Finding]:
 
 def _on_the_way(runs: Sequence[Trajectory], of: Callable[[Trajectory], Array], part: float) -> Array:
     """`of` a run, shape (records, 3), at `part` of the step of its passage, for those that have one, shape (runs, 3)."""
-    steps = [(one, passage(one, "unigram", "bigram").step) for one in runs]
+    steps = [(one, step_of(one)) for one in runs]
     return np.array([at(one, of(one), part * step) for one, step in steps if step is not None])
 
 

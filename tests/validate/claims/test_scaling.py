@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from paper.figures import scaling as scaling_figure
 from theory.dynamics import Trajectory
 from theory.setting import Setting
 from validate.claims.scaling import BASE, CLAIM, VARIATIONS, calibration, geometric, path, predicted, toy
@@ -168,3 +169,22 @@ def test_a_path_is_read_by_the_names_of_probes():
     """v₁ of head 1, ω from it to the second layer, μ of the second layer."""
     found = runs()[BASE]
     np.testing.assert_allclose(path(found.setting, found.trajectories[0])[100], SHAPE)
+
+
+def test_the_picture_shows_the_findings():
+    """A point for the base, on the line, and one for each finding, at its steps; paths end where the runs do; settings without a step are left out."""
+    found = runs()
+    told = {one.quantity.partition(":")[0]: one for one in CLAIM.judge(found) if "calibrated" in one.quantity}
+    data = scaling_figure.of_runs(found)
+    assert data.constant == pytest.approx(CONSTANT)
+    assert [point.name for point in data.points] == [BASE, *(one.name for one in VARIATIONS)]
+    assert data.points[0].predicted[0] == pytest.approx(data.points[0].observed[0])
+    for point in data.points[1:]:
+        shown = told[point.name]
+        assert (point.predicted[0], point.observed[0]) == (shown.predicted.value, shown.observed.value)
+    for part, values in (*data.transformer, *data.toy):
+        np.testing.assert_allclose(values, SHAPE * np.minimum(part, 1.5)[:, None])
+    never = found["AdamW, k = 4"]
+    stuck = [replace(one, distances=one.distances | {"bigram": 9 + 0 * one.steps}) for one in never.trajectories]
+    found |= {"AdamW, k = 4": replace(never, trajectories=tuple(stuck))}
+    assert len(scaling_figure.of_runs(found).points) == len(VARIATIONS)
