@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import sys
+import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,19 @@ __all__ = [
     "print_json",
     "progress",
     "show_derivations",
+    "show_failures",
     "show_fits",
+    "show_plan",
     "show_results",
     "show_suites",
+    "show_sweep",
     "show_transitions",
     "table",
-    "time_left",
+    "watching",
 ]
+
+QUIET = 60.0
+"""Seconds between two plain lines while nothing ends."""
 
 
 @contextmanager
@@ -60,11 +67,40 @@ def progress(title: str, *, quiet: bool, estimate: bool = True) -> Iterator[Call
         yield lambda done, total, what="": bar.update(shown, completed=done, total=total, description=what or title)
 
 
-def time_left(seconds: float | None) -> str:
-    """In words, to be put behind what was done; empty if nobody knows."""
-    if seconds is None:
-        return ""
-    return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+class Watcher:
+    """Shows how far a computation is; `steps` shows the steps of one run instead."""
+
+    def __init__(self, advance: Callable[..., None]) -> None:
+        self._advance, self._live = advance, sys.stderr.isatty()
+        self._told = time.monotonic()
+
+    def __call__(self, status: Any) -> None:
+        now = time.monotonic()
+        if self._live or status.last is not None or now - self._told > QUIET:
+            self._told = now
+            told = [status.last.label] if status.last is not None else []
+            self._advance(status.done + status.failed, status.total, ", ".join(filter(None, [*told, status.words])))
+
+    def steps(self, step: int, steps: int) -> None:
+        if self._live:
+            self._advance(step, steps)
+
+
+@contextmanager
+def watching(title: str, *, quiet: bool) -> Iterator[Watcher]:
+    """Progress of `validate.execution.compute`: each second on a terminal, elsewhere a line when a task has ended, and one a minute between."""
+    with progress(title, quiet=quiet, estimate=False) as advance:
+        yield Watcher(advance)
+
+
+def show_failures(failed: Iterable[Any], most: int = 20) -> None:
+    """What failed and why, on stderr, where it disturbs no JSON."""
+    failed = list(failed)
+    for one in failed[:most]:
+        print(f"onset: {one.label} failed: {one.reason}", file=sys.stderr)
+    if failed:
+        more = f"{len(failed) - most} more failed; " if len(failed) > most else ""
+        print(f"onset: {more}what was finished is kept, and the same command tries the rest again.", file=sys.stderr)
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -117,6 +153,40 @@ def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
     reasons = [row["reason"] for row in data["rows"] if row["reason"]]
     if reasons:
         print(f"{len(reasons)} settings lack a time, the first because: {reasons[0]}")
+
+
+def show_plan(sweep: Any, held: Any, as_json: bool) -> None:
+    """The settings of a sweep, and how many of their tasks `held` contains."""
+    rows = []
+    for point in sweep.points:
+        tasks = sweep.tasks_of(point)
+        there = sum(task in held for task in tasks)
+        rows.append({"label": point.setting.label, "changes": dict(point.changes), "tasks": len(tasks), "there": there})
+    if as_json:
+        return print_json({"settings": rows, "seeds": list(sweep.seeds), "kinds": list(sweep.kinds)})
+    told = [
+        (*(str(row["changes"].get(axis, "")) for axis in sweep.axes), row["label"], f"{row['there']} of {row['tasks']}")
+        for row in rows
+    ]
+    there, tasks = (sum(row[name] for row in rows) for name in ("there", "tasks"))
+    title = f"{len(rows)} settings, {tasks} tasks ({', '.join(sweep.kinds)}; seeds {', '.join(map(str, sweep.seeds))}), {there} there"
+    return table(title, (*sweep.axes, "setting", "there"), told)
+
+
+def show_sweep(data: dict[str, Any], most: int = 60) -> None:
+    """The transitions of a sweep's settings, the first `most`."""
+    from validate.sweeps import lines
+
+    rows = []
+    for line in lines(data):
+        changes = [str(line["changes"].get(axis, "")) for axis in data["axes"]]
+        step = "–" if line["step"] is None else f"{line['step']:.1f} [{line['low']:.1f}, {line['high']:.1f}]"
+        told = ["" if line[name] is None else str(line[name]) for name in ("kind", "seeds", "quantity")]
+        rows.append((*changes, *told, step, line["reason"] or ""))
+    head = (*data["axes"], "kind", "seeds", "transition", "step", "reason")
+    table(f"{len(data['rows'])} settings", head, rows[:most])
+    if len(rows) > most:
+        print(f"{len(rows) - most} more lines in sweep.csv")
 
 
 def show_suites(as_json: bool) -> None:

@@ -47,6 +47,9 @@ EXCHANGEABLE_FLOW = "prior and initialisation exchangeable; SGD as gradient flow
 """What every law under SGD assumes."""
 
 LAGS = 6
+LOOKED_AT = 4
+"""Points of a path whose curvature is looked at."""
+
 TOLERANCE = 2e-3
 """Largest error of a plateau's loss, nats per token."""
 
@@ -185,7 +188,7 @@ def _validity(setting: Setting, ensemble: Ensemble, trajectory: Trajectory) -> l
         ]
     if setting.optimizer.name == "sgd":
         points = np.array([trajectory.parameters[name] for name in ensemble.layout.names]).T
-        chosen = points[np.linspace(0, len(points) - 1, min(8, len(points)), dtype=int)]
+        chosen = points[np.linspace(0, len(points) - 1, min(LOOKED_AT, len(points)), dtype=int)]
         worst = float(sharpness(ensemble, setting, chosen[None]).max())
         verdict = (
             "stable, so flow stands for descent"

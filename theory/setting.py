@@ -351,8 +351,11 @@ class Setting:
         """Write the setting to a `.toml` or `.json` file."""
         path = Path(path)
         arguments.one_of("setting file's ending", path.suffix, (".json", ".toml"))
-        data = self.to_dict()
-        path.write_text(json.dumps(data, indent=2) + "\n" if path.suffix == ".json" else _toml(data))
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n" if path.suffix == ".json" else self.to_toml())
+
+    def to_toml(self) -> str:
+        """What `save` writes to a `.toml` file."""
+        return _toml(self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Setting:

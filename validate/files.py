@@ -15,7 +15,7 @@ __all__ = ["replacing", "set_aside", "writable_folder", "write_text"]
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A hidden file beside `path` to write to, which takes its place, synced, when the block ends, and is removed if it raises."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     temporary = Path(name)
     try:

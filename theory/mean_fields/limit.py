@@ -12,13 +12,8 @@ A family turns that into logits f_j(u; i) for the query state i at position u. T
 
 where exchangeability of the prior lets one query state stand for all.
 
-Near an uninformed start q_r is of order 1/T, and averages of a_r are q_r ln(T/r): how the first few sources are counted
-is then a relative effect of 1/ln T, larger than the 1/T that the limit neglects elsewhere. So the first R sources
-are summed one by one and the integral starts after them; otherwise the answer would depend on R. What remains
-neglected, the fluctuations of counts, is of relative order 1/T in the linear family and is stated by `theory.predict`.
-
-Beyond source R the grid is Gauss-Legendre in ln(Q + u'), in which a_r is a single exponential: one grid resolves early and
-late positions, with a number of nodes that grows like ln T.
+Positions and sources are those of `theory.mean_fields.positions`. What the limit neglects, the fluctuations of counts, is of relative order 1/T in the
+linear family and is stated by `theory.predict`.
 
 Everything is evaluated for several points of several rules at once, arrays (rules, points, ...): a prediction's replicates
 and the columns of a Jacobian are one array program.
@@ -28,11 +23,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import numpy as np
-from numpy.polynomial import legendre
 
 from theory import arguments
 from theory.chains import Array, entropy, stationary
@@ -41,102 +35,24 @@ from theory.expectations import calibrated_nodes
 from theory.flow import Measured
 from theory.setting import Setting
 
-__all__ = ["MeanField", "PositionGrid"]
+__all__ = ["Logits", "MeanField"]
 
 LAGS = 6
 NODES = 256
-PER_E_FOLD, EXTRA = 0.75, 3
-"""Nodes of the grid of positions per unit of ln T, and beyond: transitions of both families are then right to 2e-4 at T = 10⁶, to 1e-6 at T = 100."""
-
 SAFE = 300.0
 """Logits up to this size are exponentiated as they are."""
 
-CACHE = 1 << 15
-"""Numbers in an array of logits, so that it stays in a processor's cache."""
-
-Pullback = Callable[[Array], Array]
+CACHE = 1 << 11
+"""Logits per position that are worked on together, so that they stay in a processor's cache."""
 
 
-class _Plan(NamedTuple):
-    """What a grid of positions has that does not depend on lag logits: the number of early positions and their u, the late nodes less
-    -1, weights, running sums, the last half of a sum, and which lags exist at each source."""
+class Logits(NamedTuple):
+    """Logits (rules, points, symbol, prior node, position), weights of the positions, (position) or (rules, points, position), and the map
+    from ∂L/∂f over these weights to ∂L/∂points."""
 
-    first: int
-    early: Array
-    nodes: Array
-    quadrature: Array
-    running: Array
-    last: Array
-    exists: Array
-
-
-@lru_cache(maxsize=256)
-def _plan(lags: int, context: int, nodes: int) -> _Plan:
-    first = min(lags, context)
-    x, w, integrals = legendre_rule(nodes)
-    size = first + nodes
-    running = np.tri(size, first)
-    running = np.concatenate([running, np.zeros((size, nodes))], axis=1)
-    running[first:, first:] = integrals
-    # A sum over sources up to t is an integral up to t + 1/2: the last half is the integrand there.
-    last = np.diag(np.repeat([0.0, 1 / (2 * context)], [first, nodes]))
-    exists = np.concatenate([np.tri(first, lags).T, np.ones((lags, nodes))], axis=1)
-    quadrature = np.concatenate([np.ones(first), w])
-    return _Plan(first, np.arange(1, first + 1) / context, 1 + x, quadrature, running, last, exists)
-
-
-@lru_cache(maxsize=64)
-def legendre_rule(points: int) -> tuple[Array, Array, Array]:
-    """Gauss-Legendre nodes and weights on [-1, 1], and the matrix of running integrals ∫₋₁^{x_n} of what interpolates there."""
-    x, w = legendre.leggauss(points)
-    integrals = np.stack([legendre.legval(x, legendre.legint(unit, lbnd=-1)) for unit in np.eye(points)], axis=-1)
-    return x, w, integrals @ np.linalg.inv(legendre.legvander(x, points - 1))
-
-
-class PositionGrid:
-    """Positions u = t/T that stand for 1 … T: the first R one by one, quadrature nodes for the rest.
-
-    Parameters
-    ----------
-    lag_logits : array, shape (..., R)
-    context : int
-    nodes : int, optional
-        Beyond the first R; by default `PER_E_FOLD` ln T + `EXTRA`, rounded up.
-
-    Attributes
-    ----------
-    u : array, shape (..., g)
-    weights : array, shape (..., g)
-        ``weights @ f`` is the mean of f over positions.
-    cumulative : array, shape (..., g, g)
-        ``(cumulative @ f)[n]`` is the sum of f over sources up to u_n, divided by T.
-    attention : array, shape (..., R, g)
-        a_r: layer-1 weight of lag r at each source.
-    """
-
-    def __init__(self, lag_logits: Array, context: int, nodes: int | None = None) -> None:
-        *batch, lags = lag_logits.shape
-        plan = _plan(lags, context, int(np.ceil(PER_E_FOLD * np.log(context))) + EXTRA if nodes is None else nodes)
-        first, size = plan.first, len(plan.quadrature)
-        weight = np.exp(lag_logits)
-        total = weight.cumsum(axis=-1)
-        excess = total[..., -1:] - lags
-        start, stop = lags + 0.5 + excess, context + 0.5 + excess
-        half = np.log(np.maximum(stop / start, 1.0)) / 2
-        beyond = start * np.expm1(half * plan.nodes)
-        self.u, stretch, normaliser = np.empty((3, *batch, size))
-        self.u[..., :first], stretch[..., :first], normaliser[..., :first] = plan.early, 1 / context, total[..., :first]
-        normaliser[..., first:] = start + beyond
-        self.u[..., first:] = (lags + 0.5 + beyond) / context
-        stretch[..., first:] = normaliser[..., first:] * (half / context)
-        self.weights = plan.quadrature * stretch
-        self.cumulative = plan.running * stretch[..., None, :] + plan.last
-        self.attention = weight[..., None] * (plan.exists / normaliser[..., None, :])
-
-    def by_lag_logits(self, by_attention: Array) -> Array:
-        """∂L/∂v from ∂L/∂a, both summed over sources: layer 1 is a softmax, ∂a_r/∂v_s = a_r (δ_rs - a_s)."""
-        flow = self.attention * by_attention
-        return flow.sum(axis=-1) - (self.attention @ flow.sum(axis=-2)[..., None])[..., 0]
+    values: Array
+    weights: Array
+    pullback: Callable[[Array], Array]
 
 
 def query_powers(transition: Array, lags: int) -> Array:
@@ -227,21 +143,18 @@ class MeanField(ABC):
         """Arrays of the rules that a family evaluates with; `powers` are (P^r)_0j, shape (…, n, k, R)."""
 
     @abstractmethod
-    def logits(self, points: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
-        """Logits (rules, points, symbol, prior node, position) and the map from ∂L/∂f over the weights of positions to ∂L/∂points."""
+    def logits(self, points: Array) -> Logits:
+        """Of points (rules, points, p)."""
 
-    def grid(self, points: Array) -> PositionGrid:
-        """Positions for points (..., p)."""
-        return PositionGrid(points[..., self.layout.lags], self.setting.context)
+    def _parts(self, points: Array) -> list[Array]:
+        together = max(1, CACHE // self.row.size)
+        return [points[:, n : n + together] for n in range(0, points.shape[1], together)]
 
     def derivatives(self, points: Array) -> Array:
         """∂L/∂point of points (rules, points, p), of the same shape."""
-        grid = self.grid(points[:, :CACHE])
-        together = max(1, CACHE // (self.row.size * grid.u.shape[-1]))
-        if points.shape[1] > together:
-            parts = range(0, points.shape[1], together)
-            return np.concatenate([self.derivatives(points[:, n : n + together]) for n in parts], axis=1)
-        logits, pullback = self.logits(points, grid)
+        if len(parts := self._parts(points)) > 1:
+            return np.concatenate([self.derivatives(part) for part in parts], axis=1)
+        logits, _, pullback = self.logits(points)
         return pullback(self._residual(*_normalise(logits)[:2]))
 
     def _residual(self, model: Array, total: Array) -> Array:
@@ -252,20 +165,19 @@ class MeanField(ABC):
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
         """Of one point, with one rule."""
-        points = point[None, None]
-        grid = self.grid(points)
-        logits, pullback = self.logits(points, grid)
+        logits, shares, pullback = self.logits(point[None, None])
         model, total, highest = _normalise(logits)
         by_node = self._share * (highest + np.log(total)) - (self._target * logits).sum(axis=-3)
-        return Gradient(float((by_node @ grid.weights[..., None]).sum()), pullback(self._residual(model, total))[0, 0])
+        return Gradient(float((by_node @ shares[..., None]).sum()), pullback(self._residual(model, total))[0, 0])
 
     def measures(self, points: Array) -> Measured:
         """What is recorded of points (rules, points, p)."""
-        grid = self.grid(points)
-        logits, _ = self.logits(points, grid)
+        if len(parts := self._parts(points)) > 1:
+            return reduce(Measured.join, map(self.measures, parts))
+        logits, shares, _ = self.logits(points)
         _, total, highest = _normalise(logits)
         # Mean over positions of the logarithm of the model's law, shape (rules, points, symbol, prior node).
-        log_model = ((logits - (highest + np.log(total))[..., None, :, :]) @ grid.weights[..., None, :, None])[..., 0]
+        log_model = ((logits - (highest + np.log(total))[..., None, :, :]) @ shares[..., None, :, None])[..., 0]
         crossed = {name: -(law * log_model).sum(axis=(-1, -2)) for name, (law, _) in self._laws.items()}
         distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
         attention = last_attention(points[..., self.layout.lags], self.setting.context)

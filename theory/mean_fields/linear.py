@@ -5,7 +5,7 @@ Logits f_t = Σ_{s≤t} (e_tᵀ W z_s) e_s with W = ωI + c·11ᵀ. With C = Tc 
     f_j(u; i) = u { C π_j + Ω π_i [ π_j + Σ_r p_r(u) ((P^r)_ij - π_j) ] },    p_r(u) = (1/u) ∫₀^u a_r(u') du'.
 
 The logit below is differentiated and evaluated as it stands. The integral p_r = (q_r/u) ln(1 + u/Q) is the limit against
-which the sum over sources, `theory.mean_fields.limit.PositionGrid`, is tested.
+which the sum over sources, `theory.mean_fields.positions.LagShares`, is tested.
 Derived here; the model is the minimal one of arXiv 2402.11004 (released code: row-softmax lag weights).
 """
 
@@ -18,7 +18,8 @@ import numpy as np
 import sympy as sp
 
 from theory.chains import Array
-from theory.mean_fields.limit import MeanField, PositionGrid, Pullback
+from theory.mean_fields.limit import Logits, MeanField
+from theory.mean_fields.positions import LagShares
 
 __all__ = ["LinearMeanField", "lag_share", "layer1_weight", "logit", "logit_and_slopes"]
 
@@ -75,27 +76,25 @@ class LinearMeanField(MeanField):
         self._columns = np.ascontiguousarray(stacked)
         self._rows = np.ascontiguousarray(stacked.swapaxes(-1, -2))
 
-    def logits(self, points: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
+    def logits(self, points: Array) -> Logits:
         context = self.setting.context
+        shares = LagShares(points[..., self.layout.lags], context)
+        u, reach = shares.u, shares.reach
         scale = context * points[..., 1, None]
         match = context * points[..., 0, None] - scale
-        # u p_r
-        reach = grid.attention @ grid.cumulative.swapaxes(-1, -2)
         factors = np.concatenate(
-            [(grid.u * scale)[..., None, :], (grid.u * match)[..., None, :], match[..., None] * reach], axis=-2
+            [(u * scale)[..., None, :], (u * match)[..., None, :], match[..., None] * reach], axis=-2
         )
-        logits = (self._columns @ factors).reshape(*points.shape[:2], self.setting.states, -1, grid.u.shape[-1])
+        logits = (self._columns @ factors).reshape(*points.shape[:2], self.setting.states, -1, len(u))
 
         def pullback(by_logit: Array) -> Array:
-            by_factor = self._rows @ by_logit.reshape(*points.shape[:2], -1, grid.u.shape[-1])
-            by_factor *= grid.weights[..., None, :]
-            by_scale = (by_factor[..., 0, :] * grid.u).sum(axis=-1)
-            by_match = (by_factor[..., 1, :] * grid.u).sum(axis=-1) + (by_factor[..., 2:, :] * reach).sum(axis=(-1, -2))
+            by_factor = self._rows @ by_logit.reshape(*points.shape[:2], -1, len(u))
+            by_factor *= shares.weights
+            by_scale = by_factor[..., 0, :] @ u
+            by_match = by_factor[..., 1, :] @ u + (by_factor[..., 2:, :] * reach).sum(axis=(-1, -2))
             out = np.empty_like(points)
             out[..., 0], out[..., 1] = context * by_match, context * (by_scale - by_match)
-            out[..., self.layout.lags] = grid.by_lag_logits(
-                (match[..., None] * by_factor[..., 2:, :]) @ grid.cumulative
-            )
+            out[..., self.layout.lags] = shares.by_lag_logits(match[..., None] * by_factor[..., 2:, :])
             return out
 
-        return logits, pullback
+        return Logits(logits, shares.weights, pullback)

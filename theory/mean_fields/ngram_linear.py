@@ -25,7 +25,7 @@ from theory import arguments
 from theory.chains import Array, block_law, entropy, history_law, lift
 from theory.dynamics import Gradient, Layout, Measurement, last_attention
 from theory.expectations import calibrated_nodes
-from theory.mean_fields.limit import legendre_rule
+from theory.mean_fields.positions import legendre_rule
 from theory.setting import Setting
 
 __all__ = ["HeadsGrid", "NgramLinearMeanField", "lag_pairs"]
@@ -44,7 +44,7 @@ def tracked(states: int, order: int) -> int:
 
 
 class HeadsGrid:
-    """Positions u = t/T as in `theory.mean_fields.limit.PositionGrid`, for several heads, lag logits (heads, R).
+    """Positions u = t/T as in `theory.mean_fields.positions.PositionGrid`, for several heads, lag logits (heads, R).
 
     Attributes
     ----------

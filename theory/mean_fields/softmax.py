@@ -27,7 +27,8 @@ from collections.abc import Callable
 import numpy as np
 
 from theory.chains import Array
-from theory.mean_fields.limit import MeanField, PositionGrid, Pullback
+from theory.mean_fields.limit import Logits, MeanField
+from theory.mean_fields.positions import PositionGrid
 
 __all__ = ["SoftmaxMeanField"]
 
@@ -49,7 +50,8 @@ class SoftmaxMeanField(MeanField):
         else:
             self.source_law = _Chained(self.stationary.reshape(shape), self.transition.reshape(*shape, -1))
 
-    def logits(self, points: Array, grid: PositionGrid) -> tuple[Array, Pullback]:
+    def logits(self, points: Array) -> Logits:
+        grid = PositionGrid(points[..., self.layout.lags], self.setting.context)
         omega = (points[..., 0] - points[..., 1])[..., None, None]
         mu = (points[..., 2] - points[..., 3])[..., None, None, None]
         attention = grid.attention
@@ -58,7 +60,7 @@ class SoftmaxMeanField(MeanField):
         background = np.exp(omega * untracked - np.maximum(omega, 0.0))
         law, law_pullback = self.source_law(gain)
         law *= background[..., None, :, :]
-        mass = law @ grid.cumulative.swapaxes(-1, -2)[..., None, :, :]
+        mass = law @ np.ascontiguousarray(grid.cumulative.swapaxes(-1, -2))[..., None, :, :]
         total = mass.sum(axis=-3, keepdims=True)
         read = mass / total
 
@@ -78,7 +80,7 @@ class SoftmaxMeanField(MeanField):
             out[..., self.layout.lags] = grid.by_lag_logits(by_attention)
             return out
 
-        return mu * read, pullback
+        return Logits(mu * read, grid.weights, pullback)
 
 
 LawPullback = Callable[[Array], Array]

@@ -82,4 +82,4 @@ def tell(claim: Claim, size: str, store: Store, seeds: int | None = None) -> Tol
                 if need.kind == TRAIN
                 else prediction(need.setting, need.kind, store)
             )
-    return Told(claim, wanted, tuple(claim.judge(runs)))
+    return Told(claim, wanted, tuple(claim.judge(runs)), runs=runs)

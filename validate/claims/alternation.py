@@ -12,7 +12,7 @@ from theory.setting import Setting
 from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
 from validate.claims.trained import EDELMAN, SEEDS, at, memoryless, published
 
-__all__ = ["CLAIM", "alternation"]
+__all__ = ["CLAIM", "alternation", "shortly_before"]
 
 FARTHEST = 9
 """The last odd lag that is compared with its even neighbours."""
@@ -43,7 +43,10 @@ def alternation(attention: Array) -> float:
 
 
 def judge(runs: Runs) -> list[Finding]:
-    found, ways = [], {name: [_on_the_way(one) for one in observed.trajectories] for name, observed in runs.items()}
+    found, ways = (
+        [],
+        {name: [alternation(shortly_before(one)) for one in observed.trajectories] for name, observed in runs.items()},
+    )
     for name, values in ways.items():
         if name != CHAINS:
             found.append(positive(f"{name}: odd lags above even ones", "mean weights", values))
@@ -54,10 +57,10 @@ def judge(runs: Runs) -> list[Finding]:
     return [*found, share(f"control: {CHAINS}", even, "seeds alternate less than any with memory", control=True)]
 
 
-def _on_the_way(run: Trajectory) -> float:
-    """Of one run, shortly before its head forms, or at its end if none does."""
+def shortly_before(run: Trajectory) -> Array:
+    """Layer-1 attention on each lag, shape (T,), of one run shortly before its head forms, or near its end if none does."""
     formed = run.transitions()[1].step
-    return alternation(at(run, run.attention[:, 0], LATE * (run.steps[-1] if formed is None else formed)))
+    return at(run, run.attention[:, 0], LATE * (run.steps[-1] if formed is None else formed))
 
 
 CLAIM = Claim(

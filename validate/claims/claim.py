@@ -46,6 +46,18 @@ class Need:
     def tasks(self) -> list[Task]:
         return [Task(self.setting, self.kind, seed) for seed in range(self.seeds)]
 
+    @property
+    def file(self) -> str:
+        """Where a suite's folder holds the setting."""
+        return f"settings/{self.setting.id}.toml"
+
+    @property
+    def command(self) -> str:
+        """What computes it in a suite's folder: runs that are there already are used again."""
+        if self.kind == TRAIN:
+            return f"onset train --setting {self.file} --seeds {self.seeds} --out ."
+        return f"onset predict --setting {self.file} --method {self.kind}"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -93,12 +105,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Told:
-    """A claim with its findings; `missing` names what is not trained yet."""
+    """A claim with its findings and the runs that they were read from; `missing` names what is not computed yet."""
 
     claim: Claim
     needs: Mapping[str, Need]
     findings: tuple[Finding, ...]
-    missing: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = ()
+    runs: Runs = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -127,7 +140,12 @@ class Told:
             "findings": [one.to_dict() for one in self.findings],
             "untested": claim.untested,
             "settings": {
-                name: {"setting": need.setting.to_dict() | {"id": need.setting.id}, "seeds": need.seeds}
+                name: {
+                    "setting": need.setting.to_dict() | {"id": need.setting.id},
+                    "seeds": need.seeds,
+                    "method": need.kind,
+                    "command": need.command,
+                }
                 for name, need in self.needs.items()
             },
             "missing": list(self.missing),

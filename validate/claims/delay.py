@@ -19,7 +19,7 @@ from validate.intervals import Interval
 from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict
 from validate.verdicts import judge as judge_number
 
-__all__ = ["CLAIM", "delay", "half_drop"]
+__all__ = ["CLAIM", "delay", "half", "half_drop"]
 
 STATES, CONTEXT = 4, 100
 
@@ -63,7 +63,7 @@ def _toy(name: str) -> dict[str, Need]:
 
 
 @cache
-def _half() -> float:
+def half() -> float:
     """Half of what the bigram strategy gains on the uniform one on the last token of flat Dirichlet chains, nats."""
     losses = strategy_losses(Setting.of(states=STATES, context=CONTEXT))
     return (losses["uniform"].last - losses["bigram"].last) / 2
@@ -75,7 +75,7 @@ def half_drop(run: Trajectory) -> Transition:
     One level for both arms, below the unigram strategy's, so that learning unigram statistics first does not count.
     """
     curve = run.probes["tested_on"][:, 0]
-    return find_crossing(run.steps, curve[0] - _half() - curve, "uniform", "half-drop", "below half of the drop")
+    return find_crossing(run.steps, curve[0] - half() - curve, "uniform", "half-drop", "below half of the drop")
 
 
 def delay(pure: Sequence[float], mixed: Sequence[float]) -> Interval:

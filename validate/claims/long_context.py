@@ -9,7 +9,7 @@ import numpy as np
 from theory.dynamics import Trajectory
 from theory.setting import Setting
 from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, no_repeats, published, seen, untrained
+from validate.claims.trained import EDELMAN, nearest, no_repeats, published, untrained
 
 __all__ = ["CLAIM", "unigram_phase"]
 
@@ -28,7 +28,7 @@ def needs(size: str) -> Mapping[str, Need]:
 
 def unigram_phase(setting: Setting, run: Trajectory) -> float:
     """The longest stretch of records at which unigram is the nearest strategy on the last token, as a share of the steps before bigram is and stays so for two records, or of the run."""
-    near = np.array([seen(setting, run, "last", name) for name in setting.strategies]).argmin(axis=0)
+    near = nearest(setting, run)
     there = near == setting.strategies.index("bigram")
     lasting = np.flatnonzero(there[:-1] & there[1:])
     way = int(lasting[0]) if len(lasting) else len(near) - 1

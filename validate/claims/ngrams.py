@@ -11,9 +11,9 @@ from theory.architecture import PRESETS
 from theory.chains import Array
 from theory.transitions import FORMATION_LEVEL
 from validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
-from validate.claims.trained import EDELMAN, SEEDS, at, in_order, last_passage, no_repeats, published, seen, untrained
+from validate.claims.trained import EDELMAN, SEEDS, at, nearest, no_repeats, published, seen, stages, untrained
 
-__all__ = ["CLAIM", "claimed"]
+__all__ = ["CLAIM", "claimed", "taken"]
 
 PUBLISHED = {"n=3": (30.0, 1510.0, 1720.0), "n=4": (30.0, 1090.0, 1270.0, 1360.0)}
 """Steps of the passages from each strategy to the next, k = 3."""
@@ -41,34 +41,36 @@ def claimed(attention: Array, lags: int) -> bool:
     return len(set(own.argmax(axis=0))) == lags and bool((own.max(axis=0) > FORMATION_LEVEL).all())
 
 
+def taken(near: Array) -> list[int]:
+    """The strategies that are nearest for two records in a row, given the number of the nearest at each record, shape (n,), by first appearance."""
+    return list(dict.fromkeys(near[:-1][near[:-1] == near[1:]].tolist()))
+
+
 def judge(runs: Runs) -> list[Finding]:
     found: list[Finding] = []
     for name, told in PUBLISHED.items():
         observed, setting = runs[name], runs[name].setting
         each, names = observed.trajectories, setting.strategies
-        steps = [[last_passage(setting, one, a, b).step for a, b in pairwise(names)] for one in each]
-        order = [in_order(some) for some in steps]
-        found.append(share(f"{name}: order {' → '.join(names)}", order, "seeds take them in order"))
+        steps = [[stage.step for stage in stages(setting, one)] for one in each]
+        order = [taken(nearest(setting, one)) == list(range(len(names))) for one in each]
+        found.append(share(f"{name}: order {' → '.join(names)}", order, "seeds take each for two records, in order"))
         for number, (a, b) in enumerate(pairwise(names)):
             ours, grid = [some[number] for some in steps], float(setting.record_every)
             found.append(one_more(f"{name}: {a} → {b}", "steps", told[number], ours, steps=grid))
         last = [float(at(one, seen(setting, one, "last", names[-1]), AFTER)) for one in each]
         found.append(one_more(f"{name}: KL({names[-1]} ‖ model) at step {AFTER}", "nats", FINAL, last, steps=DIGITS))
         lags = setting.order - 1
-        taken = [claimed(one.attention[-1], lags) for one in each]
-        found.append(share(f"{name}: each of {lags} lags has a head of its own", taken, "seeds divide them"))
+        own = [claimed(one.attention[-1], lags) for one in each]
+        found.append(share(f"{name}: each of {lags} lags has a head of its own", own, "seeds divide them"))
         early = [not np.any(one.attention[0, :, 1 : lags + 1] > FORMATION_LEVEL) for one in each]
         found.append(share(f"{name}, control: untrained heads", early, "seeds attend to no lag", control=True))
         found += [untrained(name, each), no_repeats(name, observed)]
     single, setting = runs[ONE].trajectories, runs[ONE].setting
-    *_, before, bigram, trigram = setting.strategies
-    ways = {
-        pair: [last_passage(setting, one, *pair).step is not None for one in single]
-        for pair in ((before, bigram), (bigram, trigram))
-    }
-    found.append(share(f"{ONE}: passage to {bigram}", ways[before, bigram], "seeds pass"))
-    stays = [not passed for passed in ways[bigram, trigram]]
-    return [*found, share(f"{ONE}: no passage to {trigram}", stays, "seeds never pass")]
+    _, to_bigram, to_trigram = zip(
+        *([stage.step is not None for stage in stages(setting, one)] for one in single), strict=True
+    )
+    found.append(share(f"{ONE}: passage to bigram", to_bigram, "seeds pass"))
+    return [*found, share(f"{ONE}: no passage to trigram", [not passed for passed in to_trigram], "seeds never pass")]
 
 
 CLAIM = Claim(

@@ -12,7 +12,7 @@ from theory.dynamics import Trajectory
 from theory.ideal import finite_loss
 from theory.priors import DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
-from theory.transitions import Transition, find_transition
+from theory.transitions import Transition, find_crossing
 from validate.claims.claim import Finding, share
 from validate.intervals import Interval, Z
 from validate.observed import Observation
@@ -24,14 +24,15 @@ __all__ = [
     "SEEDS",
     "at",
     "in_order",
-    "last_passage",
     "losses",
     "memoryless",
     "mixture",
+    "nearest",
     "no_repeats",
     "passage",
     "published",
     "seen",
+    "stages",
     "untrained",
 ]
 
@@ -71,10 +72,24 @@ def passage(run: Trajectory, source: str, target: str) -> Transition:
     return next(one for one in run.transitions()[0] if (one.source, one.target) == (source, target))
 
 
-def last_passage(setting: Setting, run: Trajectory, source: str, target: str) -> Transition:
-    """The same by distances on the last token, as published, rather than on all positions."""
-    near = {name: seen(setting, run, "last", name) for name in (source, target)}
-    return find_transition(run.steps, near, source, target)
+def nearest(setting: Setting, run: Trajectory) -> Array:
+    """Which of the strategies is nearest on the last token, as published, at each record: their numbers, shape (n,)."""
+    return np.argmin([seen(setting, run, "last", name) for name in setting.strategies], axis=0)
+
+
+def stages(setting: Setting, run: Trajectory) -> list[Transition]:
+    """When the nearest strategy on the last token becomes unigram or a later one, bigram or a later one, and so on; where strategies are skipped, at one step."""
+    near, names = np.array([seen(setting, run, "last", name) for name in setting.strategies]), setting.strategies
+    return [
+        find_crossing(
+            run.steps,
+            near[:m].min(axis=0) - near[m:].min(axis=0),
+            names[m - 1],
+            names[m],
+            f"nearest to {names[m]} or a later one",
+        )
+        for m in range(1, len(names))
+    ]
 
 
 def in_order(steps: Sequence[float | None]) -> bool:

@@ -24,7 +24,7 @@ PAGE = "report.html"
 def write(
     results: Results, folder: str | Path, figures: Mapping[str, tuple[Path, str]], *, seeds: int | None = None
 ) -> Path:
-    """Write ``results.json`` and ``report.html`` into `folder`, each atomically, and return the page's path.
+    """Write ``results.json``, the settings of the claims and ``report.html`` into `folder`, each atomically, and return the page's path.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ def write(
     """
     folder = writable_folder(folder)
     data = results.to_dict() | {"asked_seeds": seeds, "versions": versions()}
+    for need in {need.setting: need for told in results.claims for need in told.needs.values()}.values():
+        write_text(folder / need.file, need.setting.to_toml())
     write_text(folder / RESULTS, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     pictures = [
         (name, base64.b64encode(png.read_bytes()).decode(), caption) for name, (png, caption) in figures.items()

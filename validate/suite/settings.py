@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simulate import predict as predictions
@@ -22,6 +22,9 @@ METHODS = tuple(predictions.METHODS)
 
 QUICK = ("law", "mean-field", "finite-context")
 """Those that answer in seconds."""
+
+CORRECTED = ("law-corrected", "mean-field-corrected", "finite-context")
+"""Those that know the finite context."""
 
 SEEDS = 4
 
@@ -110,6 +113,21 @@ def _standard() -> tuple[Case, ...]:
     return (*linear, *softmax, *third, _transformer(2))
 
 
+def _corrections() -> tuple[Case, ...]:
+    """The grid on which what is corrected for finite context is set beside finite context; nothing is trained."""
+    grid = [(k, c, t) for k in (2, 3, 4, 8) for c in (0.3, 1, 3) for t in (50, 100)]
+    # As in the standard suite.
+    rates = [{"learning_rate": {"match": (1600 if k == 8 else 100) / t**2}} for k, _, t in grid]
+    flat = [{"states": k, "context": t} for k in (2, 3, 4, 8) for t in (50, 100)]
+    found = [
+        *_of("linear, SGD", [size | rate for size, rate in zip(_rows(*grid), rates, strict=True)]),
+        *_of("softmax, SGD", _rows(*grid)),
+        *_of("linear, Adam", flat, optimizer="adam"),
+        *_of("softmax, Adam", flat, optimizer="adam"),
+    ]
+    return tuple(replace(case, seeds=0, methods=CORRECTED) for case in found)
+
+
 def _of(group: str, settings: Iterable[dict[str, Any]], family: str | None = None, **common: Any) -> list[Case]:
     """Cases of one group, of the family that it is named after unless given."""
     return [Case(Setting.of(family or group.partition(",")[0], **(common | own)), group=group) for own in settings]
@@ -132,5 +150,9 @@ def _match(*rates: float) -> list[dict[str, Any]]:
     return [{"states": 3, "context": 100, "learning_rate": {"match": rate}} for rate in rates]
 
 
-SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {"quick": _quick, "standard": _standard}
+SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {
+    "quick": _quick,
+    "standard": _standard,
+    "corrections": _corrections,
+}
 """The one place where a suite is registered."""

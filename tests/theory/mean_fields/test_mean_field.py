@@ -9,6 +9,7 @@ from scipy import stats
 
 from theory.expectations import RICH, calibrated_nodes, nodes
 from theory.mean_fields import limit as mean_field
+from theory.mean_fields import positions
 from theory.mean_fields.linear import LinearMeanField
 from theory.mean_fields.softmax import SoftmaxMeanField
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
@@ -69,7 +70,7 @@ def test_loss_is_the_plain_sum_when_all_lags_are_tracked(family, states):
 @pytest.mark.parametrize(("context", "lags", "states"), [(6, 6, 2), (5, 8, 3), (60, 4, 2), (1000, 3, 3)])
 def test_gradient_against_central_differences(family, context, lags, states, monkeypatch):
     """Every partial agrees with central differences within what they cost: |D(2h) - D(h)|/3 for truncation, ε|L|/h for rounding."""
-    monkeypatch.setattr(mean_field, "EXTRA", 40)
+    monkeypatch.setattr(positions, "EXTRA", 40)
     dynamics = FAMILIES[family](Setting.of(family, states=states, context=context), lags=lags, count=16)
     point = start(family, lags)
     if family == "linear":
@@ -118,7 +119,7 @@ def test_measure_agrees_with_the_loss(family):
     seen = dynamics.measure(point)
     assert seen.loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-13)
     zero = dynamics.measure(np.zeros(len(point)))
-    missed = abs(dynamics.grid(np.zeros((1, 1, len(point)))).weights.sum() - 1)
+    missed = abs(dynamics.logits(np.zeros((1, 1, len(point)))).weights.sum() - 1)
     assert missed < 1e-9
     assert zero.distances["uniform"] == pytest.approx(0, abs=1e-14 + np.log(3) * missed)
     assert zero.loss == pytest.approx(np.log(3) * dynamics.weights.sum(), rel=1e-13 + missed)

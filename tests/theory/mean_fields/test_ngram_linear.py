@@ -8,7 +8,7 @@ import pytest
 from simulate.reduced import loss_and_gradient
 from simulate.sequences import sample
 from theory.dynamics import Layout
-from theory.mean_fields import limit as shared
+from theory.mean_fields import positions
 from theory.mean_fields.linear import LinearMeanField
 from theory.mean_fields.ngram_linear import HeadsGrid, NgramLinearMeanField
 from theory.predict import mean_field
@@ -23,7 +23,7 @@ def point_of(dynamics: NgramLinearMeanField, context: int) -> np.ndarray:
 
 def test_order_two_is_the_plain_mean_field(monkeypatch):
     """With one head, on the same chains, loss and gradient tend to those of theory.mean_fields.linear as positions are resolved."""
-    monkeypatch.setattr(shared, "EXTRA", 8)
+    monkeypatch.setattr(positions, "NODES", 24)
     setting = Setting.of("linear", states=3, context=100)
     plain, other = LinearMeanField(setting, lags=4, count=16), NgramLinearMeanField(setting, lags=4, count=16)
     chains = np.random.default_rng(0).dirichlet(np.ones(3), size=(5, 3))
@@ -31,11 +31,14 @@ def test_order_two_is_the_plain_mean_field(monkeypatch):
         dynamics.stand_for(chains, np.full(5, 0.2))
     point = point_of(other, 100)
     a, b = plain.gradient(point), other.gradient(point)
-    # Gauss rules of 12 and 16 points of smooth integrands.
-    assert b.loss == pytest.approx(a.loss, rel=1e-9)
-    np.testing.assert_allclose(b.derivative, a.derivative, rtol=1e-6, atol=1e-9)
+    # The other sums up to t + 1/2 by the integrand at t, which misses |a'|/8 of each lag: here of ω a_r at the first source beyond R.
+    weight = np.exp(point[2:])
+    missed = abs(point[0] - point[1]) * weight.max() / (8 * (4.5 + weight.sum() - 4) ** 2)
+    print(f"missed at most {missed:.1e} of a logit")
+    assert b.loss == pytest.approx(a.loss, abs=missed)
+    np.testing.assert_allclose(b.derivative, a.derivative, rtol=1e-6, atol=missed * np.abs(a.derivative).max())
     seen = plain.measure(point), other.measure(point)
-    assert list(seen[1].distances.values()) == pytest.approx(list(seen[0].distances.values()), rel=1e-7)
+    assert list(seen[1].distances.values()) == pytest.approx(list(seen[0].distances.values()), abs=missed)
 
 
 @pytest.mark.parametrize(("states", "order"), [(2, 3), (3, 3), (2, 4)])

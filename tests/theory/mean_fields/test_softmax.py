@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from theory.mean_fields.limit import MeanField, PositionGrid
+from theory.mean_fields.limit import MeanField
 from theory.mean_fields.linear import LinearMeanField
+from theory.mean_fields.positions import LagShares, PositionGrid
 from theory.mean_fields.softmax import SoftmaxMeanField, _Chained
 from theory.setting import Setting
 
@@ -19,8 +20,7 @@ def make(states: int, context: int, lags: int, count: int = 8) -> SoftmaxMeanFie
 
 def logits_of(dynamics: MeanField, point: np.ndarray) -> np.ndarray:
     """Logits (symbol, prior node, position) at one point."""
-    points = point[None, None]
-    return dynamics.logits(points, dynamics.grid(points))[0][0, 0]
+    return dynamics.logits(point[None, None]).values[0, 0]
 
 
 def enumerated(chain: np.ndarray, law: np.ndarray, omega: float, attention: np.ndarray) -> np.ndarray:
@@ -89,12 +89,12 @@ def test_first_order_in_the_match_is_the_linear_family(slope):
         make(3, context, context),
         LinearMeanField(Setting.of("linear", states=3, context=context), lags=context, count=8),
     )
-    grid, law = PositionGrid(v, context), linear.stationary.T[:, :, None]
-    excess = logits_of(linear, np.array([1 / context, 0.0, *v])) / grid.u - linear.query[:, None] * law
+    grid, law = LagShares(v, context), linear.stationary.T[:, :, None]
+    excess = (logits_of(linear, np.array([1 / context, 0.0, *v])) / grid.u - linear.query[:, None] * law)[..., :context]
     sizes, left = [0.2, 0.1, 0.05, 0.025], []
     for omega in sizes:
         read = logits_of(dynamics, np.array([omega, 0.0, 1.0, 0.0, *v]))
-        left.append(np.abs(read - law - omega * excess)[:, :, :context].max())
+        left.append(np.abs(read[..., :context] - law - omega * excess).max())
     assert slope(sizes, left) == pytest.approx(2, abs=0.1)
 
 

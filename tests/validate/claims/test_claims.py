@@ -15,15 +15,18 @@ from simulate.losses import strategy_losses
 from theory.dynamics import Trajectory
 from theory.priors import Dirichlet, DoublyStochastic
 from theory.setting import Setting
+from theory.transitions import FORMATION_LEVEL
 from validate.claims import CLAIMS, chosen, tasks, tell
 from validate.claims.alternation import alternation
 from validate.claims.claim import mean, one_more, positive, share
 from validate.claims.delay import TOYS, delay, half_drop
 from validate.claims.long_context import unigram_phase
-from validate.claims.ngrams import claimed
-from validate.claims.trained import at, no_repeats, published, seen, untrained
-from validate.observed import Observation, Task, compute
-from validate.probes import PROBES, labels
+from validate.claims.ngrams import claimed, taken
+from validate.claims.trained import at, no_repeats, published, seen, stages, untrained
+from validate.execution import compute
+from validate.heads import KINDS
+from validate.observed import Observation, Task
+from validate.probes import PROBES, SCORES, labels
 from validate.runs import Store
 from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
@@ -68,6 +71,9 @@ def made(
     uniform = np.log(setting.states)
     probes["unseen"][:] = uniform - 0.01
     probes["movement"][:] = np.outer(STEPS, [1.0, 1.0, 2.0 + 0.1 * noise.normal(), 1.0][: len(setting.parts)]) + 1e-9
+    for layer, score in enumerate(KINDS.values()):
+        if layer < probes["head_score"].shape[2]:
+            probes["head_score"][:, SCORES.index(score), layer, 0] = 0.9 * (lags[:, 0, 1] > FORMATION_LEVEL)
     if "tested_on" in probes:
         levels = (0.22, 0.235, 0.05) if setting.tested_on[0].kind == "doubly-stochastic" else (0.314, 0.24, 0.06)
         probes["tested_on"][:, 0] = np.array(levels)[near] + 0.001 * noise.normal()
@@ -128,6 +134,8 @@ def test_runs_that_obey_a_claim_agree_with_it(claim):
         ("phases", "k=3", {"bigram": None}, "k=3: order uniform → unigram → bigram"),
         ("phases", "k=2", {"unigram": 300.0, "bigram": 200.0}, "k=2: order uniform → unigram → bigram"),
         ("phases", "unigram chains", {"bigram": 900.0}, "control: on unigram chains"),
+        ("second-layer-first", "all", {"formed": 1200.0}, "previous-token head in layer 1 forms at the passage"),
+        ("second-layer-first", "all", {"formed": 1900.0}, "induction head in layer 2 forms at the passage"),
         ("second-layer-first", "layer 1 frozen", {"bigram": 900.0}, "layer 1 frozen: no passage to bigram"),
         ("second-layer-first", "layer 2 frozen", {"formed": 900.0}, "layer 2 frozen: no head in layer 1"),
         ("delay", "mixture", {"formed": 2040.0, "bigram": 1000.0}, "half-drop with the mixture / without"),
@@ -260,6 +268,26 @@ def test_a_phase_is_a_share_of_the_way_to_bigram():
     assert unigram_phase(setting, replace(run, probes={"last": last})) == pytest.approx(0.495)
     last[:, 1] = 2.0
     assert unigram_phase(setting, replace(run, probes={"last": last})) == 0.0
+
+
+def test_stages_are_those_of_the_nearest_strategy():
+    """In order, each at its step, whatever curves do that lie above; a strategy that is skipped is not taken, and its stage is the next one's."""
+    setting = published(3, order=3)
+    run = made(setting, 0)
+    far = np.full((len(STEPS), 5), 1.0)
+    near = np.where(STEPS < 100, 0, np.where(STEPS < 500, 1, np.where(STEPS < 900, 2, 3)))
+    far[np.arange(len(STEPS)), near] = 0.0
+    found = stages(setting, replace(run, probes={"last": far}))
+    assert [one.step for one in found] == [95.0, 495.0, 895.0]
+    assert taken(near) == [0, 1, 2, 3]
+    crossed = far + np.outer(STEPS, [0.0, 1.0, 0.0, 0.0, 0.0]) * (near[:, None] > 1)
+    assert [one.step for one in stages(setting, replace(run, probes={"last": crossed}))] == [95.0, 495.0, 895.0]
+    skipping = np.where(near == 2, 1, near)
+    far = 1.0 - (skipping[:, None] == np.arange(5))
+    assert [one.step for one in stages(setting, replace(run, probes={"last": far}))] == [95.0, 895.0, 895.0]
+    assert taken(skipping) == [0, 1, 3]
+    skipping[50] = 2
+    assert taken(skipping) == [0, 1, 3]
 
 
 def test_each_lag_wants_a_head_of_its_own():

@@ -12,7 +12,8 @@ pytest.importorskip("torch")
 from theory.laws.basins import escapes
 from theory.priors import Dirichlet, DoublyStochastic, Mixture
 from theory.setting import Setting
-from validate import observed, suite
+from validate import suite
+from validate.execution import compute, jobs
 from validate.observed import BASIN, TRAIN, Refused, Task, prediction
 from validate.runs import Store
 from validate.suite import running
@@ -86,20 +87,20 @@ def test_time_left_is_told_once_each_worker_has_answered(tmp_path, tiny_suite):
         seeds=1,
         kinds=["law", "mean-field", BASIN],
         workers=1,
-        finished=lambda *each: told.append(each[1:]),
+        watch=lambda status: told.append((status.done, status.left)) if status.last else None,
     )
-    assert [done for done, _, _ in told] == list(range(1, len(told) + 1))
-    assert told[0][2] is None
-    assert told[-1][2] == pytest.approx(0, abs=1e-6)
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert told[0][1] is None
+    assert told[-1][1] == pytest.approx(0, abs=1e-6)
 
 
 def test_one_method_can_be_computed_again_alone(tmp_path, tiny_suite, monkeypatch):
     """Of what the store holds only the named method's files change."""
     store = Store(tmp_path)
     running.run_tasks("tiny", store, seeds=1, kinds=["law", BASIN], workers=1)
-    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.nc")}
     running.run_tasks("tiny", store, seeds=1, kinds=["law"], workers=1, fresh=True)
-    changed = {path.name for path in tmp_path.iterdir() if path.stat().st_mtime_ns != before[path.name]}
+    changed = {path.name for path in tmp_path.glob("*.nc") if path.stat().st_mtime_ns != before[path.name]}
     assert changed
     assert all("-law-" in name for name in changed)
 
@@ -107,9 +108,9 @@ def test_one_method_can_be_computed_again_alone(tmp_path, tiny_suite, monkeypatc
 def test_a_refusal_is_kept_and_read_again(tmp_path, monkeypatch):
     """The reason comes back, without asking the theory twice."""
     store, task = Store(tmp_path), Task(Setting.of("linear", order=3, context=20), "law")
-    observed.compute([task], store, workers=1)
-    monkeypatch.setattr(observed, "predict", None)
-    observed.compute([task], store, workers=1)
+    compute([task], store, workers=1)
+    monkeypatch.setattr(jobs, "predict", None)
+    compute([task], store, workers=1)
     with pytest.raises(Refused, match="knows Markov chains"):
         prediction(task.setting, "law", store)
 
