@@ -1,15 +1,18 @@
-"""A picture for each claim: a function takes the claim's runs and returns panels; what all pictures share draws them (`paper.figures.panels`).
+"""A picture for each claim: a function takes the claim's runs and returns panels, which what most pictures share draws (`paper.figures.panels`), or other data,
+drawn by a function of its own. The first one's docstring is the caption.
 
-`PICTURES` is the one place where a claim gets its picture; the function's docstring is its caption.
+`PICTURES` is the one place where a claim gets its picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from paper.figures import scaling
 from paper.figures.panels import Curve, Panel
 from paper.figures.panels import draw as draw_panels
 from paper.style import STRATEGY_COLOURS
@@ -24,7 +27,7 @@ from validate.observed import Observation
 from validate.probes import SCORES
 from validate.suite import Results
 
-__all__ = ["PICTURES", "Picture"]
+__all__ = ["PANELS", "PICTURES", "Picture"]
 
 BLUE, AMBER, GREEN, GREY = "#1F6FB2", "#D98E04", "#2E8B57", "#8C8C8C"
 STEP = "optimiser step"
@@ -33,8 +36,8 @@ STEP = "optimiser step"
 class Picture:
     """The figure of one claim, with the interface of the figures that are modules."""
 
-    def __init__(self, claim: str, panels: Callable[[Runs], Sequence[Panel]]) -> None:
-        self.claim, self._panels, self.__doc__ = claim, panels, panels.__doc__
+    def __init__(self, claim: str, of_runs: Callable[[Runs], Any], draw: Callable[[Any], Figure] = draw_panels) -> None:
+        self.claim, self._of_runs, self.draw, self.__doc__ = claim, of_runs, draw, of_runs.__doc__
 
     def _told(self, results: Results) -> Told | None:
         return next((one for one in results.claims if one.claim.id == self.claim and one.runs), None)
@@ -43,17 +46,14 @@ class Picture:
         """Whether the runs of the claim are there."""
         return self._told(results) is not None
 
-    def compute(self, results: Results | None) -> Sequence[Panel]:
+    def compute(self, results: Results | None) -> Any:
         told = None if results is None else self._told(results)
         if told is None:
             suite = "standard" if results is None else results.suite
             raise ValueError(
                 f"suite {suite!r} holds no runs of the claim {self.claim!r}: expected all that it needs for its picture; run onset validate --suite {suite} --claims {self.claim}."
             )
-        return self._panels(told.runs)
-
-    def draw(self, panels: Sequence[Panel]) -> Figure:
-        return draw_panels(panels)
+        return self._of_runs(told.runs)
 
 
 def _curve(
@@ -170,7 +170,7 @@ def _plateaus(runs: Runs) -> list[Panel]:
     return panels
 
 
-PICTURES: dict[str, Callable[[Runs], Sequence[Panel]]] = {
+PANELS: dict[str, Callable[[Runs], Sequence[Panel]]] = {
     "phases": _phases,
     "second-layer-first": _second_layer_first,
     "alternation": _alternation,
@@ -181,3 +181,6 @@ PICTURES: dict[str, Callable[[Runs], Sequence[Panel]]] = {
     "long-context": _long_context,
     "plateaus": _plateaus,
 }
+
+PICTURES = {claim: Picture(claim, panels) for claim, panels in PANELS.items()}
+PICTURES["scaling"] = Picture("scaling", scaling.of_runs, scaling.draw)
