@@ -324,7 +324,7 @@ def validate(
     Parameters
     ----------
     suite
-        Which settings: quick (minutes) or standard (about an hour on two cores). A killed one goes on where it stopped.
+        quick (five minutes on two cores), standard (about an hour), full (a night), or another of --list. A killed one goes on where it stopped.
     out
         Folder of the report, figures and runs; by default out/SUITE.
     seeds
@@ -334,7 +334,7 @@ def validate(
     claims
         Train only what these claims need.
     list_
-        List the suites and the claims, and do nothing.
+        List the suites with their sizes and the claims, and do nothing.
     json_
         Print results.json.
     """
