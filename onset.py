@@ -324,7 +324,7 @@ def validate(
     Parameters
     ----------
     suite
-        Which settings: quick (minutes) or standard (about an hour on two cores). A killed one goes on where it stopped.
+        quick (five minutes on two cores), standard (about an hour), full (a night), or another of --list. A killed one goes on where it stopped.
     out
         Folder of the report, figures and runs; by default out/SUITE.
     seeds
@@ -334,7 +334,7 @@ def validate(
     claims
         Train only what these claims need.
     list_
-        List the suites and the claims, and do nothing.
+        List the suites with their sizes and the claims, and do nothing.
     json_
         Print results.json.
     """
@@ -445,7 +445,7 @@ def runs(
         What onset train or validate was given as --out, or its folder runs.
     where
         NAME=VALUE or NAME=VALUE,VALUE, by the names of the setting's options: context=100 family=linear learning-rate.match=0.02; also kind (train,
-        or a method of onset predict), seed, device, id and state (finished, diverged, refused, damaged, unreadable). All must hold.
+        or a method of onset predict), seed, device, id and state (finished, diverged, refused, failed, damaged, unreadable). All must hold.
     picture
         Draw loss, attention and distances over training into OUT as runs.pdf and runs.png.
     export

@@ -218,17 +218,33 @@ def show_sweep(data: dict[str, Any], most: int = 60) -> None:
 
 
 def show_suites(as_json: bool) -> None:
-    """The suites and the claims that there are."""
+    """The suites with their sizes, and the claims that there are."""
     from validate.claims import CLAIMS, needs
-    from validate.suite import SUITES
+    from validate.observed import TRAIN
+    from validate.suite import SUITES, wanted
 
     sizes = {name: [one.id for one in CLAIMS.values() if needs(one, name)] for name in SUITES}
-    suites = {name: {"settings": len(made()), "claims": sizes[name]} for name, made in SUITES.items()}
+    suites = {}
+    for name, made in SUITES.items():
+        tasks = wanted(name)
+        trained = [task.setting.family == "transformer" for task in tasks if task.kind == TRAIN]
+        suites[name] = {
+            "about": made.__doc__ or "",
+            "settings": len(made()),
+            "transformer runs": sum(trained),
+            "toy runs": len(trained) - sum(trained),
+            "predictions": len(tasks) - len(trained),
+            "claims": sizes[name],
+        }
     claims = [{"id": c.id, "title": c.title, "statement": c.statement, "source": c.source} for c in CLAIMS.values()]
     if as_json:
         return print_json({"suites": suites, "claims": claims})
-    rows = [(name, str(told["settings"]), str(len(told["claims"]))) for name, told in suites.items()]
-    table("suites", ("suite", "settings", "claims"), rows)
+    counted = ("settings", "transformer runs", "toy runs", "predictions")
+    rows = [
+        (name, *(str(told[column]) for column in counted), str(len(told["claims"])), told["about"])
+        for name, told in suites.items()
+    ]
+    table("suites", ("suite", *counted, "claims", "about"), rows)
     return table(
         "claims",
         ("claim", "what it says", "suites"),
