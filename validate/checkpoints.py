@@ -85,9 +85,6 @@ class Checkpoint:
             raise ValueError("its checksum does not match its content")
         return tensors, json.loads(head["plain"])
 
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-
 
 def _digest(tensors: dict[str, Tensor], plain: str) -> str:
     found = hashlib.sha256(plain.encode())

@@ -24,7 +24,7 @@ from paper.figures import (
     signals,
 )
 from theory.laws.terms import terms
-from validate.observed import compute
+from validate.execution import compute
 
 
 @pytest.fixture

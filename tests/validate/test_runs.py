@@ -17,7 +17,8 @@ import xarray as xr
 import validate.runs
 from theory.dynamics import Trajectory
 from theory.setting import Setting
-from validate.observed import TRAIN, Task, compute
+from validate.execution import compute
+from validate.observed import TRAIN, Task
 from validate.runs import Record, Store, UnreadableRun
 
 STEPS = np.array([0.0, 5.0, 10.0])

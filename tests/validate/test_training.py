@@ -22,7 +22,8 @@ from theory.architecture import Architecture
 from theory.dynamics import descend
 from theory.priors import DoublyStochastic
 from theory.setting import Setting
-from validate.observed import Task, compute, observation, prediction
+from validate.execution import compute
+from validate.observed import Task, observation, prediction
 from validate.runs import Store, UnreadableRun
 from validate.training import resolve_device, train, train_together
 
@@ -67,7 +68,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("seeds", [(3,), (3, 5)])
 @pytest.mark.parametrize("family", ["linear", "transformer"])
 def test_a_killed_training_goes_on_to_the_same_numbers_to_the_last_bit(tmp_path, monkeypatch, family, seeds):
-    """Stopped after its second checkpoint, resumed by the same call: records equal those of an uninterrupted run exactly; the checkpoint is gone."""
+    """Stopped after its second checkpoint, resumed by the same call: records equal those of an uninterrupted run exactly."""
     monkeypatch.setattr("validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     more = (
         {"architecture": Architecture(width=8), "tested_on": [DoublyStochastic(2)]} if family == "transformer" else {}
@@ -88,7 +89,6 @@ def test_a_killed_training_goes_on_to_the_same_numbers_to_the_last_bit(tmp_path,
         setting, seeds, device=CPU, progress=lambda step, steps: reached.append(step), checkpoint=path
     )
     assert reached[0] == 30
-    assert not path.exists()
     for found, whole in zip(resumed, train_together(setting, seeds, device=CPU), strict=True):
         assert found.parameters.keys() == whole.parameters.keys()
         assert list(found.distances) == list(whole.distances)
@@ -132,7 +132,7 @@ def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_gone_on_from(tmp_
     ):
         found = train(TINY, seed, device=CPU, checkpoint=path)
     assert np.array_equal(found.loss, train(TINY, seed, device=CPU).loss)
-    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"run.safetensors.corrupt": spoilt}
+    assert (tmp_path / "run.safetensors.corrupt").read_bytes() == spoilt
 
 
 def test_a_checkpoint_of_a_newer_release_is_refused_and_left_where_it_is(tmp_path, monkeypatch):
@@ -246,7 +246,7 @@ def test_workers_do_not_change_numbers(tmp_path):
 def test_a_killed_process_loses_only_what_was_not_finished(tmp_path):
     """kill -9 after the first of many runs: that file is whole, no half-written one is taken for a run, and the rest is computed."""
     script = (
-        "import sys; from tests_setting import SETTING; from validate.observed import Task, compute; from validate.runs import Store\n"
+        "import sys; from tests_setting import SETTING; from validate.execution import compute; from validate.observed import Task; from validate.runs import Store\n"
         "compute([Task(SETTING, 'train', seed) for seed in range(200)], Store(sys.argv[1]), workers=1)"
     )
     (tmp_path / "tests_setting.py").write_text(
@@ -270,7 +270,7 @@ def test_a_killed_process_loses_only_what_was_not_finished(tmp_path):
         [Task(TINY, "train", seed) for seed in seeds],
         store,
         workers=1,
-        finished=lambda task, *_: todo.append(task.seed),
+        watch=lambda status: todo.append(status.last.seed) if status.last else None,
     )
     assert todo == [seed for seed in seeds if f"{TINY.id}-train-{seed}.nc" not in {path.name for path in finished}]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from validate import claims
 from validate.claims import Told
 from validate.heads import Head, heads
 from validate.observed import BASIN, TRAIN, Observation, Refused, Task, basin, observation, prediction
+from validate.plain import finite, without
 from validate.runs import Store
 from validate.suite.basins import BasinFinding, basins
 from validate.suite.comparisons import Comparison, Outcome, compare
@@ -111,7 +111,7 @@ class Results:
             ],
             "settings": [_setting(outcome) for outcome in self.outcomes],
         }
-        return _finite(data)
+        return finite(data)
 
 
 def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
@@ -163,7 +163,7 @@ def _outcome(case: Case, store: Store, seeds: Sequence[int]) -> tuple[Outcome, l
 def _setting(outcome: Outcome) -> dict[str, Any]:
     seen, leads, setting = outcome.observed, outcome.basin, outcome.setting
     # The setting stands here once, and what methods assume once for all settings.
-    observed = None if seen is None else _without(seen.to_dict(), "setting", "method")
+    observed = None if seen is None else without(seen.to_dict(), "setting", "method")
     if seen is not None and observed is not None:
         observed["seconds"] = [notes.get("seconds") for notes in seen.notes]
     return {
@@ -172,23 +172,10 @@ def _setting(outcome: Outcome) -> dict[str, Any]:
         "setting": setting.to_dict() | {"id": setting.id},
         "observed": observed,
         "predicted": {
-            name: {"refused": told} if isinstance(told, str) else _without(told.to_dict(), "setting", "assumptions")
+            name: {"refused": told} if isinstance(told, str) else without(told.to_dict(), "setting", "assumptions")
             for name, told in outcome.predictions.items()
         },
         "basin": {"sign": leads.sign, "size": leads.size, "error": leads.error, "lags": list(leads.lags)}
         if isinstance(leads, Basin)
         else leads,
     }
-
-
-def _without(data: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name not in names}
-
-
-def _finite(data: Any) -> Any:
-    """The same with None for numbers that JSON has no word for."""
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data
