@@ -324,7 +324,7 @@ def validate(
     Parameters
     ----------
     suite
-        Which settings: quick (minutes) or standard (about an hour on two cores). A killed one goes on where it stopped.
+        quick (five minutes on two cores), standard (about an hour), full (a night), or another of --list. A killed one goes on where it stopped.
     out
         Folder of the report, figures and runs; by default out/SUITE.
     seeds
@@ -334,7 +334,7 @@ def validate(
     claims
         Train only what these claims need.
     list_
-        List the suites and the claims, and do nothing.
+        List the suites with their sizes and the claims, and do nothing.
     json_
         Print results.json.
     """
@@ -424,6 +424,65 @@ def report(folder: Path, *, readme: Path | None = None) -> None:
         return print(update(readme, pages.load(folder)))
     results, seeds = pages.results_of(folder)
     return print(_write_report(results, folder, seeds))
+
+
+@app.command
+def runs(
+    folder: Path,
+    *,
+    where: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    picture: Flag = False,
+    export: Path | None = None,
+    out: Path = Path("out/runs"),
+    formation_level: float = 0.1,
+    json_: Json = False,
+) -> None:
+    """List the runs in a folder: settings, passages, heads, losses; choose among them, draw them, hand them on to other tools.
+
+    Parameters
+    ----------
+    folder
+        What onset train or validate was given as --out, or its folder runs.
+    where
+        NAME=VALUE or NAME=VALUE,VALUE, by the names of the setting's options: context=100 family=linear learning-rate.match=0.02; also kind (train,
+        or a method of onset predict), seed, device, id and state (finished, diverged, refused, damaged, unreadable). All must hold.
+    picture
+        Draw loss, attention and distances over training into OUT as runs.pdf and runs.png.
+    export
+        Write a .csv (one line per run) or a .nc (NetCDF, all curves with named dimensions).
+    out
+        Folder for the picture.
+    formation_level
+        Share of the last position's layer-1 attention on lag 1 that counts as formed.
+    json_
+        Print JSON.
+    """
+    from theory import arguments
+    from validate.export import ENDINGS
+    from validate.export import export as write
+    from validate.listing import chosen, listed
+
+    if export is not None:
+        arguments.one_of("export file's ending", export.suffix, ENDINGS)
+    with terminal.progress(f"reading {folder}", quiet=json_) as advance:
+        there = listed(folder, advance)
+    found = chosen(there, where)
+    rows = [run.to_dict(formation_level) for run in found]
+    files = [] if export is None else [write(found, export, formation_level)]
+    if picture:
+        from paper import style
+        from paper.figures import runs as figure
+        from validate.files import writable_folder
+
+        with style.styled():
+            files.append(style.save(figure.draw(figure.compute(found)), writable_folder(out), "runs"))
+    if json_:
+        return terminal.print_json({"folder": str(folder), "runs": rows, "files": [str(file) for file in files]})
+    terminal.show_runs(rows, f"{len(found)} of {len(there)} runs in {folder}")
+    for run in there:
+        if run.problem:
+            print(f"onset: {run.problem}", file=sys.stderr)
+    return print("  ".join(map(str, files))) if files else None
 
 
 @app.command

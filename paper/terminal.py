@@ -22,6 +22,7 @@ __all__ = [
     "show_fits",
     "show_plan",
     "show_results",
+    "show_runs",
     "show_suites",
     "show_sweep",
     "show_transitions",
@@ -155,6 +156,33 @@ def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
         print(f"{len(reasons)} settings lack a time, the first because: {reasons[0]}")
 
 
+def show_runs(rows: list[dict[str, Any]], title: str) -> None:
+    """A line for each run file; steps are the last one recorded and those of passages and heads, as far as there are."""
+    shown = []
+    for row in rows:
+        told = [f"{t['target']} {t['step']:.4g}" for t in row.get("passages", ()) if t["step"] is not None]
+        heads = [f"{t['step']:.4g}" for t in row.get("formations", ()) if t["step"] is not None]
+        numbers = [(row.get("steps"), ".6g"), (row.get("final_loss"), ".4f"), (row.get("seconds"), ".1f")]
+        steps, loss, seconds = ("" if value is None else format(value, form) for value, form in numbers)
+        state = row["state"] if row.get("diverged") is None else f"{row['state']} at {row['diverged']}"
+        name, started = row.get("label") or row["file"], (row.get("started") or "")[:16].replace("T", " ")
+        kind, seed = row.get("kind") or "", str(row.get("seed", ""))
+        shown.append((name, kind, seed, steps, ", ".join(told), ", ".join(heads), loss, state, seconds, started))
+    head = (
+        "setting",
+        "kind",
+        "seed",
+        "steps",
+        "passed to",
+        "head at",
+        "final loss",
+        "state",
+        "seconds",
+        "started, UTC",
+    )
+    table(title, head, shown)
+
+
 def show_plan(sweep: Any, held: Any, as_json: bool) -> None:
     """The settings of a sweep, and how many of their tasks `held` contains."""
     rows = []
@@ -190,17 +218,33 @@ def show_sweep(data: dict[str, Any], most: int = 60) -> None:
 
 
 def show_suites(as_json: bool) -> None:
-    """The suites and the claims that there are."""
+    """The suites with their sizes, and the claims that there are."""
     from validate.claims import CLAIMS, needs
-    from validate.suite import SUITES
+    from validate.observed import TRAIN
+    from validate.suite import SUITES, wanted
 
     sizes = {name: [one.id for one in CLAIMS.values() if needs(one, name)] for name in SUITES}
-    suites = {name: {"settings": len(made()), "claims": sizes[name]} for name, made in SUITES.items()}
+    suites = {}
+    for name, made in SUITES.items():
+        tasks = wanted(name)
+        trained = [task.setting.family == "transformer" for task in tasks if task.kind == TRAIN]
+        suites[name] = {
+            "about": made.__doc__ or "",
+            "settings": len(made()),
+            "transformer runs": sum(trained),
+            "toy runs": len(trained) - sum(trained),
+            "predictions": len(tasks) - len(trained),
+            "claims": sizes[name],
+        }
     claims = [{"id": c.id, "title": c.title, "statement": c.statement, "source": c.source} for c in CLAIMS.values()]
     if as_json:
         return print_json({"suites": suites, "claims": claims})
-    rows = [(name, str(told["settings"]), str(len(told["claims"]))) for name, told in suites.items()]
-    table("suites", ("suite", "settings", "claims"), rows)
+    counted = ("settings", "transformer runs", "toy runs", "predictions")
+    rows = [
+        (name, *(str(told[column]) for column in counted), str(len(told["claims"])), told["about"])
+        for name, told in suites.items()
+    ]
+    table("suites", ("suite", *counted, "claims", "about"), rows)
     return table(
         "claims",
         ("claim", "what it says", "suites"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "set_aside", "writable_folder", "write_text"]
+__all__ = ["replacing", "replacing_or_told", "set_aside", "writable_folder", "write_text"]
 
 
 @contextmanager
@@ -35,6 +35,19 @@ def set_aside(path: Path) -> Path:
     return path.replace(next(aside for aside in map(path.with_name, names) if not aside.exists()))
 
 
+@contextmanager
+def replacing_or_told(path: Path) -> Iterator[Path]:
+    """As `replacing`, making the folder if need be; a ``ValueError`` says why nothing can be written there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as problem:
+        raise ValueError(
+            f"output folder {path.parent}: {path.name} cannot be written ({problem.strerror}); give a folder that can be."
+        ) from problem
+
+
 def write_text(path: Path, text: str) -> Path:
     """Write `text` to `path`, making its folder if need be.
 
@@ -43,14 +56,8 @@ def write_text(path: Path, text: str) -> Path:
     ValueError
         If the folder cannot be made or written to.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as problem:
-        raise ValueError(
-            f"output folder {path.parent}: {path.name} cannot be written ({problem.strerror}); give a folder that can be."
-        ) from problem
+    with replacing_or_told(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

@@ -27,7 +27,7 @@ from validate.files import replacing, set_aside, writable_folder
 from validate.probes import PROBES, labels
 from validate.provenance import RELEASE
 
-__all__ = ["Damaged", "Record", "Store", "UnreadableRun", "read"]
+__all__ = ["Damaged", "Record", "Store", "UnreadableRun", "read", "to_dataset"]
 
 FORMAT = 3
 READ = (1, 2, FORMAT)
@@ -73,7 +73,7 @@ class Store:
 
     def save(self, name: str, record: Record) -> Path:
         """Write `record`; after a crash the file is either whole or absent."""
-        groups = {f"/trajectory_{i}": _to_dataset(one, record.setting) for i, one in enumerate(record.trajectories)}
+        groups = {f"/trajectory_{i}": to_dataset(one, record.setting) for i, one in enumerate(record.trajectories)}
         whole = {"format": FORMAT, "release": RELEASE, "run": name}
         head = whole | {"setting": json.dumps(record.setting.to_dict()), "notes": json.dumps(record.notes)}
         tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=head), **groups})
@@ -106,7 +106,8 @@ class Store:
             return None
 
 
-def _to_dataset(one: Trajectory, setting: Setting) -> xr.Dataset:
+def to_dataset(one: Trajectory, setting: Setting) -> xr.Dataset:
+    """A trajectory with named dimensions, labels and units."""
     data = xr.Dataset(
         {
             "loss": ("step", one.loss),

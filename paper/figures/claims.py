@@ -90,8 +90,8 @@ def _second_layer_first(runs: Runs) -> list[Panel]:
         for n, ((kind, score), colour) in enumerate(zip(KINDS.items(), (BLUE, AMBER), strict=True))
     ]
     bigram = [
-        _curve(name, runs[name], colour, lambda one: seen(setting, one, "last", "bigram"))
-        for name, colour in (("all", GREEN), ("layer 1 frozen", BLUE), ("layer 2 frozen", AMBER))
+        _curve(name, runs[name], colour, lambda one: seen(setting, one, "last", "bigram"), style)
+        for name, colour, style in (("all", GREEN, "-"), ("layer 1 frozen", BLUE, "-"), ("layer 2 frozen", AMBER, "--"))
     ]
     return [
         Panel("movement of the layers", STEP, "root mean square change", moved, log="xy"),

@@ -2,7 +2,8 @@ r"""Our own: the transformer's transition goes with T, k, rate, concentration an
 
 The constant c is the transformer's step of the passage to bigram over the toy's, both at `BASE`, the published configuration with three states. It is fitted there
 and nowhere else; every other setting, which differs from the base in one number, is predicted as c times its toy's step, by the mean field under the same
-optimiser at the same rate. Steps of seeds are averaged as logarithms: what is predicted is a ratio.
+optimiser at the same rate. Steps of seeds are averaged as logarithms: what is predicted is a ratio. Their spread is taken from all settings together, as
+two seeds of one setting hardly have one.
 
 If c were a clock alone, running slower or faster than the toy's, order parameters would take the toy's path too, as functions of the step over that of the
 passage: `path` compares them, as `validate.circuits` measures them. And a toy started at the untrained transformer's order parameters would need no
@@ -14,8 +15,10 @@ at first. With g the drive -∂L/∂v₁ and x̄ the mean normed embedding, grad
     dρ₁/dt = η g q/√d,    dq/dt = η g |x̄|² ρ₁/√d,    so that v₁ grows by a factor e^Λ a step,  Λ = 2 η g |x̄|/√d,
 
 from a start of the order of the weights' variance: the wait is ln(v/v(0)) e-folds of 1/Λ, where the toy's is v/(η g). Under Adam a weight moves by
-η·gradient/noise as long as noise dominates, noise ∝ 1/√B: the same exponential, Λ ∝ η √B g. Its drive is proportional to the match, which grows ballistically,
-ω ∝ η t; so ∫Λ dt = ln(v/v(0)) gives t ∝ B^{-1/4}/η, where the toy's mean field knows no batch.
+η·gradient/noise as long as noise dominates, noise ∝ 1/√B: the same exponential, Λ ∝ η √B g, its drive g proportional to the match. If that grows as fast as
+Adam lets it, ω ∝ η t, then ∫Λ dt = ln(v/v(0)) gives t ∝ B^{-1/4}/η; if noise limits the match too, ω ∝ η √B t, it gives t ∝ B^{-1/2}/η. The toy's mean field
+knows no batch. (The first was written down before anything was trained; the second, and the comparisons within SGD, after the first runs, whose match grew
+at a rate that goes as √B.)
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from theory.chains import Array
 from theory.dynamics import Trajectory
 from theory.priors import Dirichlet
 from theory.setting import Setting
+from theory.transitions import ReadOff
 from validate.claims.claim import LEVEL, Claim, Finding, Need, Runs, mean, share
 from validate.claims.trained import SEEDS, at, passage, published, seen
 from validate.intervals import Interval
@@ -40,7 +44,26 @@ from validate.observed import Observation
 from validate.verdicts import INCONCLUSIVE, Tolerance, Verdict, decide
 from validate.verdicts import judge as judge_number
 
-__all__ = ["BASE", "CLAIM", "VARIATIONS", "Variation", "calibration", "geometric", "path", "predicted", "toy"]
+__all__ = [
+    "ADAMW",
+    "BASE",
+    "CLAIM",
+    "PARAMETERS",
+    "SGD",
+    "VARIATIONS",
+    "Spread",
+    "Variation",
+    "calibration",
+    "geometric",
+    "path",
+    "predicted",
+    "seen_step",
+    "spread",
+    "step_of",
+    "told_step",
+    "toy",
+    "toy_path",
+]
 
 BASE = "base"
 STATES = 3
@@ -81,7 +104,7 @@ ADAMW, SGD = "AdamW", "SGD"
 AT_BASE = {"T": 100.0, "k": STATES, "rate": 5e-4, "concentration": 1.0, "batch": 64.0}
 """The base on each axis."""
 
-SGD_RATE = 1.0
+SGD_RATE, SGD_BASE = 1.0, "SGD, rate = 1"
 """At a rate of 3 the weights become NaN; at 1 the first run left the plateau near step 2,100."""
 
 VARIATIONS = (
@@ -100,8 +123,11 @@ VARIATIONS = (
 FITTED = ((ADAMW, "T"), (ADAMW, "rate"), (ADAMW, "batch"), (SGD, "T"), (SGD, "rate"))
 """Lines along which an exponent is fitted."""
 
-ESCAPE = {(ADAMW, "batch"): -0.25}
-"""Exponents that the escape of a product has and the toy has not; see above."""
+ESCAPE = {"of a product's escape": -0.25, "of a product's escape, its match limited by noise": -0.5}
+"""Of the step in the batch, under AdamW; see above."""
+
+EARLY = (0.2, 0.5)
+"""Of the step of the passage: where the match's speed is read, after the plateau is reached and before the lag logit counts."""
 
 
 def toy(setting: Setting) -> Setting:
@@ -129,26 +155,56 @@ def needs(size: str) -> Mapping[str, Need]:
     return found | {f"{name}, toy": Need(toy(need.setting), kind="mean-field") for name, need in found.items()}
 
 
-def geometric(steps: Sequence[float | None], limit: float | None = None) -> Interval:
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviation of ln t over seeds, and its degrees of freedom."""
+
+    deviation: float
+    freedom: int
+
+
+def spread(runs: Runs) -> Spread:
+    """Pooled over all settings of transformers."""
+    each = [np.log(steps) for observed in runs.values() if len(steps := _steps(observed)) > 1 and _is_trained(observed)]
+    freedom = sum(len(logs) - 1 for logs in each)
+    squares = sum(float(((logs - logs.mean()) ** 2).sum()) for logs in each)
+    return Spread(math.sqrt(squares / freedom) if freedom else math.inf, freedom)
+
+
+def geometric(steps: Sequence[float | None], over: Spread, limit: float | None = None) -> Interval:
     """Geometric mean over seeds with Student's 95% interval of the logarithms' mean; none if it is missing in some, looked for up to `limit`."""
     found = [step for step in steps if step is not None]
     if len(found) < len(steps) or not steps:
         some = len(found) / len(steps) if found else None
         return Interval(None, reason=f"in {len(found)} of {len(steps)} seeds", limit=limit, share=some)
-    each = mean(np.log(found))
-    value, low, high = (None if end is None else math.exp(end) for end in (each.value, each.low, each.high))
-    return Interval(value, low, high)
+    value = math.exp(float(np.log(found).mean()))
+    if not over.freedom:
+        return Interval(value)
+    factor = math.exp(float(stdtrit(over.freedom, LEVEL)) * over.deviation / math.sqrt(len(found)))
+    return Interval(value, value / factor, value * factor)
 
 
-def _steps(observed: Observation) -> list[float | None]:
-    return [passage(one, "unigram", "bigram").step for one in observed.trajectories]
+def step_of(run: Trajectory) -> float | None:
+    """The step of one run's passage to bigram."""
+    return passage(run, "unigram", "bigram").step
 
 
-def _seen(observed: Observation) -> Interval:
-    return geometric(_steps(observed), float(observed.setting.steps))
+def _steps(observed: ReadOff) -> list[float]:
+    """Of those seeds that pass."""
+    return [step for one in observed.trajectories if (step := step_of(one)) is not None]  # type: ignore[attr-defined]
 
 
-def _told(runs: Runs, name: str) -> Interval:
+def _is_trained(observed: ReadOff) -> bool:
+    return isinstance(observed, Observation) and observed.setting.architecture is not None
+
+
+def seen_step(runs: Runs, name: str) -> Interval:
+    """The transformers' step."""
+    observed = runs[name]
+    return geometric([step_of(one) for one in observed.trajectories], spread(runs), float(observed.setting.steps))
+
+
+def told_step(runs: Runs, name: str) -> Interval:
     """The toy's step beside the transformers called `name`."""
     prediction = runs.get(f"{name}, toy")
     if prediction is None:
@@ -176,21 +232,28 @@ def _times(a: Interval, b: Interval, power: int) -> Interval:
 
 
 def judge(runs: Runs) -> list[Finding]:
-    base, theory = _seen(runs[BASE]), _told(runs, BASE)
-    constant = calibration(base, theory)
-    found = [_uncalibrated(runs[BASE], theory, base)]
-    for one in VARIATIONS:
-        told, observed = predicted(constant, _told(runs, one.name)), _seen(runs[one.name])
-        if told.refused:
-            continue
-        verdict = judge_number(told, observed, TOLERANCE, seeds=len(runs[one.name].trajectories))
-        found.append(Finding(f"{one.name}: unigram → bigram, calibrated", "steps", told, observed, verdict))
+    found = [_uncalibrated(runs)]
+    found += [_calibrated(runs, BASE, one.name) for one in VARIATIONS if f"{one.name}, toy" in runs]
+    found += [
+        _calibrated(runs, SGD_BASE, one.name)
+        for one in VARIATIONS
+        if one.optimizer == SGD and one.name != SGD_BASE and f"{one.name}, toy" in runs
+    ]
     found += [finding for line in FITTED for finding in _exponents(*line, runs)]
-    return [*found, *_paths(runs), *_controls(runs)]
+    return [*found, *_batch(runs), *_paths(runs), *_controls(runs)]
 
 
-def _uncalibrated(observed: Observation, theory: Interval, seen_: Interval) -> Finding:
+def _calibrated(runs: Runs, at_: str, name: str) -> Finding:
+    """A setting's step by the constant fitted at another."""
+    constant = calibration(seen_step(runs, at_), told_step(runs, at_))
+    told, observed = predicted(constant, told_step(runs, name)), seen_step(runs, name)
+    verdict = judge_number(told, observed, TOLERANCE, seeds=len(runs[name].trajectories))
+    return Finding(f"{name}: unigram → bigram, calibrated at {at_}", "steps", told, observed, verdict)
+
+
+def _uncalibrated(runs: Runs) -> Finding:
     """The base without a constant, the toy started at the untrained transformer's order parameters."""
+    observed, theory = runs[BASE], told_step(runs, BASE)
     quantity = f"{BASE}: unigram → bigram, uncalibrated, from the untrained transformer's order parameters"
     rate = observed.setting.optimizer.learning_rate["weights"]
     start = max(float(np.abs(path(observed.setting, one)[0]).max()) for one in observed.trajectories)
@@ -198,29 +261,57 @@ def _uncalibrated(observed: Observation, theory: Interval, seen_: Interval) -> F
     if theory.value is not None:
         half = start / rate + (0.0 if math.isinf(theory.half) else theory.half)
         told = Interval(theory.value, theory.value - half, theory.value + half)
+    seen_ = seen_step(runs, BASE)
     verdict = judge_number(told, seen_, TOLERANCE, seeds=len(observed.trajectories))
     return Finding(quantity, "steps", told, seen_, verdict)
 
 
-def _exponents(optimizer: str, axis: str, runs: Runs) -> Iterator[Finding]:
-    """d ln t/d ln x over all seeds beside the toy's over the same settings, and beside `ESCAPE`'s; nothing without three steps and two settings."""
+def _line(optimizer: str, axis: str) -> dict[str, float]:
+    """Names of the settings along a line, with their values on it."""
     places = {one.name: one.value for one in VARIATIONS if (one.optimizer, one.axis) == (optimizer, axis)}
-    if axis != "rate" or optimizer == ADAMW:
-        places[BASE if optimizer == ADAMW else f"{SGD}, rate = {SGD_RATE:g}"] = AT_BASE[axis]
-    told = {name: _told(runs, name).value for name in places}
+    return (
+        {BASE if optimizer == ADAMW else SGD_BASE: AT_BASE[axis]} | places
+        if (optimizer, axis) != (SGD, "rate")
+        else places
+    )
+
+
+def _exponents(optimizer: str, axis: str, runs: Runs) -> Iterator[Finding]:
+    """d ln t/d ln x over all seeds beside the toy's over the same settings; nothing without three steps and two settings."""
     points = [
-        (math.log(x), math.log(step), math.log(told[name] or math.nan))
-        for name, x in places.items()
+        (x, step, told)
+        for name, x in _line(optimizer, axis).items()
+        if (told := told_step(runs, name).value)
         for step in _steps(runs[name])
-        if step is not None and told[name]
     ]
-    if len(points) < 3 or len({x for x, *_ in points}) < 2:
+    if len(points) > 2 and len({x for x, *_ in points}) > 1:
+        x, seen_, theory = np.log(points).T
+        yield _beside(f"{optimizer}: exponent d ln t/d ln {axis}", x, seen_, theory)
+
+
+def _batch(runs: Runs) -> Iterator[Finding]:
+    """What noise does under AdamW: the step's exponent in the batch beside those of a product's escape, and the match's speed, which noise makes go as √B."""
+    points = [
+        (batch, step_of(one), speed)
+        for name, batch in _line(ADAMW, "batch").items()
+        for one in runs[name].trajectories
+        if (speed := _match_speed(runs[name].setting, one)) is not None and speed > 0
+    ]
+    if len(points) < 3 or len({batch for batch, *_ in points}) < 2:
         return
-    x, seen_, theory = np.array(points).T
-    quantity = f"{optimizer}: exponent d ln t/d ln {axis}"
-    yield _beside(quantity, x, seen_, theory)
-    if (optimizer, axis) in ESCAPE:
-        yield _beside(f"{quantity}, of a product's escape", x, seen_, ESCAPE[optimizer, axis] * x)
+    batch, step, speed = np.log(np.array(points, dtype=float)).T
+    for what, exponent in ESCAPE.items():
+        yield _beside(f"{ADAMW}: exponent d ln t/d ln batch, {what}", batch, step, exponent * batch)
+    yield _beside(f"{ADAMW}: exponent of the match's speed in the batch", batch, speed, 0.5 * batch)
+
+
+def _match_speed(setting: Setting, run: Trajectory) -> float | None:
+    """dω/dt on the plateau, per step; None without a passage."""
+    step = step_of(run)
+    if step is None:
+        return None
+    on_plateau = (run.steps >= EARLY[0] * step) & (run.steps <= EARLY[1] * step)
+    return regression(run.steps[on_plateau], path(setting, run)[on_plateau, 1])[0]
 
 
 def _beside(quantity: str, x: Array, seen_: Array, theory: Array) -> Finding:
@@ -275,7 +366,7 @@ def _paths(runs: Runs) -> Iterator[Finding]:
 
 def _on_the_way(runs: Sequence[Trajectory], of: Callable[[Trajectory], Array], part: float) -> Array:
     """`of` a run, shape (records, 3), at `part` of the step of its passage, for those that have one, shape (runs, 3)."""
-    steps = [(one, passage(one, "unigram", "bigram").step) for one in runs]
+    steps = [(one, step_of(one)) for one in runs]
     return np.array([at(one, of(one), part * step) for one, step in steps if step is not None])
 
 

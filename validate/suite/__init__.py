@@ -9,7 +9,7 @@ from __future__ import annotations
 from validate.intervals import Interval
 from validate.suite.comparisons import Comparison, Judged, Outcome
 from validate.suite.results import Results, collect
-from validate.suite.running import run_tasks
+from validate.suite.running import run_tasks, wanted
 from validate.suite.settings import METHODS, SUITES, SURROGATE, Case
 from validate.suite.tolerances import TOLERANCE, TRAINED
 from validate.verdicts import Verdict, judge
@@ -30,4 +30,5 @@ __all__ = [
     "collect",
     "judge",
     "run_tasks",
+    "wanted",
 ]

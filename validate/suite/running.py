@@ -12,7 +12,7 @@ from validate.observed import BASIN, KINDS, TRAIN, Task
 from validate.runs import Store
 from validate.suite.settings import Case, cases
 
-__all__ = ["run_tasks", "seeds_of", "tasks"]
+__all__ = ["run_tasks", "seeds_of", "tasks", "wanted"]
 
 
 def seeds_of(case: Case, seeds: int | None) -> range:
@@ -31,6 +31,17 @@ def tasks(chosen: Iterable[Case], *, seeds: int | None = None, kinds: Sequence[s
         groups.append([task for task in own if task.kind in wanted])
     groups.sort(key=lambda group: sum(map(cost, group)))
     return [task for group in groups for task in group]
+
+
+def wanted(
+    name: str, *, seeds: int | None = None, kinds: Sequence[str] = (), claimed: Sequence[str] = ()
+) -> list[Task]:
+    """What a suite consists of, or of it the named kinds, or what the named claims need of it; each task once, its claims' last."""
+    found = [] if claimed else tasks(cases(name), seeds=seeds, kinds=kinds)
+    found += [
+        task for task in claims.tasks(claims.chosen(claimed), name, seeds) if claimed or not kinds or task.kind in kinds
+    ]
+    return list(dict.fromkeys(found))
 
 
 def run_tasks(
@@ -58,7 +69,4 @@ def run_tasks(
     **how
         Where and how, as `validate.execution.compute` takes it.
     """
-    wanted = [] if claimed else tasks(cases(name), seeds=seeds, kinds=kinds)
-    if claimed or not kinds or TRAIN in kinds:
-        wanted += claims.tasks(claims.chosen(claimed), name, seeds)
-    return compute(wanted, store, **how)
+    return compute(wanted(name, seeds=seeds, kinds=kinds, claimed=claimed), store, **how)

@@ -75,6 +75,7 @@ def _transformer(states: int) -> Case:
 
 
 def _quick() -> tuple[Case, ...]:
+    """Five minutes on two cores: toys whose predictions take seconds, and the published transformer."""
     linear = [Setting.of("linear", states=k, context=t) for k, t in ((2, 50), (2, 100), (2, 200), (3, 100), (4, 100))]
     linear += [Setting.of("linear", prior=prior, context=100) for prior in (DoublyStochastic(3), Dirichlet(3, 0.3))]
     softmax = [
@@ -84,6 +85,7 @@ def _quick() -> tuple[Case, ...]:
 
 
 def _standard() -> tuple[Case, ...]:
+    """About an hour on two cores: toys of every kind by every method, and all claims."""
     lengths = (25, 50, 100, 200, 400)
     # With more states the match has more entries, each moved by fewer tokens: eight need a higher rate to pass within the longest run.
     eight = [{"states": 8, "context": t, "learning_rate": {"match": 1600 / t**2}} for t in (50, 100, 200)]
@@ -150,9 +152,23 @@ def _match(*rates: float) -> list[dict[str, Any]]:
     return [{"states": 3, "context": 100, "learning_rate": {"match": rate}} for rate in rates]
 
 
+def _full() -> tuple[Case, ...]:
+    """A night on two cores: the standard suite with ten seeds, longer contexts and chains of order 4."""
+    more = [
+        *_of("linear, SGD, flat rows", _flat((2, 800), (3, 800))),
+        *_of("linear, SGD, doubly stochastic and mixtures", _doubly((3, 400), (4, 100), (4, 400))),
+        *_of("linear, Adam", _flat((3, 400)), optimizer="adam"),
+        *_of("softmax, SGD", _flat((3, 400), (4, 200))),
+        *_of("softmax, Adam", _flat((4, 100), (3, 800)), optimizer="adam"),
+        *_of("order 4", [{"states": 2, "order": 4, "context": 50}], "linear"),
+    ]
+    return tuple(replace(case, seeds=10) for case in (*_standard(), *more, _transformer(3)))
+
+
 SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {
     "quick": _quick,
     "standard": _standard,
+    "full": _full,
     "corrections": _corrections,
 }
-"""The one place where a suite is registered."""
+"""The one place where a suite is registered; the function's docstring says how long it takes and what it holds."""

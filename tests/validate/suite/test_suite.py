@@ -55,6 +55,16 @@ def test_the_standard_suite_spans_what_it_must():
     assert len({s.id for s in toys}) == len({s.label for s in toys}) == len(toys)
 
 
+def test_the_full_suite_is_the_standard_one_with_more_seeds_and_more():
+    """Every standard setting with ten seeds, and settings that only it has; labels still tell settings apart."""
+    full = {case.setting: case for case in cases("full")}
+    assert {case.setting for case in cases("standard")} < set(full)
+    assert {case.seeds for case in full.values()} == {10}
+    assert max(setting.context for setting in full) > 400
+    assert len({setting.label for setting in full}) == len(full) == len(cases("full"))
+    assert len(running.wanted("full", kinds=[TRAIN])) == len(set(running.wanted("full", kinds=[TRAIN])))
+
+
 def test_some_standard_settings_are_predicted_to_be_trapped():
     """By the sign of the push, in both families."""
     short = [
@@ -72,6 +82,10 @@ def test_tasks_of_some_methods_are_those_alone():
     assert len(running.tasks(chosen, kinds=["law"])) == toys
     assert len(running.tasks(chosen, kinds=[TRAIN], seeds=2)) == 2 * len(chosen)
     assert {t.setting.order for t in running.tasks(chosen, kinds=[BASIN])} == {2}
+    claimed = running.wanted("standard", claimed=["delay"])
+    assert {task.kind for task in claimed} == {TRAIN, "mean-field", "finite-context"}
+    assert {task.kind for task in running.wanted("standard", kinds=["law"])} == {"law"}
+    assert set(claimed) < set(running.wanted("standard"))
     whole = running.tasks(chosen)
     assert len(whole) == len(set(whole))
     with pytest.raises(ValueError, match="did you mean 'finite-context'"):
