@@ -19,7 +19,8 @@ from paper.style import STRATEGY_COLOURS
 from theory.chains import Array
 from theory.dynamics import Trajectory
 from theory.ideal import finite_loss
-from validate.claims import Told, alternation, delay, ngrams, phases
+from theory.transitions import FORMATION_LEVEL
+from validate.claims import Told, alternation, delay, ngrams, phases, toy_delay
 from validate.claims.claim import Runs
 from validate.claims.trained import seen
 from validate.heads import KINDS, LEVEL
@@ -126,6 +127,26 @@ def _delay(runs: Runs) -> list[Panel]:
     return [Panel("", "thousands of doubly stochastic sequences", "KL(true ‖ model) / nats", curves, half)]
 
 
+def _toy_delay(runs: Runs) -> list[Panel]:
+    """Attention on lag 1 against the number of doubly stochastic sequences seen, with and without unigram chains mixed in: of transformers, a line for each seed, and of toy models as theory predicts. Dashed: the level at which the head is formed."""
+    panels = []
+    for name in ("", *toy_delay.TOYS):
+        curves = []
+        for (arm, share), colour in zip(
+            (("doubly stochastic", 1.0), ("mixture", delay.PART)), (BLUE, AMBER), strict=True
+        ):
+            found = runs[f"{name}, {arm}" if name else arm]
+            thousands = share * found.setting.batch / 1000
+            curves.append(
+                Curve(arm, [(thousands * one.steps, one.attention[:, 0, 1]) for one in found.trajectories], colour)
+            )
+        x = "thousands of doubly stochastic sequences"
+        panels.append(
+            Panel(name or "transformer", x, "attention on lag 1", curves, {"formed": (FORMATION_LEVEL, GREY)})
+        )
+    return panels
+
+
 def _ngrams(runs: Runs) -> list[Panel]:
     """Distance to each ideal strategy on chains of order 3 and 4, and with one head in layer 1 where two are wanted. Dotted: where published runs pass from one strategy to the next. Last: largest attention of any layer-1 head on each lag, order 3."""
     panels = [_strategies(name, observed, ngrams.PUBLISHED.get(name, ())) for name, observed in runs.items()]
@@ -180,6 +201,7 @@ PANELS: dict[str, Callable[[Runs], Sequence[Panel]]] = {
     "out-of-distribution": _out_of_distribution,
     "long-context": _long_context,
     "plateaus": _plateaus,
+    "toy-delay": _toy_delay,
 }
 
 PICTURES = {claim: Picture(claim, panels) for claim, panels in PANELS.items()}
