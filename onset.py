@@ -445,7 +445,7 @@ def runs(
         What onset train or validate was given as --out, or its folder runs.
     where
         NAME=VALUE or NAME=VALUE,VALUE, by the names of the setting's options: context=100 family=linear learning-rate.match=0.02; also kind (train,
-        or a method of onset predict), seed, device, id and state (finished, diverged, refused, damaged, unreadable). All must hold.
+        or a method of onset predict), seed, device, id and state (finished, diverged, refused, failed, damaged, unreadable). All must hold.
     picture
         Draw loss, attention and distances over training into OUT as runs.pdf and runs.png.
     export

@@ -5,6 +5,7 @@ What a setting says goes by the names that the command line has for it, and `cho
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from theory.families import FAMILIES
 from theory.priors import Mixture
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL
-from validate.runs import Damaged, Record, read
+from validate.runs import FAILURE, Damaged, Record, read
 
 __all__ = ["NAMES", "Listed", "chosen", "facts", "listed"]
 
@@ -36,12 +37,13 @@ NAMES = (
 )
 """What runs can be chosen by."""
 
-FINISHED, DIVERGED, REFUSED, DAMAGED, UNREADABLE = "finished", "diverged", "refused", "damaged", "unreadable"
+FINISHED, DIVERGED, REFUSED, FAILED = "finished", "diverged", "refused", "failed"
+DAMAGED, UNREADABLE = "damaged", "unreadable"
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A run file, and what it holds, or the `problem` of reading it and the `state` that follows."""
+    """A run file, or the note that a run failed, with what it holds and its `state`; `problem` says what is wrong."""
 
     path: Path
     record: Record | None
@@ -71,13 +73,13 @@ class Listed:
             "formations": [one.to_dict() | {"level": level} for one in formations],
             "final_loss": _finite(np.mean([one.loss[-1] for one in curves])) if curves else None,
             "diverged": next((one.diverged for one in curves if one.diverged is not None), None),
-            "outcome": notes.get("refused") or notes.get("basin", {}).get("explanation"),
+            "outcome": notes.get("refused") or notes.get("failed") or notes.get("basin", {}).get("explanation"),
         }
         return told
 
 
 def listed(folder: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Listed]:
-    """Every run file in `folder`, or in its folder `runs`; alike settings stand together.
+    """Every run file in `folder`, or in its folder `runs`, and every run that failed; alike settings stand together.
 
     Raises
     ------
@@ -85,14 +87,14 @@ def listed(folder: str | Path, progress: Callable[[int, int], None] = lambda don
         If there is none.
     """
     folder = Path(folder)
-    files = next((found for where in (folder / "runs", folder) if (found := sorted(where.glob("*.nc")))), [])
+    files = next((found for where in (folder / "runs", folder) if (found := _files(where))), [])
     if not files:
         raise ValueError(
             f"folder {folder}: holds no run files; give what onset train or onset validate was given as --out."
         )
     found = []
     for done, file in enumerate(files):
-        found.append(_look(file))
+        found.append(_look(file) if file.suffix == ".nc" else _look_at_failure(file))
         progress(done + 1, len(files))
     return sorted(found, key=_place)
 
@@ -141,6 +143,24 @@ def facts(setting: Setting) -> dict[str, Fact]:
         names = [name for name, made in PRESETS.items() if made(setting.order) == shape]
         found["architecture"] = names[0] if names else "own"
     return found
+
+
+def _files(folder: Path) -> list[Path]:
+    finished = sorted(folder.glob("*.nc"))
+    names = {path.stem for path in finished}
+    return finished + [
+        path for path in sorted(folder.glob(f"*{FAILURE}")) if path.name.removesuffix(FAILURE) not in names
+    ]
+
+
+def _look_at_failure(path: Path) -> Listed:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        setting, reason = Setting.from_dict(data["setting"]), data["reason"]
+        notes = {"kind": data["kind"], "seed": data["seed"], "failed": reason}
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        return Listed(path, None, UNREADABLE, f"{path} cannot be read ({type(problem).__name__}: {problem}).")
+    return Listed(path, Record(setting, (), notes), FAILED, f"{setting.label} failed, as {path} tells: {reason}")
 
 
 def _look(path: Path) -> Listed:

@@ -27,11 +27,13 @@ from validate.files import replacing, set_aside, writable_folder
 from validate.probes import PROBES, labels
 from validate.provenance import RELEASE
 
-__all__ = ["Damaged", "Record", "Store", "UnreadableRun", "read", "to_dataset"]
+__all__ = ["FAILURE", "Damaged", "Record", "Store", "UnreadableRun", "read", "to_dataset"]
 
 FORMAT = 3
 READ = (1, 2, FORMAT)
 """Formats that are read; the first knew no heads, the second no probes."""
+FAILURE = ".failed.json"
+"""What stands in a run's place, with its reason, while it fails; see `validate.execution.failures`."""
 SEAL = b"\nsha256 "
 
 

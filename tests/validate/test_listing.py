@@ -19,8 +19,10 @@ from paper.options import SettingOptions
 from theory.dynamics import Trajectory
 from theory.priors import Dirichlet, Mixture, Unigram
 from theory.setting import Setting
+from validate.execution import failures
 from validate.export import to_csv
 from validate.listing import chosen, facts, listed
+from validate.observed import Task
 from validate.runs import Record, Store
 
 LINEAR, LONGER = (Setting.of("linear", context=context) for context in (20, 40))
@@ -80,6 +82,20 @@ def test_every_file_is_listed_and_none_is_touched(folder):
     assert "damaged.nc is damaged" in runs[-2].problem
     assert "newer.nc was written by Onset" in runs[-1].problem
     assert {one.name: one.read_bytes() for one in (folder / "runs").iterdir()} == before
+
+
+def test_a_run_that_failed_is_listed_with_its_reason_until_it_succeeds(folder):
+    """Its setting, kind and seed can be chosen by like those of finished ones."""
+    store = Store(folder / "runs")
+    failures.keep(store, Task(LONGER, "train", 7), "MemoryError: too large")
+    failures.keep(store, Task(LONGER, "train", 8), "it was killed")
+    store.save(Task(LONGER, "train", 8).name, RECORDS["b-train-0"])
+    (run,) = chosen(listed(folder), ["state=failed", "context=40", "seed=7", "kind=train"])
+    assert run.to_dict()["outcome"] == "MemoryError: too large"
+    assert "too large" in run.problem
+    assert len(listed(folder)) == len(RECORDS) + 4
+    run.path.write_text("{}")
+    assert "cannot be read (KeyError" in next(one.problem for one in listed(folder) if one.path == run.path)
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):

@@ -32,6 +32,7 @@ def page_file(tmp_path_factory, tiny_suite):
     claims = (Told(first, {}, findings), Told(second, {}, (), ("a run",)))
     results = dataclasses.replace(results, claims=claims)
     pictures = {name: (png, caption(name)) for name, png in render(results, folder, of_suite(results)).items()}
+    pictures[f"claim-{first.id}"] = next(iter(pictures.values()))
     return report.write(results, folder, pictures, seeds=None)
 
 

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from validate.files import write_text
 from validate.observed import Task
-from validate.runs import Store
+from validate.runs import FAILURE, Store
 
-__all__ = ["ENDING", "Failure", "clear", "failed_in", "keep"]
-
-ENDING = ".failed.json"
+__all__ = ["Failure", "clear", "failed_in", "keep"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def clear(store: Store, task: Task) -> None:
 def failed_in(store: Store) -> dict[str, Failure]:
     """What failed and has not succeeded since, by the task's name; a file that is none of ours is passed over."""
     found = {}
-    for path in sorted(store.folder.glob(f"*{ENDING}")):
+    for path in sorted(store.folder.glob(f"*{FAILURE}")):
         try:
             data = json.loads(path.read_text())
             one = Failure(*(str(data[field]) for field in ("name", "label", "reason", "details")))
@@ -53,4 +51,4 @@ def failed_in(store: Store) -> dict[str, Failure]:
 
 
 def _path(store: Store, name: str) -> Path:
-    return store.folder / f"{name}{ENDING}"
+    return store.folder / f"{name}{FAILURE}"
