@@ -23,7 +23,7 @@ from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import PRIORS, Dirichlet, Mixture, Prior
 from theory.transitions import strategies
 
-__all__ = ["Optimizer", "Setting"]
+__all__ = ["LARGEST_FILE", "Optimizer", "Setting", "parsed", "why"]
 
 
 PRECISIONS = ("float32", "bfloat16")
@@ -363,28 +363,30 @@ class Setting:
         path = Path(path)
         arguments.one_of("setting file's ending", path.suffix, (".json", ".toml"))
         try:
-            data = _parsed(path)
+            data = parsed(path)
         except (OSError, RecursionError, ValueError) as problem:
             raise ValueError(
-                f"setting file {path} cannot be read ({_why(problem)}): expected {path.suffix[1:].upper()} in UTF-8; mend it there."
+                f"setting file {path} cannot be read ({why(problem)}): expected {path.suffix[1:].upper()} in UTF-8; mend it there."
             ) from problem
         try:
             return cls.from_dict(_table("setting", data))
         except (RecursionError, ValueError) as problem:
-            raise ValueError(f"setting file {path}: {_why(problem)}") from problem
+            raise ValueError(f"setting file {path}: {why(problem)}") from problem
 
 
-def _why(problem: Exception) -> str:
+def why(problem: Exception) -> str:
+    """In words, what keeps a file from being read as a setting."""
     if isinstance(problem, RecursionError):
         return "its tables or lists are nested too deeply; take some out."
     return str(problem.strerror if isinstance(problem, OSError) else problem)
 
 
-def _parsed(path: Path) -> Any:
+def parsed(path: Path, largest: int = LARGEST_FILE) -> Any:
+    """What the TOML or JSON file at `path`, of at most `largest` bytes, holds; raises what `why` puts into words."""
     if path.exists() and not path.is_file():
         raise ValueError("it is no file")
-    if (size := path.stat().st_size) > LARGEST_FILE:
-        raise ValueError(f"it has {size} bytes, a setting at most {LARGEST_FILE}")
+    if (size := path.stat().st_size) > largest:
+        raise ValueError(f"it has {size} bytes, expected at most {largest}")
     text = path.read_text(encoding="utf-8-sig")  # some editors put a mark before the first character
     return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text, object_pairs_hook=_once_each)
 
