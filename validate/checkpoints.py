@@ -19,7 +19,7 @@ from validate.runs import UnreadableRun
 
 __all__ = ["Checkpoint"]
 
-FORMAT = "1"
+FORMAT = "2"
 
 
 class Checkpoint:

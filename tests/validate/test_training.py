@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -22,9 +24,11 @@ from theory.priors import DoublyStochastic
 from theory.setting import Setting
 from validate.observed import Task, compute, observation, prediction
 from validate.runs import Store, UnreadableRun
-from validate.training import resolve_device, train, train_together
+from validate.training import TrainingRun, resolve_device, train, train_together
 
 CPU = torch.device("cpu")
+ARRAY = 8 * sys.getsizeof(np.empty(0))
+"""Bytes that a recorded array takes beside its numbers: itself, its shape, its place in a list or a dict, and numbers of Python's that came with it."""
 TINY = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4}, steps=60)
 
 
@@ -123,6 +127,38 @@ def test_a_whole_run_goes_on_past_its_last_transition():
     settled, whole = train(setting, 0, device=CPU), train(setting.replace(whole=True), 0, device=CPU)
     assert settled.steps[-1] < whole.steps[-1] == setting.steps
     assert np.array_equal(whole.loss[: len(settled.loss)], settled.loss)
+
+
+@pytest.mark.parametrize("family", ["linear", "transformer"])
+def test_memory_grows_by_what_is_recorded_and_nothing_else(family):
+    """Fifty records later there are as many tensors as before, of as many bytes; Python and NumPy hold more by the numbers recorded and what it
+    takes to hold each array."""
+    more = {"architecture": Architecture(width=8)} if family == "transformer" else {}
+    setting = Setting.of(family, states=2, context=10, steps=200, record_every=1, whole=True, **more)
+    run = TrainingRun(setting, [0], CPU)
+    run.record()
+
+    def measured(records: int) -> tuple[int, int, int, int]:
+        for _ in range(records):
+            run.advance()
+            run.record()
+        gc.collect()
+        tensors = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
+        (recorder,) = run.recorders
+        recorded = sum(one.nbytes for one in recorder.arrays().values())
+        return len(tensors), sum(one.nbytes for one in tensors), tracemalloc.get_traced_memory()[0], recorded
+
+    tracemalloc.start()
+    try:
+        measured(10)
+        before, after = measured(10), measured(50)
+    finally:
+        tracemalloc.stop()
+    assert before[:2] == after[:2]
+    arrays = len(run.recorders[0].arrays())
+    numbers, held = after[3] - before[3], after[2] - before[2]
+    print(f"recorded {numbers} bytes in {50 * arrays} arrays, held {held} more")
+    assert numbers <= held <= numbers + 50 * arrays * ARRAY
 
 
 def test_what_is_frozen_does_not_move():
