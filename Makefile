@@ -13,7 +13,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@# torch first and by its exact version: an open range may draw in builds for graphics cards
 	$(BIN)/python -m pip install --quiet "torch==$$(sed -n 's/^torch==//p' constraints.txt)" --constraint constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[train,dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[train,cluster,dev]' --constraint constraints.txt
 	touch $@
 
 validate: install

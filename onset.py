@@ -14,7 +14,8 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from paper import terminal
-from paper.options import SettingOptions
+from paper.options import ComputingOptions, SettingOptions
+from validate.stopped import Stopped
 
 __all__ = ["main"]
 
@@ -207,9 +208,7 @@ def train(
     *,
     seeds: int = 3,
     out: Path = Path("out"),
-    device: str = "auto",
-    workers: int | None = None,
-    fresh: Flag = False,
+    computing: ComputingOptions | None = None,
     formation_level: float = 0.1,
     json_: Json = False,
 ) -> None:
@@ -221,12 +220,6 @@ def train(
         Number of models.
     out
         Runs go to OUT/runs, one file each.
-    device
-        auto, cpu, cuda or mps.
-    workers
-        Processes side by side; by default one per core.
-    fresh
-        Train again even if the run is there.
     formation_level
         Share of the last position's layer-1 attention on lag 1 that counts as formed.
     json_
@@ -236,36 +229,82 @@ def train(
     from theory import arguments
 
     arguments.integer("seeds", seeds, least=1)
-    from validate.observed import TRAIN, Task, compute, observation
+    how = (computing or ComputingOptions()).checked()
+    from validate.execution import compute
+    from validate.observed import TRAIN, Task, observation
     from validate.runs import Store
-    from validate.training import resolve_device
 
-    resolve_device(device)
     store = Store(out / "runs")
     tasks = [Task(setting, TRAIN, seed) for seed in range(seeds)]
-    with terminal.progress(f"training {setting.label}", quiet=json_) as advance:
-        one = seeds == 1 or workers == 1
-        compute(
-            tasks,
-            store,
-            device=device,
-            fresh=fresh,
-            workers=workers,
-            progress=advance if one else _ignore,
-            finished=lambda _, done, total: None if one else advance(done, total),
-        )
-    data = observation(setting, range(seeds), store).to_dict(formation_level)
-    data["files"] = [str(store.path(task.name)) for task in tasks]
+    with terminal.watching(f"training {setting.label}", quiet=json_) as watch:
+        failed = compute(tasks, store, **how, progress=watch.steps if seeds == 1 else _ignore, watch=watch).failed
+    trained = [task for task in tasks if task in store]
+    terminal.show_failures(failed)
+    if not trained:
+        sys.exit(1)
+    data = observation(setting, [task.seed for task in trained], store).to_dict(formation_level)
+    data["files"] = [str(store.path(task.name)) for task in trained]
     if json_:
-        return terminal.print_json(data)
-    terminal.show_transitions(f"{setting.label}: {seeds} trained", data)
+        terminal.print_json(data)
+        sys.exit(bool(failed))
+    terminal.show_transitions(f"{setting.label}: {len(trained)} trained", data)
     for run in data["runs"]:
         if run["diverged"] is not None:
             print(
                 f"seed {run['seed']} diverged at step {run['diverged']}; its records up to step {run['last_step']:g} are kept."
             )
     print(f"runs: {out / 'runs'}")
-    return None
+    sys.exit(bool(failed))
+
+
+@app.command
+def sweep(
+    file: Path,
+    *,
+    out: Path | None = None,
+    seeds: int | None = None,
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    computing: ComputingOptions | None = None,
+    json_: Json = False,
+) -> None:
+    """Train and predict the settings of a sweep's TOML file; write sweep.json and sweep.csv. The same command goes on where one stopped.
+
+    Parameters
+    ----------
+    file
+        With seeds, kinds, [setting], and [grid] or [[runs]] or both, as the README shows.
+    out
+        Folder of results and runs; by default out/NAME of the file.
+    seeds
+        Trained models per setting, instead of what the file says.
+    list_
+        List the settings and how much of each is there, and do nothing.
+    json_
+        Print sweep.json.
+    """
+    from validate import sweeps
+
+    chosen = sweeps.load(file, seeds=seeds)
+    folder = Path("out") / file.stem if out is None else out
+    how = (computing or ComputingOptions()).checked()
+    from validate.execution import compute
+    from validate.runs import Store
+
+    if list_:
+        held = Store(folder / "runs") if (folder / "runs").is_dir() else ()
+        return terminal.show_plan(chosen, held, json_)
+    store = Store(folder / "runs")
+    with terminal.watching(f"sweep {file.stem}", quiet=json_) as watch:
+        failed = compute(chosen.tasks(), store, **how, watch=watch).failed
+    data = sweeps.collect(chosen, store)
+    files = sweeps.write(folder, data)
+    if json_:
+        terminal.print_json(data)
+    else:
+        terminal.show_sweep(data)
+        print("  ".join(map(str, files)))
+    terminal.show_failures(failed)
+    sys.exit(bool(failed))
 
 
 @app.command
@@ -277,9 +316,7 @@ def validate(
     methods: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     claims: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
-    device: str = "auto",
-    workers: int | None = None,
-    fresh: Flag = False,
+    computing: ComputingOptions | None = None,
     json_: Json = False,
 ) -> None:
     """Set predictions beside trained models, setting by setting; write a report. Exit status 1 if something that the suite promises fails.
@@ -287,7 +324,7 @@ def validate(
     Parameters
     ----------
     suite
-        Which settings: quick (minutes) or standard (about an hour on two cores). A killed one goes on where it stopped.
+        quick (five minutes on two cores), standard (about an hour), full (a night), or another of --list. A killed one goes on where it stopped.
     out
         Folder of the report, figures and runs; by default out/SUITE.
     seeds
@@ -297,13 +334,7 @@ def validate(
     claims
         Train only what these claims need.
     list_
-        List the suites and the claims, and do nothing.
-    device
-        auto, cpu, cuda or mps.
-    workers
-        Processes side by side; by default one per core.
-    fresh
-        Compute again what is there.
+        List the suites with their sizes and the claims, and do nothing.
     json_
         Print results.json.
     """
@@ -311,34 +342,20 @@ def validate(
     from validate import report as pages
     from validate import suite as suites
     from validate.claims import chosen
+    from validate.observed import KINDS
     from validate.runs import Store
-    from validate.training import resolve_device
 
     if list_:
         return terminal.show_suites(json_)
     chosen(claims)
     arguments.one_of("suite", suite, suites.SUITES)
     for method in methods:
-        arguments.one_of("method", method, suites.KINDS)
-    resolve_device(device)
+        arguments.one_of("method", method, KINDS)
+    how = (computing or ComputingOptions()).checked()
     folder = Path("out") / suite if out is None else out
-    with terminal.progress(f"suite {suite}", quiet=json_, estimate=False) as advance:
-
-        def finished(task: Any, done: int, total: int, left: float | None) -> None:
-            advance(done, total, task.label + terminal.time_left(left))
-
-        store = Store(folder / "runs")
-        suites.run_tasks(
-            suite,
-            store,
-            seeds=seeds,
-            kinds=methods,
-            claimed=claims,
-            device=device,
-            workers=workers,
-            fresh=fresh,
-            finished=finished,
-        )
+    store = Store(folder / "runs")
+    with terminal.watching(f"suite {suite}", quiet=json_) as watch:
+        failed = suites.run_tasks(suite, store, seeds=seeds, kinds=methods, claimed=claims, **how, watch=watch).failed
     results = suites.collect(suite, store, seeds=seeds)
     page = _write_report(results, folder, seeds)
     if json_:
@@ -347,7 +364,8 @@ def validate(
         terminal.show_results(results)
         print(f"report: {page}")
         terminal.open_page(page)
-    if not results.holds:
+    terminal.show_failures(failed)
+    if failed or not results.holds:
         sys.exit(1)
     return None
 
@@ -406,6 +424,65 @@ def report(folder: Path, *, readme: Path | None = None) -> None:
         return print(update(readme, pages.load(folder)))
     results, seeds = pages.results_of(folder)
     return print(_write_report(results, folder, seeds))
+
+
+@app.command
+def runs(
+    folder: Path,
+    *,
+    where: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
+    picture: Flag = False,
+    export: Path | None = None,
+    out: Path = Path("out/runs"),
+    formation_level: float = 0.1,
+    json_: Json = False,
+) -> None:
+    """List the runs in a folder: settings, passages, heads, losses; choose among them, draw them, hand them on to other tools.
+
+    Parameters
+    ----------
+    folder
+        What onset train or validate was given as --out, or its folder runs.
+    where
+        NAME=VALUE or NAME=VALUE,VALUE, by the names of the setting's options: context=100 family=linear learning-rate.match=0.02; also kind (train,
+        or a method of onset predict), seed, device, id and state (finished, diverged, refused, failed, damaged, unreadable). All must hold.
+    picture
+        Draw loss, attention and distances over training into OUT as runs.pdf and runs.png.
+    export
+        Write a .csv (one line per run) or a .nc (NetCDF, all curves with named dimensions).
+    out
+        Folder for the picture.
+    formation_level
+        Share of the last position's layer-1 attention on lag 1 that counts as formed.
+    json_
+        Print JSON.
+    """
+    from theory import arguments
+    from validate.export import ENDINGS
+    from validate.export import export as write
+    from validate.listing import chosen, listed
+
+    if export is not None:
+        arguments.one_of("export file's ending", export.suffix, ENDINGS)
+    with terminal.progress(f"reading {folder}", quiet=json_) as advance:
+        there = listed(folder, advance)
+    found = chosen(there, where)
+    rows = [run.to_dict(formation_level) for run in found]
+    files = [] if export is None else [write(found, export, formation_level)]
+    if picture:
+        from paper import style
+        from paper.figures import runs as figure
+        from validate.files import writable_folder
+
+        with style.styled():
+            files.append(style.save(figure.draw(figure.compute(found)), writable_folder(out), "runs"))
+    if json_:
+        return terminal.print_json({"folder": str(folder), "runs": rows, "files": [str(file) for file in files]})
+    terminal.show_runs(rows, f"{len(found)} of {len(there)} runs in {folder}")
+    for run in there:
+        if run.problem:
+            print(f"onset: {run.problem}", file=sys.stderr)
+    return print("  ".join(map(str, files))) if files else None
 
 
 @app.command
@@ -510,6 +587,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if problem.name not in ("torch", "xarray", "h5netcdf", "h5py", "jinja2"):
             raise
         _fail(f"this command needs {problem.name}, which is not installed: pip install 'icl-onset[train]'.")
+    except MemoryError as problem:
+        _fail(f"not enough memory ({problem or 'none left'}): lower the context, the states or the batch.")
     except BrokenPipeError:  # whoever reads stdout, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -518,6 +597,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "onset: interrupted; what was finished is kept, and the same command goes on from there.", file=sys.stderr
         )
         sys.exit(130)
+    except Stopped as problem:
+        print(f"onset: {problem}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _fail(sentence: str) -> NoReturn:

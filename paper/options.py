@@ -1,7 +1,8 @@
-"""A setting from options of the command line, which several commands share."""
+"""Options of the command line that several commands share: a setting, and where and how things are computed."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +12,10 @@ from cyclopts import Group, Parameter
 if TYPE_CHECKING:
     from theory.setting import Setting
 
-__all__ = ["SettingOptions"]
+__all__ = ["ComputingOptions", "SettingOptions"]
 
 SETTING = Group("Setting", sort_key=1)
+COMPUTING = Group("Computing", sort_key=2)
 
 
 @Parameter(name="*", group=SETTING)
@@ -95,6 +97,37 @@ class SettingOptions:
             steps=self.steps,
             record_every=self.record_every,
         )
+
+
+@Parameter(name="*", group=COMPUTING)
+@dataclass(kw_only=True)
+class ComputingOptions:
+    """Where and how runs and predictions are computed."""
+
+    device: str = "auto"
+    "Where models train: auto, cpu, cuda or mps."
+    workers: int | None = None
+    "Processes side by side; by default one per core."
+    scheduler: str | None = None
+    "Address of a dask scheduler, tcp://HOST:PORT, whose workers compute instead and share the output folder."
+    fresh: Annotated[bool, Parameter(negative=())] = False
+    "Compute again what is there."
+
+    def checked(self) -> dict[str, Any]:
+        """Arguments of `validate.execution.compute`; a ``ValueError`` if one is out of range."""
+        from theory import arguments
+        from validate.training import resolve_device
+
+        if self.workers is not None:
+            arguments.integer("workers", self.workers, least=1)
+            if self.scheduler is not None:
+                raise ValueError(
+                    f"workers = {self.workers} with scheduler = {self.scheduler!r}: expected one of them; start the cluster with as many workers as you like."
+                )
+        if self.scheduler is None:  # else it is the workers' machines that need it
+            resolve_device(self.device)
+        arguments.one_of("device", self.device, ("auto", "cpu", "cuda", "mps"))
+        return dataclasses.asdict(self)
 
 
 def _per_group(option: str, given: tuple[str, ...]) -> float | dict[str, float] | None:

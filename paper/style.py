@@ -21,7 +21,13 @@ RUNG_COLOURS = {
     "softmax toy": "#8A4FBE",
 }
 """One colour per rung of the ladder, told apart also by the colour-blind."""
-STRATEGY_COLOURS = {"uniform": "#8C8C8C", "unigram": "#D98E04", "bigram": "#1F6FB2"}
+STRATEGY_COLOURS = {
+    "uniform": "#8C8C8C",
+    "unigram": "#D98E04",
+    "bigram": "#1F6FB2",
+    "trigram": "#2E8B57",
+    "4-gram": "#8A4FBE",
+}
 
 
 @contextmanager

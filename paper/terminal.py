@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import sys
+import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,20 @@ __all__ = [
     "print_json",
     "progress",
     "show_derivations",
+    "show_failures",
     "show_fits",
+    "show_plan",
     "show_results",
+    "show_runs",
     "show_suites",
+    "show_sweep",
     "show_transitions",
     "table",
-    "time_left",
+    "watching",
 ]
+
+QUIET = 60.0
+"""Seconds between two plain lines while nothing ends."""
 
 
 @contextmanager
@@ -60,11 +68,40 @@ def progress(title: str, *, quiet: bool, estimate: bool = True) -> Iterator[Call
         yield lambda done, total, what="": bar.update(shown, completed=done, total=total, description=what or title)
 
 
-def time_left(seconds: float | None) -> str:
-    """In words, to be put behind what was done; empty if nobody knows."""
-    if seconds is None:
-        return ""
-    return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+class Watcher:
+    """Shows how far a computation is; `steps` shows the steps of one run instead."""
+
+    def __init__(self, advance: Callable[..., None]) -> None:
+        self._advance, self._live = advance, sys.stderr.isatty()
+        self._told = time.monotonic()
+
+    def __call__(self, status: Any) -> None:
+        now = time.monotonic()
+        if self._live or status.last is not None or now - self._told > QUIET:
+            self._told = now
+            told = [status.last.label] if status.last is not None else []
+            self._advance(status.done + status.failed, status.total, ", ".join(filter(None, [*told, status.words])))
+
+    def steps(self, step: int, steps: int) -> None:
+        if self._live:
+            self._advance(step, steps)
+
+
+@contextmanager
+def watching(title: str, *, quiet: bool) -> Iterator[Watcher]:
+    """Progress of `validate.execution.compute`: each second on a terminal, elsewhere a line when a task has ended, and one a minute between."""
+    with progress(title, quiet=quiet, estimate=False) as advance:
+        yield Watcher(advance)
+
+
+def show_failures(failed: Iterable[Any], most: int = 20) -> None:
+    """What failed and why, on stderr, where it disturbs no JSON."""
+    failed = list(failed)
+    for one in failed[:most]:
+        print(f"onset: {one.label} failed: {one.reason}", file=sys.stderr)
+    if failed:
+        more = f"{len(failed) - most} more failed; " if len(failed) > most else ""
+        print(f"onset: {more}what was finished is kept, and the same command tries the rest again.", file=sys.stderr)
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -119,18 +156,95 @@ def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
         print(f"{len(reasons)} settings lack a time, the first because: {reasons[0]}")
 
 
+def show_runs(rows: list[dict[str, Any]], title: str) -> None:
+    """A line for each run file; steps are the last one recorded and those of passages and heads, as far as there are."""
+    shown = []
+    for row in rows:
+        told = [f"{t['target']} {t['step']:.4g}" for t in row.get("passages", ()) if t["step"] is not None]
+        heads = [f"{t['step']:.4g}" for t in row.get("formations", ()) if t["step"] is not None]
+        numbers = [(row.get("steps"), ".6g"), (row.get("final_loss"), ".4f"), (row.get("seconds"), ".1f")]
+        steps, loss, seconds = ("" if value is None else format(value, form) for value, form in numbers)
+        state = row["state"] if row.get("diverged") is None else f"{row['state']} at {row['diverged']}"
+        name, started = row.get("label") or row["file"], (row.get("started") or "")[:16].replace("T", " ")
+        kind, seed = row.get("kind") or "", str(row.get("seed", ""))
+        shown.append((name, kind, seed, steps, ", ".join(told), ", ".join(heads), loss, state, seconds, started))
+    head = (
+        "setting",
+        "kind",
+        "seed",
+        "steps",
+        "passed to",
+        "head at",
+        "final loss",
+        "state",
+        "seconds",
+        "started, UTC",
+    )
+    table(title, head, shown)
+
+
+def show_plan(sweep: Any, held: Any, as_json: bool) -> None:
+    """The settings of a sweep, and how many of their tasks `held` contains."""
+    rows = []
+    for point in sweep.points:
+        tasks = sweep.tasks_of(point)
+        there = sum(task in held for task in tasks)
+        rows.append({"label": point.setting.label, "changes": dict(point.changes), "tasks": len(tasks), "there": there})
+    if as_json:
+        return print_json({"settings": rows, "seeds": list(sweep.seeds), "kinds": list(sweep.kinds)})
+    told = [
+        (*(str(row["changes"].get(axis, "")) for axis in sweep.axes), row["label"], f"{row['there']} of {row['tasks']}")
+        for row in rows
+    ]
+    there, tasks = (sum(row[name] for row in rows) for name in ("there", "tasks"))
+    title = f"{len(rows)} settings, {tasks} tasks ({', '.join(sweep.kinds)}; seeds {', '.join(map(str, sweep.seeds))}), {there} there"
+    return table(title, (*sweep.axes, "setting", "there"), told)
+
+
+def show_sweep(data: dict[str, Any], most: int = 60) -> None:
+    """The transitions of a sweep's settings, the first `most`."""
+    from validate.sweeps import lines
+
+    rows = []
+    for line in lines(data):
+        changes = [str(line["changes"].get(axis, "")) for axis in data["axes"]]
+        step = "–" if line["step"] is None else f"{line['step']:.1f} [{line['low']:.1f}, {line['high']:.1f}]"
+        told = ["" if line[name] is None else str(line[name]) for name in ("kind", "seeds", "quantity")]
+        rows.append((*changes, *told, step, line["reason"] or ""))
+    head = (*data["axes"], "kind", "seeds", "transition", "step", "reason")
+    table(f"{len(data['rows'])} settings", head, rows[:most])
+    if len(rows) > most:
+        print(f"{len(rows) - most} more lines in sweep.csv")
+
+
 def show_suites(as_json: bool) -> None:
-    """The suites and the claims that there are."""
+    """The suites with their sizes, and the claims that there are."""
     from validate.claims import CLAIMS, needs
-    from validate.suite import SUITES
+    from validate.observed import TRAIN
+    from validate.suite import SUITES, wanted
 
     sizes = {name: [one.id for one in CLAIMS.values() if needs(one, name)] for name in SUITES}
-    suites = {name: {"settings": len(made()), "claims": sizes[name]} for name, made in SUITES.items()}
+    suites = {}
+    for name, made in SUITES.items():
+        tasks = wanted(name)
+        trained = [task.setting.family == "transformer" for task in tasks if task.kind == TRAIN]
+        suites[name] = {
+            "about": made.__doc__ or "",
+            "settings": len(made()),
+            "transformer runs": sum(trained),
+            "toy runs": len(trained) - sum(trained),
+            "predictions": len(tasks) - len(trained),
+            "claims": sizes[name],
+        }
     claims = [{"id": c.id, "title": c.title, "statement": c.statement, "source": c.source} for c in CLAIMS.values()]
     if as_json:
         return print_json({"suites": suites, "claims": claims})
-    rows = [(name, str(told["settings"]), str(len(told["claims"]))) for name, told in suites.items()]
-    table("suites", ("suite", "settings", "claims"), rows)
+    counted = ("settings", "transformer runs", "toy runs", "predictions")
+    rows = [
+        (name, *(str(told[column]) for column in counted), str(len(told["claims"])), told["about"])
+        for name, told in suites.items()
+    ]
+    table("suites", ("suite", *counted, "claims", "about"), rows)
     return table(
         "claims",
         ("claim", "what it says", "suites"),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-import theory.corrected.predict
-import theory.law
-import theory.law_corrected
+import theory.laws.corrected
+import theory.laws.plateau_law
+import theory.mean_fields.corrected.predict
 import theory.predict
 from simulate.reduced import FiniteContext
 from theory import arguments
@@ -59,10 +59,10 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
 
 
 METHODS: dict[str, Callable[..., Prediction]] = {
-    "law": theory.law.law,
-    "law-corrected": theory.law_corrected.law_corrected,
+    "law": theory.laws.plateau_law.law,
+    "law-corrected": theory.laws.corrected.law_corrected,
     "mean-field": theory.predict.mean_field,
-    "mean-field-corrected": theory.corrected.predict.mean_field_corrected,
+    "mean-field-corrected": theory.mean_fields.corrected.predict.mean_field_corrected,
     "finite-context": finite_context,
 }
 """The one place where a method of prediction is registered."""

@@ -19,9 +19,9 @@ import numpy as np
 from simulate.predict import METHODS
 from theory import arguments
 from theory.families import FAMILIES, OPTIMIZERS
+from theory.laws.terms import TRANSITIONS, MatchLimited, Terms, terms_or_refusal
 from theory.priors import Mixture, Prior, Unigram
 from theory.setting import Setting
-from theory.terms import TRANSITIONS, MatchLimited, Terms, terms_or_refusal
 
 __all__ = ["LARGEST", "Grid", "Row", "axes_of", "grid", "parse", "predict_one"]
 

@@ -73,9 +73,9 @@ def test_train_prints_the_promised_json_and_keeps_the_run(run, tmp_path):
     assert status == 0
     assert all(set(t) == TRANSITION for t in (*data["transitions"], *data["runs"][0]["transitions"]))
     assert len(list((tmp_path / "runs").glob("*.nc"))) == 2
-    before = [path.stat().st_mtime_ns for path in sorted((tmp_path / "runs").iterdir())]
+    before = [path.stat().st_mtime_ns for path in sorted((tmp_path / "runs").glob("*.nc"))]
     assert json.loads(run(*call)[1]) == data
-    assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "runs").iterdir())] == before
+    assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "runs").glob("*.nc"))] == before
 
 
 def test_simulate_prints_losses_with_errors(run):
@@ -108,11 +108,11 @@ def test_one_method_of_a_suite_is_computed_again(run, tiny_suite, tmp_path):
     """With --fresh and --methods only its files change, and progress says how far it is."""
     folder, _ = tiny_suite
     shutil.copytree(folder / "runs", tmp_path / "runs", dirs_exist_ok=True)
-    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*.nc")}
     call = ("validate", "--suite", "tiny", "--out", str(tmp_path), "--workers", "1", "--methods", "law", "--fresh")
     _, _, err = run(*call)
     assert "1/1" in err
-    changed = [path.name for path in (tmp_path / "runs").iterdir() if path.stat().st_mtime_ns != before[path.name]]
+    changed = [path.name for path in (tmp_path / "runs").glob("*.nc") if path.stat().st_mtime_ns != before[path.name]]
     assert len(changed) == 1
     assert "-law-" in changed[0]
 

@@ -56,12 +56,10 @@ class Architecture:
     smeared: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("layers", "width"):
-            object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=1))
-        object.__setattr__(self, "feed_forward", arguments.integer("feed_forward", self.feed_forward, least=0))
+        for name, least, most in (("layers", 1, 1000), ("width", 1, 2**20), ("feed_forward", 0, 1000)):
+            object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=least, most=most))
         for name in ("norm", "tied", "smeared"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} = {getattr(self, name)!r}: expected true or false; give one of them.")
+            arguments.flag(name, getattr(self, name))
         arguments.one_of("positions", self.positions, POSITIONS)
         object.__setattr__(self, "dropout", arguments.real("dropout", self.dropout))
         if not 0 <= self.dropout < 1:
@@ -74,7 +72,7 @@ class Architecture:
         heads = tuple(arguments.integer("heads", number, least=1) for number in given)
         if each and len(heads) != self.layers:
             raise ValueError(
-                f"heads = {list(heads)} for layers = {self.layers}: expected one number, or one for each layer."
+                f"heads = {arguments.shown(list(heads))} for layers = {self.layers}: expected one number, or one for each layer."
             )
         for number in heads:
             if self.width % number:

@@ -5,41 +5,76 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-__all__ = ["integer", "one_of", "only_known", "positive", "real"]
+__all__ = ["LARGEST", "flag", "integer", "items", "one_of", "only_known", "positive", "real", "shown"]
+
+LARGEST = 10**9
+"""The largest whole number that is taken where nothing else is said: no computer counts so many sequences, steps or tokens."""
+
+SHOWN = 80
+"""Characters of a value that a message shows."""
 
 
-def integer(name: str, value: object, *, least: int) -> int:
-    """Return `value` as an int, or raise ``ValueError`` unless it is a whole number of at least `least`."""
+def shown(value: object) -> str:
+    """`value` as code, cut short where it is long."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a whole number of thousands of digits
+        return f"{type(value).__name__} too long to show"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
+
+
+def integer(name: str, value: object, *, least: int, most: int = LARGEST) -> int:
+    """Return `value` as an int, or raise ``ValueError`` unless it is a whole number from `least` to `most`."""
     whole = isinstance(value, numbers.Integral) or (isinstance(value, numbers.Real) and float(value).is_integer())
     if isinstance(value, bool) or not whole or int(value) < least:  # type: ignore[call-overload]
         raise ValueError(
-            f"{name} = {value!r}: expected a whole number of at least {least}; give {name} = {least} or more."
+            f"{name} = {shown(value)}: expected a whole number of at least {least}; give {name} = {least} or more."
         )
+    if int(value) > most:  # type: ignore[call-overload]
+        raise ValueError(f"{name} = {shown(value)}: expected a whole number of at most {most}; give a smaller {name}.")
     return int(value)  # type: ignore[call-overload]
 
 
 def real(name: str, value: object) -> float:
     """Return `value` as a float, or raise ``ValueError`` unless it is a finite real number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise ValueError(f"{name} = {value!r}: expected a finite number; give {name} as a plain number such as 0.01.")
-    return float(value) + 0.0  # so that -0.0 and 0.0 are one number
+    try:
+        if not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value):
+            return float(value) + 0.0  # so that -0.0 and 0.0 are one number
+    except OverflowError:  # a whole number beyond all floats
+        pass
+    raise ValueError(f"{name} = {shown(value)}: expected a finite number; give {name} as a plain number such as 0.01.")
 
 
 def positive(name: str, value: object) -> float:
     """Return `value` as a float, or raise ``ValueError`` unless it is finite and above zero."""
     number = real(name, value)
     if number <= 0:
-        raise ValueError(f"{name} = {value!r}: expected a number above zero; give a positive {name}.")
+        raise ValueError(f"{name} = {shown(value)}: expected a number above zero; give a positive {name}.")
     return number
+
+
+def flag(name: str, value: object) -> bool:
+    """Return `value`, or raise ``ValueError`` unless it is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} = {shown(value)}: expected true or false; give one of them.")
+    return value
+
+
+def items(name: str, value: object) -> tuple[Any, ...]:
+    """The entries of a list, or raise ``ValueError`` unless `value` is one."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise ValueError(f"{name} = {shown(value)}: expected a list; write it as one.")
+    return tuple(value)
 
 
 def one_of(name: str, value: object, known: Iterable[str]) -> str:
     """Return `value`, or raise ``ValueError`` naming the nearest of the `known` names."""
     names = sorted(known)
     if value not in names:
-        raise ValueError(f"{name} = {value!r}: expected one of {', '.join(names)}; {_nearest(str(value), names)}")
+        raise ValueError(f"{name} = {shown(value)}: expected one of {', '.join(names)}; {_nearest(str(value), names)}")
     return str(value)
 
 
@@ -48,9 +83,11 @@ def only_known(where: str, given: Mapping[str, object], known: Iterable[str]) ->
     names = sorted(known)
     for key in given:
         if key not in names:
-            raise ValueError(f"{where} has no entry {key!r}: expected {', '.join(names)}; {_nearest(str(key), names)}")
+            raise ValueError(
+                f"{where} has no entry {shown(key)}: expected {', '.join(names)}; {_nearest(str(key), names)}"
+            )
 
 
 def _nearest(value: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(value[:SHOWN], names, n=1, cutoff=0.4)
     return f"did you mean {close[0]!r}?" if close else f"choose for instance {names[0]!r}."

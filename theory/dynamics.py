@@ -126,7 +126,7 @@ def last_attention(lag_logits: Array, context: int) -> Array:
 
 
 class Dynamics(Protocol):
-    """A population loss in reduced coordinates: mean field (`theory.linear`, `theory.softmax`) or finite context (`simulate.reduced`)."""
+    """A population loss in reduced coordinates: mean field (`theory.mean_fields.linear`, `theory.mean_fields.softmax`) or finite context (`simulate.reduced`)."""
 
     layout: Layout
 

@@ -134,6 +134,10 @@ def _product_rule(dimension: int, points: int) -> tuple[Array, Array]:
 
 
 def _scrambled(prior: MappedPrior, count: int, generator: np.random.Generator) -> tuple[Array, Array]:
+    if prior.dimension > qmc.Sobol.MAXDIM:
+        raise ValueError(
+            f"states = {prior.states}: expected at most {qmc.Sobol.MAXDIM} free entries of a transition matrix, but the {prior.kind} prior has {prior.dimension}; lower the states."
+        )
     power = max(1, int(np.ceil(np.log2(count))))
     while True:
         points = qmc.Sobol(prior.dimension, scramble=True, rng=generator).random_base2(power)

@@ -34,11 +34,17 @@ RTOL = 3e-4
 CHUNK = 8
 """Solver's steps that are measured together."""
 
-RECORDS = 8
-"""Records per solver's step where a transition falls into one; otherwise its end is recorded."""
+SURE = 1.5
+"""Times the clock of the last transition at which a run has seen enough, if it is not a quarter past in steps before."""
+
+RECORDS = 3
+"""Records per solver's step where a transition falls into one, which place it to 2e-4; otherwise its end is recorded."""
 
 CHANGE = 1e-4
 """Of a coordinate, beside its scale, in differences of gradients."""
+
+FAST = 2
+"""Lags from 0 on whose growth may outrun the clock."""
 
 IDLE = 10.0
 """Units of the clock that `setting.steps` steps take at least."""
@@ -142,10 +148,14 @@ class Curves:
 
     @property
     def done(self) -> bool:
-        """Diverged, or `MARGIN` times past formation of all heads and the passage to the last strategy in all replicates."""
+        """Diverged, or past formation of all heads and the passage to the last strategy in all replicates, by `MARGIN` in steps or `SURE` by the clock."""
         if any(step is not None for step in self.diverged):
             return True
-        return bool(self.seen.passed[:, -1, 1:].all()) and all(map(self._settled, self.trajectories()))
+        passed = np.asarray(self.seen.passed[..., 1:].all(axis=(0, 2)))
+        if not passed[-1]:
+            return False
+        since = self.clock[np.flatnonzero(~passed)[-1]]
+        return self.clock[-1] > SURE * since or all(map(self._settled, self.trajectories()))
 
     def _settled(self, one: Trajectory) -> bool:
         passages, formations = one.read(FORMATION_LEVEL)
@@ -225,10 +235,9 @@ def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[T
             n = int(np.argmax(reached[r] > setting.steps)) - 1
             late = partial(lambda at, path, r: path(at)[(r + 1) * size - 1] - setting.steps, path=paths[n], r=r)
             inside.append(np.array([brentq(late, ends[n], ends[n + 1])]))
-        if curves.diverged.count(None) == count:
-            for each in inside:
-                n = int(np.searchsorted(ends, each[0])) - 1
-                record(each, paths[n](each))
+        if inside and curves.diverged.count(None) == count:
+            between = [paths[int(np.searchsorted(ends, each[0])) - 1](each) for each in inside]
+            record(np.concatenate(inside), np.concatenate(between, axis=-1))
     return curves.trajectories()
 
 
@@ -256,13 +265,17 @@ class _System:
         return self._rates(flat.reshape(self.start.shape)[:, None, :-1]).ravel()
 
     def jacobian(self, _: float, flat: Array) -> Array:
+        """That of what may be fast, matrices and the first `FAST` lags: other lags move no faster than the clock, and LSODA's iteration finds them as they are."""
         points = flat.reshape(self.start.shape)[:, None, :-1]
         count, size = self.start.shape
-        shifts = np.concatenate([np.zeros((1, size - 1)), CHANGE * np.diag(self.scale)])
-        rates = self._rates(points + shifts)
+        moved = min(self._lags.start + FAST, size - 1)
+        changes = CHANGE * self.scale[:moved]
+        rates = self._rates(
+            points + np.concatenate([np.zeros((1, size - 1)), np.eye(moved, size - 1) * changes[:, None]])
+        )
         out = np.zeros((count, size, count, size))
         for r in range(count):
-            out[r, :, r, :-1] = ((rates[r, 1:] - rates[r, 0]) / (CHANGE * self.scale[:, None])).T
+            out[r, :, r, :moved] = ((rates[r, 1:] - rates[r, 0]) / changes[:, None]).T
         return out.reshape(len(flat), len(flat))
 
 
@@ -282,15 +295,15 @@ def _speed(layout: Layout, setting: Setting) -> Array:
 
 
 def scale(layout: Layout, setting: Setting) -> Array:
-    """Entries of W are of order 1/(number of tokens seen) in the linear family, all else of order one."""
-    matrices = 1 / setting.context if setting.family == "linear" else 1.0
+    """Entries of W are of order ten over the number of tokens seen in the linear family, as on its plateau, all else of order one."""
+    matrices = 10 / setting.context if setting.family == "linear" else 1.0
     return np.where(np.array(layout.groups) == "lag_logits", 1.0, matrices)
 
 
 def _hessians(ensemble: Ensemble, points: Array, scale: Array) -> Array:
-    """∂²L at points (replicates, n, p), shape (replicates, n, p, p), by central differences."""
+    """∂²L at points (replicates, n, p), shape (replicates, n, p, p), by differences."""
     replicates, count, size = points.shape
-    shifts = np.concatenate([np.diag(CHANGE * scale), -np.diag(CHANGE * scale)])
+    shifts = np.concatenate([np.zeros((1, size)), CHANGE * np.diag(scale)])
     moved = ensemble.derivatives((points[:, :, None] + shifts).reshape(replicates, -1, size))
-    ahead, behind = np.split(moved.reshape(replicates, count, 2 * size, size), 2, axis=2)
-    return ((ahead - behind) / (2 * CHANGE * scale[:, None])).swapaxes(-1, -2)
+    moved = moved.reshape(replicates, count, size + 1, size)
+    return ((moved[:, :, 1:] - moved[:, :, :1]) / (CHANGE * scale[:, None])).swapaxes(-1, -2)

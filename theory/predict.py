@@ -16,13 +16,13 @@ from theory import arguments, ideal
 from theory.dynamics import Progress, Trajectory, combined
 from theory.expectations import Expectation
 from theory.flow import Alone, Ensemble, flows, sharpness
-from theory.linear import LinearMeanField
-from theory.mean_field import MeanField
-from theory.ngram_linear import NgramLinearMeanField
+from theory.mean_fields.limit import MeanField
+from theory.mean_fields.linear import LinearMeanField
+from theory.mean_fields.ngram_linear import NgramLinearMeanField
+from theory.mean_fields.rules import SCRAMBLINGS, rules
+from theory.mean_fields.softmax import SoftmaxMeanField
 from theory.priors import Prior
-from theory.rules import SCRAMBLINGS, rules
 from theory.setting import Setting
-from theory.softmax import SoftmaxMeanField
 from theory.strides import strides
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, strategies
 
@@ -47,6 +47,9 @@ EXCHANGEABLE_FLOW = "prior and initialisation exchangeable; SGD as gradient flow
 """What every law under SGD assumes."""
 
 LAGS = 6
+LOOKED_AT = 4
+"""Points of a path whose curvature is looked at."""
+
 TOLERANCE = 2e-3
 """Largest error of a plateau's loss, nats per token."""
 
@@ -124,7 +127,7 @@ def plateaus(prior: Prior, loss: Callable[[str], Expectation]) -> dict[str, Expe
 def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
     """Predict from the mean field: gradient flow for SGD, the optimiser's own steps for Adam.
 
-    The first setting of a prior and family also makes their rules (`theory.rules`), which costs several times as much.
+    The first setting of a prior and family also makes their rules (`theory.mean_fields.rules`), which costs several times as much.
 
     Parameters
     ----------
@@ -185,7 +188,7 @@ def _validity(setting: Setting, ensemble: Ensemble, trajectory: Trajectory) -> l
         ]
     if setting.optimizer.name == "sgd":
         points = np.array([trajectory.parameters[name] for name in ensemble.layout.names]).T
-        chosen = points[np.linspace(0, len(points) - 1, min(8, len(points)), dtype=int)]
+        chosen = points[np.linspace(0, len(points) - 1, min(LOOKED_AT, len(points)), dtype=int)]
         worst = float(sharpness(ensemble, setting, chosen[None]).max())
         verdict = (
             "stable, so flow stands for descent"

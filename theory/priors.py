@@ -15,7 +15,6 @@ the volumes against which the acceptance rate of `DoublyStochastic` is tested.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -48,8 +47,12 @@ class MappedPrior(Protocol):
     def transform(self, uniforms: Array) -> tuple[Array, Array]: ...
 
 
+MOST_ROWS = 4096
+"""Of a transition matrix."""
+
+
 def _check(prior: Any) -> None:
-    object.__setattr__(prior, "states", arguments.integer("states", prior.states, least=2))
+    object.__setattr__(prior, "states", arguments.integer("states", prior.states, least=2, most=MOST_ROWS))
 
 
 def _simplex(uniforms: Array, concentration: float) -> Array:
@@ -101,14 +104,15 @@ class Dirichlet(_OfDirichletRows):
 
     order: int = 2
     kind: ClassVar[str] = "dirichlet"
-    most_rows: ClassVar[int] = 4096
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "order", arguments.integer("order", self.order, least=2))
-        if self.states ** (self.order - 1) > self.most_rows:
+        object.__setattr__(
+            self, "order", arguments.integer("order", self.order, least=2, most=1 + MOST_ROWS.bit_length())
+        )
+        if self.states ** (self.order - 1) > MOST_ROWS:
             raise ValueError(
-                f"order = {self.order} with states = {self.states}: expected at most {self.most_rows} histories, but there are {self.states}^{self.order - 1}; lower one of them."
+                f"order = {self.order} with states = {self.states}: expected at most {MOST_ROWS} histories, but there are {self.states}^{self.order - 1}; lower one of them."
             )
 
     @property
@@ -222,12 +226,9 @@ class Mixture:
     kind: ClassVar[str] = "mixture"
 
     def __post_init__(self) -> None:
-        for name in ("components", "weights"):
-            given = getattr(self, name)
-            if not isinstance(given, Sequence) or isinstance(given, str):
-                raise ValueError(f"{name} = {given!r}: expected a list, one entry per component; write it as one.")
-        object.__setattr__(self, "components", tuple(self.components))
-        object.__setattr__(self, "weights", tuple(arguments.positive("weights", w) for w in self.weights))
+        object.__setattr__(self, "components", arguments.items("components", self.components))
+        weights = arguments.items("weights", self.weights)
+        object.__setattr__(self, "weights", tuple(arguments.positive("weights", w) for w in weights))
         if len(self.components) != len(self.weights) or not self.components:
             raise ValueError(
                 f"mixture has {len(self.components)} components and {len(self.weights)} weights: expected one weight per component; give as many of both."
@@ -236,11 +237,11 @@ class Mixture:
             given = [getattr(c, name) for c in self.components]
             if len(set(given)) != 1:
                 raise ValueError(
-                    f"mixture components have {name} {given}: expected one {name} for all; give all components the same."
+                    f"mixture components have {name} {arguments.shown(given)}: expected one {name} for all; give all components the same."
                 )
         if abs(sum(self.weights) - 1) > len(self.weights) * np.finfo(np.float64).eps:
             raise ValueError(
-                f"mixture weights {self.weights} sum to {sum(self.weights):g}: expected a sum of one; divide each by the sum."
+                f"mixture weights {arguments.shown(self.weights)} sum to {sum(self.weights):g}: expected a sum of one; divide each by the sum."
             )
 
     @property

@@ -28,6 +28,12 @@ __all__ = ["Optimizer", "Setting"]
 
 PRECISIONS = ("float32", "bfloat16")
 
+LONGEST = 10**7
+"""Context: the theories whose cost does not grow with it have answered up to here."""
+
+LARGEST_FILE = 2**14
+"""Bytes of a setting's file, a hundred times what one takes; longer ones can keep a TOML reader busy for minutes."""
+
 PLAIN = ("context", "initialization", "batch", "steps", "record_every", "frozen", "precision", "whole")
 """Entries of a setting's file that `Setting.of` takes as they are."""
 
@@ -60,10 +66,11 @@ class Optimizer:
             group: arguments.positive(f"learning_rate[{group}]", rate) for group, rate in self.learning_rate.items()
         }
         object.__setattr__(self, "learning_rate", rates)
-        pair = isinstance(self.betas, Sequence) and len(self.betas) == 2
-        betas = tuple(arguments.real("betas", beta) for beta in self.betas) if pair else ()
-        if not betas or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"betas = {self.betas}: expected two numbers in [0, 1); give for instance (0.9, 0.999).")
+        betas = tuple(arguments.real("betas", beta) for beta in arguments.items("betas", self.betas))
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(
+                f"betas = {arguments.shown(betas)}: expected two numbers in [0, 1); give for instance (0.9, 0.999)."
+            )
         object.__setattr__(self, "betas", betas)
         object.__setattr__(self, "epsilon", arguments.positive("epsilon", self.epsilon))
         object.__setattr__(self, "weight_decay", arguments.real("weight_decay", self.weight_decay))
@@ -126,8 +133,9 @@ class Setting:
     def __post_init__(self) -> None:
         family = FAMILIES[arguments.one_of("family", self.family, FAMILIES)]
         arguments.one_of(f"optimizer of the {self.family} family", self.optimizer.name, family.optimizers)
-        for name, least in (("context", 2), ("batch", 1), ("steps", 1), ("record_every", 1)):
-            object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=least))
+        object.__setattr__(self, "context", arguments.integer("context", self.context, least=2, most=LONGEST))
+        for name in ("batch", "steps", "record_every"):
+            object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=1))
         start = {
             group: arguments.real(f"initialization[{group}]", value) for group, value in self.initialization.items()
         }
@@ -145,16 +153,17 @@ class Setting:
         self._check_training()
 
     def _check_training(self) -> None:
-        frozen = (self.frozen,) if isinstance(self.frozen, str) else tuple(self.frozen)
+        frozen = (self.frozen,) if isinstance(self.frozen, str) else arguments.items("frozen", self.frozen)
         for part in frozen:
             arguments.one_of(f"frozen part of the {self.family} family", part, self.parts)
         if set(frozen) == set(self.parts):
-            raise ValueError(f"frozen = {list(frozen)}: expected a part that is left to train; leave one out.")
+            raise ValueError(
+                f"frozen = {arguments.shown(list(frozen))}: expected a part that is left to train; leave one out."
+            )
         object.__setattr__(self, "frozen", tuple(part for part in self.parts if part in frozen))
         arguments.one_of("precision", self.precision, PRECISIONS if self.architecture else PRECISIONS[:1])
-        if not isinstance(self.whole, bool):
-            raise ValueError(f"whole = {self.whole!r}: expected true or false; give one of them.")
-        tests = tuple(self.tested_on)
+        arguments.flag("whole", self.whole)
+        tests = arguments.items("tested_on", self.tested_on)
         for prior in tests:
             if (prior.states, prior.order) != (self.states, self.order):
                 raise ValueError(
@@ -242,7 +251,7 @@ class Setting:
             Naming the argument, if a value is out of range or a name unknown.
         """
         model = FAMILIES[arguments.one_of("family", family, FAMILIES)]
-        context = arguments.integer("context", context, least=2)
+        context = arguments.integer("context", context, least=2, most=LONGEST)
         if prior is None:
             prior = Dirichlet(2 if states is None else states, order=2 if order is None else order)
         for what, given in (("states", states), ("order", order)):
@@ -314,7 +323,7 @@ class Setting:
         arguments.only_known("setting", data, known | {"version"})
         if data.get("version", cls.version) != cls.version:
             raise ValueError(
-                f"setting has version = {data['version']!r}: expected {cls.version}; write it again with this release."
+                f"setting has version = {arguments.shown(data['version'])}: expected {cls.version}; write it again with this release."
             )
         optimizer = dict(_table("optimizer", data.get("optimizer", {})))
         arguments.only_known("optimizer", optimizer, {field.name for field in dataclasses.fields(Optimizer)})
@@ -329,7 +338,10 @@ class Setting:
             architecture=None
             if architecture is None
             else _make("architecture", Architecture, _table("architecture", architecture)),
-            tested_on=[_prior_from_dict(_table("tested_on", prior)) for prior in data.get("tested_on", ())],
+            tested_on=[
+                _prior_from_dict(_table("tested_on", prior))
+                for prior in arguments.items("tested_on", data.get("tested_on", ()))
+            ],
             **{key: data[key] for key in PLAIN if key in data},
         )
         epsilon = arguments.positive("epsilon", optimizer.get("epsilon", made.optimizer.epsilon))
@@ -339,8 +351,11 @@ class Setting:
         """Write the setting to a `.toml` or `.json` file."""
         path = Path(path)
         arguments.one_of("setting file's ending", path.suffix, (".json", ".toml"))
-        data = self.to_dict()
-        path.write_text(json.dumps(data, indent=2) + "\n" if path.suffix == ".json" else _toml(data))
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n" if path.suffix == ".json" else self.to_toml())
+
+    def to_toml(self) -> str:
+        """What `save` writes to a `.toml` file."""
+        return _toml(self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Setting:
@@ -348,10 +363,39 @@ class Setting:
         path = Path(path)
         arguments.one_of("setting file's ending", path.suffix, (".json", ".toml"))
         try:
-            text = path.read_text()
-            return cls.from_dict(_table("setting", json.loads(text) if path.suffix == ".json" else tomllib.loads(text)))
-        except (OSError, ValueError) as problem:
-            raise ValueError(f"setting file {path}: {problem}") from problem
+            data = _parsed(path)
+        except (OSError, RecursionError, ValueError) as problem:
+            raise ValueError(
+                f"setting file {path} cannot be read ({_why(problem)}): expected {path.suffix[1:].upper()} in UTF-8; mend it there."
+            ) from problem
+        try:
+            return cls.from_dict(_table("setting", data))
+        except (RecursionError, ValueError) as problem:
+            raise ValueError(f"setting file {path}: {_why(problem)}") from problem
+
+
+def _why(problem: Exception) -> str:
+    if isinstance(problem, RecursionError):
+        return "its tables or lists are nested too deeply; take some out."
+    return str(problem.strerror if isinstance(problem, OSError) else problem)
+
+
+def _parsed(path: Path) -> Any:
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise ValueError(f"it has {size} bytes, a setting at most {LARGEST_FILE}")
+    text = path.read_text(encoding="utf-8-sig")  # some editors put a mark before the first character
+    return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text, object_pairs_hook=_once_each)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON's reader would take the last of several entries of one name."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for n, (name, _) in enumerate(pairs) if name in dict(pairs[:n]))
+        raise ValueError(f"it has {arguments.shown(twice)} twice")
+    return found
 
 
 def _per_group(name: str, given: float | Mapping[str, float] | None, default: Mapping[str, float]) -> dict[str, float]:
@@ -365,7 +409,7 @@ def _per_group(name: str, given: float | Mapping[str, float] | None, default: Ma
 
 def _table(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{name} = {value!r}: expected a table of named entries; write it as one.")
+        raise ValueError(f"{name} = {arguments.shown(value)}: expected a table of named entries; write it as one.")
     return value
 
 
@@ -398,8 +442,9 @@ def _prior_from_dict(data: Mapping[str, Any]) -> Prior:
     kind = PRIORS[arguments.one_of("prior", entries.pop("kind", Dirichlet.kind), PRIORS)]
     if kind is Mixture:
         components = entries.get("components", ())
-        if isinstance(components, Sequence) and not isinstance(components, str):
-            entries["components"] = tuple(_prior_from_dict(_table("component", c)) for c in components)
+        entries["components"] = tuple(
+            _prior_from_dict(_table("component", c)) for c in arguments.items("components", components)
+        )
     elif "states" not in entries:
         entries["states"] = 2
     return _make(f"prior {kind.kind!r}", kind, entries)

@@ -102,11 +102,17 @@ def _between(at: list[int], known: list[Array], step: int, stride: int) -> Array
     """Gradients at steps `step` … `step + stride - 1`, shape (stride, replicates, p), by the polynomial through those known."""
     if stride == 1 and at[-1] == step:
         return known[-1][None]
-    nodes, wanted = np.array(at, dtype=float), np.arange(step, step + stride)[:, None, None]
-    gaps = nodes[:, None] - nodes + np.eye(len(nodes))
-    ratios = (wanted - nodes) / gaps
-    ratios[:, np.arange(len(nodes)), np.arange(len(nodes))] = 1.0
-    return np.einsum("sn,nrp->srp", ratios.prod(axis=2), np.stack(known))
+    weights = _polynomial(tuple(n - step for n in at), stride)
+    return (weights @ np.concatenate(known).reshape(len(known), -1)).reshape(stride, *known[0].shape)
+
+
+@lru_cache(maxsize=4096)
+def _polynomial(nodes: tuple[int, ...], stride: int) -> Array:
+    """Weights of values at `nodes` in their polynomial's values at 0 … `stride` - 1, shape (stride, nodes)."""
+    at, wanted = np.array(nodes, dtype=float), np.arange(stride)[:, None, None]
+    own = np.eye(len(at), dtype=bool)
+    gaps = np.where(own, 1.0, at[:, None] - at)
+    return np.asarray(np.where(own, 1.0, (wanted - at) / gaps).prod(axis=2))
 
 
 @lru_cache(maxsize=1024)
@@ -119,11 +125,12 @@ def _memory(decay: float, stride: int) -> tuple[Array, Array]:
 
 def _advance(state: _State, step: int, gradients: Array, rates: Array, optimizer: Optimizer) -> _State:
     """`len(gradients)` steps of Adam."""
-    after = []
-    for moment, decay, driven in zip(state[1:], optimizer.betas, (gradients, gradients**2), strict=True):
-        left, weights = _memory(decay, len(gradients))
-        after.append(left * moment + (weights @ driven.reshape(len(weights), -1)).reshape(driven.shape))
-    count = np.arange(step + 1, step + 1 + len(gradients))[:, None, None]
-    first, second = (m / (1 - decay**count) for m, decay in zip(after, optimizer.betas, strict=True))
-    moves = rates * first / (np.sqrt(second) + optimizer.epsilon)
-    return _State(state.point - np.cumsum(moves, axis=0), *after)
+    stride, after, unbiased = len(gradients), [], []
+    flat = gradients.reshape(stride, -1)
+    count = np.arange(step + 1, step + 1 + stride)[:, None, None]
+    for moment, decay, driven in zip(state[1:], optimizer.betas, (flat, flat**2), strict=True):
+        left, weights = _memory(decay, stride)
+        after.append(left * moment + (weights @ driven).reshape(gradients.shape))
+        unbiased.append(after[-1] / (1 - decay**count))
+    moves = rates * unbiased[0] / (np.sqrt(unbiased[1]) + optimizer.epsilon)
+    return _State(state.point - moves.cumsum(axis=0), *after)

@@ -11,7 +11,7 @@ layer-1 attention on lag 1 exceeds a level, read in the same way; of several hea
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -27,7 +27,9 @@ __all__ = [
     "STRATEGIES",
     "ReadOff",
     "Transition",
+    "bootstrap",
     "combine",
+    "find_crossing",
     "find_formation",
     "find_transition",
     "read_off",
@@ -84,7 +86,7 @@ def find_transition(steps: ArrayLike, distances: Mapping[str, ArrayLike], source
     for name in (source, target):
         arguments.one_of("strategy", name, distances)
     lead = np.asarray(distances[source], dtype=float) - np.asarray(distances[target], dtype=float)
-    return _first_crossing(np.asarray(steps, dtype=float), lead, source, target, f"nearer to {target} than to {source}")
+    return find_crossing(np.asarray(steps, dtype=float), lead, source, target, f"nearer to {target} than to {source}")
 
 
 def find_formation(
@@ -97,10 +99,11 @@ def find_formation(
         )
     excess = np.asarray(attention, dtype=float) - level
     head = "previous-token head" if lag == 1 else f"lag-{lag} head"
-    return _first_crossing(np.asarray(steps, dtype=float), excess, "none", head, f"lag-{lag} attention above {level:g}")
+    return find_crossing(np.asarray(steps, dtype=float), excess, "none", head, f"lag-{lag} attention above {level:g}")
 
 
-def _first_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str, what: str) -> Transition:
+def find_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str, what: str) -> Transition:
+    """First step at which `lead`, shape (n,), rises above zero and is there at the next record too; `what` says in words what it then is."""
     usable = np.isfinite(lead)
     steps, lead = steps[usable], lead[usable]
     above = lead > 0
@@ -130,10 +133,8 @@ def _first_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: st
 def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
     """Mean step over independent curves (seeds, or scramblings of a prediction) with a 95% bootstrap interval.
 
-    Resampled means of the steps give the spread over curves; the distance to the records around the crossings, on the
-    average, is added on each side, since curves share their recording grid. The percentile bootstrap is too narrow for few
-    curves n (Hesterberg, The American Statistician 69 (2015), 371-386): deviations are widened by sqrt(n/(n-1)), its known
-    narrowness, and by the quantile of Student's law with n - 1 degrees of freedom over the normal one, 6.5 for two curves.
+    Resampled means of the steps give the spread over curves (`bootstrap`); the distance to the records around the crossings, on the
+    average, is added on each side, since curves share their recording grid.
 
     Raises
     ------
@@ -155,13 +156,32 @@ def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
         np.array([getattr(t, name) for t in transitions], dtype=float) for name in ("step", "low", "high")
     )
     mean = float(step.mean())
-    chosen = np.random.default_rng(seed).integers(len(step), size=(RESAMPLES, len(step)))
+    below, above = bootstrap(lambda chosen: step[chosen].mean(axis=-1), len(step), seed=seed)
+    return Transition(source, target, mean, max(0.0, float(low.mean()) - below), float(high.mean()) + above)
+
+
+def bootstrap(statistic: Callable[[np.ndarray], np.ndarray], count: int, *, seed: int = 0) -> tuple[float, float]:
+    """How far below and above its value over all `count` curves a statistic of them lies, at 95%.
+
+    Parameters
+    ----------
+    statistic : callable
+        Takes indices of curves, shape (m, count), returns m values.
+    count : int
+        At least two.
+    seed : int
+
+    Notes
+    -----
+    The percentile bootstrap is too narrow for few curves n (Hesterberg, The American Statistician 69 (2015), 371-386): deviations are widened by
+    sqrt(n/(n-1)), its known narrowness, and by the quantile of Student's law with n - 1 degrees of freedom over the normal one, 6.5 for two curves.
+    """
+    chosen = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
     upper = (1 + CONFIDENCE) / 2
-    widening = np.sqrt(len(step) / (len(step) - 1)) * stdtrit(len(step) - 1, upper) / ndtri(upper)
-    below, above = np.quantile((step[chosen].mean(axis=-1) - mean) * widening, [1 - upper, upper])
-    return Transition(
-        source, target, mean, max(0.0, float(low.mean() + min(below, 0.0))), float(high.mean() + max(above, 0.0))
-    )
+    widening = np.sqrt(count / (count - 1)) * stdtrit(count - 1, upper) / ndtri(upper)
+    deviations = (statistic(chosen) - statistic(np.arange(count)[None])) * widening
+    below, above = np.quantile(deviations, [1 - upper, upper])
+    return -min(float(below), 0.0), max(float(above), 0.0)
 
 
 def read_off(

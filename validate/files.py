@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "writable_folder", "write_text"]
+__all__ = ["replacing", "replacing_or_told", "set_aside", "writable_folder", "write_text"]
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A hidden file beside `path` to write to, which takes its place, synced, when the block ends, and is removed if it raises."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     temporary = Path(name)
     try:
@@ -28,6 +29,25 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def set_aside(path: Path) -> Path:
+    """Rename `path` to ``….corrupt``, or ``….corrupt-2`` and so on where there is one, so that nothing is lost; return where it went."""
+    names = (f"{path.name}.corrupt" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
+    return path.replace(next(aside for aside in map(path.with_name, names) if not aside.exists()))
+
+
+@contextmanager
+def replacing_or_told(path: Path) -> Iterator[Path]:
+    """As `replacing`, making the folder if need be; a ``ValueError`` says why nothing can be written there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as problem:
+        raise ValueError(
+            f"output folder {path.parent}: {path.name} cannot be written ({problem.strerror}); give a folder that can be."
+        ) from problem
+
+
 def write_text(path: Path, text: str) -> Path:
     """Write `text` to `path`, making its folder if need be.
 
@@ -36,14 +56,8 @@ def write_text(path: Path, text: str) -> Path:
     ValueError
         If the folder cannot be made or written to.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as problem:
-        raise ValueError(
-            f"output folder {path.parent}: {path.name} cannot be written ({problem.strerror}); give a folder that can be."
-        ) from problem
+    with replacing_or_told(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

@@ -12,17 +12,31 @@ from simulate.strategies import predict
 from theory.chains import Array, entropy
 from theory.dynamics import Measurement
 from theory.setting import Setting
+from validate.circuits import circuits
 from validate.models import as_model
 from validate.models.transformer import Transformer
 from validate.scores import head_scores
 
-__all__ = ["HELD_OUT", "HeldOut"]
+__all__ = ["HELD_OUT", "HeldOut", "unseen"]
 
 HELD_OUT = 512
 """Sequences on which a run is measured; each seed draws its own, so that intervals over seeds contain their sampling error."""
 
 PART = 64
 """Of them at a time through the model, about as many as train: larger tensors would only grow the process."""
+
+
+def unseen(tokens: Array, states: int, order: int) -> Array:
+    """Where the history of the last n - 1 tokens stands for the first time: bool of the shape (n, T) of `tokens`; False where it is not yet whole."""
+    width, length = order - 1, tokens.shape[1]
+    digits = [tokens[:, i : length - width + 1 + i] * states ** (width - 1 - i) for i in range(width)]
+    histories = np.sum(digits, axis=0)
+    found = np.zeros(tokens.shape, dtype=bool)
+    for history in range(states**width):
+        here = histories == history
+        came = np.flatnonzero(here.any(axis=1))
+        found[came, here[came].argmax(axis=1) + width - 1] = True
+    return found
 
 
 class Sequences:
@@ -61,6 +75,8 @@ class HeldOut:
         self._setting = setting
         self._own = Sequences(setting, generator, device)
         self._tested = [Sequences(setting.replace(prior=prior), generator, device) for prior in setting.tested_on]
+        new = unseen(self._own.tokens.cpu().numpy(), setting.states, setting.order)
+        self._unseen = torch.from_numpy(new).to(device)
         self._start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
     @torch.no_grad()
@@ -81,6 +97,8 @@ class HeldOut:
         probes = {"last": own.last(log_model)}
         if isinstance(model, Transformer):
             probes["loss_at"] = _numbers(by_position[-1].mean(dim=0))
+            probes["unseen"] = _numbers(by_position[-1][self._unseen].mean())
+            probes |= {name: _numbers(found) for name, found in circuits(model, own.tokens[:PART]).items()}
             probes["head_score"] = _numbers(head_scores(model, own.tokens[:PART]))
             probes["movement"] = self._movement(model)
         if self._tested:

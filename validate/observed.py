@@ -1,26 +1,21 @@
-"""Observations and predictions of settings, computed once and kept in a store.
+"""Observations and predictions of settings, as a store holds them.
 
-A `Task` is one training run, one prediction or one look at the basins. Tasks run side by side in processes of one thread each; each
-writes its own file, so a killed call loses only what was not finished. That a theory does not answer for a setting is kept like an answer.
+A `Task` is one training run, one prediction or one look at the basins; `validate.execution` computes it, once, into a file of its own. That a
+theory does not answer for a setting is kept like an answer.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from simulate.predict import predict
-from theory.basins import Basin, escapes
-from theory.dynamics import Progress, Trajectory, combined
+from simulate.predict import METHODS
+from theory.dynamics import Trajectory, combined
 from theory.expectations import Expectation
+from theory.laws.basins import Basin
 from theory.predict import Prediction
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
@@ -28,19 +23,21 @@ from validate.runs import Record, Store
 
 __all__ = [
     "BASIN",
+    "KINDS",
     "TRAIN",
     "Observation",
     "Refused",
     "Task",
     "basin",
-    "compute",
-    "missing",
     "observation",
     "prediction",
 ]
 
 TRAIN = "train"
 BASIN = "basin"
+
+KINDS = (TRAIN, *reversed(METHODS), BASIN)
+"""Kinds of tasks: training, each method of prediction, the basins."""
 
 
 class Refused(ValueError):
@@ -98,91 +95,6 @@ class Observation(ReadOff):
                 for seed, one, (own, formed) in zip(self.seeds, self.trajectories, each, strict=True)
             ],
         }
-
-
-def compute(
-    tasks: Sequence[Task],
-    store: Store,
-    *,
-    device: str = "auto",
-    fresh: bool = False,
-    workers: int | None = None,
-    progress: Progress = lambda step, steps: None,
-    finished: Callable[[Task, int, int], None] = lambda task, done, total: None,
-) -> None:
-    """See to it that `store` holds every task.
-
-    Parameters
-    ----------
-    tasks : sequence of Task
-    store : Store
-    device : str
-        Where models train.
-    fresh : bool
-        Compute even what the store holds.
-    workers : int, optional
-        Processes side by side; by default one per core. One task, or one worker, runs in this process.
-    progress : callable
-        Steps of a task that runs in this process.
-    finished : callable
-        Called after each task with the task, tasks done and tasks in total.
-    """
-    todo = missing(tasks, store, fresh=fresh)
-    workers = min(len(todo), (os.cpu_count() or 1) if workers is None else workers)
-    if workers <= 1:
-        for done, task in enumerate(todo):
-            _run(task, str(store.folder), device, progress)
-            finished(task, done + 1, len(todo))
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
-        running = {pool.submit(_run, task, str(store.folder), device): task for task in todo}
-        try:
-            for done, future in enumerate(as_completed(running)):
-                future.result()
-                finished(running[future], done + 1, len(todo))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def missing(tasks: Sequence[Task], store: Store, *, fresh: bool = False) -> list[Task]:
-    """Of `tasks`, each once and in their order, those that `store` does not hold; with `fresh`, all."""
-    return [task for task in dict.fromkeys(tasks) if fresh or store.load(task.name) is None]
-
-
-def _one_thread() -> None:
-    import numba
-
-    numba.set_num_threads(1)
-
-
-def _run(task: Task, folder: str, device: str, progress: Progress = lambda step, steps: None) -> None:
-    started = time.perf_counter()
-    trajectories: tuple[Trajectory, ...] = ()
-    if task.kind == TRAIN:
-        from validate.training import resolve_device, train
-
-        on, kept = resolve_device(device), Path(folder) / f"{task.name}.safetensors"
-        trajectories = (train(task.setting, task.seed, device=on, progress=progress, checkpoint=kept),)
-        notes: dict[str, Any] = {"device": device}
-    else:
-        try:
-            trajectories, notes = _basin(task) if task.kind == BASIN else _prediction(task, progress)
-        except ValueError as problem:
-            notes = {"refused": str(problem)}
-    notes |= {"kind": task.kind, "seed": task.seed, "seconds": time.perf_counter() - started}
-    Store(folder).save(task.name, Record(task.setting, trajectories, notes))
-
-
-def _prediction(task: Task, progress: Progress) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
-    found = predict(task.setting, task.kind, seed=task.seed, progress=progress)
-    notes = {name: getattr(found, name) for name in ("plateaus", "assumptions", "validity", "bounds")}
-    return found.trajectories, notes
-
-
-def _basin(task: Task) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
-    found = escapes(task.setting, seed=task.seed)
-    return (), {"basin": asdict(found) | {"drives": found.drives.tolist()}}
 
 
 def observation(setting: Setting, seeds: Sequence[int], store: Store) -> Observation:

@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 from theory.setting import Setting
 
-__all__ = ["PROBES", "SCORES", "Probe", "labels"]
+__all__ = ["MATCHED", "PROBES", "SCORES", "Probe", "labels"]
 
 SCORES = ("previous-token", "prefix-matching", "duplicate-token", "copying")
 """Head scores, defined in `validate.scores`."""
+
+MATCHED = ("previous", "same")
+"""Symbols of a source that may match the query's: that before it, its own; see `validate.circuits`."""
 
 
 class Probe(NamedTuple):
@@ -25,10 +28,25 @@ PROBES = {
         "nats per token", ("law",), "KL(law || model) on the last token: of each strategy's law, and of the true one"
     ),
     "loss_at": Probe("nats per token", ("position",), "loss at each position, the next token averaged out"),
+    "unseen": Probe(
+        "nats per token", (), "loss where the current history did not occur before, the next token averaged out"
+    ),
     "tested_on": Probe("nats per token", ("chains",), "KL(true law || model) on the last token of other chains"),
     "head_score": Probe(
         "1", ("score", "layer", "head_of_layer"), "head scores; those of patterns above their controls"
     ),
+    "lag_logit": Probe("natural logits", ("head", "lag"), "layer-1 score by lag above that of far lags: v of a toy"),
+    "match": Probe(
+        "natural logits",
+        ("head", "layer", "head_of_layer"),
+        "score by the match with what a layer-1 head shows: ω of a toy",
+    ),
+    "contrast": Probe(
+        "natural logits",
+        ("matched", "layer", "head_of_layer"),
+        "score of sources that match the query, above the others'",
+    ),
+    "readout": Probe("natural logits", ("layer", "head_of_layer"), "logit of the symbol attended to: μ of a toy"),
     "movement": Probe("1", ("part",), "root mean square change of the parameters of a part since the start"),
 }
 """The one place where a probe is registered."""
@@ -43,6 +61,9 @@ def labels(setting: Setting, dimension: str) -> list[str] | list[int]:
         "chains": [str(prior) for prior in setting.tested_on],
         "score": list(SCORES),
         "part": list(setting.parts),
+        "matched": list(MATCHED),
+        "head": list(range(1, 1 + (shape.heads_of[0] if shape else 1))),
+        "lag": list(range(setting.context)),
         "layer": list(range(1, 1 + (shape.layers if shape else 1))),
         "head_of_layer": list(range(1, 1 + max(shape.heads_of if shape else (1,)))),
     }

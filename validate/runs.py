@@ -2,8 +2,9 @@
 
 A file holds one group per trajectory with named dimensions (step, strategy, lag, parameter) and the setting as JSON. Behind
 the NetCDF data, where readers do not look, stands a SHA-256 of it, checked before the file is opened: a damaged file can
-make a reader hang. A file that cannot be read is named, set aside as `….corrupt` and computed again; a killed process leaves
-at most a hidden temporary file.
+make a reader hang. A file without its seal, which no release wrote as it stands, is named, set aside as `….corrupt` and computed
+again. A whole file that this release cannot read, since a newer one wrote it, is refused and stays where it is. A killed process
+leaves at most a hidden temporary file.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +23,26 @@ import xarray as xr
 
 from theory.dynamics import Trajectory
 from theory.setting import Setting
-from validate.files import replacing, writable_folder
+from validate.files import replacing, set_aside, writable_folder
 from validate.probes import PROBES, labels
+from validate.provenance import RELEASE
 
-__all__ = ["Record", "Store", "UnreadableRun"]
+__all__ = ["FAILURE", "Damaged", "Record", "Store", "UnreadableRun", "read", "to_dataset"]
 
 FORMAT = 3
 READ = (1, 2, FORMAT)
 """Formats that are read; the first knew no heads, the second no probes."""
+FAILURE = ".failed.json"
+"""What stands in a run's place, with its reason, while it fails; see `validate.execution.failures`."""
 SEAL = b"\nsha256 "
 
 
 class UnreadableRun(UserWarning):
     """A run file was truncated, corrupt or foreign, and has been set aside."""
+
+
+class Damaged(ValueError):
+    """No release wrote this file as it stands: it is truncated, altered, of another tool or of another run."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,9 @@ class Store:
 
     def save(self, name: str, record: Record) -> Path:
         """Write `record`; after a crash the file is either whole or absent."""
-        groups = {f"/trajectory_{i}": _to_dataset(one, record.setting) for i, one in enumerate(record.trajectories)}
-        head = {"format": FORMAT, "setting": json.dumps(record.setting.to_dict()), "notes": json.dumps(record.notes)}
+        groups = {f"/trajectory_{i}": to_dataset(one, record.setting) for i, one in enumerate(record.trajectories)}
+        whole = {"format": FORMAT, "release": RELEASE, "run": name}
+        head = whole | {"setting": json.dumps(record.setting.to_dict()), "notes": json.dumps(record.notes)}
         tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=head), **groups})
         with replacing(self.path(name)) as temporary:
             tree.to_netcdf(temporary, engine="h5netcdf")
@@ -78,24 +86,30 @@ class Store:
         return self.path(name)
 
     def load(self, name: str) -> Record | None:
-        """The record called `name`, or None if there is none; an unreadable file is set aside with a warning that names it."""
+        """The record called `name`, or None if there is none; a damaged file is set aside with a warning that names it.
+
+        Raises
+        ------
+        ValueError
+            If the file is whole, but cannot be opened, or not be read by this release.
+        """
         path = self.path(name)
-        if not path.exists():
-            return None
         try:
-            return _read(path)
-        except Exception as problem:  # whatever a damaged file makes the reader raise
-            aside = path.with_suffix(".nc.corrupt")
-            os.replace(path, aside)
+            return read(path)
+        except FileNotFoundError:
+            return None
+        except Damaged as problem:
+            aside = set_aside(path)
             warnings.warn(
-                f"run file {path} cannot be read ({type(problem).__name__}: {problem}); set aside as {aside.name} and computed again",
+                f"run file {path} cannot be read ({problem}); set aside as {aside.name} and computed again",
                 UnreadableRun,
                 stacklevel=2,
             )
             return None
 
 
-def _to_dataset(one: Trajectory, setting: Setting) -> xr.Dataset:
+def to_dataset(one: Trajectory, setting: Setting) -> xr.Dataset:
+    """A trajectory with named dimensions, labels and units."""
     data = xr.Dataset(
         {
             "loss": ("step", one.loss),
@@ -132,21 +146,53 @@ def _seal(data: bytes) -> bytes:
     return SEAL + hashlib.sha256(data).hexdigest().encode()
 
 
-def _read(path: Path) -> Record:
-    whole = path.read_bytes()
+def read(path: Path) -> Record:
+    """What the run file at `path` holds; the file is left as it is.
+
+    Raises
+    ------
+    FileNotFoundError
+    Damaged
+        If the file is not as a release wrote it.
+    ValueError
+        If it cannot be opened, or is of a release that writes what this one cannot read.
+    """
+    try:
+        whole = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        raise ValueError(
+            f"run file {path} cannot be opened ({problem.strerror}): expected a file that may be read; mend its permissions or move it away."
+        ) from problem
     data, found, _ = whole.rpartition(SEAL)
     if not found:
-        raise ValueError("no checksum at its end: truncated, or not a run file")
+        raise Damaged("no checksum at its end: truncated, or not a run file" if whole else "it is empty")
     if data + _seal(data) != whole:
-        raise ValueError("its checksum does not match its content")
-    # By h5py: a suite reads hundreds of files, and xarray takes a hundred times as long to open one.
-    with h5py.File(io.BytesIO(data), "r") as tree:
-        if _number(tree.attrs["format"]) not in READ:
-            raise ValueError(f"format {_number(tree.attrs['format'])}, expected one of {READ}")
-        setting = Setting.from_dict(json.loads(str(tree.attrs["setting"])))
-        notes = json.loads(str(tree.attrs["notes"]))
-        groups = sorted(map(str, tree), key=lambda name: int(name.rpartition("_")[2]))
-        return Record(setting, tuple(_trajectory(tree[name]) for name in groups), notes)
+        raise Damaged("its checksum does not match its content")
+    release = "of unknown version"
+    try:
+        # By h5py: a suite reads hundreds of files, and xarray takes a hundred times as long to open one.
+        with h5py.File(io.BytesIO(data), "r") as tree:
+            release = str(tree.attrs.get("release", release))
+            if (run := str(tree.attrs.get("run", path.stem))) != path.stem:
+                raise Damaged(f"it is the file of another run, {run}")
+            return _record(tree)
+    except Damaged:
+        raise
+    except (KeyError, OSError, TypeError, ValueError) as problem:
+        raise ValueError(
+            f"run file {path} was written by Onset {release} and cannot be read by this one, {RELEASE} ({problem}): expected a run of this release or an older one; use the one that wrote it, or another folder."
+        ) from problem
+
+
+def _record(tree: h5py.File) -> Record:
+    if _number(tree.attrs["format"]) not in READ:
+        raise ValueError(f"format {_number(tree.attrs['format'])}, known are {', '.join(map(str, READ))}")
+    setting = Setting.from_dict(json.loads(str(tree.attrs["setting"])))
+    notes = json.loads(str(tree.attrs["notes"]))
+    groups = sorted(map(str, tree), key=lambda name: int(name.rpartition("_")[2]))
+    return Record(setting, tuple(_trajectory(tree[name]) for name in groups), notes)
 
 
 def _trajectory(group: Any) -> Trajectory:

@@ -17,7 +17,7 @@ from simulate.exponents import Fit, fits
 from simulate.predict import METHODS
 from simulate.scan import Grid, Row, predict_one
 from theory import arguments
-from theory.terms import Terms
+from theory.laws.terms import Terms
 from validate.files import write_text
 
 __all__ = ["CSV", "JSON", "run", "to_dict", "write"]

@@ -78,7 +78,7 @@ def train_together(
         Called with the step and the longest run's last step whenever the models are recorded.
     checkpoint : Path, optional
         Where to keep the state of training, about once a minute. A later call with the same arguments goes on from it, on a CPU to the same
-        numbers to the last bit; it is removed at the end.
+        numbers to the last bit. It is left to who keeps the result to remove it.
 
     Returns
     -------
@@ -100,8 +100,6 @@ def train_together(
                 if kept is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
                     run.save(kept)
                     saved = time.monotonic()
-        if kept is not None:
-            kept.remove()
         return run.trajectories()
 
 

@@ -1,6 +1,6 @@
 """Figures, one module each: `compute` takes a suite's results and returns plain data, `draw` turns data into a figure.
 
-`FIGURES` is the one place where a figure is registered; its caption is the module's docstring. Those not `OF_SUITE`
+`FIGURES` is the one place where a figure is registered; its caption is the module's docstring. A claim's picture is called ``claim-ID`` (`paper.figures.claims`). Those not `OF_SUITE`
 compute or train what they show themselves, and take None for results.
 """
 
@@ -28,13 +28,14 @@ from paper.figures import (
     plateau_law,
     signals,
 )
+from paper.figures.claims import PICTURES, Picture
 from theory import arguments
 from validate.files import writable_folder
 from validate.suite import Results
 
 __all__ = ["FIGURES", "OF_SUITE", "caption", "numbers", "of_suite", "render"]
 
-FIGURES: dict[str, ModuleType] = {
+FIGURES: dict[str, ModuleType | Picture] = {
     "ladder": ladder,
     "errors": errors,
     "exponents": exponents,
@@ -45,9 +46,9 @@ FIGURES: dict[str, ModuleType] = {
     "signals": signals,
     "ideal_losses": ideal_losses,
     "phase_portrait": phase_portrait,
-}
+} | {f"claim-{claim}": Picture(claim, panels) for claim, panels in PICTURES.items()}
 
-OF_SUITE = ("ladder", "errors", "exponents", "basins", "phases", "attention")
+OF_SUITE = ("ladder", "errors", "exponents", "basins", "phases", "attention", *(f"claim-{claim}" for claim in PICTURES))
 """Those that show a suite's results, and stand in its report; where such a figure needs certain runs, its `shows` says whether they are there."""
 
 
@@ -61,9 +62,16 @@ def of_suite(results: Results) -> tuple[str, ...]:
     return tuple(name for name in OF_SUITE if not hasattr(FIGURES[name], "shows") or FIGURES[name].shows(results))
 
 
+def _chosen(results: Results | None, names: Sequence[str]) -> list[str]:
+    """The named figures, or those of the theory and what `results` hold."""
+    there = () if results is None else of_suite(results)
+    usual = [name for name in FIGURES if name in there or name not in OF_SUITE]
+    return [arguments.one_of("figure", name, FIGURES) for name in (names or usual)]
+
+
 def numbers(results: Results | None, names: Sequence[str] = ()) -> dict[str, Any]:
-    """What the named figures (default: all) show, as plain data."""
-    chosen = [arguments.one_of("figure", name, FIGURES) for name in (names or FIGURES)]
+    """What the named figures (default: all that there is something for) show, as plain data."""
+    chosen = _chosen(results, names)
     return {name: _plain(FIGURES[name].compute(results)) for name in chosen}
 
 
@@ -83,8 +91,8 @@ def _plain(data: Any) -> Any:
 
 
 def render(results: Results | None, folder: str | Path, names: Sequence[str] = ()) -> dict[str, Path]:
-    """Draw the named figures (default: all) into `folder` as PDF and PNG; return the PNG's path for each name."""
-    chosen = [arguments.one_of("figure", name, FIGURES) for name in (names or FIGURES)]
+    """Draw the named figures (default: all that there is something for) into `folder` as PDF and PNG; return the PNG's path for each name."""
+    chosen = _chosen(results, names)
     folder = writable_folder(folder)
     with style.styled():
         return {name: style.save(FIGURES[name].draw(FIGURES[name].compute(results)), folder, name) for name in chosen}

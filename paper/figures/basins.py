@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.stats import norm
 
-from theory.basins import FALSE_ALARM
+from theory.laws.basins import FALSE_ALARM
 from validate.suite import Results
 from validate.suite.basins import ESCAPED, TRAPPED
 

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from paper.style import RUNG_COLOURS
 from theory.chains import Array
 from theory.dynamics import Trajectory
-from theory.law import path
+from theory.laws.plateau_law import path
 from theory.setting import Setting
+from validate.execution import compute as compute_tasks
 from validate.observed import TRAIN, Task, observation, prediction
-from validate.observed import compute as compute_tasks
 from validate.runs import Store
 from validate.suite import Results
 
@@ -45,7 +45,7 @@ def compute(results: Results | None = None) -> Portrait:
     setting = Setting.of("linear", states=STATES, context=CONTEXT, initialization={"match": 1 / CONTEXT})
     store = Store(FOLDER)
     predicted, trained = Task(setting, "mean-field"), Task(setting, TRAIN, 0)
-    compute_tasks([predicted, trained], store)
+    compute_tasks([predicted, trained], store).check()
     slow = path(setting)
     return Portrait(
         setting.label,

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from theory.chains import Array
+from theory.laws.terms import terms
 from theory.setting import Setting
-from theory.terms import terms
 from theory.transitions import Transition
+from validate.execution import compute as compute_tasks
 from validate.observed import TRAIN, Task, observation, prediction
-from validate.observed import compute as compute_tasks
 from validate.runs import Store
 from validate.suite import Results
 
@@ -73,7 +73,7 @@ def compute(results: Results | None = None) -> list[Lengths]:
         *((k, t, "finite context", Task(setting(k, t), "finite-context")) for k in STATES for t in FINITE),
         *((k, t, "trained", Task(setting(k, t), TRAIN, seed)) for k in STATES for t in SHORT for seed in range(SEEDS)),
     ]
-    compute_tasks([task for *_, task in points], store)
+    compute_tasks([task for *_, task in points], store).check()
     found = []
     for k in STATES:
         seen: dict[str, dict[int, Transition]] = {name: {} for name in MARKERS}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.mixture import balance
+from theory.laws.mixture import balance
 from theory.priors import DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL

@@ -11,12 +11,12 @@ from simulate.explain.asides import asides
 from simulate.explain.softmax import of_escape
 from theory.chains import Array
 from theory.dynamics import Trajectory
-from theory.law import Path, law, path, relaxation_delay
-from theory.plateau import plateau
+from theory.laws.plateau import plateau
+from theory.laws.plateau_law import Path, law, path, relaxation_delay
+from theory.laws.softmax import by_escape, escape
+from theory.laws.terms import MatchLimited, Terms, elasticities, leading_exponent, terms_or_refusal
 from theory.predict import Prediction, mean_field
 from theory.setting import Setting
-from theory.softmax_law import by_escape, escape
-from theory.terms import MatchLimited, Terms, elasticities, leading_exponent, terms_or_refusal
 from theory.transitions import STRATEGIES
 
 __all__ = ["Explanation", "Stage", "explain"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simulate.explain.asides import asides
-from theory.mixture import balance
+from theory.laws.mixture import balance
 from theory.priors import DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
 

@@ -1,4 +1,4 @@
-"""simulate.reduced against theory.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
+"""simulate.reduced against theory.mean_fields.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from simulate.reduced import log_predictions, next_rows
 from simulate.sequences import sample
-from theory.linear import LinearMeanField
+from theory.mean_fields.linear import LinearMeanField
 from theory.priors import Dirichlet
 from theory.setting import Setting
 
@@ -21,11 +21,10 @@ def mean_field_of_each(setting: Setting, transition: np.ndarray) -> np.ndarray:
     orders = [np.roll(np.arange(k), -i) for i in range(k)]
     matrices = np.concatenate([transition[:, order][:, :, order] for order in orders])
     dynamics.stand_for(matrices, np.full(len(matrices), 1 / len(matrices)))
-    points = point_of(setting)[None, None]
-    grid = dynamics.grid(points)
-    logits = dynamics.logits(points, grid)[0][0, 0]
+    values, weights, _ = dynamics.logits(point_of(setting)[None, None])
+    logits = values[0, 0]
     loss = np.log(np.exp(logits).sum(axis=0)) - np.einsum("nj,jng->ng", dynamics.row, logits)
-    return ((loss @ grid.weights[0, 0]) * dynamics.query).reshape(k, count).sum(axis=0)
+    return ((loss @ weights) * dynamics.query).reshape(k, count).sum(axis=0)
 
 
 def point_of(setting: Setting) -> np.ndarray:

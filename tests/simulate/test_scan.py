@@ -7,10 +7,10 @@ import pytest
 
 from simulate.exponents import fits
 from simulate.scan import Grid, Row, grid, parse, predict_one
-from theory.law import law
+from theory.laws.plateau_law import law
+from theory.laws.terms import terms
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
-from theory.terms import terms
 
 
 def _run(chosen: Grid, method: str = "law") -> list[Row]:

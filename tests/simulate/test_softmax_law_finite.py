@@ -7,9 +7,9 @@ import pytest
 
 from simulate import predict as finite
 from simulate.explain import explain
-from theory import expansion
+from theory.laws import expansion
+from theory.laws.softmax import escape, softmax_law
 from theory.setting import Setting
-from theory.softmax_law import escape, softmax_law
 
 
 @pytest.fixture(autouse=True, scope="module")

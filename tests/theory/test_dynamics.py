@@ -8,7 +8,7 @@ import sympy as sp
 
 from theory.dynamics import Layout, descend
 from theory.flow import Alone, flow, sharpness
-from theory.linear import LinearMeanField
+from theory.mean_fields.linear import LinearMeanField
 from theory.setting import Setting
 
 

@@ -7,11 +7,11 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from theory.flow import Alone, flow, flows, sharpness
-from theory.linear import LinearMeanField
+from theory.mean_fields.linear import LinearMeanField
+from theory.mean_fields.rules import rules
+from theory.mean_fields.softmax import SoftmaxMeanField
 from theory.priors import Dirichlet, DoublyStochastic
-from theory.rules import rules
 from theory.setting import Setting
-from theory.softmax import SoftmaxMeanField
 
 FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 

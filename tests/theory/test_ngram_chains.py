@@ -12,7 +12,7 @@ from simulate.sequences import Sample, next_rows, sample
 from simulate.strategies import predict
 from theory import ideal, priors
 from theory.chains import block_law, conditional_entropy, entropy, entropy_rate, history_law, lift, order_of, stationary
-from theory.ngram_linear import lag_pairs, recent
+from theory.mean_fields.ngram_linear import lag_pairs, recent
 from theory.priors import Dirichlet, DoublyStochastic, Mixture
 from theory.setting import Setting
 from theory.transitions import strategies

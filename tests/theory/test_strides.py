@@ -7,9 +7,9 @@ import pytest
 
 from theory.dynamics import descend
 from theory.flow import Alone
-from theory.linear import LinearMeanField
+from theory.mean_fields.linear import LinearMeanField
+from theory.mean_fields.softmax import SoftmaxMeanField
 from theory.setting import Setting
-from theory.softmax import SoftmaxMeanField
 from theory.strides import strides
 
 FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}

@@ -6,12 +6,16 @@ import base64
 import html
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("torch")
 
+from theory.setting import Setting
 from validate import report
+from validate.claims import CLAIMS, Need, Told
+from validate.claims.trained import published
 from validate.intervals import Interval
 from validate.report.page import percent, show
 
@@ -44,6 +48,31 @@ def test_the_page_is_self_contained_and_the_json_complete(tmp_path, tiny_suite):
         for transition in setting["observed"]["transitions"]:
             assert set(transition) == {"source", "target", "step", "low", "high", "reason"}
     assert [p.name for p in (tmp_path / "page").iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_claim_stands_on_the_page_with_its_picture_and_what_computes_its_settings(tmp_path, tiny_suite):
+    """The command's file is the setting that was judged; the picture stands inside the claim, the table of its heads with the transformers'."""
+    _, results = tiny_suite
+    png = tmp_path / "picture.png"
+    png.write_bytes(b"\x89PNG picture")
+    observed = next(o.observed for o in results.outcomes if not o.case.toy)
+    needs = {"a name": Need(observed.setting, 2), "theory": Need(published(2), kind="mean-field")}
+    told = Told(CLAIMS["phases"], needs, (), runs={"a name": observed})
+    page = report.write(replace(results, claims=(told,)), tmp_path, {"claim-phases": (png, "a caption")}, seeds=None)
+    text = html.unescape(page.read_text())
+    inside = text.partition('id="claim-phases"')[2].partition("<h2")[0]
+    assert base64.b64encode(png.read_bytes()).decode() in inside
+    assert text.count("a caption") == 1
+    for need, command in zip(
+        needs.values(),
+        ("onset train --setting {} --seeds 2 --out .", "onset predict --setting {} --method mean-field"),
+        strict=True,
+    ):
+        assert command.format(need.file) in inside
+        assert Setting.load(tmp_path / need.file) == need.setting
+    assert re.search(r"induction head</td><td data-key=\"2\">2</td><td[^>]*>never", text)
+    (heads,) = json.loads((tmp_path / "results.json").read_text())["heads"]
+    assert (heads["seeds"], len(heads["formed"])) == (2, 4)
 
 
 def test_results_of_reads_what_write_wrote(tiny_suite):

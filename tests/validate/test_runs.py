@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-pytest.importorskip("xarray")
+pytest.importorskip("torch")
 
+import h5py
+import xarray as xr
+
+import validate.runs
 from theory.dynamics import Trajectory
 from theory.setting import Setting
+from validate.execution import compute
+from validate.observed import TRAIN, Task
 from validate.runs import Record, Store, UnreadableRun
 
 STEPS = np.array([0.0, 5.0, 10.0])
@@ -46,17 +56,21 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path):
 
 def test_other_tools_can_read_a_run(tmp_path):
     """A run is NetCDF with named dimensions and units; the seal behind it disturbs no reader."""
-    import xarray as xr
-
     with xr.open_dataset(Store(tmp_path).save("one", RECORD), group="trajectory_0", engine="h5netcdf") as data:
         assert data["distance"].dims == ("strategy", "step")
         assert data["loss"].attrs["units"] == "nats per token"
 
 
+def other_netcdf() -> bytes:
+    """What another tool would write."""
+    return bytes(xr.Dataset({"temperature": ("x", [1.0, 2.0])}).to_netcdf(engine="h5netcdf"))
+
+
 DAMAGE = {
     "truncated": lambda whole: whole[: len(whole) // 2],
     "empty": lambda whole: b"",
-    "foreign": lambda whole: b"not a run at all",
+    "text": lambda whole: b"not a run at all",
+    "another NetCDF": lambda whole: other_netcdf(),
     "one bit flipped": lambda whole: whole[:4000] + bytes([whole[4000] ^ 1]) + whole[4001:],
     "seal cut short": lambda whole: whole[:-1],
 }
@@ -67,37 +81,130 @@ def test_a_damaged_file_is_named_and_set_aside(tmp_path, damage):
     """The warning names the file, the file is kept under another name, and the store no longer holds the run."""
     store = Store(tmp_path)
     path = store.save("one", RECORD)
-    path.write_bytes(DAMAGE[damage](path.read_bytes()))
-    with pytest.warns(UnreadableRun, match=path.name):
+    spoilt = DAMAGE[damage](path.read_bytes())
+    path.write_bytes(spoilt)
+    with pytest.warns(UnreadableRun, match=f"{path.name} cannot be read .*set aside as one.nc.corrupt"):
         assert store.load("one") is None
     assert not path.exists()
-    assert path.with_suffix(".nc.corrupt").exists()
+    assert (tmp_path / "one.nc.corrupt").read_bytes() == spoilt
     assert store.load("one") is None
 
 
-def test_a_future_format_is_not_misread(tmp_path, monkeypatch):
-    """A file of another format is set aside, not guessed at."""
-    import validate.runs
-
+def test_what_was_set_aside_is_not_overwritten(tmp_path):
+    """Each damaged file of a name gets a name of its own."""
     store = Store(tmp_path)
-    monkeypatch.setattr(validate.runs, "FORMAT", 99)
-    store.save("one", RECORD)
-    monkeypatch.undo()
-    with pytest.warns(UnreadableRun, match="format 99"):
-        assert store.load("one") is None
+    for text in ("first", "second", "third"):
+        store.path("one").write_text(text)
+        with pytest.warns(UnreadableRun):
+            store.load("one")
+    kept = {one.name: one.read_text() for one in tmp_path.iterdir()}
+    assert kept == {"one.nc.corrupt": "first", "one.nc.corrupt-2": "second", "one.nc.corrupt-3": "third"}
+
+
+def test_the_file_of_another_run_is_not_taken_for_this_one(tmp_path):
+    """A run copied to another run's name is whole, but not that run."""
+    store = Store(tmp_path)
+    store.path("two").write_bytes(store.save("one", RECORD).read_bytes())
+    with pytest.warns(UnreadableRun, match="two.nc.*it is the file of another run, one"):
+        assert store.load("two") is None
+    assert store.load("one") is not None
+
+
+def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str = "one", **changed: object) -> Store:
+    """A store whose run `name` was written by a release to come."""
+    store = Store(tmp_path)
+    with monkeypatch.context() as future:
+        for what, value in ({"RELEASE": "9.1"} | changed).items():
+            future.setattr(validate.runs, what, value)
+        store.save(name, RECORD)
+    return store
+
+
+def test_a_run_of_a_newer_release_is_refused_and_left_where_it_is(tmp_path, monkeypatch):
+    """Neither misread nor moved: the message names the file, the release that wrote it, and what to do."""
+    store = newer(tmp_path, monkeypatch, FORMAT=99)
+    before = store.path("one").read_bytes()
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"one\.nc was written by Onset 9\.1 .*format 99.*use the one that wrote it"
+        ):
+            store.load("one")
+    assert [one.name for one in tmp_path.iterdir()] == ["one.nc"]
+    assert store.path("one").read_bytes() == before
+
+
+def test_a_setting_of_a_newer_release_is_refused_too(tmp_path, monkeypatch):
+    """The format is known, but the setting has an entry that this release does not know."""
+    told = RECORD.setting.to_dict() | {"curriculum": "easy first"}
+    monkeypatch.setattr(Setting, "to_dict", lambda self: told)
+    store = newer(tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match=r"one\.nc was written by Onset 9\.1 .*no entry 'curriculum'"):
+        store.load("one")
+    assert store.path("one").exists()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_nothing_is_computed_over_a_run_of_a_newer_release(tmp_path, monkeypatch, fresh):
+    """Before anything is trained, and also when everything is to be computed again."""
+    task = Task(Setting.of(context=16, steps=5), TRAIN)
+    store = newer(tmp_path, monkeypatch, task.name, FORMAT=99)
+    with pytest.raises(ValueError, match=f"{task.name}.nc was written by Onset 9.1"):
+        compute([Task(task.setting, TRAIN, 1), task], store, workers=1, fresh=fresh)
+    assert [one.name for one in tmp_path.iterdir()] == [f"{task.name}.nc"]
+
+
+def test_what_cannot_be_opened_is_not_taken_for_damaged(tmp_path):
+    """A folder in a run's place stays there."""
+    store = Store(tmp_path)
+    store.path("one").mkdir()
+    with pytest.raises(ValueError, match=r"one\.nc cannot be opened .*directory"):
+        store.load("one")
+    assert store.path("one").is_dir()
+
+
+@pytest.mark.parametrize("form", [1, 2])
+def test_runs_of_older_formats_are_read(tmp_path, form):
+    """The first knew neither heads nor probes, the second no probes; neither told the release that wrote it nor its own name."""
+    old = Trajectory(steps=STEPS, loss=STEPS, distances={"uniform": STEPS}, attention=np.arange(12.0).reshape(3, 1, 4))
+    store = Store(tmp_path)
+    path = store.save("one", Record(RECORD.setting, (old,), {"seed": 1}))
+    held = io.BytesIO(path.read_bytes().rpartition(validate.runs.SEAL)[0])
+    with h5py.File(held, "r+") as tree:
+        del tree.attrs["release"], tree.attrs["run"]
+        tree.attrs["format"] = form
+        if form == 1:
+            del tree["trajectory_0/attention"]
+            tree["trajectory_0/attention"] = old.attention[:, 0]
+    path.write_bytes(held.getvalue() + validate.runs._seal(held.getvalue()))
+    found = store.load("one")
+    assert found is not None
+    assert same(found.trajectories[0], old)
+    assert found.notes == {"seed": 1}
+
+
+def test_a_run_says_where_it_comes_from(tmp_path):
+    """When it started, how long it took, the device, the seed and the versions."""
+    store, task = Store(tmp_path), Task(Setting.of(context=16, steps=5), TRAIN, 4)
+    before = datetime.now(UTC).replace(microsecond=0)
+    compute([task], store, workers=1, device="cpu")
+    found = store.load(task.name)
+    assert found is not None
+    assert before <= datetime.fromisoformat(found.notes["started"]) <= datetime.now(UTC)
+    assert found.notes["seconds"] > 0
+    assert (found.notes["device"], found.notes["seed"], found.notes["kind"]) == ("cpu", 4, "train")
+    assert found.notes["versions"]["numpy"] == np.__version__
+    assert {"icl-onset", "python", "torch", "numba"} <= set(found.notes["versions"])
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     """If the disk fails at the last moment, the old file stays whole and nothing half-written remains."""
-    import validate.runs
-
     store = Store(tmp_path)
     before = store.save("one", RECORD).read_bytes()
 
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(validate.runs.os, "fsync", fail)
+    monkeypatch.setattr("validate.files.os.fsync", fail)
     with pytest.raises(OSError, match="no space"):
         store.save("one", RECORD)
     assert [p.name for p in tmp_path.iterdir()] == ["one.nc"]

@@ -56,8 +56,8 @@ def derive() -> Derivation:
             "lag 1's signal-to-noise ratio well above one; an untouched lag's grows like e^v",
         ),
         validity=(
-            "Sign and scaling: the prediction that `theory.law` makes for Adam integrates every lag with its own ratio and "
-            "Adam's memory (`theory.adam_law`). Lag 1 holds a share a of attention at v - b = ln(T/(1/a - 1)): with s → 0 after "
+            "Sign and scaling: the prediction that `theory.laws.plateau_law` makes for Adam integrates every lag with its own ratio and "
+            "Adam's memory (`theory.laws.adam`). Lag 1 holds a share a of attention at v - b = ln(T/(1/a - 1)): with s → 0 after "
             "ln(T)/η steps, with s → ∞ after half as many. Adam remembers gradients for 1/(1-β₂) steps, so that a gradient that grows "
             "moves its coordinate faster than η."
         ),

@@ -126,7 +126,7 @@ def _follower() -> Outcome:
 
 def _mean_field() -> Outcome:
     from theory.flow import flow
-    from theory.linear import LinearMeanField
+    from theory.mean_fields.linear import LinearMeanField
     from theory.priors import DoublyStochastic
     from theory.setting import Setting
     from theory.signals import signal

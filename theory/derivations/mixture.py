@@ -108,8 +108,8 @@ def _sum() -> Outcome:
 
 
 def _push() -> Outcome:
-    from theory.escape import Reduced
-    from theory.mean_field import LAGS
+    from theory.laws.escape import Reduced
+    from theory.mean_fields.limit import LAGS
     from theory.priors import DoublyStochastic
     from theory.signals import signal
 
@@ -124,9 +124,9 @@ def _push() -> Outcome:
 def _sign() -> Outcome:
     from scipy.optimize import brentq
 
-    from theory.escape import Reduced
-    from theory.mean_field import LAGS
-    from theory.mixture import NODES, balance, unigram_slope
+    from theory.laws.escape import Reduced
+    from theory.laws.mixture import NODES, balance, unigram_slope
+    from theory.mean_fields.limit import LAGS
     from theory.priors import DoublyStochastic, Mixture, Unigram
 
     states, context = 4, 100

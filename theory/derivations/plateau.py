@@ -1,7 +1,7 @@
 r"""The unigram plateau of the linear family: a convex fixed point, above the ideal unigram loss, reached at the Hessian's rates.
 
 With no lag grown f = u π_j (C + Ω π_i): linear in (C, Ω), so that the loss is convex and its Hessian the covariance of
-∂f under the model. At the minimum both components of E Σ_i π_i ∫ du Σ_j (P_ij - σ_j) ∂f_j vanish. `theory.plateau` solves them.
+∂f under the model. At the minimum both components of E Σ_i π_i ∫ du Σ_j (P_ij - σ_j) ∂f_j vanish. `theory.laws.plateau` solves them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import sympy as sp
 
-from theory import linear
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from theory.mean_fields import linear
 
 __all__ = ["derive", "flat"]
 
@@ -53,7 +53,7 @@ def derive() -> Derivation:
         checks=[
             Check("linear", "second derivatives of f by (C, Ω) with zero, symbolically", _linear),
             Check("stationary", "gradient of the mean field at (C*, Ω*), T = 4⁴ … 4⁷: falls like ln T/T", _stationary),
-            Check("hessian", "theory.plateau's Hessian with differences of the mean field's gradient", _hessian),
+            Check("hessian", "theory.laws.plateau's Hessian with differences of the mean field's gradient", _hessian),
             Check("above-unigram", "height less the ideal unigram loss, k = 2 … 8: positive", _above),
             Check("approach", "slowest rate of gradient flow to the plateau with the Hessian's eigenvalue", _approach),
         ],
@@ -66,17 +66,17 @@ def _linear() -> Outcome:
 
 
 def _gradient(context: int, match: np.ndarray) -> np.ndarray:
-    """∂L/∂(C, Ω) of the mean field at `match`, no lag grown, on the chains that theory.escape's tables use."""
-    from theory.escape import Reduced
-    from theory.mean_field import LAGS
+    """∂L/∂(C, Ω) of the mean field at `match`, no lag grown, on the chains that theory.laws.escape's tables use."""
+    from theory.laws.escape import Reduced
+    from theory.mean_fields.limit import LAGS
     from theory.priors import Dirichlet
 
     return Reduced(Dirichlet(2), context).gradient(match, np.zeros(LAGS))[:2]
 
 
 def _found() -> tuple[np.ndarray, np.ndarray]:
-    from theory.escape import NODES
-    from theory.plateau import plateau
+    from theory.laws.escape import NODES
+    from theory.laws.plateau import plateau
     from theory.priors import Dirichlet
 
     found = plateau(Dirichlet(2), NODES)
@@ -101,7 +101,7 @@ def _hessian() -> Outcome:
 
 
 def _above() -> Outcome:
-    from theory.plateau import plateau
+    from theory.laws.plateau import plateau
     from theory.priors import Dirichlet
 
     lowest = min(plateau(Dirichlet(k)).excess for k in (2, 3, 4, 8))

@@ -82,7 +82,7 @@ def derive() -> Derivation:
             "SGD as gradient flow; the rates enter through η and the mobility M alone",
         ),
         validity=(
-            "To second order in t_delay/t_slow; where that exceeds 0.7, `theory.planar` integrates match and lag 1 together. The start must lie where the loss is about "
+            "To second order in t_delay/t_slow; where that exceeds 0.7, `theory.laws.planar` integrates match and lag 1 together. The start must lie where the loss is about "
             "cubic in θ. The other lags follow lag 1 by their ratio of drives."
         ),
         source="derived here",
@@ -118,7 +118,7 @@ def derive() -> Derivation:
                 "planar",
                 planar,
                 "where the match moves as slowly as lag 1 grows both are followed: h to first order around the manifold, with its factor Ω, and θ with the "
-                "loss to third order (`theory.planar`)",
+                "loss to third order (`theory.laws.planar`)",
             ),
         ),
         checks=[
@@ -173,8 +173,8 @@ def _planar() -> Outcome:
 def _match_limited() -> Outcome:
     """The largest error in units of twice the law's own interval."""
     from theory.flow import flow
-    from theory.law import law
-    from theory.linear import LinearMeanField
+    from theory.laws.plateau_law import law
+    from theory.mean_fields.linear import LinearMeanField
     from theory.setting import Setting
 
     worst, rtol = 0.0, 1e-4
@@ -201,8 +201,8 @@ def _first_order() -> Outcome:
 
 
 def _constants() -> Outcome:
-    from theory.escape import NODES, manifold
-    from theory.plateau import plateau
+    from theory.laws.escape import NODES, manifold
+    from theory.laws.plateau import plateau
     from theory.priors import Dirichlet
 
     prior, contexts = Dirichlet(2), (2**18, 2**20)
@@ -218,8 +218,8 @@ def _constants() -> Outcome:
 
 
 def _frozen() -> Outcome:
-    from theory.law import path
-    from theory.plateau import plateau
+    from theory.laws.plateau import plateau
+    from theory.laws.plateau_law import path
     from theory.priors import Dirichlet
     from theory.setting import Setting
 
@@ -240,7 +240,7 @@ def _frozen() -> Outcome:
 
 def _start() -> Outcome:
     """The error of the start's delay over half of its second order, which is the law's own doubt of it."""
-    from theory.law import relaxation_delay, start_delay
+    from theory.laws.plateau_law import relaxation_delay, start_delay
     from theory.setting import Setting
 
     worst = 0.0
@@ -267,8 +267,8 @@ def _second_order() -> Outcome:
 def _mean_field() -> Outcome:
     """The largest error in units of what the law neglects: its own doubt, and one step of the solver's error."""
     from theory.flow import flow
-    from theory.law import law
-    from theory.linear import LinearMeanField
+    from theory.laws.plateau_law import law
+    from theory.mean_fields.linear import LinearMeanField
     from theory.setting import Setting
 
     worst, rtol = 0.0, 1e-4

@@ -80,7 +80,7 @@ def derive() -> Derivation:
         ),
         checks=[
             Check("expansion", "E u_j u_l with the ratio's expansion to third order, symbolically", _expansion),
-            Check("library", "theory.corrected's covariance with the statement, k = 3, T = 40", _library),
+            Check("library", "theory.mean_fields.corrected's covariance with the statement, k = 3, T = 40", _library),
             Check(
                 "rate",
                 "∂Cov/∂ω at ω = 0 by all sequences, T = 8 … 18: error falls like T^-3, without κ like T^-2",
@@ -121,7 +121,7 @@ def _expansion() -> Outcome:
 
 
 def _library() -> Outcome:
-    from theory.corrected.families import SoftmaxCorrected
+    from theory.mean_fields.corrected.families import SoftmaxCorrected
     from theory.setting import Setting
 
     dynamics = SoftmaxCorrected(Setting.of("softmax", states=3, context=40), count=4)

@@ -26,10 +26,10 @@ from theory import signals
 from theory.chains import Array
 from theory.derivations import alternation
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.linear import LinearMeanField
-from theory.mean_field import MeanField
+from theory.mean_fields.limit import MeanField
+from theory.mean_fields.linear import LinearMeanField
+from theory.mean_fields.softmax import SoftmaxMeanField
 from theory.setting import Setting
-from theory.softmax import SoftmaxMeanField
 
 __all__ = [
     "attention",
@@ -136,7 +136,7 @@ def derive() -> Derivation:
             Check("limit", "`linear` with C = s_∞ + s_{s-q} with the statement, symbolically, T = 4, all lags", _limit),
             Check(
                 "mean-field",
-                "both families' limits with theory.mean_field differenced in ω and μ, all lags tracked, T = 12",
+                "both families' limits with theory.mean_fields.limit differenced in ω and μ, all lags tracked, T = 12",
                 _mean_field,
             ),
             Check(

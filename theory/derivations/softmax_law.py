@@ -6,7 +6,7 @@ To first order in the match ω, L = L₀(μ) - ω G(v; μ). With lag 1 alone and
 
 Eliminating time, ω dω/dv = (a/b) G/∂G/∂v, which has the first integral ω²/2 = ω₀²/2 + (a/b) [v + (γ - 1)(1 - e^{-v})], γ = g/D. One
 quadrature gives the wait. Its integrand falls like e^{-v}: nearly all of the wait is spent at v of order one, and how far the head is to
-grow hardly counts. `theory.softmax_law` follows the same equations with all tracked lags, the read-out, and the second order in ω.
+grow hardly counts. `theory.laws.softmax` follows the same equations with all tracked lags, the read-out, and the second order in ω.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def derive() -> Derivation:
         ),
         validity=(
             "g > 0. Below, lag 1 loses its attention (trapped-basin) unless κ outweighs: κ > 1 - γ + ln(γ) + … where the bracket has its "
-            "minimum. D really falls with v like (ln(T/e^v)/ln T)², the other lags move and ω is bent down by K: `theory.softmax_law` "
+            "minimum. D really falls with v like (ln(T/e^v)/ln T)², the other lags move and ω is bent down by K: `theory.laws.softmax` "
             "has all three. Exponents: d ln t/d ln η_W = d ln t/d ln η_v = -1/2 at fixed κ; the kick goes as η_W/η_U, so that κ goes as "
             "η_W η_v/η_U². With settling and kick the three exponents sum to -1. Start: a match ω₀ common to no entry counts as a logarithm, "
             "t falling by ln(ω₀)/(D √(ab)) per e-fold, until the push hides it at κ of order γ²/2; what is common to all entries of U, W or v drops out. "
@@ -130,7 +130,9 @@ def derive() -> Derivation:
             ),
             Check("pairs", "Σ_t (1/t) Σ_{s<t} 1/s with the statement of the drive, exactly, T = 1 … 12", _pairs),
             Check(
-                "law", "what theory.softmax_law integrates, on an expansion with frozen drive, with the statement", _law
+                "law",
+                "what theory.laws.softmax integrates, on an expansion with frozen drive, with the statement",
+                _law,
             ),
         ],
     )
@@ -243,8 +245,8 @@ def _drive() -> Outcome:
 
 
 def _law() -> Outcome:
-    from theory.expansion import LAGS, READOUTS, Expansion
-    from theory.softmax_law import _follow
+    from theory.laws.expansion import LAGS, READOUTS, Expansion
+    from theory.laws.softmax import _follow
 
     far, push, gain, rates = 20000, 0.002, 0.01, np.array([1.0, 0.5, 2.0])
     table = np.zeros((len(READOUTS), far, 1 + LAGS))

@@ -77,7 +77,7 @@ def derive() -> Derivation:
                 _enumeration,
             ),
             Check("first-order", "d h/dω at 0 with π_i Σ_r a_r (P^r)_ij, symbolically", _first_order),
-            Check("library", "product with theory.softmax's, at random weights", _library),
+            Check("library", "product with theory.mean_fields.softmax's, at random weights", _library),
         ],
     )
 
@@ -106,8 +106,8 @@ def _first_order() -> Outcome:
 
 def _library() -> Outcome:
     from theory.derivations.two_state_chain import a, b
+    from theory.mean_fields.softmax import SoftmaxMeanField
     from theory.setting import Setting
-    from theory.softmax import SoftmaxMeanField
 
     dynamics = SoftmaxMeanField(Setting.of("softmax", states=2, context=50), lags=3, count=16)
     weights, strength = np.random.default_rng(0).dirichlet(np.ones(4))[:3], 2.7

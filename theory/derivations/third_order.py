@@ -121,7 +121,7 @@ def derive() -> Derivation:
             Check("unigram", "Σ λ (P - π) g with 0 for any g of the next symbol alone, exact arithmetic", _unigram),
             Check(
                 "mean-field",
-                "drives of theory.ngram_linear with `after_linear` and, before the first head has formed, with `before`, over its own chains, k = 2 and 3",
+                "drives of theory.mean_fields.ngram_linear with `after_linear` and, before the first head has formed, with `before`, over its own chains, k = 2 and 3",
                 _mean_field,
             ),
         ],
@@ -208,7 +208,7 @@ def _unigram() -> Outcome:
 
 
 def _mean_field() -> Outcome:
-    from theory.ngram_linear import NgramLinearMeanField
+    from theory.mean_fields.ngram_linear import NgramLinearMeanField
     from theory.setting import Setting
 
     worst = 0.0
@@ -237,7 +237,7 @@ def _renamed(chains: Array, order: tuple[int, ...]) -> Array:
 
 def _expected_drives(dynamics: Any, point: Array, chains: Array, formed: bool) -> Array:
     """-∂²L/∂Ω_2∂v²_r at Ω_2 = 0 from the statement's signals at every position, shape (lags,)."""
-    from theory.ngram_linear import lag_pairs
+    from theory.mean_fields.ngram_linear import lag_pairs
 
     grid, model = dynamics.model(point)
     states, lags = chains.shape[-1], grid.attention.shape[1]

@@ -60,7 +60,7 @@ def derive() -> Derivation:
             "chains mix within the context: terms O(1) inside the bracket are dropped",
         ),
         validity=(
-            "Up to (μ/T) (const + O(ln T / T)) inside the bracket; the constant matters at contexts of tens, where `theory.basins.escapes` "
+            "Up to (μ/T) (const + O(ln T / T)) inside the bracket; the constant matters at contexts of tens, where `theory.laws.basins.escapes` "
             "takes the expectation as it is. A must be positive for escape at long contexts; then ln T of about 2B/A divides trapped from "
             "escaping, an overestimate. With flat or broader rows A and B are dominated by chains that hardly mix and the limit comes late. "
             "Linear family: the same with 1[x_s = j] in place of its deviation from N_j/t."
@@ -107,7 +107,7 @@ def derive() -> Derivation:
             ),
             Check(
                 "sampled",
-                "theory.basins.escapes with the exact push of two states, at the start and on the plateau, T = 12 and 40",
+                "theory.laws.basins.escapes with the exact push of two states, at the start and on the plateau, T = 12 and 40",
                 _sampled,
             ),
         ],
@@ -200,7 +200,7 @@ def _fast_chains(level: float) -> Array:
 
 
 def _limit() -> Outcome:
-    from theory.basins import limit_constants
+    from theory.laws.basins import limit_constants
 
     matrices, weights = _rule(CONCENTRATION)
     contexts, worst = np.array(CONTEXTS), 0.0
@@ -219,7 +219,7 @@ def _limit() -> Outcome:
 def _sampled() -> Outcome:
     from scipy.stats import norm
 
-    from theory.basins import escapes
+    from theory.laws.basins import escapes
     from theory.setting import Setting
 
     matrices, weights = _rule(1.0)

@@ -27,12 +27,12 @@ from simulate.sequences import next_rows, sample, tokens_from_uniforms
 from simulate.strategies import predict
 from theory import arguments
 from theory.dynamics import Layout
-from theory.law import law
+from theory.laws.plateau_law import law
+from theory.laws.terms import terms
+from theory.mean_fields.rules import rules
 from theory.predict import limit_plateaus, mean_field
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.rules import rules
 from theory.setting import Setting
-from theory.terms import terms
 from validate.bench import baselines
 from validate.bench import peer as released
 from validate.bench.timing import ROUNDS, SECONDS, Timing, Work, agree, compare, elapsed, fastest, summary

@@ -17,7 +17,7 @@ BASINS = (("sgd", 25, 500), ("adam", 25, 120), ("adam", 12, 200))
 @one_thread
 def _trained_basins() -> Outcome:
     """Trained models whose match or lag 1 went another way than predicted; both signs must be among the predictions."""
-    from theory.basins import escapes
+    from theory.laws.basins import escapes
     from validate.training import train
 
     wrong, signs = 0, set()
@@ -64,7 +64,7 @@ CHECKS = (
     ),
     Check(
         "training",
-        "sign of theory.basins.escapes with where match and lag 1 of trained softmax models go, k = 2: SGD and Adam at T = 25, Adam at T = 12",
+        "sign of theory.laws.basins.escapes with where match and lag 1 of trained softmax models go, k = 2: SGD and Adam at T = 25, Adam at T = 12",
         _trained_basins,
     ),
 )

@@ -6,19 +6,43 @@ One module holds one claim; `CLAIMS` is the one place where it is registered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from theory import arguments
-from validate.claims import alternation, one_layer, out_of_distribution, phases, plateaus, second_layer_first
+from validate.claims import (
+    alternation,
+    delay,
+    long_context,
+    ngrams,
+    one_layer,
+    out_of_distribution,
+    phases,
+    plateaus,
+    scaling,
+    second_layer_first,
+)
 from validate.claims.claim import Claim, Finding, Need, Told
 from validate.claims.trained import SEEDS
-from validate.observed import Task, observation
+from validate.observed import TRAIN, Refused, Task, observation, prediction
 from validate.runs import Store
 
 __all__ = ["CLAIMS", "Claim", "Finding", "Need", "Told", "chosen", "needs", "tasks", "tell"]
 
 CLAIMS: dict[str, Claim] = {
     module.CLAIM.id: module.CLAIM
-    for module in (phases, second_layer_first, alternation, one_layer, out_of_distribution, plateaus)
+    for module in (
+        phases,
+        second_layer_first,
+        alternation,
+        delay,
+        ngrams,
+        one_layer,
+        out_of_distribution,
+        long_context,
+        plateaus,
+        scaling,
+    )
 }
 """The one place where a claim is registered."""
 
@@ -29,13 +53,15 @@ def chosen(ids: Sequence[str] = ()) -> list[Claim]:
 
 
 def needs(claim: Claim, size: str, seeds: int | None = None) -> dict[str, Need]:
-    """What a claim has trained in a suite of this size, with at most `seeds` seeds; nothing if the suite leaves it out or has no claims."""
+    """What a claim has trained and predicted in a suite of this size, with at most `seeds` seeds; nothing if the suite leaves it out or has no claims."""
     found = claim.needs(size) if size in SEEDS else {}
-    return {name: need if seeds is None else Need(need.setting, min(seeds, need.seeds)) for name, need in found.items()}
+    return {
+        name: need if seeds is None else replace(need, seeds=min(seeds, need.seeds)) for name, need in found.items()
+    }
 
 
 def tasks(claims: Iterable[Claim], size: str, seeds: int | None = None) -> list[Task]:
-    """What has to be trained for the claims in a suite of this size, each once."""
+    """What has to be computed for the claims in a suite of this size, each once."""
     wanted = (need for claim in claims for need in needs(claim, size, seeds).values())
     return list(dict.fromkeys(task for need in wanted for task in need.tasks()))
 
@@ -48,5 +74,12 @@ def tell(claim: Claim, size: str, store: Store, seeds: int | None = None) -> Tol
     lacking = [task.label for need in wanted.values() for task in need.tasks() if task not in store]
     if lacking:
         return Told(claim, wanted, (), tuple(lacking))
-    runs = {name: observation(need.setting, range(need.seeds), store) for name, need in wanted.items()}
-    return Told(claim, wanted, tuple(claim.judge(runs)))
+    runs = {}
+    for name, need in wanted.items():
+        with suppress(Refused):
+            runs[name] = (
+                observation(need.setting, range(need.seeds), store)
+                if need.kind == TRAIN
+                else prediction(need.setting, need.kind, store)
+            )
+    return Told(claim, wanted, tuple(claim.judge(runs)), runs=runs)

@@ -7,14 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from theory.chains import Array
+from theory.dynamics import Trajectory
 from theory.setting import Setting
-from validate.claims.claim import Claim, Finding, Need, Runs, positive
-from validate.claims.trained import EDELMAN, SEEDS, at, published
+from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
+from validate.claims.trained import EDELMAN, SEEDS, at, memoryless, published
 
-__all__ = ["CLAIM", "alternation"]
+__all__ = ["CLAIM", "alternation", "shortly_before"]
 
 FARTHEST = 9
 """The last odd lag that is compared with its even neighbours."""
+
+CHAINS = "unigram chains"
+"""Name of the control's runs."""
 
 LATE = 0.9
 """Of the step of formation: where attention is looked at, when it has begun to leave uniformity."""
@@ -27,9 +31,9 @@ def needs(size: str) -> Mapping[str, Need]:
         "linear": Setting.of("linear", states=2, context=100),
         "softmax": Setting.of("softmax", states=2, context=100, optimizer="adam"),
     }
-    return {"transformer": Need(published(2), SEEDS[size])} | {
-        f"{name} toy": Need(setting, SEEDS[size]) for name, setting in toys.items()
-    }
+    found = {"transformer": Need(published(2), SEEDS[size])}
+    found |= {f"{name} toy": Need(setting, SEEDS[size]) for name, setting in toys.items()}
+    return found | {CHAINS: Need(memoryless(3), 2)}
 
 
 def alternation(attention: Array) -> float:
@@ -39,15 +43,24 @@ def alternation(attention: Array) -> float:
 
 
 def judge(runs: Runs) -> list[Finding]:
-    found = []
-    for name, observed in runs.items():
-        values = []
-        for one in observed.trajectories:
-            formed = one.transitions()[1].step
-            step = LATE * (one.steps[-1] if formed is None else formed)
-            values.append(alternation(at(one, one.attention[:, 0], step)))
-        found.append(positive(f"{name}: odd lags above even ones", "mean weights", values))
-    return found
+    found, ways = (
+        [],
+        {name: [alternation(shortly_before(one)) for one in observed.trajectories] for name, observed in runs.items()},
+    )
+    for name, values in ways.items():
+        if name != CHAINS:
+            found.append(positive(f"{name}: odd lags above even ones", "mean weights", values))
+    least = min(ways["transformer"])
+    start = [abs(alternation(one.attention[0, 0])) < least for one in runs["transformer"].trajectories]
+    found.append(share("transformer, control: untrained", start, "seeds start more evenly than any ends", control=True))
+    even = [abs(value) < least for value in ways[CHAINS]]
+    return [*found, share(f"control: {CHAINS}", even, "seeds alternate less than any with memory", control=True)]
+
+
+def shortly_before(run: Trajectory) -> Array:
+    """Layer-1 attention on each lag, shape (T,), of one run shortly before its head forms, or near its end if none does."""
+    formed = run.transitions()[1].step
+    return at(run, run.attention[:, 0], LATE * (run.steps[-1] if formed is None else formed))
 
 
 CLAIM = Claim(

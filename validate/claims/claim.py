@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 from theory.chains import Array
 from theory.setting import Setting
 from validate.intervals import Interval, relative_error
-from validate.observed import TRAIN, Observation, Task
+from validate.observed import TRAIN, Task
 from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, of_share, worst
 
 __all__ = ["Claim", "Finding", "Need", "Runs", "Told", "mean", "one_more", "positive", "share"]
@@ -31,19 +31,32 @@ SPREAD = Tolerance(0.0, "the spread of our seeds: a published run is one more of
 WIDEST = 0.5
 """Half of the widest prediction interval with which a published number still agrees, relative to it."""
 
-Runs = Mapping[str, Observation]
-"""Trained models by the name that a claim gives them."""
+Runs = Mapping[str, Any]
+"""Trained models, each an `Observation`, and predictions, each a `Prediction`, by the names that a claim gives them; a refused prediction is left out."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """A setting to train and the number of its seeds."""
+    """A setting to train from a number of seeds, or to predict by the method that `kind` names."""
 
     setting: Setting
-    seeds: int
+    seeds: int = 1
+    kind: str = TRAIN
 
     def tasks(self) -> list[Task]:
-        return [Task(self.setting, TRAIN, seed) for seed in range(self.seeds)]
+        return [Task(self.setting, self.kind, seed) for seed in range(self.seeds)]
+
+    @property
+    def file(self) -> str:
+        """Where a suite's folder holds the setting."""
+        return f"settings/{self.setting.id}.toml"
+
+    @property
+    def command(self) -> str:
+        """What computes it in a suite's folder: runs that are there already are used again."""
+        if self.kind == TRAIN:
+            return f"onset train --setting {self.file} --seeds {self.seeds} --out ."
+        return f"onset predict --setting {self.file} --method {self.kind}"
 
 
 @dataclass(frozen=True)
@@ -92,12 +105,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Told:
-    """A claim with its findings; `missing` names what is not trained yet."""
+    """A claim with its findings and the runs that they were read from; `missing` names what is not computed yet."""
 
     claim: Claim
     needs: Mapping[str, Need]
     findings: tuple[Finding, ...]
-    missing: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = ()
+    runs: Runs = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -126,7 +140,12 @@ class Told:
             "findings": [one.to_dict() for one in self.findings],
             "untested": claim.untested,
             "settings": {
-                name: {"setting": need.setting.to_dict() | {"id": need.setting.id}, "seeds": need.seeds}
+                name: {
+                    "setting": need.setting.to_dict() | {"id": need.setting.id},
+                    "seeds": need.seeds,
+                    "method": need.kind,
+                    "command": need.command,
+                }
                 for name, need in self.needs.items()
             },
             "missing": list(self.missing),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from theory.architecture import PRESETS
 from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, SEEDS, published
+from validate.claims.trained import EDELMAN, SEEDS, passage, published, untrained
 
 __all__ = ["CLAIM"]
 
@@ -16,7 +16,7 @@ def needs(size: str) -> Mapping[str, Need]:
         return {}
     steps = {"standard": 3000, "full": 20000}[size]
     setting = published(3, steps=steps, record_every=50, architecture=PRESETS["one-layer"](2))
-    return {"one layer": Need(setting, SEEDS[size] - 3)}
+    return {"one layer": Need(setting, SEEDS[size] - 3), "two layers": Need(published(3), SEEDS[size])}
 
 
 def judge(runs: Runs) -> list[Finding]:
@@ -24,10 +24,13 @@ def judge(runs: Runs) -> list[Finding]:
     stays = [one.transitions()[0][-1].step is None for one in each]
     first = [one.transitions()[0][0].step is not None for one in each]
     above = [float(one.excess["bigram"][-1, 0]) for one in each]
+    passes = [passage(one, "unigram", "bigram").step is not None for one in runs["two layers"].trajectories]
     return [
         share("no passage to bigram", stays, "seeds never pass"),
         share("passage to unigram", first, "seeds pass"),
         positive("last loss above the ideal bigram loss", "nats", above),
+        share("control: two layers pass to bigram", passes, "seeds pass", control=True),
+        untrained("one layer", each),
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from validate.claims.claim import Claim, Finding, Need, Runs, positive
-from validate.claims.trained import EDELMAN, SEEDS, passage, published
+from validate.claims.trained import EDELMAN, SEEDS, passage, published, seen
 
 __all__ = ["CLAIM"]
 
@@ -17,16 +17,21 @@ def needs(size: str) -> Mapping[str, Need]:
 
 
 def judge(runs: Runs) -> list[Finding]:
-    rises, falls = [], []
+    rises, falls, learns = [], [], []
+    setting = runs["k=3"].setting
     for one in runs["k=3"].trajectories:
         curve, passed = one.probes["tested_on"][:, 0], passage(one, "unigram", "bigram").step
         before = curve if passed is None else curve[one.steps <= passed]
         # The mean over the plateau rather than its highest point, which noise alone would raise.
-        rises.append(float(np.mean(before[len(before) // 4 : len(before) // 2]) - curve[0]))
+        plateau = slice(len(before) // 4, len(before) // 2)
+        rises.append(float(np.mean(before[plateau]) - curve[0]))
+        own = seen(setting, one, "last", "true")
+        learns.append(float(own[0] - np.mean(own[plateau])))
         falls.append(float(curve[0] - curve[-1]))
     return [
         positive("KL(true ‖ model) on doubly stochastic chains: plateau above start", "nats", rises),
         positive("the same: start above end", "nats", falls),
+        positive("control: on the chains trained on, start above plateau", "nats", learns, control=True),
     ]
 
 

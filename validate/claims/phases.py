@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from theory.priors import Unigram
 from theory.transitions import STRATEGIES
 from validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
-from validate.claims.trained import EDELMAN, SEEDS, at, passage, published, seen
+from validate.claims.trained import (
+    EDELMAN,
+    SEEDS,
+    at,
+    in_order,
+    memoryless,
+    no_repeats,
+    passage,
+    published,
+    seen,
+    untrained,
+)
 
-__all__ = ["CLAIM"]
+__all__ = ["CLAIM", "PUBLISHED"]
+
+PUBLISHED = {"k=2": (1080.0, 1280.0), "k=3": (1590.0,)}
+"""Steps of the passage to bigram in published runs."""
 
 PLATEAU = {0: 0.293, 600: 0.174, 1000: 0.173}
 """Published KL(true ‖ model) on the last token at steps of the plateau, k = 3."""
@@ -21,8 +34,7 @@ DISTANCES = {"uniform": 0.10, "unigram": 0.019, "bigram": 0.146}
 def needs(size: str) -> Mapping[str, Need]:
     found = {"k=2": Need(published(2), SEEDS[size])}
     if size != "quick":
-        shuffled = published(3, prior=Unigram(3), steps=1600, record_every=40)
-        found |= {"k=3": Need(published(3), SEEDS[size]), "unigram chains": Need(shuffled, 2)}
+        found |= {"k=3": Need(published(3), SEEDS[size]), "unigram chains": Need(memoryless(3), 2)}
     return found
 
 
@@ -34,15 +46,16 @@ def judge(runs: Runs) -> list[Finding]:
             never = [float(one.distances["bigram"][-1] - one.distances["unigram"][-1]) > 0 for one in each]
             found.append(share("control: on unigram chains", never, "seeds end nearer to unigram", control=True))
             continue
-        order = [[t.step for t in one.transitions()[0]] for one in each]
-        held = [None not in steps and steps == sorted(steps) for steps in order]  # type: ignore[type-var]
+        held = [in_order([t.step for t in one.transitions()[0]]) for one in each]
         found.append(share(f"{name}: order {' → '.join(STRATEGIES)}", held, "seeds take them in order"))
-        start = [min(one.distances, key=lambda s, one=one: one.distances[s][0]) == "uniform" for one in each]
-        found.append(share(f"{name}, control: untrained", start, "seeds start at uniform", control=True))
-        told = {"k=2": (1080.0, 1280.0), "k=3": 1590.0}[name]
+        found += [untrained(name, each), no_repeats(name, observed)]
         steps = [passage(one, "unigram", "bigram").step for one in each]
         grid = float(observed.setting.record_every)
-        found.append(one_more(f"{name}: unigram → bigram", "steps", told, steps, steps=grid))
+        found.append(
+            one_more(
+                f"{name}: unigram → bigram", "steps", (min(PUBLISHED[name]), max(PUBLISHED[name])), steps, steps=grid
+            )
+        )
         if name == "k=3":
             first = [passage(one, "uniform", "unigram").step for one in each]
             found.append(one_more("k=3: uniform → unigram", "steps", 60.0, first, steps=grid))

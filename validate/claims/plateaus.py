@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from validate.claims.claim import Claim, Finding, Need, Runs
-from validate.claims.trained import SEEDS, losses, published
+import numpy as np
+
+from theory.ideal import finite_loss
+from validate.claims.claim import Claim, Finding, Need, Runs, mean
+from validate.claims.trained import PART, SEEDS, losses, published
+from validate.intervals import Interval
+from validate.observed import Observation
+from validate.verdicts import Tolerance
+from validate.verdicts import judge as judge_number
 
 __all__ = ["CLAIM"]
 
@@ -16,11 +23,24 @@ def needs(size: str) -> Mapping[str, Need]:
 
 
 def judge(runs: Runs) -> list[Finding]:
-    return [
-        Finding(f"{name}: {quantity}", "nats", exact, seen, verdict)
-        for name, observed in runs.items()
-        for quantity, _, exact, seen, verdict in losses(observed.setting, observed.trajectories)
-    ]
+    found = []
+    for name, observed in runs.items():
+        found += [
+            Finding(f"{name}: {quantity}", "nats", exact, seen, verdict)
+            for quantity, _, exact, seen, verdict in losses(observed.setting, observed.trajectories)
+        ]
+        found.append(_untrained(name, observed))
+    return found
+
+
+def _untrained(name: str, observed: Observation) -> Finding:
+    """Control: before training the loss is the uniform strategy's."""
+    setting, uniform = observed.setting, float(np.log(observed.setting.states))
+    gap = uniform - finite_loss(setting.prior, "unigram", setting.context).value
+    exact, start = Interval(uniform, uniform, uniform), mean([float(one.loss[0]) for one in observed.trajectories])
+    tolerance = Tolerance(PART * gap / uniform, f"{PART:g} of the gap between the ideal uniform and unigram losses")
+    verdict = judge_number(exact, start, tolerance, seeds=len(observed.seeds))
+    return Finding(f"{name}, control: untrained loss", "nats", exact, start, verdict, control=True)
 
 
 CLAIM = Claim(

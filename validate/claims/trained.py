@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,19 +10,39 @@ import numpy as np
 from theory.chains import Array
 from theory.dynamics import Trajectory
 from theory.ideal import finite_loss
-from theory.priors import DoublyStochastic
+from theory.priors import DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
-from theory.transitions import Transition
+from theory.transitions import Transition, find_crossing
+from validate.claims.claim import Finding, share
 from validate.intervals import Interval, Z
+from validate.observed import Observation
 from validate.probes import PROBES, labels
 from validate.verdicts import Tolerance, Verdict, judge
 
-__all__ = ["EDELMAN", "SEEDS", "at", "losses", "passage", "published", "seen"]
+__all__ = [
+    "EDELMAN",
+    "SEEDS",
+    "at",
+    "in_order",
+    "losses",
+    "memoryless",
+    "mixture",
+    "nearest",
+    "no_repeats",
+    "passage",
+    "published",
+    "seen",
+    "stages",
+    "untrained",
+]
 
 EDELMAN = "Edelman, Tsilivis, Edelman, Malach, Goel, arXiv 2402.11004"
 
 PART = 0.1
 """Of the gap between the ideal unigram and bigram losses: nearer than this, a loss stands for its strategy."""
+
+REST = 0.5
+"""Of the gain over all tokens: what a control without anything to count may keep of it and still be told apart from the thing itself."""
 
 SEEDS = {"quick": 2, "standard": 5, "full": 10}
 """Of the published configuration in a suite of each size."""
@@ -37,9 +57,62 @@ def published(states: int, **changes: Any) -> Setting:
     return Setting.of("transformer", states=states, **options)
 
 
+def mixture(states: int) -> Mixture:
+    """The published mixture: three quarters doubly stochastic chains, one quarter unigram ones."""
+    return Mixture((DoublyStochastic(states), Unigram(states)), (0.75, 0.25))
+
+
+def memoryless(states: int) -> Setting:
+    """The control on which nothing but unigram statistics is there to learn: chains whose rows are equal, the law of shuffled ones."""
+    return published(states, prior=Unigram(states), steps=1600, record_every=40)
+
+
 def passage(run: Trajectory, source: str, target: str) -> Transition:
     """The passage of one run between two strategies."""
     return next(one for one in run.transitions()[0] if (one.source, one.target) == (source, target))
+
+
+def nearest(setting: Setting, run: Trajectory) -> Array:
+    """Which of the strategies is nearest on the last token, as published, at each record: their numbers, shape (n,)."""
+    return np.argmin([seen(setting, run, "last", name) for name in setting.strategies], axis=0)
+
+
+def stages(setting: Setting, run: Trajectory) -> list[Transition]:
+    """When the nearest strategy on the last token becomes unigram or a later one, bigram or a later one, and so on; where strategies are skipped, at one step."""
+    near, names = np.array([seen(setting, run, "last", name) for name in setting.strategies]), setting.strategies
+    return [
+        find_crossing(
+            run.steps,
+            near[:m].min(axis=0) - near[m:].min(axis=0),
+            names[m - 1],
+            names[m],
+            f"nearest to {names[m]} or a later one",
+        )
+        for m in range(1, len(names))
+    ]
+
+
+def in_order(steps: Sequence[float | None]) -> bool:
+    """Whether all passages were found, each after the one before."""
+    found = [step for step in steps if step is not None]
+    return len(found) == len(steps) and found == sorted(found)
+
+
+def untrained(name: str, runs: Sequence[Trajectory]) -> Finding:
+    """Control: before training every seed is nearest to the uniform strategy."""
+    start = [min(one.distances, key=lambda s, one=one: one.distances[s][0]) == "uniform" for one in runs]
+    return share(f"{name}, control: untrained", start, "seeds start at uniform", control=True)
+
+
+def no_repeats(name: str, observed: Observation) -> Finding:
+    """Control: where the current history did not occur before, nothing can be counted, and at its end a model gains on uniform there less than `REST` of its gain over all tokens.
+
+    A little it may gain: that a symbol came at all says that it is frequent.
+    """
+    uniform, held = np.log(observed.setting.states), []
+    for one in observed.trajectories:
+        held.append(bool(uniform - one.probes["unseen"][-1] < REST * (uniform - one.loss[-1])))
+    return share(f"{name}, control: no repeats", held, "seeds have nothing to count", control=True)
 
 
 def at(run: Trajectory, values: Array, step: float) -> Array:

@@ -10,10 +10,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from validate.models.dropout import drop, unpacked
 
-__all__ = ["attend", "pattern"]
+__all__ = ["attend", "pattern", "scores"]
 
 
 def attend(
@@ -52,14 +53,28 @@ def pattern(
     probability: float = 0.0,
 ) -> Tensor:
     """Attention of each head, shape (B, H, T, T), itself not dropped; arguments as in `attend`, `words` those of r."""
+    return scores(parts, offsets, bias, words, probability).softmax(dim=-1)
+
+
+def scores(
+    parts: Tensor,
+    offsets: Tensor | None = None,
+    bias: Tensor | None = None,
+    words: Tensor | None = None,
+    probability: float = 0.0,
+) -> Tensor:
+    """What the softmax makes `pattern` of, -∞ above the diagonal."""
     length, width = parts.shape[1], parts.shape[-1]
     query, key = parts[:, :, 0] / math.sqrt(width), parts[:, :, 1]
     position = torch.arange(length, device=parts.device)
     lag = position[:, None] - position
-    scores = torch.einsum("bihd,bjhd->bhij", query, key)
+    found = torch.einsum("bihd,bjhd->bhij", query, key)
     if offsets is not None:
-        table = drop(offsets[:, lag.clamp(min=0)], unpacked(words, length, dim=1), probability)
-        scores = scores + torch.einsum("bihd,hijd->bhij", query, table)
+        # Row i is a window on r, backwards: unlike r_{i-j} picked by its index, its derivative is a sum without collisions.
+        backwards = F.pad(offsets[:, :length].flip(1), (0, 0, 0, length - 1))
+        table = backwards.unfold(1, length, 1).flip(1).transpose(-1, -2)
+        table = drop(table, unpacked(words, length, dim=1), probability)
+        found = found + torch.einsum("bihd,hijd->bhij", query, table)
     if bias is not None:
-        scores = scores + bias[:, lag.clamp(min=0)]
-    return scores.masked_fill(lag < 0, -torch.inf).softmax(dim=-1)
+        found = found + bias[:, lag.clamp(min=0)]
+    return found.masked_fill(lag < 0, -torch.inf)

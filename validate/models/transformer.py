@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from theory.architecture import Architecture
 from theory.setting import Setting
-from validate.models.attention import attend, pattern
+from validate.models.attention import attend, pattern, scores
 from validate.models.compiled import network
 from validate.models.dropout import drop, pairs
 from validate.models.likelihood import cross_entropy
@@ -85,6 +85,10 @@ class Attention(nn.Module):
     def pattern(self, x: Tensor) -> Tensor:
         """Attention of each head without dropout, shape (B, heads, T, T)."""
         return pattern(self.parts(x), *self.by_offset)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The pattern before its softmax, without dropout."""
+        return scores(self.parts(x), *self.by_offset)
 
     def forward(self, x: Tensor, words: Words) -> Tensor:
         on_offsets = next(words) if self.shape.positions == "relative" else None
@@ -193,6 +197,10 @@ class Transformer(nn.Module):
         x = drop(self.embed(tokens), next(words), self.shape.dropout)
         for layer in self.layers:
             x = layer(x, words)
+        return self.read(x)
+
+    def read(self, x: Tensor) -> Tensor:
+        """Logits (B, T, k) of the residual stream (B, T, d) after the last layer."""
         x = self.norm(x)
         return F.linear(x, self.embedding.weight) if self.shape.tied else self.head(x)
 
@@ -203,13 +211,20 @@ class Transformer(nn.Module):
         return cross_entropy(self, tokens, noise, parameters)
 
     @torch.no_grad()
+    def stream(self, tokens: Tensor) -> list[Tensor]:
+        """The residual stream before each layer and after the last, without dropout, shapes (B, T, d)."""
+        found = [self.embed(tokens)]
+        for layer in self.layers:
+            found.append(layer(found[-1], repeat(None)))
+        return found
+
+    @torch.no_grad()
     def patterns(self, tokens: Tensor) -> list[Tensor]:
         """Attention of each layer without dropout, shapes (B, heads, T, T)."""
-        found, x = [], self.embed(tokens)
-        for layer in self.layers:
-            found.append(layer.attention.pattern(x))  # type: ignore[union-attr]
-            x = layer(x, repeat(None))
-        return found
+        return [
+            layer.attention.pattern(x)  # type: ignore[union-attr]
+            for layer, x in zip(self.layers, self.stream(tokens), strict=False)
+        ]
 
     @torch.no_grad()
     def lag_attention(self, tokens: Tensor) -> Tensor:

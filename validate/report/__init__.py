@@ -4,41 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from theory import arguments
 from validate.files import writable_folder, write_text
+from validate.provenance import versions
 from validate.report.page import render
 from validate.runs import Store
 from validate.suite import SUITES, Results, collect
 
-__all__ = ["PAGE", "RESULTS", "load", "results_of", "versions", "write"]
+__all__ = ["PAGE", "RESULTS", "load", "results_of", "write"]
 
 RESULTS = "results.json"
 PAGE = "report.html"
-PACKAGES = ("numpy", "scipy", "numba", "torch", "matplotlib")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of what the numbers depend on, and the machine's kind and cores."""
-    found = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
-    for package in ("icl-onset", *PACKAGES):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def write(
     results: Results, folder: str | Path, figures: Mapping[str, tuple[Path, str]], *, seeds: int | None = None
 ) -> Path:
-    """Write ``results.json`` and ``report.html`` into `folder`, each atomically, and return the page's path.
+    """Write ``results.json``, the settings of the claims and ``report.html`` into `folder`, each atomically, and return the page's path.
 
     Parameters
     ----------
@@ -50,6 +36,8 @@ def write(
     """
     folder = writable_folder(folder)
     data = results.to_dict() | {"asked_seeds": seeds, "versions": versions()}
+    for need in {need.setting: need for told in results.claims for need in told.needs.values()}.values():
+        write_text(folder / need.file, need.setting.to_toml())
     write_text(folder / RESULTS, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     pictures = [
         (name, base64.b64encode(png.read_bytes()).decode(), caption) for name, (png, caption) in figures.items()

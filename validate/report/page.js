@@ -24,15 +24,15 @@ for (const button of document.querySelectorAll("th button")) {
 const search = document.querySelector("#search"), verdict = document.querySelector("#verdict");
 function filter() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  for (const group of document.querySelectorAll("details.group")) {
+  for (const table of document.querySelectorAll("table.comparisons")) {
     let shown = 0;
-    for (const row of group.querySelectorAll("tbody tr")) {
+    for (const row of table.tBodies[0].rows) {
       const text = row.textContent.toLowerCase();
       const fits = words.every((word) => text.includes(word)) && (!verdict.value || row.dataset.verdicts.split(" ").includes(verdict.value));
       row.hidden = !fits;
       shown += fits;
     }
-    group.hidden = shown === 0;
+    table.closest("details").hidden = shown === 0;
   }
 }
 if (search) {
@@ -40,3 +40,17 @@ if (search) {
   verdict.addEventListener("change", filter);
   search.form.addEventListener("submit", (event) => event.preventDefault());
 }
+// A link into something folded opens it.
+function unfold() {
+  const target = document.getElementById(location.hash.slice(1));
+  if (target) for (let one = target; one; one = one.parentElement) if (one.tagName === "DETAILS") one.open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();
+// What pointing at a cell tells, a tap tells at the foot of the window, until the next.
+const told = document.querySelector("#told");
+document.addEventListener("click", (event) => {
+  const cell = event.target.closest("td[title]");
+  told.textContent = cell ? cell.title : "";
+  told.hidden = !told.textContent;
+});

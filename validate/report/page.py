@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from validate.claims import Finding
+from validate.heads import LEVEL
 from validate.intervals import Interval
 from validate.suite.comparisons import Comparison
 from validate.suite.results import Results
@@ -66,6 +67,12 @@ def render(results: Results, data: dict[str, Any], pictures: Sequence[tuple[str,
         exponents=[row for found in results.exponents for row in _slopes(found)],
         details={s["label"]: json.dumps(s["setting"], indent=1, ensure_ascii=False) for s in data["settings"]},
         claimed={told.claim.id: [_finding(one) for one in told.findings] for told in results.claims},
+        formed=[
+            {"setting": observed.setting.label, "seeds": len(observed.seeds), "head": one, "formed": _cell(one.formed)}
+            for observed, found in results.heads
+            for one in found
+        ],
+        level=LEVEL,
         infinity=math.inf,
         css=(HERE / "page.css").read_text(encoding="utf-8"),
         js=(HERE / "page.js").read_text(encoding="utf-8"),

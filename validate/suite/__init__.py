@@ -9,13 +9,12 @@ from __future__ import annotations
 from validate.intervals import Interval
 from validate.suite.comparisons import Comparison, Judged, Outcome
 from validate.suite.results import Results, collect
-from validate.suite.running import KINDS, Finished, run_tasks
+from validate.suite.running import run_tasks, wanted
 from validate.suite.settings import METHODS, SUITES, SURROGATE, Case
 from validate.suite.tolerances import TOLERANCE, TRAINED
 from validate.verdicts import Verdict, judge
 
 __all__ = [
-    "KINDS",
     "METHODS",
     "SUITES",
     "SURROGATE",
@@ -23,7 +22,6 @@ __all__ = [
     "TRAINED",
     "Case",
     "Comparison",
-    "Finished",
     "Interval",
     "Judged",
     "Outcome",
@@ -32,4 +30,5 @@ __all__ = [
     "collect",
     "judge",
     "run_tasks",
+    "wanted",
 ]

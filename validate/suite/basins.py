@@ -1,4 +1,4 @@
-"""Findings on basins: whether trained models leave the plateau for an induction head where `theory.basins` says so."""
+"""Findings on basins: whether trained models leave the plateau for an induction head where `theory.laws.basins` says so."""
 
 from __future__ import annotations
 

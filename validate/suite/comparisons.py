@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from theory.basins import Basin
+from theory.laws.basins import Basin
 from theory.predict import Prediction
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition

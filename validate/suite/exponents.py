@@ -17,8 +17,8 @@ import numpy as np
 
 from simulate.exponents import fits, regression
 from simulate.scan import Row, grid
+from theory.laws.terms import terms_or_refusal
 from theory.setting import Setting
-from theory.terms import terms_or_refusal
 from validate.intervals import Interval, Z
 from validate.suite.comparisons import Comparison
 from validate.suite.series import AXES, Series, series

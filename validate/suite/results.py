@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from theory.basins import Basin
+from theory.laws.basins import Basin
 from theory.predict import Prediction
+from theory.setting import Setting
 from validate import claims
 from validate.claims import Told
-from validate.observed import BASIN, TRAIN, Refused, Task, basin, observation, prediction
+from validate.heads import Head, heads
+from validate.observed import BASIN, TRAIN, Observation, Refused, Task, basin, observation, prediction
+from validate.plain import finite, without
 from validate.runs import Store
 from validate.suite.basins import BasinFinding, basins
 from validate.suite.comparisons import Comparison, Outcome, compare
@@ -57,6 +59,21 @@ class Results:
         return tuple(disagreements(self.comparisons, self.promises, self.basins, self.exponents))
 
     @cached_property
+    def heads(self) -> tuple[tuple[Observation, list[Head]], ...]:
+        """When heads form in every transformer that the suite or its claims trained; of a setting that several ask for, by most seeds."""
+        suite = [outcome.observed for outcome in self.outcomes]
+        claimed = [run for told in self.claims for run in told.runs.values() if isinstance(run, Observation)]
+        most: dict[Setting, Observation] = {}
+        for one in (*suite, *claimed):
+            if (
+                one is not None
+                and one.setting.architecture
+                and len(one.seeds) > len(getattr(most.get(one.setting), "seeds", ()))
+            ):
+                most[one.setting] = one
+        return tuple((one, heads(one)) for one in most.values())
+
+    @cached_property
     def assumptions(self) -> dict[str, dict[str, int]]:
         """What each method assumes, and for how many settings."""
         found: dict[str, dict[str, int]] = {}
@@ -83,9 +100,18 @@ class Results:
                 "basins": [one.to_dict() for one in self.basins],
                 "disagreements": list(self.disagreements),
             },
+            "heads": [
+                {
+                    "label": observed.setting.label,
+                    "id": observed.setting.id,
+                    "seeds": len(observed.seeds),
+                    "formed": [one.to_dict() for one in found],
+                }
+                for observed, found in self.heads
+            ],
             "settings": [_setting(outcome) for outcome in self.outcomes],
         }
-        return _finite(data)
+        return finite(data)
 
 
 def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
@@ -137,7 +163,7 @@ def _outcome(case: Case, store: Store, seeds: Sequence[int]) -> tuple[Outcome, l
 def _setting(outcome: Outcome) -> dict[str, Any]:
     seen, leads, setting = outcome.observed, outcome.basin, outcome.setting
     # The setting stands here once, and what methods assume once for all settings.
-    observed = None if seen is None else _without(seen.to_dict(), "setting", "method")
+    observed = None if seen is None else without(seen.to_dict(), "setting", "method")
     if seen is not None and observed is not None:
         observed["seconds"] = [notes.get("seconds") for notes in seen.notes]
     return {
@@ -146,23 +172,10 @@ def _setting(outcome: Outcome) -> dict[str, Any]:
         "setting": setting.to_dict() | {"id": setting.id},
         "observed": observed,
         "predicted": {
-            name: {"refused": told} if isinstance(told, str) else _without(told.to_dict(), "setting", "assumptions")
+            name: {"refused": told} if isinstance(told, str) else without(told.to_dict(), "setting", "assumptions")
             for name, told in outcome.predictions.items()
         },
         "basin": {"sign": leads.sign, "size": leads.size, "error": leads.error, "lags": list(leads.lags)}
         if isinstance(leads, Basin)
         else leads,
     }
-
-
-def _without(data: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name not in names}
-
-
-def _finite(data: Any) -> Any:
-    """The same with None for numbers that JSON has no word for."""
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data

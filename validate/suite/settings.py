@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simulate import predict as predictions
 from theory import arguments
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from theory.priors import Dirichlet, DoublyStochastic
 from theory.setting import Setting
-from validate.claims.trained import published
+from validate.claims.trained import mixture, published
 
 __all__ = ["METHODS", "SUITES", "SURROGATE", "Case", "cases"]
 
@@ -22,6 +22,9 @@ METHODS = tuple(predictions.METHODS)
 
 QUICK = ("law", "mean-field", "finite-context")
 """Those that answer in seconds."""
+
+CORRECTED = ("law-corrected", "mean-field-corrected", "finite-context")
+"""Those that know the finite context."""
 
 SEEDS = 4
 
@@ -72,6 +75,7 @@ def _transformer(states: int) -> Case:
 
 
 def _quick() -> tuple[Case, ...]:
+    """Five minutes on two cores: toys whose predictions take seconds, and the published transformer."""
     linear = [Setting.of("linear", states=k, context=t) for k, t in ((2, 50), (2, 100), (2, 200), (3, 100), (4, 100))]
     linear += [Setting.of("linear", prior=prior, context=100) for prior in (DoublyStochastic(3), Dirichlet(3, 0.3))]
     softmax = [
@@ -81,6 +85,7 @@ def _quick() -> tuple[Case, ...]:
 
 
 def _standard() -> tuple[Case, ...]:
+    """About an hour on two cores: toys of every kind by every method, and all claims."""
     lengths = (25, 50, 100, 200, 400)
     # With more states the match has more entries, each moved by fewer tokens: eight need a higher rate to pass within the longest run.
     eight = [{"states": 8, "context": t, "learning_rate": {"match": 1600 / t**2}} for t in (50, 100, 200)]
@@ -92,13 +97,13 @@ def _standard() -> tuple[Case, ...]:
         # A slow layer 1 lets the match settle first: by the theory of basins these never form a head.
         *_of("linear, SGD, concentration", _rows((2, 0.1, 16), (2, 0.1, 25)), learning_rate={"lag_logits": 0.1}),
         *_of("linear, SGD, doubly stochastic and mixtures", _doubly((2, 100), (3, 50), (3, 100), (3, 200))),
-        *_of("linear, SGD, doubly stochastic and mixtures", [{"prior": _mixture(k), "context": 100} for k in (3, 4)]),
+        *_of("linear, SGD, doubly stochastic and mixtures", [{"prior": mixture(k), "context": 100} for k in (3, 4)]),
         *_of("linear, Adam", _flat((2, 50), (2, 100), (2, 200), (3, 50), (3, 100), (3, 200)), optimizer="adam"),
         *_of("linear, Adam", _match(0.0025, 0.04), optimizer="adam"),
     ]
     softmax = [
         *_of("softmax, SGD", _flat((2, 25), (2, 50), (2, 100), *((3, t) for t in lengths[:4]), (4, 100))),
-        *_of("softmax, SGD", [*_rows((3, 0.3, 50), (4, 0.3, 25), (3, 3, 50)), {"prior": _mixture(3), "context": 50}]),
+        *_of("softmax, SGD", [*_rows((3, 0.3, 50), (4, 0.3, 25), (3, 3, 50)), {"prior": mixture(3), "context": 50}]),
         *_of("softmax, SGD", _match(0.25, 4.0)),
         *_of("softmax, Adam", _flat((2, 12), (2, 25), *((3, t) for t in lengths), (8, 100)), optimizer="adam"),
         *_of("softmax, Adam", _doubly((3, 50)), optimizer="adam"),
@@ -108,6 +113,21 @@ def _standard() -> tuple[Case, ...]:
         *_of("order 3", [{"states": 2, "order": 3, "context": 50}], "softmax", optimizer="adam"),
     ]
     return (*linear, *softmax, *third, _transformer(2))
+
+
+def _corrections() -> tuple[Case, ...]:
+    """The grid on which what is corrected for finite context is set beside finite context; nothing is trained."""
+    grid = [(k, c, t) for k in (2, 3, 4, 8) for c in (0.3, 1, 3) for t in (50, 100)]
+    # As in the standard suite.
+    rates = [{"learning_rate": {"match": (1600 if k == 8 else 100) / t**2}} for k, _, t in grid]
+    flat = [{"states": k, "context": t} for k in (2, 3, 4, 8) for t in (50, 100)]
+    found = [
+        *_of("linear, SGD", [size | rate for size, rate in zip(_rows(*grid), rates, strict=True)]),
+        *_of("softmax, SGD", _rows(*grid)),
+        *_of("linear, Adam", flat, optimizer="adam"),
+        *_of("softmax, Adam", flat, optimizer="adam"),
+    ]
+    return tuple(replace(case, seeds=0, methods=CORRECTED) for case in found)
 
 
 def _of(group: str, settings: Iterable[dict[str, Any]], family: str | None = None, **common: Any) -> list[Case]:
@@ -132,10 +152,23 @@ def _match(*rates: float) -> list[dict[str, Any]]:
     return [{"states": 3, "context": 100, "learning_rate": {"match": rate}} for rate in rates]
 
 
-def _mixture(states: int) -> Mixture:
-    """The published mixture, arXiv 2402.11004."""
-    return Mixture((DoublyStochastic(states), Unigram(states)), (0.75, 0.25))
+def _full() -> tuple[Case, ...]:
+    """A night on two cores: the standard suite with ten seeds, longer contexts and chains of order 4."""
+    more = [
+        *_of("linear, SGD, flat rows", _flat((2, 800), (3, 800))),
+        *_of("linear, SGD, doubly stochastic and mixtures", _doubly((3, 400), (4, 100), (4, 400))),
+        *_of("linear, Adam", _flat((3, 400)), optimizer="adam"),
+        *_of("softmax, SGD", _flat((3, 400), (4, 200))),
+        *_of("softmax, Adam", _flat((4, 100), (3, 800)), optimizer="adam"),
+        *_of("order 4", [{"states": 2, "order": 4, "context": 50}], "linear"),
+    ]
+    return tuple(replace(case, seeds=10) for case in (*_standard(), *more, _transformer(3)))
 
 
-SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {"quick": _quick, "standard": _standard}
-"""The one place where a suite is registered."""
+SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {
+    "quick": _quick,
+    "standard": _standard,
+    "full": _full,
+    "corrections": _corrections,
+}
+"""The one place where a suite is registered; the function's docstring says how long it takes and what it holds."""

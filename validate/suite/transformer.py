@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from theory.transitions import STRATEGIES
-from validate.claims.trained import losses
+from validate.claims.trained import in_order, losses
 from validate.intervals import Interval
 from validate.suite.comparisons import Comparison, Judged, Outcome, compare
 from validate.suite.tolerances import TRAINED
@@ -22,11 +22,10 @@ def compare_transformer(outcome: Outcome) -> Iterator[Comparison]:
     setting, runs = outcome.setting, outcome.observed.trajectories
     for quantity, strategy, exact, seen, verdict in losses(setting, runs):
         yield _one(outcome, quantity, "nats", f"ideal {strategy}", exact, seen, verdict)
-    order = [[t.step for t in one.transitions()[0]] for one in runs]
-    in_order = sum(None not in steps and steps == sorted(steps) for steps in order)  # type: ignore[type-var]
-    verdict = of_share(in_order, len(order), "seeds take them in order")
+    ordered = sum(in_order([t.step for t in one.transitions()[0]]) for one in runs)
+    verdict = of_share(ordered, len(runs), "seeds take them in order")
     quantity = f"seeds in order {' → '.join(STRATEGIES)}"
-    share = Interval(in_order / len(order))
+    share = Interval(ordered / len(runs))
     yield _one(outcome, quantity, "share", "theory", Interval(1.0), share, verdict, promised=True)
 
 

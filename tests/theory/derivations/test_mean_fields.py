@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory import linear
 from theory.derivations import get, linear_mean_field, plateau, softmax_mean_field
+from theory.mean_fields import linear
 
 
 @pytest.mark.parametrize("name", ["linear-mean-field", "softmax-mean-field", "plateau"])
@@ -18,7 +18,7 @@ def test_all_checks_pass(name):
 
 
 def test_the_statement_is_what_the_library_evaluates():
-    """One expression: the derivation's right-hand side is theory.linear.logit() itself."""
+    """One expression: the derivation's right-hand side is theory.mean_fields.linear.logit() itself."""
     assert get("linear-mean-field").value == linear.logit()
     found = get("linear-mean-field").function(linear.u, linear.C, linear.Omega, linear.pi_i, linear.pi_j, linear.excess)
     assert found(0.5, 1.0, 2.0, 0.3, 0.7, 0.1) == linear.logit_and_slopes(0.5, 1.0, 2.0, 0.3, 0.7, 0.1)[0]

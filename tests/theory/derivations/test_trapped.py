@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory import basins
 from theory.derivations import get, trapped
+from theory.laws import basins
 
 
 def test_all_checks_pass():

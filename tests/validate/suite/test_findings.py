@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from theory.basins import Basin
 from theory.dynamics import Trajectory
+from theory.laws.basins import Basin
 from theory.setting import Setting
 from validate.observed import Observation
 from validate.suite.basins import basins, fate

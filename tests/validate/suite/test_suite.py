@@ -9,10 +9,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from theory.basins import escapes
+from theory.laws.basins import escapes
 from theory.priors import Dirichlet, DoublyStochastic, Mixture
 from theory.setting import Setting
-from validate import observed, suite
+from validate import suite
+from validate.execution import compute, jobs
 from validate.observed import BASIN, TRAIN, Refused, Task, prediction
 from validate.runs import Store
 from validate.suite import running
@@ -54,6 +55,16 @@ def test_the_standard_suite_spans_what_it_must():
     assert len({s.id for s in toys}) == len({s.label for s in toys}) == len(toys)
 
 
+def test_the_full_suite_is_the_standard_one_with_more_seeds_and_more():
+    """Every standard setting with ten seeds, and settings that only it has; labels still tell settings apart."""
+    full = {case.setting: case for case in cases("full")}
+    assert {case.setting for case in cases("standard")} < set(full)
+    assert {case.seeds for case in full.values()} == {10}
+    assert max(setting.context for setting in full) > 400
+    assert len({setting.label for setting in full}) == len(full) == len(cases("full"))
+    assert len(running.wanted("full", kinds=[TRAIN])) == len(set(running.wanted("full", kinds=[TRAIN])))
+
+
 def test_some_standard_settings_are_predicted_to_be_trapped():
     """By the sign of the push, in both families."""
     short = [
@@ -71,6 +82,10 @@ def test_tasks_of_some_methods_are_those_alone():
     assert len(running.tasks(chosen, kinds=["law"])) == toys
     assert len(running.tasks(chosen, kinds=[TRAIN], seeds=2)) == 2 * len(chosen)
     assert {t.setting.order for t in running.tasks(chosen, kinds=[BASIN])} == {2}
+    claimed = running.wanted("standard", claimed=["delay"])
+    assert {task.kind for task in claimed} == {TRAIN, "mean-field", "finite-context"}
+    assert {task.kind for task in running.wanted("standard", kinds=["law"])} == {"law"}
+    assert set(claimed) < set(running.wanted("standard"))
     whole = running.tasks(chosen)
     assert len(whole) == len(set(whole))
     with pytest.raises(ValueError, match="did you mean 'finite-context'"):
@@ -86,20 +101,20 @@ def test_time_left_is_told_once_each_worker_has_answered(tmp_path, tiny_suite):
         seeds=1,
         kinds=["law", "mean-field", BASIN],
         workers=1,
-        finished=lambda *each: told.append(each[1:]),
+        watch=lambda status: told.append((status.done, status.left)) if status.last else None,
     )
-    assert [done for done, _, _ in told] == list(range(1, len(told) + 1))
-    assert told[0][2] is None
-    assert told[-1][2] == pytest.approx(0, abs=1e-6)
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert told[0][1] is None
+    assert told[-1][1] == pytest.approx(0, abs=1e-6)
 
 
 def test_one_method_can_be_computed_again_alone(tmp_path, tiny_suite, monkeypatch):
     """Of what the store holds only the named method's files change."""
     store = Store(tmp_path)
     running.run_tasks("tiny", store, seeds=1, kinds=["law", BASIN], workers=1)
-    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.nc")}
     running.run_tasks("tiny", store, seeds=1, kinds=["law"], workers=1, fresh=True)
-    changed = {path.name for path in tmp_path.iterdir() if path.stat().st_mtime_ns != before[path.name]}
+    changed = {path.name for path in tmp_path.glob("*.nc") if path.stat().st_mtime_ns != before[path.name]}
     assert changed
     assert all("-law-" in name for name in changed)
 
@@ -107,9 +122,9 @@ def test_one_method_can_be_computed_again_alone(tmp_path, tiny_suite, monkeypatc
 def test_a_refusal_is_kept_and_read_again(tmp_path, monkeypatch):
     """The reason comes back, without asking the theory twice."""
     store, task = Store(tmp_path), Task(Setting.of("linear", order=3, context=20), "law")
-    observed.compute([task], store, workers=1)
-    monkeypatch.setattr(observed, "predict", None)
-    observed.compute([task], store, workers=1)
+    compute([task], store, workers=1)
+    monkeypatch.setattr(jobs, "predict", None)
+    compute([task], store, workers=1)
     with pytest.raises(Refused, match="knows Markov chains"):
         prediction(task.setting, "law", store)
 

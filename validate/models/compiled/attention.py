@@ -151,7 +151,7 @@ def _attend(s, first, last, x, weights, drop, kept, y):
                 y[s, b, t, c] += x[s, b, t, c]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 def forward(x, weights, drop, kept, y):
     """y = x + drop(projection(heads(norm(x)))), all of shape (S, B, T, D), and what the way back needs in `kept`."""
     seeds, batch = x.shape[:2]
@@ -167,7 +167,7 @@ def forward(x, weights, drop, kept, y):
         _attend(s, first, last, x, weights, drop, kept, y)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _score_back(shares, words, least, factor, by_used, used):
     """From the derivative by what was used of each share to that by its score, in place; and `used`, the shares as dropped."""
     rows, columns = shares.shape
@@ -265,7 +265,7 @@ def _project_back(s, first, last, x, weights, back, kept, by_y, by_kept, by_x, b
         multiply(by.into, by_kept.parts[s, b].T, scaled)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 def backward(x, weights, back, drop, kept, by_y, by_kept, by_x, by):
     """The derivative by x, and in `by` shares of those by the weights, to be added: by `offsets` those of (S·PARTS) parts of the positions, by the
     others those of (S·chunks) chunks. `back` holds `into` (S, 3·heads·d, D) and `onto` (S, D, heads·d) turned, and `by` is laid out as `back` is."""

@@ -13,7 +13,7 @@ EPSILON = 1e-5
 """Of LayerNorm."""
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def normalize(x, out, spread):
     """Rows of x (T, D) less their mean and over their spread into `out`, and one over the spread."""
     length, width = x.shape
@@ -30,7 +30,7 @@ def normalize(x, out, spread):
             out[t, c] = (x[t, c] - mean) * spread[t]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def normalize_back(normal, norm, spread, by_out, by_x, by_norm):
     """Add to the derivative by x (T, D) what comes through its norm, and to those by scale and shift."""
     length, width = by_x.shape
@@ -59,7 +59,7 @@ def affine(normal, norm, out):
                 out[t, c] = normal[t, c] * norm[0, c] + norm[1, c]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def exponentiate(x, bits):
     """exp of x ≤ 0, in place; below -87, where it is less than 2⁻¹²⁵, zero. It is 2ⁿ, its bits made in `bits`, times Cephes' polynomial: unlike a
     call, it is vectorised."""
@@ -77,7 +77,7 @@ def exponentiate(x, bits):
         x[j] = (z * y * y + y + float32(1.0)) * powers[j] if x[j] >= float32(-87.0) else float32(0.0)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def softmax(block, base, bits):
     """Softmax of the rows of `block`, (rows, columns), of the first `base + i + 1` entries of row i, in place; the rest becomes zero.
 

@@ -20,7 +20,7 @@ class Head(NamedTuple):
     out: np.ndarray
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 def embed(tokens, embedding, positions, words, least, factor, x):
     """x (S, B, T, D): rows of the embedding (S, k, D), plus those of positions (S, T, D) if there are any, as dropped by words."""
     seeds, batch, length, width = x.shape
@@ -35,7 +35,7 @@ def embed(tokens, embedding, positions, words, least, factor, x):
             keep_words(x[s, b], words[s, b], least, factor, x[s, b])
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 def embed_back(tokens, words, least, factor, by_x, by_embedding, by_positions):
     """Each chunk's share of the derivatives by embedding and positions; `by_x` is overwritten."""
     seeds, batch, length, width = by_x.shape
@@ -70,7 +70,7 @@ def _turned(out, width):
     return turned
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 def logits(x, head, found):
     """Next-token logits (S, B, T, k) of x (S, B, T, D)."""
     seeds, batch, length, width = x.shape
@@ -85,7 +85,7 @@ def logits(x, head, found):
             found[s, b] = score[:, :states]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _to_shares(score, targets, states, bits):
     """The sum over positions of ln Σ_j exp(score_j) less the target's; the scores become the derivative by themselves."""
     length, columns = score.shape
@@ -109,7 +109,7 @@ def _to_shares(score, targets, states, bits):
     return total
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 def losses(x, targets, head, loss, by_x, by):
     """Each chunk's sum of the cross-entropy of `targets` (S, B, T), the derivative of the mean loss by x (S, B, T, D), and each chunk's share of
     those by the head in `by`, whose arrays have S·chunks in place of S."""

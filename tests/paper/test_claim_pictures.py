@@ -1,0 +1,78 @@
+"""paper.figures.claims: each claim's picture shows its runs, a line for each seed."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from paper import style
+from paper.figures import FIGURES, caption, of_suite
+from paper.figures.claims import PICTURES
+from theory.architecture import Architecture
+from theory.priors import DoublyStochastic
+from theory.setting import Setting
+from validate.claims import CLAIMS, Told
+from validate.observed import Observation
+from validate.suite import Results
+from validate.training import train_together
+
+
+@cache
+def trained(order: int) -> Observation:
+    """Two seeds of a transformer too small and too short to learn anything."""
+    shape = Architecture(width=8 * (order - 1), heads=(order - 1, 1), dropout=0.0)
+    tested = [DoublyStochastic(3)] if order == 2 else []
+    setting = Setting.of(
+        "transformer",
+        states=3,
+        order=order,
+        context=12,
+        steps=30,
+        record_every=10,
+        architecture=shape,
+        tested_on=tested,
+    )
+    return Observation(setting, (0, 1), tuple(train_together(setting, [0, 1])), ({}, {}))
+
+
+def results(claim: str) -> Results:
+    """A suite that holds the runs of one claim, all of them the same small model."""
+    runs = {name: trained(3 if need.setting.order > 2 else 2) for name, need in CLAIMS[claim].needs("standard").items()}
+    return Results("made up", (), (), (), (), (), (Told(CLAIMS[claim], {}, (), (), runs),))
+
+
+@pytest.mark.parametrize("claim", PICTURES)
+def test_every_picture_shows_every_seed_and_is_drawn(claim, tmp_path):
+    """Two lines to a curve; nothing that a logarithm cannot show; a caption in words."""
+    found, name = results(claim), f"claim-{claim}"
+    assert name in of_suite(found)
+    panels = FIGURES[name].compute(found)
+    assert all(len(curve.seeds) == 2 for panel in panels for curve in panel.curves)
+    assert all(np.isfinite(y).all() for panel in panels for curve in panel.curves for _, y in curve.seeds)
+    with style.styled():
+        assert style.save(FIGURES[name].draw(panels), tmp_path, name).exists()
+    assert len(caption(name)) > 40
+
+
+def test_what_is_drawn_is_what_was_recorded():
+    """The delay's curve against doubly stochastic sequences: three quarters of the mixture's, in thousands; the level lies below the start."""
+    (panel,) = FIGURES["claim-delay"].compute(results("delay"))
+    pure, mixed = panel.curves
+    run = trained(2).trajectories[1]
+    np.testing.assert_allclose(pure.seeds[1][0], run.steps * 64 / 1000)
+    np.testing.assert_allclose(mixed.seeds[1][0], 0.75 * run.steps * 64 / 1000)
+    np.testing.assert_array_equal(mixed.seeds[1][1], run.probes["tested_on"][:, 0])
+    assert panel.levels["half-drop"][0] < run.probes["tested_on"][0, 0]
+
+
+def test_a_claim_without_runs_has_no_picture():
+    """It is not shown, and asking for it names what to run."""
+    empty = Results("standard", (), (), (), (), (), (Told(CLAIMS["phases"], {}, (), ("a run",)),))
+    assert "claim-phases" not in of_suite(empty)
+    with pytest.raises(ValueError, match=re.escape("onset validate --suite standard --claims phases")):
+        FIGURES["claim-phases"].compute(empty)

@@ -1,0 +1,111 @@
+"""theory.laws.basins: signs where training and exact sums know them, standard errors, limits, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from theory.chains import lag_matrices, stationary
+from theory.derivations import signals, trapped
+from theory.expectations import nodes
+from theory.laws import basins
+from theory.laws.basins import escapes, limit_constants
+from theory.priors import Dirichlet, DoublyStochastic
+from theory.setting import Setting
+from theory.signals import correlations
+
+
+@pytest.mark.parametrize(
+    ("family", "concentration", "states", "context", "optimizer", "sign"),
+    [
+        ("softmax", 1.0, 2, 25, "sgd", -1),
+        ("softmax", 1.0, 2, 25, "adam", 1),
+        ("softmax", 1.0, 3, 10, "sgd", -1),
+        ("softmax", 1.0, 3, 50, "sgd", 1),
+        ("softmax", 0.3, 4, 25, "sgd", -1),
+        ("softmax", 0.3, 4, 100, "sgd", 1),
+        ("linear", 1.0, 2, 25, "sgd", 1),
+        ("linear", 0.3, 2, 10, "sgd", -1),
+    ],
+)
+def test_signs_of_trained_models(family, concentration, states, context, optimizer, sign):
+    """Each of these was trained: ω left zero that way (the last with a rate of 0.1 for the lag logits), and lag 1 gained or lost."""
+    prior = Dirichlet(states, concentration)
+    found = escapes(Setting.of(family, prior=prior, context=context, optimizer=optimizer))
+    print(found.explanation)
+    assert found.sign == sign
+    assert (1 in found.lags) == (sign > 0)
+    assert ({0, 2} <= set(found.lags)) == (sign < 0)
+
+
+def test_three_states_at_the_start_agree_with_exact_correlations(within):
+    """Lags and match at μ → 0: means over sequences against `signals.softmax`, the prior by independent points with their spread."""
+    context, setting = 10, Setting.of("softmax", states=3, context=10, optimizer="adam")
+    found, exact = escapes(setting, count=32768), []
+    inner, mean = signals.kernel(context)
+    lag1 = signals.kernel(context, 1)
+    for generator in np.random.default_rng(5).spawn(8):
+        known = correlations(*nodes(setting.prior, 512, generator), context)
+        exact.append(
+            [-signals.evaluate(signals.softmax, T=context, mu=1.0, K=k, M=m, C=known) for k, m in ((inner, mean), lag1)]
+        )
+    expected, spread = np.mean(exact, axis=0), np.std(exact, axis=0, ddof=1) / np.sqrt(8)
+    within("push", found.size, expected[0], np.hypot(found.error, spread[0]))
+    assert abs(found.drives[1] / expected[1] - 1) < 0.1
+
+
+def test_errors_fall_and_cover(within):
+    """Independent seeds scatter by the standard error; four times the sequences halve it."""
+    setting = Setting.of("softmax", states=2, context=12)
+    found = [escapes(setting, count=1024, seed=seed) for seed in range(16)]
+    sizes, error = np.array([f.size for f in found]), np.mean([f.error for f in found])
+    within("scatter", sizes, sizes.mean(), error)
+    chi2 = ((sizes - sizes.mean()) ** 2).sum() / error**2
+    print(f"chi² = {chi2:.1f} of 15")
+    assert 2.5 < chi2 < 44  # 1e-4 quantiles of chi² with 15 degrees of freedom
+    assert abs(escapes(setting, count=4096).error / error - 0.5) < 0.1
+
+
+def test_readout_is_the_optimum():
+    """Of two states, against the exact slope's zero; a pilot of n sequences misses it by about 1/√n of its size."""
+    matrices, weights = nodes(Dirichlet(2), 256)
+    exact = trapped.plateau_two_states(matrices, weights, 25)
+    found = escapes(Setting.of("softmax", states=2, context=25), count=2).readout
+    assert abs(found / exact - 1) < 4 / np.sqrt(basins.PILOT)
+
+
+def test_limit_constants_by_summing_powers():
+    """Y and X as sums over powers, V as the sum of covariances over lags, for a chain whose memory fades by then."""
+    generator = np.random.default_rng(3)
+    chain, level = 0.5 * generator.dirichlet(np.ones(3), size=3)[None] + 0.5 / 3, 1.7
+    law = stationary(chain)[0]
+    excess = lag_matrices(chain, 200)[:, 0] - law
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, 200))])
+    passed, delayed = excess.sum(axis=0), np.tensordot(harmonic, excess, axes=1)
+    model = np.exp(level * law) / np.exp(level * law).sum()
+    one_way = law[:, None] * excess[1:].sum(axis=0)
+    covariance = np.diag(law) - np.outer(law, law) + one_way + one_way.T
+    residual = law[:, None] * (chain[0] - model)
+    expected = (
+        (residual * law[:, None] * passed).sum(),
+        (residual * (law[:, None] * delayed + covariance)).sum(),
+    )
+    np.testing.assert_allclose(limit_constants(chain, np.ones(1), level), expected, rtol=1e-10)
+
+
+def test_a_wrong_covariance_changes_the_sign_of_the_start(monkeypatch):
+    """Without what the frequencies share with the mean score the trapped setting would seem to escape: the term matters."""
+    setting = Setting.of("softmax", states=2, context=12, optimizer="adam")
+    assert escapes(setting).sign == -1
+    monkeypatch.setattr(basins, "relative", lambda sums, counts, t: sums / t)
+    assert escapes(setting).sign == 1
+
+
+def test_what_it_refuses():
+    with pytest.raises(ValueError, match="family of a basin"):
+        escapes(Setting.of("transformer"))
+    with pytest.raises(ValueError, match="count"):
+        escapes(Setting.of("softmax"), count=1)
+    assert escapes(Setting.of("softmax", prior=DoublyStochastic(2), context=16), count=64).readout == pytest.approx(
+        0, abs=1
+    )

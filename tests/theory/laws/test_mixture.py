@@ -1,0 +1,57 @@
+"""theory.laws.mixture: where the match of a mixture rests, its delay, and the derivation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from theory.derivations import get, mixture
+from theory.laws.escape import manifold
+from theory.laws.mixture import balance, delay
+from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from theory.setting import Setting
+
+
+def test_all_checks_pass():
+    for verdict in get("mixture-delay").checking():
+        print(verdict.check.name, verdict.outcome, verdict.error)
+        assert verdict.passed
+
+
+def test_a_wrong_minimum_is_found(monkeypatch):
+    monkeypatch.setattr(mixture, "resting", mixture.resting.subs(mixture.g, 2 * mixture.g))
+    assert not mixture._minimum().passed
+
+
+def test_critical_weight_tends_to_one_like_the_push(slope):
+    """(1 - w_c)/w_c = g/b with g of order ln T/T and b hardly changing: slope -1 against T once ln T is divided out."""
+    contexts = (64, 256, 1024)
+    odds = [1 / balance(4, t, 0.5).critical - 1 for t in contexts]
+    assert abs(slope(contexts, np.array(odds) / np.log(contexts)) + 1) < 1 / np.log(contexts[0])
+
+
+def test_below_the_critical_weight_the_plateau_drives_lag_1_down():
+    """Far on either side of w_c, where few chains suffice to tell: T = 1024."""
+    for weight, grows in ((0.2, False), (0.9, True)):
+        prior = Mixture((DoublyStochastic(4), Unigram(4)), (weight, 1 - weight))
+        assert (balance(4, 1024, weight).critical < weight) == grows
+        if grows:
+            assert manifold(prior, 1024).force[0] > 0
+        else:
+            with pytest.raises(ValueError, match="does not end"):
+                manifold(prior, 1024)
+
+
+def test_delay_grows_with_the_share_of_unigram_chains():
+    """k = 4, T = 128: at equal signal, few unigram chains speed the head up, many delay it."""
+    setting = Setting.of("linear", prior=DoublyStochastic(4), context=128, initialization={"match": 0.0}, steps=10000)
+    factors = [delay(setting, weight).factor for weight in (0.5, 0.9)]
+    print(factors)
+    assert factors[1] < 1 < factors[0]
+
+
+def test_what_it_refuses():
+    with pytest.raises(ValueError, match="doubly stochastic chains alone"):
+        delay(Setting.of("linear", prior=Dirichlet(4)), 0.5)
+    with pytest.raises(ValueError, match="weight = 1"):
+        balance(4, 100, 1.0)

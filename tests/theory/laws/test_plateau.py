@@ -1,0 +1,88 @@
+"""theory.laws.plateau: the fixed point of the linear family, its height and its drives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import integrate
+
+from theory.chains import entropy, stationary
+from theory.expectations import expectation, nodes
+from theory.laws.escape import NODES
+from theory.laws.plateau import plateau
+from theory.mean_fields.linear import LinearMeanField
+from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from theory.setting import Setting
+
+ERROR = 1e-6
+"""Asked of the cubature."""
+
+
+def loss_by_cubature(match: np.ndarray) -> float:
+    """L₀ of two states as a threefold integral, adaptively; the chain's uniforms for a flat prior are its off-diagonal entries."""
+
+    def integrand(points: np.ndarray) -> np.ndarray:
+        a, b, u = points.T
+        law = np.stack([b, a], axis=1) / (a + b)[:, None]
+        rows = [np.stack([1 - a, a], axis=1), np.stack([b, 1 - b], axis=1)]
+        total = np.zeros(len(points))
+        for i, row in enumerate(rows):
+            f = (u * (match[0] + match[1] * law[:, i]))[:, None] * law
+            total += law[:, i] * (np.logaddexp(f[:, 0], f[:, 1]) - (row * f).sum(axis=1))
+        return total
+
+    return float(integrate.cubature(integrand, [0, 0, 0], [1, 1, 1], rtol=0, atol=ERROR).estimate)
+
+
+def test_plateau_is_the_minimum_of_the_threefold_integral():
+    """Flat prior, two states: height equal to cubature at (C*, Ω*), and higher by ½ δᵀHδ at displaced matches, to third order in δ."""
+    found = plateau(Dirichlet(2))
+    height = loss_by_cubature(found.match)
+    assert found.height == pytest.approx(height, abs=10 * ERROR)
+    for shift in np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.7], [0.3, -0.7]]):
+        rise = loss_by_cubature(found.match + shift) - height
+        assert rise == pytest.approx(shift @ found.hessian @ shift / 2, rel=0.2, abs=10 * ERROR)
+
+
+@pytest.mark.parametrize(
+    "prior", [Dirichlet(2), Dirichlet(3), Dirichlet(4, 0.5), Mixture((Dirichlet(3), Unigram(3)), (0.5, 0.5))]
+)
+def test_plateau_is_where_the_mean_field_stands_still(prior, slope):
+    """On the same chains, no lag grown: the mean field's gradient by (C, Ω) falls like ln T/T, and lag r is driven as A_r ln T."""
+    found = plateau(prior, NODES)
+    contexts, by_match, drives = 4 ** np.arange(4, 8), [], []
+    for context in contexts:
+        dynamics = LinearMeanField(Setting.of("linear", prior=prior, context=int(context)), count=NODES)
+        dynamics.stand_for(*nodes(prior, NODES, np.random.default_rng(0)))
+        point = np.concatenate([[found.match.sum() / context, found.match[0] / context], np.zeros(6)])
+        gradient = dynamics.gradient(point).derivative
+        by_match.append(np.abs([gradient[:2].sum(), gradient[0]]).max() / context)
+        drives.append(-gradient[2:] * context)
+    rate = slope(np.log(contexts) / contexts, by_match)
+    print(f"slope {rate:.3f}")
+    # A constant beside ln T shifts the slope by about its ratio to ln T, squared off over three decades.
+    assert abs(rate - 1) < 1 / np.log(contexts[0])
+    growth = np.diff(drives, axis=0)[-1] / np.log(4)
+    np.testing.assert_allclose(growth, found.drives, atol=np.log(contexts[-2]) ** 2 / contexts[-2])
+
+
+@pytest.mark.parametrize("states", [2, 3, 4, 8])
+def test_a_linear_read_out_stays_above_the_ideal_loss(states):
+    """Height less E H(π) is positive, and both are ordered below ln k."""
+    found = plateau(Dirichlet(states))
+    assert found.excess > 0
+    assert found.height < np.log(states)
+    assert np.linalg.eigvalsh(found.hessian)[0] > 0
+
+
+def test_doubly_stochastic_matrices_have_no_plateau():
+    """All stationary laws are uniform: the match is free."""
+    with pytest.raises(ValueError, match="leave the match of the plateau open"):
+        plateau(DoublyStochastic(3))
+
+
+def test_height_does_not_depend_on_the_rule():
+    """Half the points: within the scatter that expectation() reports for the entropy of π."""
+    prior = Dirichlet(3)
+    error = expectation(prior, lambda m: entropy(stationary(m)), tolerance=1e-2).error
+    assert abs(plateau(prior, 4096).height - plateau(prior, 2048).height) < 5 * error

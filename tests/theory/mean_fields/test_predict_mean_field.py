@@ -1,0 +1,69 @@
+"""theory.predict: a prediction is steps with an interval, the curves behind them, and what was assumed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from theory import ideal
+from theory.mean_fields.rules import SCRAMBLINGS
+from theory.predict import mean_field
+from theory.priors import Dirichlet
+from theory.setting import Setting
+from theory.transitions import combine
+
+
+def test_deterministic_for_two_states():
+    """k = 2: one trajectory, whose records around the crossing are the interval; the seed changes nothing."""
+    setting = Setting.of("linear", context=50)
+    found, other = mean_field(setting), mean_field(setting, seed=9)
+    assert len(found.trajectories) == 1
+    (_, bigram), formation = found.transitions()
+    assert formation.low <= formation.step <= formation.high
+    assert other.transitions()[1] == formation
+    assert bigram.step is None or bigram.step > formation.step
+
+
+def test_replicates_for_more_states():
+    """k = 3: independent scramblings whose combined interval holds their mean; another seed's interval overlaps it."""
+    setting = Setting.of("linear", states=3, context=100)
+    found, other = mean_field(setting), mean_field(setting, seed=1)
+    formation, again = found.transitions()[1], other.transitions()[1]
+    own = [t.transitions()[1] for t in found.trajectories]
+    assert len(own) == SCRAMBLINGS
+    assert len({t.step for t in own}) == SCRAMBLINGS
+    assert formation == combine(own)
+    assert formation.step == pytest.approx(np.mean([t.step for t in own]))
+    assert max(formation.low, again.low) < min(formation.high, again.high)
+
+
+def test_formation_scales_with_the_learning_rate():
+    """Gradient flow knows flow time only: halving both rates doubles every transition, up to the records around it."""
+    steps = []
+    for scale in (1, 2):
+        rates = {"lag_logits": 1.0 / scale, "match": 0.04 / scale}
+        steps.append(
+            mean_field(Setting.of("linear", context=50, learning_rate=rates, steps=1000 * scale)).transitions()[1]
+        )
+    assert 2 * steps[0].low <= steps[1].step <= 2 * steps[0].high
+
+
+def test_plateaus_are_the_ideal_limits():
+    """Plateaus are limit_loss of each strategy; the dictionary is plain JSON and states assumptions and validity."""
+    prior = Dirichlet(2)
+    found = mean_field(Setting.of("softmax", prior=prior, context=25, optimizer="adam", steps=50))
+    for name, plateau in found.plateaus.items():
+        assert plateau.value == pytest.approx(ideal.limit_loss(prior, name).value, abs=1e-6)
+    text = json.loads(json.dumps(found.to_dict()))
+    assert text["setting"]["id"] == found.setting.id
+    assert [t["target"] for t in text["transitions"]] == ["unigram", "bigram"]
+    assert text["assumptions"]
+    assert text["validity"]
+
+
+def test_families_without_a_mean_field_are_named():
+    """The transformer has none."""
+    with pytest.raises(ValueError, match="family of a mean-field prediction = 'transformer'"):
+        mean_field(Setting.of("transformer"))

@@ -1,0 +1,152 @@
+"""validate.execution.cluster: the same numbers wherever a task runs, also when a worker or the scheduler dies on the way."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("distributed")
+
+import distributed
+
+from theory.setting import Setting
+from validate.execution import compute
+from validate.execution.cluster import Cluster, _on_worker
+from validate.execution.computing import missing
+from validate.execution.jobs import UNWRITABLE, Job
+from validate.observed import Task
+from validate.runs import Store
+
+SETTING = Setting.of("linear", states=2, context=10, steps=200, record_every=100, whole=True)
+TASKS = [Task(SETTING, "train", seed) for seed in range(6)] + [Task(Setting.of("linear"), "law")]
+
+
+def dask(*arguments: object) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    call = [sys.executable, "-m", "dask", *map(str, arguments), "--no-dashboard"]
+    return subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class Machines:
+    """A scheduler and two workers in processes of their own, all of which can be killed."""
+
+    def __init__(self, held: ExitStack) -> None:
+        self._held = held
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        self.scheduler = self._started("scheduler", "--host", "127.0.0.1", "--port", self.port)
+        self.workers = [self._started("worker", self.address, "--nthreads", 1, "--no-nanny") for _ in range(2)]
+        with distributed.Client(self.address, timeout="120s", set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
+
+    def _started(self, *arguments: object) -> subprocess.Popen[bytes]:
+        process = dask(*arguments)
+        self._held.callback(process.wait)
+        self._held.callback(process.kill)
+        return process
+
+
+@pytest.fixture
+def machines():
+    with ExitStack() as held:
+        yield Machines(held)
+
+
+def numbers(store: Store) -> list[np.ndarray]:
+    """Every number of every trajectory of every task."""
+    found = []
+    for task in TASKS:
+        record = store.load(task.name)
+        assert record is not None
+        for one in record.trajectories:
+            found += [one.steps, one.loss, one.attention, *one.distances.values(), *one.parameters.values()]
+    return found
+
+
+def test_a_sweep_gives_the_same_numbers_wherever_it_runs(tmp_path, machines):
+    """In this process, on a local cluster, and on a scheduler started separately with two workers, one of which is killed on the way: to the last bit."""
+    here, local, apart = (Store(tmp_path / name) for name in ("here", "local", "apart"))
+    compute(TASKS, here, device="cpu", workers=1)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as cluster:
+        found = compute(TASKS, local, device="cpu", scheduler=cluster.scheduler_address)
+        assert set(found.computed) == set(TASKS)
+
+    def watch(status) -> None:
+        if status.last is not None and status.done == 1:
+            machines.workers[0].kill()
+
+    found = compute(TASKS, apart, device="cpu", scheduler=machines.address, watch=watch)
+    assert machines.workers[0].wait() < 0
+    assert found.failed == ()
+    assert {*found.computed, *found.found} == set(TASKS)
+    for store in (local, apart):
+        for one, other in zip(numbers(here), numbers(store), strict=True):
+            assert np.array_equal(one, other)
+
+
+def test_a_scheduler_that_goes_away_and_comes_back(run, tmp_path, machines):
+    """Exit status 1 with one sentence that says how to go on; what was finished stays; when it is back the same command computes the rest."""
+    file, runs = tmp_path / "night.toml", tmp_path / "out" / "runs"
+    file.write_text(
+        'seeds = 6\n[setting]\nfamily = "linear"\ncontext = 10\nsteps = 300\nrecord_every = 100\nwhole = true\n'
+    )
+
+    def kill() -> None:
+        while not list(runs.glob("*.nc")):
+            time.sleep(0.01)
+        machines.scheduler.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    call = ("sweep", str(file), "--out", str(tmp_path / "out"), "--device", "cpu", "--scheduler", machines.address)
+    status, out, err = run(*call)
+    killer.join()
+    assert (status, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert machines.address in last
+    assert "same command" in last
+    assert "Traceback" not in err
+    finished = {path.name: path.stat().st_mtime_ns for path in runs.glob("*.nc")}
+    assert 0 < len(finished) < 6
+    machines.start()
+    status, out, _ = run(*call, "--json")
+    assert status == 0
+    assert '"complete": true' in out
+    after = {path.name: path.stat().st_mtime_ns for path in runs.glob("*.nc")}
+    assert len(after) == 6
+    assert finished.items() <= after.items()
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+    """One sentence with the address and what to do; and so where dask.distributed is not installed."""
+    with pytest.raises(ValueError, match=r"scheduler = 'tcp://127.0.0.1:1': expected .*start one with dask scheduler"):
+        Cluster("tcp://127.0.0.1:1", patience=0.2)
+    with pytest.raises(ValueError, match=r"scheduler = 'nowhere://x': expected"):
+        Cluster("nowhere://x", patience=0.2)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"not installed.*pip install 'icl-onset\[cluster\]'"):
+        Cluster("tcp://127.0.0.1:1")
+
+
+def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
+    """It makes no folder of its own, in which its runs would be lost."""
+    (answer,) = _on_worker(Job(tuple(TASKS[:1]), str(tmp_path / "elsewhere")))
+    assert answer.end == UNWRITABLE
+    assert socket.gethostname() in answer.reason
+    assert missing(TASKS[:1], Store(tmp_path)) == TASKS[:1]
+    assert not (tmp_path / "elsewhere").exists()

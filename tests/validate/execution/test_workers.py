@@ -1,0 +1,44 @@
+"""validate.execution.local: a worker process that dies is replaced, and its task tried again, but not for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+
+import pytest
+
+pytest.importorskip("xarray")
+
+from theory.setting import Setting
+from validate.execution.computing import TRIES, Plan, drive, missing
+from validate.execution.jobs import COMPUTED, Answer
+from validate.execution.local import Processes
+from validate.execution.status import Status
+from validate.observed import Task
+from validate.runs import Record, Store
+
+
+def mortal(job, progress, deaths):
+    """Stands for work in a worker process: kills it as often as `deaths` says at each task, then writes an empty record."""
+    store, (task,) = Store(job.folder), job.tasks
+    with (store.folder / f"{task.name}.begun").open("a") as counted:
+        counted.write("x")
+    if (store.folder / f"{task.name}.begun").stat().st_size <= deaths.get(task.name, 0):
+        os.kill(os.getpid(), signal.SIGKILL)
+    store.save(task.name, Record(task.setting, (), {}))
+    return [Answer(task, COMPUTED)]
+
+
+def test_a_worker_that_dies_is_replaced_and_its_task_tried_again_at_most_twice(tmp_path):
+    """kill -9 of a worker once: its task still succeeds. Three times: it is listed with the reason. The others are computed once."""
+    store, setting = Store(tmp_path), Setting.of("linear")
+    unlucky, deadly, *_ = tasks = [Task(setting, "law", seed) for seed in range(5)]
+    work = partial(mortal, deaths={unlucky.name: 1, deadly.name: TRIES})
+    found = drive(tasks, Plan(str(tmp_path), "cpu"), store, Processes(2, work), Status(tasks, 2), lambda status: None)
+    (failure,) = found.failed
+    assert failure.name == deadly.name
+    assert "SIGKILL" in failure.reason
+    assert missing(tasks, store) == [deadly]
+    begun = [(tmp_path / f"{task.name}.begun").stat().st_size for task in tasks]
+    assert begun == [2, TRIES, 1, 1, 1]

@@ -1,0 +1,85 @@
+r"""Third cumulants of a chain's counts N_j(t), given x_t = 0: what the covariance of a ratio of fluctuating sums needs beyond second moments.
+
+Of y = S/|S| to third order in fluctuations, with y' = (δS - y δ|S|)/E|S|,
+
+    Cov(y_j, y_l) = Cov(y'_j, y'_l) - 2 κ₃(y'_j, y'_l, |S|)/E|S| + …
+
+In the softmax family sources weigh nearly alike before the head has formed, so that y' fluctuates as the counts per token do, while |S| moves with
+the count of the query state, whose share of attention it is that layer 1 shows. With |S| = E|S| + β (N_0 - E N_0) + …, β = Cov(|S|, N_0)/Var N_0,
+the third cumulant is then β κ₃(N_j, N_l, N_0)/t², in which only β depends on the model. Counts grow by one along the chain, so that
+E[N_j N_l N_0; x_t = b] obeys a closed recursion. Derived here, `theory.derivations.count_fluctuations`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from theory.chains import Array
+from theory.mean_fields.corrected.moments import TINY, Memory
+
+__all__ = ["Counts"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Cumulants of counts given x_t = 0 at a memory's positions.
+
+    Attributes
+    ----------
+    mean, variance : array, shape (positions, n)
+        Of N_0.
+    third : array, shape (positions, n, k, k)
+        κ₃(N_j, N_l, N_0).
+    later : array, shape (n, k, positions, T)
+        E[N_0(t) - N_0(s); x_t = 0 | x_s = b]/π_0, zero for s > t.
+    """
+
+    mean: Array
+    variance: Array
+    third: Array
+    later: Array
+
+    @classmethod
+    def of(cls, memory: Memory) -> Counts:
+        k, count = memory.law.shape
+        context = memory.ahead.shape[-1]
+        # E[C; b], E[C N_j; b] and E[C N_j N_l; b] for C = 1 and C = N_0.
+        plain, one, two = (np.zeros((2, k, *[k] * power, count)) for power in (0, 1, 2))
+        plain[0] = memory.law
+        own = np.arange(k)
+        found = [np.zeros((len(memory.at), 2, *[k] * power, count)) for power in (0, 1, 2)]
+        for t in range(1, context + 1):
+            if t > 1:
+                plain, one, two = (np.einsum("abn,ca...n->cb...n", memory.forward, part) for part in (plain, one, two))
+            two[:, own, own] += one
+            two[:, own, :, own] += one.swapaxes(0, 1)
+            two[:, own, own, own] += plain
+            one[:, own, own] += plain
+            for part in (plain, one, two):
+                part[1, 0] += part[0, 0]
+            for kept, part in zip(found, (plain, one, two), strict=True):
+                kept[memory.at == t] = part[:, 0] / np.maximum(memory.law[0], TINY)
+        plain, one, two = found
+        mean, each = plain[:, 1], one[:, 0]
+        pairs = two[:, 0] - each[:, :, None] * each[:, None, :]
+        outer = one[:, 1, :, None] * each[:, None, :]
+        third = two[:, 1] - two[:, 0] * mean[:, None, None] - outer - outer.swapaxes(1, 2)
+        third += 2 * each[:, :, None] * each[:, None, :] * mean[:, None, None]
+        return cls(mean, pairs[:, 0, 0], third.transpose(0, 3, 1, 2), cls._later(memory))
+
+    @staticmethod
+    def _later(memory: Memory) -> Array:
+        k, count = memory.law.shape
+        context = memory.ahead.shape[-1]
+        counted, returns = np.zeros((context, k, count)), np.zeros((k, count))
+        returns[0] = 1.0
+        for d in range(1, context):
+            before = counted[d - 1].copy()
+            before[0] += returns[0]
+            counted[d] = np.einsum("ban,an->bn", memory.forward, before)
+            returns = np.einsum("ban,an->bn", memory.forward, returns)
+        distance = memory.at[:, None] - np.arange(1, context + 1)
+        known = np.where((distance >= 0)[..., None, None], counted[np.maximum(distance, 0)], 0.0)
+        return np.ascontiguousarray((known / np.maximum(memory.law[0], TINY)).transpose(3, 2, 0, 1))

@@ -1,0 +1,262 @@
+r"""What each toy family puts into `theory.mean_fields.corrected.dynamics`: the weight G_s of a source, and how logits follow from the sums S."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+
+import numpy as np
+
+from theory.chains import Array
+from theory.dynamics import Layout, Measurement
+from theory.expectations import smooth
+from theory.mean_fields.corrected.counts import Counts
+from theory.mean_fields.corrected.dynamics import LAGS, Corrected, EarlyPullback, Link, Pullback
+from theory.mean_fields.corrected.moments import Moments
+from theory.mean_fields.corrected.nodes import chosen_nodes
+from theory.mean_fields.limit import signals
+
+__all__ = ["LinearCorrected", "SoftmaxCorrected"]
+
+CHUNK = 256
+"""Chains worked through at once when points are chosen."""
+
+RARE = 1e-12
+"""A state that is seen less often than this at some lag does not count there."""
+
+
+class LinearCorrected(Corrected):
+    """The linear family, f = S with G_s = c + ω z_s: linear in the memory, so that m and K are exact but for how lags that are not
+    followed fluctuate."""
+
+    def remember(self, transition: Array) -> None:
+        super().remember(transition)
+        memory = self.memory
+        followed = len(memory.second) - 1
+        # What the symbol at a source says for certain of each lag, and the mean of lags that are not followed, shape (R, T, k, n).
+        self._known = np.zeros((len(memory.back), *memory.second.shape[2:]))
+        self._known[0, :, 0] = 1.0
+        for r in range(followed, len(memory.back)):
+            self._known[r, r:] = memory.back[r]
+
+    def source(self, point: Array) -> tuple[Array, Pullback]:
+        omega, c = point[0] - point[1], point[1]
+        excess, inverse, by_lag_logits = self.normaliser(point)
+        known, inside = self._known, slice(1, len(self.memory.second) - 1)
+        raised = np.concatenate([[1.0], excess[inside]])
+        summed = np.tensordot(excess, known, 1)
+        shown = np.empty((1 + len(raised), *summed.shape))
+        shown[0] = summed * inverse[:, None, None]
+        shown[1:] = (raised[:, None] * inverse)[..., None, None]
+        weights = omega * shown
+        weights[0] += c
+
+        def pullback(by_w: Array) -> Array:
+            by_omega, by_c = float((by_w * shown).sum()), float(by_w[0].sum())
+            by_followed = by_w[1:].sum(axis=(2, 3))
+            by_excess = np.tensordot(known, by_w[0] * inverse[:, None, None], 3)
+            by_excess[inside] += (by_followed @ inverse)[1:]
+            by_inverse = (by_w[0] * summed).sum(axis=(1, 2)) + raised @ by_followed
+            return np.array([by_omega, by_c - by_omega, *by_lag_logits(omega * by_excess, omega * by_inverse)])
+
+        return weights, pullback
+
+    def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
+        omega, held = point[0] - point[1], self.early.held
+        logits = ((point[1] + omega * seen)[:, None, :] @ held)[:, 0]
+
+        def pullback(by_logits: Array) -> tuple[Array, Array]:
+            by_score = (held @ by_logits[..., None])[..., 0]
+            by_omega, by_c = float((by_score * seen).sum()), float(by_score.sum())
+            return omega * by_score, np.array([by_omega, by_c - by_omega])
+
+        return logits, pullback
+
+    def link(self, found: Moments, point: Array) -> Link:
+        return Link(found.mean, found.covariance, lambda by_m, by_k: (found.pullback(by_m, by_k), np.zeros(0)))
+
+    def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
+        return np.einsum("gnjj->gnj", cross) / 2
+
+
+class SoftmaxCorrected(Corrected):
+    r"""The softmax family, G_s = e^{ω z_s} up to a common factor and f = μ S/|S| + d.
+
+    With η = ω/normaliser, what the tracked lags of a source contribute to E[G_s | x_s = b] is a product along the reversed chain, as in
+    `theory.mean_fields.softmax`, begun with the background N' of the lags r ≥ R: E e^{ηN'} ≈ exp(η E N' + ½ η² Var N'), given x_{s-R+1}. The
+    ratio's second-order bias and covariance are divided by 1 + Var|S|/(E|S|)², which keeps them bounded where a few sources take all the
+    attention. The slopes are η g_s for N, and κ g_s/(1 + κ E[1(x_{s-r} = 0) | x_s]), κ = e^{η(e^{v_r} - 1)} - 1, for a followed lag r.
+    """
+
+    _gauge: SoftmaxCorrected | None = None
+
+    def remember(self, transition: Array) -> None:
+        super().remember(transition)
+        memory = self.memory
+        reach = slice(None, self.setting.context - len(memory.back) + 1)
+        self._mean = memory.mean
+        self._background = memory.expected()[reach], memory.variance()[reach]
+        self.counts = Counts.of(memory)
+        self.skewness = self.counts.third / self.at[:, None, None, None] ** 2
+
+    def settle(self, count: int, generator: np.random.Generator | None) -> None:
+        super().settle(count, generator)
+        if not smooth(self.setting.prior):
+            self._gauge = copy(self)
+            self.stand_for(*chosen_nodes(self.setting.prior, count, self._functions, generator))
+
+    def measure(self, point: Array) -> Measurement:
+        """Distances are means over the whole prior, for which matrices spread evenly serve better than those chosen for the gradient."""
+        return super().measure(point) if self._gauge is None else self._gauge.measure(point)
+
+    def _functions(self, transition: Array) -> Array:
+        """What few matrices must integrate as many do, shape (n, m): signals, and how the loss beyond the early positions
+        moves with match, readout and lag 1, on the way to the plateau and with the match grown."""
+        rough = copy(self)
+        rough.followed, rough.layout = 1, Layout.of(self.setting, 2)
+        # To first order about uniform frequencies 1/k, μ = k reads them as logarithms.
+        match, level, lag = np.zeros((3, len(rough.layout.names)))
+        match[0], level[2], lag[-1] = 1.0, self.setting.states, 1.0
+        found = []
+        for part in np.array_split(transition, -(-len(transition) // CHUNK)):
+            rough.remember(part)
+            moved = [
+                rough.losses(start + unit / 4) - rough.losses(start - unit / 4)
+                for start in (level, level + match)
+                for unit in (match, level, lag)
+            ]
+            found.append(np.stack(moved, axis=1))
+        return np.concatenate([signals(transition, LAGS), np.concatenate(found)], axis=1)
+
+    def source(self, point: Array) -> tuple[Array, Pullback]:
+        memory, omega = self.memory, point[0] - point[1]
+        excess, inverse, by_lag_logits = self.normaliser(point)
+        eta, lags = omega * inverse, len(excess)
+        mean, variance = self._background
+        late = eta[lags - 1 :, None, None]
+        level = np.zeros((len(eta), *memory.law.shape))
+        level[lags - 1 :] = late * mean + late**2 / 2 * variance
+        # A common factor does not matter, so that its derivative is left out.
+        start = np.exp(level - max(omega, 0.0))
+        # Row r from source r on; the sources before have no such lag, and a normaliser without it.
+        passed, level, own = [], start.copy(), np.exp(np.triu(eta * (1 + excess[:, None])))[..., None]
+        for r in reversed(range(lags)):
+            passed.append(level[r:, 0].copy())
+            level[r:, 0] *= own[r, r:]
+            if r > 0:
+                level = np.einsum("ban,san->sbn", memory.reversed, level)
+        rate, by_raised = self._rates(eta, excess)
+        weights = np.empty((1 + len(rate), *level.shape))
+        lacking = 1 - np.einsum("xsbn,xsbn->sbn", rate, self._mean[1:])
+        weights[0], weights[1:] = level * lacking, rate * level
+
+        def pullback(by_w: Array) -> Array:
+            by_level = by_w[0] * lacking + np.einsum("xsbn,xsbn->sbn", by_w[1:], rate)
+            by_rate = level * (by_w[1:] - by_w[0] * self._mean[1:])
+            by_eta, by_excess = by_rate[0].sum(axis=(1, 2)), np.zeros(lags)
+            for r, one in enumerate(by_raised, start=1):
+                turned = np.einsum("sbn,sbn->s", by_rate[r], one)
+                by_eta += turned * excess[r]
+                by_excess[r] += turned @ eta
+            for r in range(lags):
+                if r > 0:
+                    by_level = np.einsum("ban,sbn->san", memory.reversed, by_level)
+                turned = np.einsum("sn,sn->s", by_level[r:, 0], passed[lags - 1 - r]) * own[r, r:, 0]
+                by_eta[r:] += turned * (1 + excess[r])
+                by_excess[r] += turned @ eta[r:]
+                by_level[r:, 0] *= own[r, r:]
+            begun = by_level[lags - 1 :] * start[lags - 1 :]
+            by_eta[lags - 1 :] += (begun * (mean + late * variance)).sum(axis=(1, 2))
+            by_omega = float(by_eta @ inverse)
+            return np.array([by_omega, -by_omega, *by_lag_logits(by_excess, omega * by_eta)])
+
+        return weights, pullback
+
+    def _rates(self, eta: Array, excess: Array) -> tuple[Array, list[Array]]:
+        """∂ ln g_s by N and by each followed lag, shape (F, T, k, n), and the latter's derivatives by η (e^{v_r} - 1)."""
+        rate = np.empty_like(self._mean[1:])
+        rate[0] = eta[:, None, None]
+        derivative = []
+        for r in range(1, len(rate)):
+            raised = (eta * excess[r])[:, None, None]
+            # Whichever sign the exponent has, the exponential is below one.
+            low = np.expm1(-np.abs(raised))
+            held = np.where(raised > 0, 1 - self._mean[1 + r], self._mean[1 + r])
+            bottom = 1 + low * np.minimum(held, 1 - RARE)
+            rate[r] = np.where(raised > 0, -low, low) / bottom
+            derivative.append((1 + low) / bottom**2)
+        return rate, derivative
+
+    def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
+        omega, mu, held = point[0] - point[1], point[2] - point[3], self.early.held
+        weight = np.exp(omega * seen - max(omega, 0.0))
+        summed = (weight[:, None, :] @ held)[:, 0]
+        total = summed.sum(axis=1, keepdims=True)
+        read = summed / total
+
+        def pullback(by_logits: Array) -> tuple[Array, Array]:
+            by_mu = (by_logits * read).sum(axis=1, keepdims=True)
+            by_exponent = weight * (held @ (mu * (by_logits - by_mu) / total)[..., None])[..., 0]
+            by_omega, by_mu = float((by_exponent * seen).sum()), float(by_mu.sum())
+            return omega * by_exponent, np.array([by_omega, -by_omega, by_mu, -by_mu])
+
+        return mu * read, pullback
+
+    def link(self, found: Moments, point: Array) -> Link:
+        mu = point[2] - point[3]
+        total = found.mean.sum(axis=-1)[..., None]
+        read = found.mean / total
+        scaled = found.covariance / total[..., None] ** 2
+        along = scaled.sum(axis=-1)
+        spread = along.sum(axis=-1)[..., None]
+        damp = 1 / (1 + spread)
+        bias = read * spread - along
+        mean = read + damp * bias
+        outer = read[..., :, None] * along[..., None, :]
+        square = read[..., :, None] * read[..., None, :]
+        tilt, by_tilt_entry = self.tilt(found, total[..., 0])
+        bare = scaled - outer - outer.swapaxes(-1, -2) + spread[..., None] * square
+        bare -= 2 * tilt[..., None, None] * self.skewness
+        covariance = damp[..., None] * bare
+
+        def adjoint(by_m: Array, by_k: Array) -> tuple[Array, Array]:
+            by_mu = float((by_m * mean).sum() + 2 * mu * (by_k * covariance).sum())
+            by_m, by_k = mu * by_m, mu**2 * by_k
+            by_damp = (by_m * bias).sum(axis=-1) + (by_k * bare).sum(axis=(-1, -2))
+            by_bias, by_k = damp * by_m, damp[..., None] * by_k
+            read_k = (by_k @ read[..., None])[..., 0]
+            by_spread = (by_bias * read + read * read_k).sum(axis=-1) - damp[..., 0] ** 2 * by_damp
+            by_along = -by_bias - 2 * read_k
+            by_read = by_m + by_bias * spread - 2 * (by_k @ along[..., None])[..., 0] + 2 * spread * read_k
+            by_scaled = by_k + by_spread[..., None, None]
+            by_scaled = by_scaled + (by_along[..., :, None] + by_along[..., None, :]) / 2
+            by_total = -(by_read * read).sum(axis=-1) - 2 * (by_scaled * scaled).sum(axis=(-1, -2))
+            by_tilted, by_entry = by_tilt_entry(-2 * (by_k * self.skewness).sum(axis=(-1, -2)))
+            by_mean = (by_read + by_total[..., None]) / total + by_tilted[..., None]
+            return found.pullback(by_mean, by_scaled / total[..., None] ** 2, by_entry), np.array([by_mu, -by_mu])
+
+        return Link(mu * mean, mu**2 * covariance, adjoint)
+
+    def tilt(self, found: Moments, total: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+        """β/E|S| (positions, n), and the map from the derivative by it to those by mean and entry of the moments."""
+        counts, ahead = self.counts, self.memory.ahead
+        steady = np.maximum(counts.variance, RARE)
+        entry = found.entry[:2].transpose(0, 3, 2, 1)[..., None]
+        joint = (counts.later @ entry[0] + ahead @ entry[1]).sum(axis=1)[..., 0].T
+        tilt = (joint / total - counts.mean) / steady
+
+        def pullback(by_tilt: Array) -> tuple[Array, Array]:
+            by_joint = by_tilt / (steady * total)
+            by_entry = np.zeros_like(found.entry)
+            column = by_joint.T[:, None, :, None]
+            by_entry[0] = (counts.later.swapaxes(-1, -2) @ column)[..., 0].transpose(2, 1, 0)
+            by_entry[1] = (ahead.swapaxes(-1, -2) @ column)[..., 0].transpose(2, 1, 0)
+            return -by_joint * joint / total, by_entry
+
+        return tilt, pullback
+
+    def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
+        total = found.mean.sum(axis=-1)[..., None]
+        # Counts sum to t, so Σ_l Cov(S_j, N_l) = 0.
+        own, all_sources = np.einsum("gnjj->gnj", cross) / 2, cross.sum(axis=-1)
+        return (point[2] - point[3]) * (own - found.mean / total * all_sources) / total

@@ -1,0 +1,84 @@
+"""Claim 5: n-gram strategies are learnt in order, and need as many heads as they look back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+
+from theory.architecture import PRESETS
+from theory.chains import Array
+from theory.transitions import FORMATION_LEVEL
+from validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
+from validate.claims.trained import EDELMAN, SEEDS, at, nearest, no_repeats, published, seen, stages, untrained
+
+__all__ = ["CLAIM", "claimed", "taken"]
+
+PUBLISHED = {"n=3": (30.0, 1510.0, 1720.0), "n=4": (30.0, 1090.0, 1270.0, 1360.0)}
+"""Steps of the passages from each strategy to the next, k = 3."""
+
+FINAL, DIGITS, AFTER = 0.02, 0.005, 2000
+"""Published final KL(n-gram ‖ model), half of its last digit, and the published number of steps."""
+
+ONE = "n=3, one head"
+
+
+def needs(size: str) -> Mapping[str, Need]:
+    if size == "quick":
+        return {}
+    heads = published(3, order=3, architecture=PRESETS["one-head"](3))
+    return {
+        "n=3": Need(published(3, order=3), SEEDS[size] - 2),
+        "n=4": Need(published(3, order=4), SEEDS[size] - (3 if size == "standard" else 5)),
+        ONE: Need(heads, SEEDS[size] - 3),
+    }
+
+
+def claimed(attention: Array, lags: int) -> bool:
+    """Whether of heads with `attention` (heads, T) on each lag another one attends most to each of the first `lags` lags, and all of them above the level of formation."""
+    own = attention[:, 1 : lags + 1]
+    return len(set(own.argmax(axis=0))) == lags and bool((own.max(axis=0) > FORMATION_LEVEL).all())
+
+
+def taken(near: Array) -> list[int]:
+    """The strategies that are nearest for two records in a row, given the number of the nearest at each record, shape (n,), by first appearance."""
+    return list(dict.fromkeys(near[:-1][near[:-1] == near[1:]].tolist()))
+
+
+def judge(runs: Runs) -> list[Finding]:
+    found: list[Finding] = []
+    for name, told in PUBLISHED.items():
+        observed, setting = runs[name], runs[name].setting
+        each, names = observed.trajectories, setting.strategies
+        steps = [[stage.step for stage in stages(setting, one)] for one in each]
+        order = [taken(nearest(setting, one)) == list(range(len(names))) for one in each]
+        found.append(share(f"{name}: order {' → '.join(names)}", order, "seeds take each for two records, in order"))
+        for number, (a, b) in enumerate(pairwise(names)):
+            ours, grid = [some[number] for some in steps], float(setting.record_every)
+            found.append(one_more(f"{name}: {a} → {b}", "steps", told[number], ours, steps=grid))
+        last = [float(at(one, seen(setting, one, "last", names[-1]), AFTER)) for one in each]
+        found.append(one_more(f"{name}: KL({names[-1]} ‖ model) at step {AFTER}", "nats", FINAL, last, steps=DIGITS))
+        lags = setting.order - 1
+        own = [claimed(one.attention[-1], lags) for one in each]
+        found.append(share(f"{name}: each of {lags} lags has a head of its own", own, "seeds divide them"))
+        early = [not np.any(one.attention[0, :, 1 : lags + 1] > FORMATION_LEVEL) for one in each]
+        found.append(share(f"{name}, control: untrained heads", early, "seeds attend to no lag", control=True))
+        found += [untrained(name, each), no_repeats(name, observed)]
+    single, setting = runs[ONE].trajectories, runs[ONE].setting
+    _, to_bigram, to_trigram = zip(
+        *([stage.step is not None for stage in stages(setting, one)] for one in single), strict=True
+    )
+    found.append(share(f"{ONE}: passage to bigram", to_bigram, "seeds pass"))
+    return [*found, share(f"{ONE}: no passage to trigram", [not passed for passed in to_trigram], "seeds never pass")]
+
+
+CLAIM = Claim(
+    id="n-grams",
+    title="n-grams in order, a head for each lag",
+    statement="On chains of order n = 3 and 4 the strategies come in order, each after the one before; with n - 1 heads in layer 1 each of the lags 1 … n - 1 is taken by a head of its own, and with one head the model stays at the bigram level.",
+    source=f"{EDELMAN}: text, k = 3",
+    needs=needs,
+    judge=judge,
+    untested="Distances are those on the last token, as published; the published numbers are of one run each. One head with n = 4.",
+)

@@ -1,0 +1,115 @@
+"""The executor on a dask.distributed cluster that is there already; its workers write to the folder that all machines share.
+
+The scheduler gives a task whose worker died to another one, by its own setting (`distributed.scheduler.allowed-failures`) three times.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from validate.execution.jobs import FAILED, UNWRITABLE, Answer, Job, carry_out
+from validate.execution.local import Ended, one_thread
+from validate.execution.locks import LOCKS
+from validate.stopped import Stopped
+
+__all__ = ["PATIENCE", "Cluster"]
+
+PATIENCE = 10
+"""Seconds in which a scheduler has to answer."""
+
+
+class Cluster:
+    """The cluster whose scheduler is at `address`.
+
+    Raises
+    ------
+    ValueError
+        If dask.distributed is not installed, or no scheduler answers.
+    """
+
+    def __init__(self, address: str, patience: float = PATIENCE) -> None:
+        try:
+            from distributed import Client
+        except ModuleNotFoundError as problem:
+            raise ValueError(
+                f"scheduler = {address!r}: dask.distributed is not installed ({problem.name} is missing); pip install 'icl-onset[cluster]'."
+            ) from problem
+        self.address = address
+        for name in ("distributed.client", "distributed.core", "distributed.comm"):  # we say it ourselves, once
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        try:
+            self._client = Client(address, timeout=patience, set_as_default=False)
+        except (OSError, ValueError) as problem:
+            raise ValueError(
+                f"scheduler = {address!r}: expected a dask scheduler that answers within {patience:g} s ({problem}); start one with dask scheduler and give the address that it prints."
+            ) from problem
+        self._jobs: dict[Any, Job] = {}
+        self._ended: queue.Queue[Any] = queue.Queue()
+
+    @property
+    def workers(self) -> int:
+        """Threads that there are now."""
+        return sum(dict(self._client.nthreads()).values())  # type: ignore[arg-type]
+
+    @property
+    def free(self) -> bool:
+        """Always: the scheduler keeps the queue."""
+        return True
+
+    @property
+    def steps(self) -> int:
+        """Nothing is known of them before a task has ended."""
+        return 0
+
+    def submit(self, job: Job) -> None:
+        future = self._client.submit(_on_worker, job, pure=False)
+        self._jobs[future.key] = job
+        future.add_done_callback(self._ended.put)
+
+    def wait(self, seconds: float, tick: Callable[[], None]) -> Ended:
+        found: Ended = []
+        try:
+            found.append(self._answered(self._ended.get(timeout=seconds)))
+            while True:
+                found.append(self._answered(self._ended.get_nowait()))
+        except queue.Empty:
+            return found
+
+    def _answered(self, future: Any) -> list[Answer]:
+        from distributed.scheduler import KilledWorker
+
+        if future.status not in ("finished", "error"):  # cancelled or lost: nobody else cancels
+            raise Stopped(self._gone())
+        job = self._jobs.pop(future.key)
+        try:
+            return future.result(timeout=PATIENCE)
+        except KilledWorker:
+            return [Answer(task, FAILED, "worker after worker died of it") for task in job.tasks]
+        except TimeoutError:
+            raise Stopped(self._gone()) from None
+        except Exception as problem:  # what the worker raised: it lacks a module, for instance
+            reason = f"{type(problem).__name__}: {problem}"
+            return [Answer(task, FAILED, reason) for task in job.tasks]
+
+    def _gone(self) -> str:
+        return f"scheduler {self.address} is gone; what was finished is kept: start it again, with workers, and give the same command again."
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing more is begun; what a worker is at, it finishes and writes down."""
+        self._client.close(timeout=2)
+
+
+def _on_worker(job: Job) -> list[Answer]:
+    one_thread()
+    if not (Path(job.folder) / LOCKS).is_dir():
+        reason = f"{job.folder} is not there on {socket.gethostname()}, where a worker runs"
+        return [Answer(task, UNWRITABLE, reason) for task in job.tasks]
+    return carry_out(job)

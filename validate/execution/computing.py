@@ -1,0 +1,208 @@
+"""Seeing to it that a store holds tasks: they are handed out, tried again if their process dies, and those that fail are listed.
+
+A task that another process holds is left to it; in the end its answer is waited for, and it is computed here if the other gave up.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from theory.dynamics import Progress
+from validate.execution import failures
+from validate.execution.failures import Failure
+from validate.execution.jobs import BUSY, COMPUTED, DIED, FOUND, UNWRITABLE, Answer, Job
+from validate.execution.local import Executor, InProcess, Processes
+from validate.execution.locks import LOCKS
+from validate.execution.status import Status
+from validate.execution.together import LARGEST
+from validate.observed import TRAIN, Task
+from validate.runs import Store
+from validate.stopped import Stopped
+
+__all__ = ["TRIES", "Plan", "Tally", "Watch", "compute", "drive", "missing"]
+
+TRIES = 3
+"""Times that a task is begun whose process dies."""
+
+TICK = 1.0
+"""Seconds between two looks at what runs."""
+
+PAUSES = (0.5, 10.0)
+"""Seconds, the shortest and the longest, between two attempts at what another process holds."""
+
+Watch = Callable[[Status], None]
+"""Called when a task has ended, and about once a second."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Tasks that were computed here, those that others finished meanwhile, and what failed."""
+
+    computed: tuple[Task, ...] = ()
+    found: tuple[Task, ...] = ()
+    failed: tuple[Failure, ...] = ()
+
+    def check(self) -> None:
+        """Raise `Stopped` with the first failure, if there is one."""
+        for one in self.failed:
+            raise Stopped(
+                f"{one.label} failed: {one.reason}; what was finished is kept, and the same command tries it again."
+            )
+
+
+def missing(tasks: Iterable[Task], store: Store, *, fresh: bool = False) -> list[Task]:
+    """Of `tasks`, each once and in their order, those that `store` does not hold; with `fresh`, all, unless a newer release wrote one."""
+    return [task for task in dict.fromkeys(tasks) if store.load(task.name) is None or fresh]
+
+
+def compute(
+    tasks: Sequence[Task],
+    store: Store,
+    *,
+    device: str = "auto",
+    fresh: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    together: bool | None = None,
+    progress: Progress = lambda step, steps: None,
+    watch: Watch = lambda status: None,
+) -> Tally:
+    """See to it that `store` holds every task.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    store : Store
+    device : str
+        Where models train.
+    fresh : bool
+        Compute even what the store holds.
+    workers : int, optional
+        Processes side by side; by default one per core. One task, or one worker, runs in this process.
+    scheduler : str, optional
+        Address of a dask scheduler, to whose workers the tasks go instead.
+    together : bool, optional
+        Whether seeds of a setting train as one batched model; by default on devices other than the CPU, where a few measured steps are faster so.
+    progress : callable
+        Steps of a task that runs in this process.
+    watch : callable
+
+    Raises
+    ------
+    ValueError
+        If the scheduler does not answer.
+    Stopped
+        If the folder can no longer be written to, or the scheduler goes away.
+    """
+    todo = missing(tasks, store, fresh=fresh)
+    if not todo:
+        return Tally()
+    (store.folder / LOCKS).mkdir(exist_ok=True)
+    plan = Plan(str(store.folder.resolve()), device, fresh, together)
+    if scheduler is not None:
+        from validate.execution.cluster import Cluster
+
+        executor: Executor = Cluster(scheduler)
+        workers = executor.workers
+    else:
+        workers = min(len(plan.jobs(todo)), (os.cpu_count() or 1) if workers is None else workers)
+        executor = InProcess(progress) if workers <= 1 else Processes(workers)
+    return drive(todo, plan, store, executor, Status(todo, workers), watch)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How tasks become jobs."""
+
+    folder: str
+    device: str = "auto"
+    fresh: bool = False
+    together: bool | None = None
+
+    def jobs(self, tasks: Iterable[Task]) -> list[Job]:
+        """One for each task; seeds of a setting that may train together share one. In the order of their first tasks."""
+        groups: dict[object, list[Task]] = defaultdict(list)
+        for task in tasks:
+            shared = task.kind == TRAIN and self._groups
+            group = groups[task.setting if shared else task]
+            group.append(task)
+        return [
+            Job(tuple(group[n : n + LARGEST]), self.folder, self.device, self.fresh, self.together)
+            for group in groups.values()
+            for n in range(0, len(group), LARGEST)
+        ]
+
+    @property
+    def _groups(self) -> bool:
+        if self.together is not None:
+            return self.together
+        from validate.training import resolve_device
+
+        return self.device in ("cuda", "mps") or resolve_device(self.device).type != "cpu"
+
+
+def drive(tasks: Sequence[Task], plan: Plan, store: Store, executor: Executor, status: Status, watch: Watch) -> Tally:
+    """Hand out the tasks and listen until each has come to its end."""
+    waiting = deque(plan.jobs(tasks))
+    elsewhere: list[Task] = []
+    ended: dict[str, list[Task]] = {COMPUTED: [], FOUND: []}
+    failed: list[Failure] = []
+    deaths: Counter[Task] = Counter()
+    pause, again, told = PAUSES[0], 0.0, 0.0
+
+    def tell(last: Task | None = None) -> None:
+        nonlocal told
+        if last is None and time.monotonic() - told < TICK:
+            return
+        told = time.monotonic()
+        status.last, status.elsewhere = last, len(elsewhere)
+        status.count(executor.steps)
+        watch(status)
+
+    def heard(answer: Answer) -> None:
+        task = answer.task
+        deaths[task] += answer.end == DIED
+        if answer.end == UNWRITABLE:
+            raise Stopped(_unwritable(answer.reason))
+        if answer.end == BUSY:
+            return elsewhere.append(task)
+        if answer.end == DIED and deaths[task] < TRIES:
+            return waiting.extend(plan.jobs([task]))
+        if answer.end in ended:
+            ended[answer.end].append(task)
+        else:
+            reason = answer.reason + (f", {TRIES} times" if answer.end == DIED else "")
+            failed.append(_kept(store, task, reason, answer.details))
+        status.end(task, failed=answer.end not in ended)
+        return tell(task)
+
+    with executor:
+        while waiting or status.running or elsewhere:
+            if elsewhere and not waiting and executor.free and time.monotonic() >= again:
+                waiting.extend(plan.jobs(elsewhere))
+                elsewhere.clear()
+                again, pause = time.monotonic() + pause, min(2 * pause, PAUSES[1])
+            while waiting and executor.free:
+                status.running += 1
+                executor.submit(waiting.popleft())
+            for answers in executor.wait(min(TICK, pause), tell):
+                status.running -= 1
+                for answer in answers:
+                    heard(answer)
+            tell()
+    return Tally(tuple(ended[COMPUTED]), tuple(ended[FOUND]), tuple(failed))
+
+
+def _kept(store: Store, task: Task, reason: str, details: str) -> Failure:
+    try:
+        return failures.keep(store, task, reason, details)
+    except ValueError as problem:
+        raise Stopped(_unwritable(f"{problem} and {task.label} failed ({reason})")) from problem
+
+
+def _unwritable(reason: str) -> str:
+    return f"output folder: {reason}; what was finished is kept: make room, or a folder that all machines can write to, and give the same command again."

@@ -1,0 +1,54 @@
+"""Tasks that failed, kept beside the runs as `NAME.failed.json` until they succeed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from validate.files import write_text
+from validate.observed import Task
+from validate.runs import FAILURE, Store
+
+__all__ = ["Failure", "clear", "failed_in", "keep"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task, by name and label, that came to no answer: the reason in one sentence, and the traceback where there is one."""
+
+    name: str
+    label: str
+    reason: str
+    details: str = ""
+
+
+def keep(store: Store, task: Task, reason: str, details: str = "") -> Failure:
+    """Write down that `task` failed."""
+    found = Failure(task.name, task.label, reason, details)
+    data = {"setting": task.setting.to_dict(), "kind": task.kind, "seed": task.seed} | found.__dict__
+    write_text(_path(store, task.name), json.dumps(data, indent=1) + "\n")
+    return found
+
+
+def clear(store: Store, task: Task) -> None:
+    """Forget that `task` once failed."""
+    _path(store, task.name).unlink(missing_ok=True)
+
+
+def failed_in(store: Store) -> dict[str, Failure]:
+    """What failed and has not succeeded since, by the task's name; a file that is none of ours is passed over."""
+    found = {}
+    for path in sorted(store.folder.glob(f"*{FAILURE}")):
+        try:
+            data = json.loads(path.read_text())
+            one = Failure(*(str(data[field]) for field in ("name", "label", "reason", "details")))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if not store.path(one.name).exists():
+            found[one.name] = one
+    return found
+
+
+def _path(store: Store, name: str) -> Path:
+    return store.folder / f"{name}{FAILURE}"

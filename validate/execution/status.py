@@ -1,0 +1,91 @@
+"""How far a computation is: what is done, runs and failed, steps per second, time left."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from validate.observed import BASIN, TRAIN, Task
+
+__all__ = ["Status", "cost"]
+
+SHARE = 0.35
+"""Of the longest run, what a run takes as a rule before it is a quarter past its last transition."""
+
+SECONDS_PER_TOKEN = 1e-4
+"""Training: one step at T = 1 with three states. Only the ratio to other tasks matters, the machine's speed is measured."""
+
+PER_PREDICTION = {"law": 1.0, "law-corrected": 8.0, "mean-field": 2.0, "mean-field-corrected": 8.0, BASIN: 3.0}
+"""Seconds, in the same units."""
+
+WINDOW = 30.0
+"""Seconds over which the pace of training is taken."""
+
+
+def cost(task: Task) -> float:
+    """About how many seconds a task takes, up to a factor common to all."""
+    setting = task.setting
+    if task.kind not in (TRAIN, "finite-context"):
+        return PER_PREDICTION.get(task.kind, 1.0) * setting.context / 100
+    steps = setting.steps if setting.family == "transformer" or setting.whole else SHARE * setting.steps
+    heavier = (setting.order - 1) ** 2 * (setting.states / 3) ** 0.5
+    return SECONDS_PER_TOKEN * steps * (setting.context + 10) * heavier
+
+
+class Status:
+    """Counts of tasks; `last` is the task that has just ended, if one has.
+
+    Parameters
+    ----------
+    tasks : iterable of Task
+        All that is to be done.
+    workers : int
+        How many run side by side. Their first answers say little of the time left: they waited for imports and compilation.
+    """
+
+    def __init__(self, tasks: Iterable[Task], workers: int) -> None:
+        self._costs = {task: cost(task) for task in tasks}
+        self.total, self.workers = len(self._costs), workers
+        self.done = self.failed = self.running = self.elsewhere = 0
+        self.last: Task | None = None
+        self._spent, self._started = 0.0, time.monotonic()
+        self._paces = deque([(self._started, 0)])
+
+    def end(self, task: Task, *, failed: bool = False) -> None:
+        """A task came to its end."""
+        self.done += not failed
+        self.failed += failed
+        self.last = task
+        self._spent += self._costs[task]
+
+    def count(self, steps: int) -> None:
+        """So many steps have been trained by now."""
+        now = time.monotonic()
+        self._paces.append((now, steps))
+        while len(self._paces) > 2 and now - self._paces[1][0] > WINDOW:
+            self._paces.popleft()
+
+    @property
+    def steps_per_second(self) -> float:
+        (then, before), (now, after) = self._paces[0], self._paces[-1]
+        return (after - before) / (now - then) if now > then else 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left, None while nothing can be said."""
+        if self.done + self.failed <= self.workers:
+            return None
+        whole = sum(self._costs.values())
+        return (time.monotonic() - self._started) * (whole - self._spent) / self._spent
+
+    @property
+    def words(self) -> str:
+        """What is not in the numbers done and in total."""
+        told = [f"{self.running} running"] if self.running else []
+        told += [f"{self.elsewhere} computed by others"] if self.elsewhere else []
+        told += [f"{self.failed} failed"] if self.failed else []
+        told += [f"{self.steps_per_second:.0f} steps/s"] if self.steps_per_second >= 1 else []
+        if self.left is not None:
+            told.append(f"about {self.left / 60:.0f} min left" if self.left >= 90 else f"about {self.left:.0f} s left")
+        return ", ".join(told)

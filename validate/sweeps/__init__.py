@@ -1,0 +1,8 @@
+"""Sweeps: settings in a TOML file, as a grid or a list, computed wherever there is a processor, and what came of them as a table."""
+
+from __future__ import annotations
+
+from validate.sweeps.plan import Point, Sweep, load
+from validate.sweeps.results import collect, lines, write
+
+__all__ = ["Point", "Sweep", "collect", "lines", "load", "write"]
