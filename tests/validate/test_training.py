@@ -30,8 +30,8 @@ from validate.runs import Store, UnreadableRun
 from validate.training import TrainingRun, resolve_device, train, train_together
 
 CPU = torch.device("cpu")
-ARRAY = 2 * sys.getsizeof(np.empty(0))
-"""Bytes that a recorded array takes beside its numbers: itself, its shape, its place in a list or a dict, and numbers of Python's that came with it."""
+ARRAY = 4 * sys.getsizeof(np.empty(0))
+"""Bytes that a recorded array takes beside its numbers: itself, its share of the record, of lists and of dicts, and numbers of Python's that came with it."""
 TINY = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4}, steps=60)
 
 
