@@ -23,7 +23,7 @@ from theory.families import FAMILIES, OPTIMIZERS
 from theory.priors import PRIORS, Dirichlet, Mixture, Prior
 from theory.transitions import strategies
 
-__all__ = ["Optimizer", "Setting"]
+__all__ = ["LARGEST_FILE", "Optimizer", "Setting", "parsed", "why"]
 
 
 PRECISIONS = ("float32", "bfloat16")
@@ -33,6 +33,9 @@ LONGEST = 10**7
 
 LARGEST_FILE = 2**14
 """Bytes of a setting's file, a hundred times what one takes; longer ones can keep a TOML reader busy for minutes."""
+
+BATCH = 64
+"""Sequences per step where a setting says nothing."""
 
 PLAIN = ("context", "initialization", "batch", "steps", "record_every", "frozen", "precision", "whole")
 """Entries of a setting's file that `Setting.of` takes as they are."""
@@ -208,7 +211,7 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """A short name for tables and pictures: what differs from the family's defaults in prior and learning rates is named."""
+        """A short name for tables and pictures: what differs from the family's defaults in prior, learning rates and batch is named."""
         flat = self.prior == Dirichlet(self.states, order=self.order)
         prior = f" {_prior_label(self.prior)}" if not flat else "" if self.order == 2 else f" n={self.order}"
         usual = FAMILIES[self.family].defaults(self.optimizer.name, self.context, self.order).learning_rate
@@ -216,6 +219,7 @@ class Setting:
         if self.architecture is not None and self.architecture != published(self.order):
             names = [name for name, shape in PRESETS.items() if shape(self.order) == self.architecture]
             more += f" {names[0] if names else 'own shape'}"
+        more += "" if self.batch == BATCH else f" B={self.batch}"
         more += "".join(f" {part} frozen" for part in self.frozen)
         more += "" if self.precision == PRECISIONS[0] else f" {self.precision}"
         return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}{more}"
@@ -234,7 +238,7 @@ class Setting:
         initialization: float | Mapping[str, float] | None = None,
         betas: tuple[float, float] | None = None,
         weight_decay: float | None = None,
-        batch: int = 64,
+        batch: int = BATCH,
         steps: int | None = None,
         record_every: int | None = None,
         architecture: Architecture | None = None,
@@ -363,28 +367,30 @@ class Setting:
         path = Path(path)
         arguments.one_of("setting file's ending", path.suffix, (".json", ".toml"))
         try:
-            data = _parsed(path)
+            data = parsed(path)
         except (OSError, RecursionError, ValueError) as problem:
             raise ValueError(
-                f"setting file {path} cannot be read ({_why(problem)}): expected {path.suffix[1:].upper()} in UTF-8; mend it there."
+                f"setting file {path} cannot be read ({why(problem)}): expected {path.suffix[1:].upper()} in UTF-8; mend it there."
             ) from problem
         try:
             return cls.from_dict(_table("setting", data))
         except (RecursionError, ValueError) as problem:
-            raise ValueError(f"setting file {path}: {_why(problem)}") from problem
+            raise ValueError(f"setting file {path}: {why(problem)}") from problem
 
 
-def _why(problem: Exception) -> str:
+def why(problem: Exception) -> str:
+    """In words, what keeps a file from being read as a setting."""
     if isinstance(problem, RecursionError):
         return "its tables or lists are nested too deeply; take some out."
     return str(problem.strerror if isinstance(problem, OSError) else problem)
 
 
-def _parsed(path: Path) -> Any:
+def parsed(path: Path, largest: int = LARGEST_FILE) -> Any:
+    """What the TOML or JSON file at `path`, of at most `largest` bytes, holds; raises what `why` puts into words."""
     if path.exists() and not path.is_file():
         raise ValueError("it is no file")
-    if (size := path.stat().st_size) > LARGEST_FILE:
-        raise ValueError(f"it has {size} bytes, a setting at most {LARGEST_FILE}")
+    if (size := path.stat().st_size) > largest:
+        raise ValueError(f"it has {size} bytes, expected at most {largest}")
     text = path.read_text(encoding="utf-8-sig")  # some editors put a mark before the first character
     return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text, object_pairs_hook=_once_each)
 

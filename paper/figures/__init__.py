@@ -46,7 +46,7 @@ FIGURES: dict[str, ModuleType | Picture] = {
     "signals": signals,
     "ideal_losses": ideal_losses,
     "phase_portrait": phase_portrait,
-} | {f"claim-{claim}": Picture(claim, panels) for claim, panels in PICTURES.items()}
+} | {f"claim-{claim}": picture for claim, picture in PICTURES.items()}
 
 OF_SUITE = ("ladder", "errors", "exponents", "basins", "phases", "attention", *(f"claim-{claim}" for claim in PICTURES))
 """Those that show a suite's results, and stand in its report; where such a figure needs certain runs, its `shows` says whether they are there."""

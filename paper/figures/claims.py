@@ -1,22 +1,26 @@
-"""A picture for each claim: a function takes the claim's runs and returns panels; what all pictures share draws them (`paper.figures.panels`).
+"""A picture for each claim: a function takes the claim's runs and returns panels, which what most pictures share draws (`paper.figures.panels`), or other data,
+drawn by a function of its own. The first one's docstring is the caption.
 
-`PICTURES` is the one place where a claim gets its picture; the function's docstring is its caption.
+`PICTURES` is the one place where a claim gets its picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from paper.figures import scaling
 from paper.figures.panels import Curve, Panel
 from paper.figures.panels import draw as draw_panels
 from paper.style import STRATEGY_COLOURS
 from theory.chains import Array
 from theory.dynamics import Trajectory
 from theory.ideal import finite_loss
-from validate.claims import Told, alternation, delay, ngrams, phases
+from theory.transitions import FORMATION_LEVEL
+from validate.claims import Told, alternation, delay, ngrams, phases, toy_delay
 from validate.claims.claim import Runs
 from validate.claims.trained import seen
 from validate.heads import KINDS, LEVEL
@@ -24,7 +28,7 @@ from validate.observed import Observation
 from validate.probes import SCORES
 from validate.suite import Results
 
-__all__ = ["PICTURES", "Picture"]
+__all__ = ["PANELS", "PICTURES", "Picture"]
 
 BLUE, AMBER, GREEN, GREY = "#1F6FB2", "#D98E04", "#2E8B57", "#8C8C8C"
 STEP = "optimiser step"
@@ -33,8 +37,8 @@ STEP = "optimiser step"
 class Picture:
     """The figure of one claim, with the interface of the figures that are modules."""
 
-    def __init__(self, claim: str, panels: Callable[[Runs], Sequence[Panel]]) -> None:
-        self.claim, self._panels, self.__doc__ = claim, panels, panels.__doc__
+    def __init__(self, claim: str, of_runs: Callable[[Runs], Any], draw: Callable[[Any], Figure] = draw_panels) -> None:
+        self.claim, self._of_runs, self.draw, self.__doc__ = claim, of_runs, draw, of_runs.__doc__
 
     def _told(self, results: Results) -> Told | None:
         return next((one for one in results.claims if one.claim.id == self.claim and one.runs), None)
@@ -43,17 +47,14 @@ class Picture:
         """Whether the runs of the claim are there."""
         return self._told(results) is not None
 
-    def compute(self, results: Results | None) -> Sequence[Panel]:
+    def compute(self, results: Results | None) -> Any:
         told = None if results is None else self._told(results)
         if told is None:
             suite = "standard" if results is None else results.suite
             raise ValueError(
                 f"suite {suite!r} holds no runs of the claim {self.claim!r}: expected all that it needs for its picture; run onset validate --suite {suite} --claims {self.claim}."
             )
-        return self._panels(told.runs)
-
-    def draw(self, panels: Sequence[Panel]) -> Figure:
-        return draw_panels(panels)
+        return self._of_runs(told.runs)
 
 
 def _curve(
@@ -126,6 +127,26 @@ def _delay(runs: Runs) -> list[Panel]:
     return [Panel("", "thousands of doubly stochastic sequences", "KL(true ‖ model) / nats", curves, half)]
 
 
+def _toy_delay(runs: Runs) -> list[Panel]:
+    """Attention on lag 1 against the number of doubly stochastic sequences seen, with and without unigram chains mixed in: of transformers, a line for each seed, and of toy models as theory predicts. Dashed: the level at which the head is formed."""
+    panels = []
+    for name in ("", *toy_delay.TOYS):
+        curves = []
+        for (arm, share), colour in zip(
+            (("doubly stochastic", 1.0), ("mixture", delay.PART)), (BLUE, AMBER), strict=True
+        ):
+            found = runs[f"{name}, {arm}" if name else arm]
+            thousands = share * found.setting.batch / 1000
+            curves.append(
+                Curve(arm, [(thousands * one.steps, one.attention[:, 0, 1]) for one in found.trajectories], colour)
+            )
+        x = "thousands of doubly stochastic sequences"
+        panels.append(
+            Panel(name or "transformer", x, "attention on lag 1", curves, {"formed": (FORMATION_LEVEL, GREY)})
+        )
+    return panels
+
+
 def _ngrams(runs: Runs) -> list[Panel]:
     """Distance to each ideal strategy on chains of order 3 and 4, and with one head in layer 1 where two are wanted. Dotted: where published runs pass from one strategy to the next. Last: largest attention of any layer-1 head on each lag, order 3."""
     panels = [_strategies(name, observed, ngrams.PUBLISHED.get(name, ())) for name, observed in runs.items()]
@@ -170,7 +191,7 @@ def _plateaus(runs: Runs) -> list[Panel]:
     return panels
 
 
-PICTURES: dict[str, Callable[[Runs], Sequence[Panel]]] = {
+PANELS: dict[str, Callable[[Runs], Sequence[Panel]]] = {
     "phases": _phases,
     "second-layer-first": _second_layer_first,
     "alternation": _alternation,
@@ -180,4 +201,8 @@ PICTURES: dict[str, Callable[[Runs], Sequence[Panel]]] = {
     "out-of-distribution": _out_of_distribution,
     "long-context": _long_context,
     "plateaus": _plateaus,
+    "toy-delay": _toy_delay,
 }
+
+PICTURES = {claim: Picture(claim, panels) for claim, panels in PANELS.items()}
+PICTURES["scaling"] = Picture("scaling", scaling.of_runs, scaling.draw)

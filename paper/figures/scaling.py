@@ -1,6 +1,4 @@
-"""Scaling of the transformer's passage to bigram: observed against predicted steps, the toy's times the one constant fitted at the base (black), one number
-changed at a time, 95% intervals. Below, its effective order parameters against the step over that of the passage, a line for each seed, and the toy's (dashed).
-"""
+"""Scaling of the transformer's passage to bigram, and the path of its effective order parameters."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ class Scaling:
 
 
 def of_runs(runs: Runs) -> Scaling:
-    """What the figure shows of the claim's runs; settings that never pass, in theory or in some seed, are left out."""
+    """Passage to bigram, one number changed at a time: observed step of transformers against the toy's times one constant, fitted at the base (black); bars: 95%. Below, effective order parameters against the step over that of the passage, at the base: a line for each seed, and the toy's (dashed). Settings that never pass, in theory or in some seed, are left out."""
     base = scaling.BASE
     constant = scaling.calibration(scaling.seen_step(runs, base), scaling.told_step(runs, base))
     places = [(base, scaling.ADAMW, ""), *((one.name, one.optimizer, one.axis) for one in scaling.VARIATIONS)]

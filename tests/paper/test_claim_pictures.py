@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 from paper import style
 from paper.figures import FIGURES, caption, of_suite
-from paper.figures.claims import PICTURES
+from paper.figures.claims import PANELS
 from theory.architecture import Architecture
 from theory.priors import DoublyStochastic
 from theory.setting import Setting
@@ -46,7 +46,7 @@ def results(claim: str) -> Results:
     return Results("made up", (), (), (), (), (), (Told(CLAIMS[claim], {}, (), (), runs),))
 
 
-@pytest.mark.parametrize("claim", PICTURES)
+@pytest.mark.parametrize("claim", PANELS)
 def test_every_picture_shows_every_seed_and_is_drawn(claim, tmp_path):
     """Two lines to a curve; nothing that a logarithm cannot show; a caption in words."""
     found, name = results(claim), f"claim-{claim}"

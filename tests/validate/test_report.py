@@ -70,7 +70,8 @@ def test_a_claim_stands_on_the_page_with_its_picture_and_what_computes_its_setti
     ):
         assert command.format(need.file) in inside
         assert Setting.load(tmp_path / need.file) == need.setting
-    assert re.search(r"induction head</td><td data-key=\"2\">2</td><td[^>]*>never", text)
+    row = text.partition("layer 2: induction head")[2].partition("<tbody>")[2].partition("</tr>")[0]
+    assert re.findall(r">([^<]+)</td>", row) == [observed.setting.label, "2", *["never"] * 4]
     (heads,) = json.loads((tmp_path / "results.json").read_text())["heads"]
     assert (heads["seeds"], len(heads["formed"])) == (2, 4)
 

@@ -51,7 +51,7 @@ COUNT = 1024
 TRACKED = 6
 """Lags with which the curves are measured at finite context, the others at their mean weight."""
 
-MEASURED_NODES = 64
+MEASURED_NODES = 32
 
 CLOSE = 4
 """Lags up to which every variance is sampled; beyond, lags by factors of about √2 and powers of r between them."""

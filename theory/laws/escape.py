@@ -13,7 +13,7 @@ mean field itself (`theory.mean_fields.linear`). Derived here; `theory.laws.plat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,9 @@ HIGHEST = 0.9
 
 CHANGE = 1e-4
 """Relative change of θ in central differences of the gradient, whose error is of order its square."""
+
+KEPT = 1 << 12
+"""Priors and contexts whose manifolds are remembered, some 5 kB each."""
 
 ITERATIONS = 30
 FLAT = 1e8
@@ -86,11 +89,16 @@ class Reduced:
     """The mean field of the linear family, or another `field` of it, in θ = (C, Ω) and the lag logits."""
 
     def __init__(
-        self, prior: Prior, context: int, count: int = NODES, field: type[MeanField | Corrected] = LinearMeanField
+        self,
+        prior: Prior,
+        context: int,
+        count: int = NODES,
+        field: type[MeanField | Corrected] = LinearMeanField,
+        seed: int = 0,
     ) -> None:
         setting = Setting.of("linear", prior=prior, context=context)
         self.context = context
-        self.dynamics = field(setting, lags=LAGS, count=count, generator=np.random.default_rng(0))
+        self.dynamics = field(setting, lags=LAGS, count=count, generator=np.random.default_rng(seed))
 
     def point(self, theta: Array, lag_logits: Array) -> Array:
         return np.concatenate([[theta.sum() / self.context, theta[0] / self.context], lag_logits])
@@ -123,7 +131,7 @@ class Reduced:
         )
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def manifold(prior: Prior, context: int) -> Manifold:
     """The slow manifold of `prior` at `context`.
 

@@ -17,7 +17,7 @@ of the counts is neglected. Derived here, "softmax-law".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -44,6 +44,9 @@ SHARE = 4
 
 BEYOND = 2.0
 """K is sampled up to where lag 1 holds this many times the attention at which its head counts as formed."""
+
+KEPT = 32
+"""Priors, contexts and seeds whose coefficients are remembered, some 2 kB for each token of context."""
 
 NARROW = 1e-4
 """Step of the path along which K is sampled, relative to its length, at which lags other than 1 are followed: below the samples' errors."""
@@ -95,7 +98,7 @@ def drive(table: Array, lag_logits: Array) -> tuple[float, Array]:
     return float(shown.sum()), np.exp(lag_logits) * slopes
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def expansion(prior: Prior, context: int, seed: int = 0) -> tuple[Expansion, ...]:
     """The expansion from all sequences, then from all but each of `GROUPS` groups of them (jackknife).
 

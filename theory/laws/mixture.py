@@ -16,7 +16,7 @@ Range of validity: linear family, SGD as gradient flow, mean field.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -112,7 +112,7 @@ def balance(states: int, context: int, weight: float) -> Balance:
     )
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _constants(states: int, context: int) -> tuple[float, float, float, float]:
     """g, Ω_u, H and b."""
     prior = DoublyStochastic(states)

@@ -28,7 +28,7 @@ from theory.dynamics import Layout, Measurement, Trajectory, last_attention
 from theory.setting import Setting
 from theory.transitions import find_formation
 
-__all__ = ["LARGEST", "TOGETHER", "Plane", "follow", "planar_law"]
+__all__ = ["LARGEST", "TOGETHER", "Plane", "follow", "formation", "planar_law"]
 
 LARGEST = 0.4
 """Largest relative change of the time to formation by the third order for which the law answers."""
@@ -112,7 +112,13 @@ def follow(plane: Plane, setting: Setting, mobility: Array, *, bent: bool = True
 
 
 def planar_law(
-    setting: Setting, plane: Plane, mobility: Array, measure: Callable[[Array], Measurement], *, points: int = POINTS
+    setting: Setting,
+    plane: Plane,
+    mobility: Array,
+    measure: Callable[[Array], Measurement],
+    *,
+    points: int = POINTS,
+    spread: float = 0.0,
 ) -> tuple[tuple[Trajectory, Trajectory, Trajectory], float]:
     """The trajectory, the earliest and the latest; and the share of the time to formation that the third order makes.
 
@@ -124,14 +130,16 @@ def planar_law(
         Of a point in reduced coordinates with the plane's lags.
     points : int
         At which it is asked, from the start to the end of the table; between, its curves are interpolated.
+    spread : float
+        Relative error of the plane's times, which the interval takes in; not a number where some of it never forms a head.
 
     Raises
     ------
     ValueError
-        If the third order counts too much.
+        If the third order counts too much, or the spread.
     """
     way, straight = follow(plane, setting, mobility), follow(plane, setting, mobility, bent=False)
-    formed, without = (_formation(one, plane) for one in (way, straight))
+    formed, without = (formation(one, plane) for one in (way, straight))
     if formed is None and without is None:
         raise ValueError(
             f"setting {setting.label}: expected lag 1 to be driven until its head forms, but it only reaches v_1 = {way[-1, 3]:.2g} in {way[-1, 0]:.0f} steps; use the mean field."
@@ -140,6 +148,10 @@ def planar_law(
     if not abs(share) <= LARGEST:
         raise ValueError(
             f"setting {setting.label}: the start is too far from the plateau for the plateau law, the loss's third order being {share:.2g} of the time: expected at most {LARGEST:g}; use the mean field, or another start of the match."
+        )
+    if not spread <= LARGEST:
+        raise ValueError(
+            f"setting {setting.label}: expected coefficients that fix the time, but rules for the prior and rounds of iteration put it {spread:.2g} of it apart: expected at most {LARGEST:g}; use the finite context."
         )
     # Even in v_1, which hardly moves at first, and in the solver's own steps.
     along = np.arange(len(way)) / (len(way) - 1) + way[:, 3] / way[-1, 3]
@@ -161,11 +173,12 @@ def planar_law(
         attention=last_attention(lag_logits, plane.context)[:, None],
         parameters=dict(zip(Layout.of(setting, lag_logits.shape[1]).names, entries.T, strict=True)),
     )
-    doubt = abs(share) / 2 + INTERPOLATION
+    doubt = abs(share) / 2 + INTERPOLATION + spread
     earliest, latest = (replace(middle, steps=middle.steps * (1 + sign * doubt)) for sign in (-1, 1))
     return (middle, earliest, latest), float(share)
 
 
-def _formation(way: Array, plane: Plane) -> float | None:
+def formation(way: Array, plane: Plane) -> float | None:
+    """The step at which the head forms on what `follow` found."""
     attention = last_attention(plane.lags(way[:, 3]), plane.context)[:, 1]
     return find_formation(way[:, 0], attention).step

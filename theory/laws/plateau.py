@@ -15,7 +15,7 @@ lag r is driven by A_r = Ω* ∫₀¹ S_r du; for lag 1, h = A (ln(T/E) + B) wit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class _Chains:
         return self.measure * (self.row[:, :, None] - model)
 
 
-@cache
+@lru_cache(maxsize=256)
 def plateau(prior: Prior, count: int = COUNT) -> Plateau:
     """The plateau of `prior`, by Newton's iteration, with `count` points that stand for the prior.
 

@@ -21,6 +21,7 @@ from validate.claims import (
     plateaus,
     scaling,
     second_layer_first,
+    toy_delay,
 )
 from validate.claims.claim import Claim, Finding, Need, Told
 from validate.claims.trained import SEEDS
@@ -41,6 +42,7 @@ CLAIMS: dict[str, Claim] = {
         out_of_distribution,
         long_context,
         plateaus,
+        toy_delay,
         scaling,
     )
 }

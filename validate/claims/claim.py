@@ -120,6 +120,17 @@ class Told:
         return INCONCLUSIVE if self.missing or found is None else found
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Findings by verdict."""
+        kinds = [one.verdict.kind for one in self.findings]
+        return {kind: kinds.count(kind) for kind in (AGREES, INCONCLUSIVE, DISAGREES)}
+
+    @property
+    def against(self) -> list[str]:
+        """The quantities that disagree."""
+        return [one.quantity for one in self.findings if one.verdict.kind == DISAGREES]
+
+    @property
     def decides(self) -> str | None:
         """If inconclusive, what would decide."""
         if self.missing:

@@ -49,12 +49,15 @@ class Cluster:
                 f"scheduler = {address!r}: expected a dask scheduler that answers within {patience:g} s ({problem}); start one with dask scheduler and give the address that it prints."
             ) from problem
         self._jobs: dict[Any, Job] = {}
+        self._threads = 0
         self._ended: queue.Queue[Any] = queue.Queue()
 
     @property
     def workers(self) -> int:
-        """Threads that there are now."""
-        return sum(dict(self._client.nthreads()).values())  # type: ignore[arg-type]
+        """Threads of the cluster when there first were any."""
+        if not self._threads:
+            self._threads = sum(dict(self._client.nthreads()).values())  # type: ignore[arg-type]
+        return self._threads
 
     @property
     def free(self) -> bool:

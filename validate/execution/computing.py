@@ -107,11 +107,10 @@ def compute(
         from validate.execution.cluster import Cluster
 
         executor: Executor = Cluster(scheduler)
-        workers = executor.workers
     else:
         workers = min(len(plan.jobs(todo)), (os.cpu_count() or 1) if workers is None else workers)
         executor = InProcess(progress) if workers <= 1 else Processes(workers)
-    return drive(todo, plan, store, executor, Status(todo, workers), watch)
+    return drive(todo, plan, store, executor, watch)
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,15 @@ class Plan:
         return self.device in ("cuda", "mps") or resolve_device(self.device).type != "cpu"
 
 
-def drive(tasks: Sequence[Task], plan: Plan, store: Store, executor: Executor, status: Status, watch: Watch) -> Tally:
+def drive(
+    tasks: Sequence[Task],
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    watch: Watch = lambda status: None,
+) -> Tally:
     """Hand out the tasks and listen until each has come to its end."""
+    status = Status(tasks)
     waiting = deque(plan.jobs(tasks))
     elsewhere: list[Task] = []
     ended: dict[str, list[Task]] = {COMPUTED: [], FOUND: []}
@@ -161,6 +167,7 @@ def drive(tasks: Sequence[Task], plan: Plan, store: Store, executor: Executor, s
         told = time.monotonic()
         status.last, status.elsewhere = last, len(elsewhere)
         status.count(executor.steps)
+        status.workers = executor.workers
         watch(status)
 
     def heard(answer: Answer) -> None:

@@ -27,6 +27,11 @@ class Executor(Protocol):
     """Something that brings jobs to workers; used as a context manager, at whose end nothing runs any more."""
 
     @property
+    def workers(self) -> int:
+        """How many jobs run side by side."""
+        ...
+
+    @property
     def free(self) -> bool:
         """Whether it takes another job."""
         ...
@@ -53,6 +58,10 @@ class InProcess:
         self._progress, self._work = progress, work
         self._job: Job | None = None
         self._counted = _Steps()
+
+    @property
+    def workers(self) -> int:
+        return 1
 
     @property
     def free(self) -> bool:
@@ -91,6 +100,10 @@ class Processes:
 
     def __init__(self, workers: int, work: Work = carry_out) -> None:
         self._workers = [_Worker(work) for _ in range(workers)]
+
+    @property
+    def workers(self) -> int:
+        return len(self._workers)
 
     @property
     def free(self) -> bool:

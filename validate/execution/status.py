@@ -44,7 +44,7 @@ class Status:
         How many run side by side. Their first answers say little of the time left: they waited for imports and compilation.
     """
 
-    def __init__(self, tasks: Iterable[Task], workers: int) -> None:
+    def __init__(self, tasks: Iterable[Task], workers: int = 1) -> None:
         self._costs = {task: cost(task) for task in tasks}
         self.total, self.workers = len(self._costs), workers
         self.done = self.failed = self.running = self.elsewhere = 0
@@ -82,7 +82,8 @@ class Status:
     @property
     def words(self) -> str:
         """What is not in the numbers done and in total."""
-        told = [f"{self.running} running"] if self.running else []
+        running = min(self.running, self.workers)
+        told = ["no workers yet"] if not self.workers else [f"{running} running"] if running else []
         told += [f"{self.elsewhere} computed by others"] if self.elsewhere else []
         told += [f"{self.failed} failed"] if self.failed else []
         told += [f"{self.steps_per_second:.0f} steps/s"] if self.steps_per_second >= 1 else []

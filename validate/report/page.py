@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from validate.claims import Finding
-from validate.heads import LEVEL
+from validate.heads import KINDS, LEVEL
 from validate.intervals import Interval
 from validate.suite.comparisons import Comparison
 from validate.suite.results import Results
@@ -67,11 +67,7 @@ def render(results: Results, data: dict[str, Any], pictures: Sequence[tuple[str,
         exponents=[row for found in results.exponents for row in _slopes(found)],
         details={s["label"]: json.dumps(s["setting"], indent=1, ensure_ascii=False) for s in data["settings"]},
         claimed={told.claim.id: [_finding(one) for one in told.findings] for told in results.claims},
-        formed=[
-            {"setting": observed.setting.label, "seeds": len(observed.seeds), "head": one, "formed": _cell(one.formed)}
-            for observed, found in results.heads
-            for one in found
-        ],
+        formed=_heads(results),
         level=LEVEL,
         infinity=math.inf,
         css=(HERE / "page.css").read_text(encoding="utf-8"),
@@ -198,6 +194,17 @@ def _finding(found: Finding) -> dict[str, Any]:
         "why": _why(found.verdict),
         "control": found.control,
     }
+
+
+def _heads(results: Results) -> tuple[list[str], list[tuple[str, int, list[Cell]]]]:
+    """Columns, one for each kind of head in each layer, and rows, one for each transformer: label, seeds, steps of formation."""
+    there = {(one.layer, one.kind) for _, found in results.heads for one in found}
+    columns = sorted(there, key=lambda name: (name[0], list(KINDS).index(name[1])))
+    rows = []
+    for observed, found in results.heads:
+        cells = {(one.layer, one.kind): _cell(one.formed) for one in found}
+        rows.append((observed.setting.label, len(observed.seeds), [cells.get(name, Cell("")) for name in columns]))
+    return [f"layer {layer}: {kind}" for layer, kind in columns], rows
 
 
 def _slopes(found: Any) -> Iterator[dict[str, Any]]:

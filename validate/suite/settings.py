@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -121,13 +122,12 @@ def _corrections() -> tuple[Case, ...]:
     # As in the standard suite.
     rates = [{"learning_rate": {"match": (1600 if k == 8 else 100) / t**2}} for k, _, t in grid]
     flat = [{"states": k, "context": t} for k in (2, 3, 4, 8) for t in (50, 100)]
-    found = [
-        *_of("linear, SGD", [size | rate for size, rate in zip(_rows(*grid), rates, strict=True)]),
-        *_of("softmax, SGD", _rows(*grid)),
-        *_of("linear, Adam", flat, optimizer="adam"),
-        *_of("softmax, Adam", flat, optimizer="adam"),
-    ]
-    return tuple(replace(case, seeds=0, methods=CORRECTED) for case in found)
+    sgd = [*_of("linear, SGD", map(operator.or_, _rows(*grid), rates)), *_of("softmax, SGD", _rows(*grid))]
+    adam = [*_of("linear, Adam", flat, optimizer="adam"), *_of("softmax, Adam", flat, optimizer="adam")]
+    return (
+        *(replace(case, seeds=0, methods=CORRECTED) for case in sgd),
+        *(replace(case, seeds=0, methods=("law", *CORRECTED[1:])) for case in adam),
+    )
 
 
 def _of(group: str, settings: Iterable[dict[str, Any]], family: str | None = None, **common: Any) -> list[Case]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,16 @@ from typing import Any
 
 from simulate import scan
 from theory import arguments
-from theory.setting import Setting
+from theory.setting import Setting, parsed, why
 from validate.observed import KINDS, TRAIN, Task
 
 __all__ = ["LARGEST", "Point", "Sweep", "load", "read"]
 
 LARGEST = 10**4
 """Settings of the largest sweep."""
+
+LARGEST_FILE = 2**18
+"""Bytes of a sweep's file."""
 
 SHORT = {name: f"prior.{name}" for name in ("states", "order", "concentration")} | {
     "learning_rate": "optimizer.learning_rate"
@@ -74,10 +76,15 @@ def load(path: str | Path, *, seeds: int | None = None) -> Sweep:
     path = Path(path)
     arguments.one_of("sweep file's ending", path.suffix, (".toml",))
     try:
-        data = tomllib.loads(path.read_text())
+        data = parsed(path, LARGEST_FILE)
+    except (OSError, RecursionError, ValueError) as problem:
+        raise ValueError(
+            f"sweep file {path} cannot be read ({why(problem)}): expected TOML in UTF-8; mend it there."
+        ) from problem
+    try:
         return read(data if seeds is None else data | {"seeds": seeds})
-    except (OSError, ValueError) as problem:
-        raise ValueError(f"sweep file {path}: {problem}") from problem
+    except (RecursionError, ValueError) as problem:
+        raise ValueError(f"sweep file {path}: {why(problem)}") from problem
 
 
 def read(data: Mapping[str, Any]) -> Sweep:
@@ -117,12 +124,12 @@ def _changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Setting:
                 inner = inner.setdefault(part, {})
                 if not isinstance(inner, dict):
                     raise ValueError(
-                        f"{part} = {inner!r}: expected a table that {name} is an entry of; write it as one."
+                        f"{part} = {arguments.shown(inner)}: expected a table that {name} is an entry of; write it as one."
                     )
             inner[last] = value
         return Setting.from_dict(data)
     except ValueError as problem:
-        at = ", ".join(f"{name} = {value}" for name, value in changes.items())
+        at = ", ".join(f"{name} = {arguments.shown(value)}" for name, value in changes.items())
         raise ValueError(f"at {at}: {problem}" if at else str(problem)) from problem
 
 
@@ -151,7 +158,7 @@ def _values(name: str, given: Any) -> list[Any]:
         return list(scan.parse(f"{name.rpartition('.')[2] if name.startswith('prior.') else name}={given}")[1])
     if not isinstance(given, list) or not given:
         raise ValueError(
-            f'grid has {name} = {given!r}: expected a list of values, or a range as text; give for instance [1, 2] or "10:100:3".'
+            f'grid has {name} = {arguments.shown(given)}: expected a list of values, or a range as text; give for instance [1, 2] or "10:100:3".'
         )
     return [value for n, value in enumerate(given) if value not in given[:n]]
 
@@ -166,11 +173,15 @@ def _seeds(given: Any) -> tuple[int, ...]:
 
 def _table(where: str, given: Any) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise ValueError(f"{where} = {given!r}: expected a table; write [{where}] and its entries below.")
+        raise ValueError(
+            f"{where} = {arguments.shown(given)}: expected a table; write [{where}] and its entries below."
+        )
     return given
 
 
 def _list(where: str, given: Any) -> list[Any]:
     if not isinstance(given, list) or not given:
-        raise ValueError(f"{where} = {given!r}: expected a list with at least one entry; write it as one.")
+        raise ValueError(
+            f"{where} = {arguments.shown(given)}: expected a list with at least one entry; write it as one."
+        )
     return given

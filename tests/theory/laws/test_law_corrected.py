@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from theory.flow import flow
-from theory.laws.corrected import corrected_plane, law_corrected
+from theory.laws import corrected
+from theory.laws.corrected import corrected_planes, law_corrected, mean_plane
 from theory.laws.escape import Reduced
-from theory.laws.plateau_law import law, plane
+from theory.laws.planar import planar_law
+from theory.laws.plateau_law import law, mobility, plane
 from theory.mean_fields.corrected.families import LinearCorrected
 from theory.priors import Dirichlet
 from theory.setting import Setting
@@ -33,11 +35,47 @@ def test_correction_falls_with_the_context(slope):
     """Relative change of the force at E = 1: of order ln T/T."""
     contexts, moved = (32, 64, 128), []
     for context in contexts:
-        moved.append(corrected_plane(Dirichlet(2), context).force[0] / plane(Dirichlet(2), context).force[0] - 1)
+        ((_, last),) = corrected_planes(Dirichlet(2), context)
+        moved.append(last.force[0] / plane(Dirichlet(2), context).force[0] - 1)
     found = slope(contexts, np.array(moved) / np.log(contexts))
     print(np.round(moved, 3), found)
     # The constant beside the logarithm shifts the slope by about 1/ln T.
     assert abs(found + 1) < 1 / np.log(contexts[0])
+
+
+def test_short_contexts_stay_within_the_interval():
+    """At T = 25, where the mean field's own Hessian would not lead there, formation and passage of the integrated corrected mean field are in the
+    interval, give or take the solver's 1e-3."""
+    setting = Setting.of("linear", states=2, context=25)
+    field = Reduced(setting.prior, setting.context, field=LinearCorrected).dynamics
+    (_, passage), formation = flow(field, setting).transitions()
+    (_, predicted), formed = law_corrected(setting).transitions()
+    for exact, told in ((passage.step, predicted), (formation.step, formed)):
+        print(f"{told.low:.1f} < {exact:.1f} < {told.high:.1f}")
+        assert told.low * 0.999 < exact < told.high * 1.001
+
+
+def test_iteration_converges(monkeypatch):
+    """As Newton's iteration does: what each round changes of the force falls by ever larger factors. Means of planes are means of their coefficients."""
+    found = []
+    for rounds in (2, 3, 4):
+        monkeypatch.setattr(corrected, "ROUNDS", rounds)
+        found += corrected._corrected(Dirichlet(2), 32, 0)
+    first, second, _, third, _, fourth = (one.force for one in found)
+    changes = [np.abs(b / a - 1).max() for a, b in ((first, second), (second, third), (third, fourth))]
+    print(np.array(changes))
+    assert changes[1] < changes[0] / 2
+    assert changes[2] / changes[1] < changes[1] / changes[0]
+    np.testing.assert_allclose(mean_plane([found[0], found[1]]).force, (first + second) / 2, rtol=1e-14)
+
+
+def test_rules_too_far_apart_are_refused():
+    setting = Setting.of("linear", states=2, context=32)
+    ((_, last),) = corrected_planes(setting.prior, setting.context)
+    field = Reduced(setting.prior, setting.context, field=LinearCorrected).dynamics
+    for spread in (0.5, np.nan):
+        with pytest.raises(ValueError, match="rounds of iteration"):
+            planar_law(setting, last, mobility(setting), field.measure, points=4, spread=spread)
 
 
 def test_what_it_refuses():

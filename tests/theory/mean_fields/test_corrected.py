@@ -15,7 +15,7 @@ from theory.chains import stationary
 from theory.derivations.count_fluctuations import covariance
 from theory.dynamics import descend
 from theory.mean_fields.corrected.counts import Counts
-from theory.mean_fields.corrected.dynamics import logit_loss
+from theory.mean_fields.corrected.dynamics import EVEN, logit_loss
 from theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
 from theory.mean_fields.corrected.moments import Memory, Moments, positions
 from theory.mean_fields.corrected.predict import CORRECTED, mean_field_corrected
@@ -246,3 +246,19 @@ def test_match_is_driven_down_where_finite_context_is_trapped():
     print(np.mean(found), np.mean(without), np.mean(seen), scatter)
     assert max(without) < 0
     assert abs(np.mean(found) - np.mean(seen)) < 5 * scatter + (np.mean(found) - np.mean(without)) / 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_distances_are_means_over_chains_spread_evenly(family):
+    """k = 3: what is measured is what a rule of `EVEN` times as many chains measures alone, whatever the gradient's are; what is stood in for the prior
+    by hand is measured itself."""
+    setting, point = Setting.of(family, states=3, context=12), generic(family, 6)
+    dynamics = FAMILIES[family](setting, count=16, generator=np.random.default_rng(1))
+    other = FAMILIES[family](setting, count=16, generator=np.random.default_rng(2))
+    even = dynamics.calibrated(EVEN * 16, np.random.default_rng(1))
+    other.stand_for(*even)
+    found, expected = dynamics.measure(point), other.measure(point)
+    assert found.distances == pytest.approx(expected.distances, rel=1e-12)
+    dynamics.stand_for(even[0][:9], np.full(9, 1 / 9))
+    assert abs(dynamics.measure(point).loss - expected.loss) > 1e-3
+    assert dynamics.measure(point).loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-12)

@@ -11,9 +11,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from paper.figures import scaling as scaling_figure
+from paper import style
+from paper.figures import FIGURES
+from paper.figures.scaling import of_runs
 from theory.dynamics import Trajectory
 from theory.setting import Setting
+from validate.claims import Told
 from validate.claims.scaling import (
     BASE,
     CLAIM,
@@ -29,6 +32,7 @@ from validate.claims.scaling import (
 from validate.intervals import Interval
 from validate.observed import Observation
 from validate.probes import PROBES, labels
+from validate.suite import Results
 from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 CONSTANT, SPREAD = 0.4, 0.02
@@ -211,11 +215,14 @@ def test_a_path_is_read_by_the_names_of_probes():
     np.testing.assert_allclose(path(found.setting, found.trajectories[0])[100], SHAPE)
 
 
-def test_the_picture_shows_the_findings():
+def test_the_picture_shows_the_findings(tmp_path):
     """A point for the base, on the line, and one for each finding, at its steps; paths end where the runs do; settings without a step are left out."""
     found = runs()
     told = {one.quantity.partition(":")[0]: one for one in CLAIM.judge(found) if one.quantity.endswith("at base")}
-    data = scaling_figure.of_runs(found)
+    picture = FIGURES["claim-scaling"]
+    data = picture.compute(Results("made up", (), (), (), (), (), (Told(CLAIM, {}, (), (), found),)))
+    with style.styled():
+        assert style.save(picture.draw(data), tmp_path, "scaling").exists()
     assert data.constant == pytest.approx(CONSTANT)
     assert [point.name for point in data.points] == [BASE, *(one.name for one in VARIATIONS)]
     assert data.points[0].predicted[0] == pytest.approx(data.points[0].observed[0])
@@ -227,4 +234,4 @@ def test_the_picture_shows_the_findings():
     never = found["AdamW, k = 4"]
     stuck = [replace(one, distances=one.distances | {"bigram": 9 + 0 * one.steps}) for one in never.trajectories]
     found |= {"AdamW, k = 4": replace(never, trajectories=tuple(stuck))}
-    assert len(scaling_figure.of_runs(found).points) == len(VARIATIONS)
+    assert len(of_runs(found).points) == len(VARIATIONS)

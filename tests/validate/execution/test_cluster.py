@@ -107,7 +107,8 @@ def test_a_scheduler_that_goes_away_and_comes_back(run, tmp_path, machines):
     )
 
     def kill() -> None:
-        while not list(runs.glob("*.nc")):
+        patience = time.monotonic() + 120
+        while not list(runs.glob("*.nc")) and time.monotonic() < patience:
             time.sleep(0.01)
         machines.scheduler.kill()
 

@@ -10,8 +10,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from theory.setting import Setting
-from validate.execution import compute, failed_in, jobs
+from validate.execution import compute, failed_in, jobs, together
 from validate.execution.computing import missing
 from validate.execution.locks import locked
 from validate.execution.status import Status
@@ -120,3 +122,14 @@ def test_status_counts_steps_and_tells_the_time_left():
     assert (status.done, status.failed) == (1, 1)
     assert status.steps_per_second > 0
     assert "1 failed" in status.words
+
+
+def test_training_together_is_decided_by_measured_steps(monkeypatch):
+    """Never on a CPU, where seeds run side by side; elsewhere where a step of all takes less than a step of each."""
+    cpu, other = torch.device("cpu"), torch.device("cuda")
+    assert together._seconds(TINY, 2, cpu) > 0
+    for all_of_them, pays in ((3.9, True), (4.1, False)):
+        monkeypatch.setattr(together, "_seconds", lambda _, seeds, __, t=all_of_them: t if seeds == 4 else 1.0)
+        assert together.pays(TINY, 4, other) == pays
+        assert not together.pays(TINY, 4, cpu)
+    assert not together.pays(TINY, 1, other)

@@ -14,7 +14,6 @@ from theory.setting import Setting
 from validate.execution.computing import TRIES, Plan, drive, missing
 from validate.execution.jobs import COMPUTED, Answer
 from validate.execution.local import Processes
-from validate.execution.status import Status
 from validate.observed import Task
 from validate.runs import Record, Store
 
@@ -35,7 +34,7 @@ def test_a_worker_that_dies_is_replaced_and_its_task_tried_again_at_most_twice(t
     store, setting = Store(tmp_path), Setting.of("linear")
     unlucky, deadly, *_ = tasks = [Task(setting, "law", seed) for seed in range(5)]
     work = partial(mortal, deaths={unlucky.name: 1, deadly.name: TRIES})
-    found = drive(tasks, Plan(str(tmp_path), "cpu"), store, Processes(2, work), Status(tasks, 2), lambda status: None)
+    found = drive(tasks, Plan(str(tmp_path), "cpu"), store, Processes(2, work))
     (failure,) = found.failed
     assert failure.name == deadly.name
     assert "SIGKILL" in failure.reason

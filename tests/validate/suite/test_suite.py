@@ -82,7 +82,7 @@ def test_tasks_of_some_methods_are_those_alone():
     assert len(running.tasks(chosen, kinds=["law"])) == toys
     assert len(running.tasks(chosen, kinds=[TRAIN], seeds=2)) == 2 * len(chosen)
     assert {t.setting.order for t in running.tasks(chosen, kinds=[BASIN])} == {2}
-    claimed = running.wanted("standard", claimed=["delay"])
+    claimed = running.wanted("standard", claimed=["toy-delay"])
     assert {task.kind for task in claimed} == {TRAIN, "mean-field", "finite-context"}
     assert {task.kind for task in running.wanted("standard", kinds=["law"])} == {"law"}
     assert set(claimed) < set(running.wanted("standard"))

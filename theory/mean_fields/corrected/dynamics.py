@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.special import entr
@@ -27,7 +28,7 @@ from scipy.special import entr
 from theory import arguments, ideal
 from theory.chains import Array, entropy
 from theory.dynamics import Gradient, Layout, Measurement, last_attention
-from theory.expectations import calibrated_nodes
+from theory.expectations import calibrated_nodes, smooth
 from theory.mean_fields.corrected.early import Early, reach
 from theory.mean_fields.corrected.moments import Memory, Moments, positions
 from theory.mean_fields.limit import signals
@@ -39,6 +40,8 @@ LAGS = 6
 FOLLOWED = 3
 """Counts, and lags 1 and 2: what of the memory fluctuates."""
 COUNT = 128
+EVEN = 4
+"""Times as many points, spread evenly, that distances are means over (k > 2): the strategies' distances cross where both are alike, and few points move that by a tenth."""
 
 Pullback = Callable[[Array], Array]
 """From ∂L/∂w of the sources' weights to ∂L/∂(match, lag logits)."""
@@ -110,8 +113,18 @@ class Corrected(ABC):
         self.settle(count, generator)
 
     def settle(self, count: int, generator: np.random.Generator | None) -> None:
-        """Choose what stands for the prior."""
-        self.stand_for(*calibrated_nodes(self.setting.prior, count, partial(signals, lags=LAGS), generator))
+        """Choose what stands for the prior, and what distances are means over."""
+        even = None if smooth(self.setting.prior) else self.calibrated(EVEN * count, generator)
+        self.stand_for(*self.chosen(count, generator))
+        self._even = even
+
+    def calibrated(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
+        """Matrices spread evenly over the prior, and their weights."""
+        return calibrated_nodes(self.setting.prior, count, partial(signals, lags=LAGS), generator)
+
+    def chosen(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
+        """Matrices that the gradient is a mean over, and their weights."""
+        return self.calibrated(count, generator)
 
     def stand_for(self, transition: Array, weights: Array) -> None:
         """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one."""
@@ -121,6 +134,8 @@ class Corrected(ABC):
         self.weights = self.setting.states * weights * self.memory.law[0]
         self.share = self.position_share[:, None] * self.weights
         self._strategies: tuple[float, float, Moments] | None = None
+        self._even: tuple[Array, Array] | None = None
+        self._gauge: Self | None = None
 
     def remember(self, transition: Array) -> None:
         """Replace the chains, shape (n, k, k), beyond the early positions."""
@@ -182,6 +197,13 @@ class Corrected(ABC):
         return Moments(self.memory, self.source(point)[0])
 
     def measure(self, point: Array) -> Measurement:
+        if self._even is not None:
+            self._gauge = copy(self)
+            self._gauge.stand_for(*self._even)
+            self._even = None
+        return self._measured(point) if self._gauge is None else self._gauge.measure(point)
+
+    def _measured(self, point: Array) -> Measurement:
         found = self.moments(point)
         mean, covariance, _ = self.link(found, point)
         loss, log_total, _, _ = logit_loss(mean, covariance, self.row)

@@ -8,7 +8,7 @@ from copy import copy
 import numpy as np
 
 from theory.chains import Array
-from theory.dynamics import Layout, Measurement
+from theory.dynamics import Layout
 from theory.expectations import smooth
 from theory.mean_fields.corrected.counts import Counts
 from theory.mean_fields.corrected.dynamics import LAGS, Corrected, EarlyPullback, Link, Pullback
@@ -88,8 +88,6 @@ class SoftmaxCorrected(Corrected):
     attention. The slopes are η g_s for N, and κ g_s/(1 + κ E[1(x_{s-r} = 0) | x_s]), κ = e^{η(e^{v_r} - 1)} - 1, for a followed lag r.
     """
 
-    _gauge: SoftmaxCorrected | None = None
-
     def remember(self, transition: Array) -> None:
         super().remember(transition)
         memory = self.memory
@@ -99,15 +97,10 @@ class SoftmaxCorrected(Corrected):
         self.counts = Counts.of(memory)
         self.skewness = self.counts.third / self.at[:, None, None, None] ** 2
 
-    def settle(self, count: int, generator: np.random.Generator | None) -> None:
-        super().settle(count, generator)
-        if not smooth(self.setting.prior):
-            self._gauge = copy(self)
-            self.stand_for(*chosen_nodes(self.setting.prior, count, self._functions, generator))
-
-    def measure(self, point: Array) -> Measurement:
-        """Distances are means over the whole prior, for which matrices spread evenly serve better than those chosen for the gradient."""
-        return super().measure(point) if self._gauge is None else self._gauge.measure(point)
+    def chosen(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
+        if smooth(self.setting.prior):
+            return super().chosen(count, generator)
+        return chosen_nodes(self.setting.prior, count, self._functions, generator)
 
     def _functions(self, transition: Array) -> Array:
         """What few matrices must integrate as many do, shape (n, m): signals, and how the loss beyond the early positions
