@@ -34,6 +34,9 @@ LONGEST = 10**7
 LARGEST_FILE = 2**14
 """Bytes of a setting's file, a hundred times what one takes; longer ones can keep a TOML reader busy for minutes."""
 
+BATCH = 64
+"""Sequences per step where a setting says nothing."""
+
 PLAIN = ("context", "initialization", "batch", "steps", "record_every", "frozen", "precision", "whole")
 """Entries of a setting's file that `Setting.of` takes as they are."""
 
@@ -208,7 +211,7 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """A short name for tables and pictures: what differs from the family's defaults in prior and learning rates is named."""
+        """A short name for tables and pictures: what differs from the family's defaults in prior, learning rates and batch is named."""
         flat = self.prior == Dirichlet(self.states, order=self.order)
         prior = f" {_prior_label(self.prior)}" if not flat else "" if self.order == 2 else f" n={self.order}"
         usual = FAMILIES[self.family].defaults(self.optimizer.name, self.context, self.order).learning_rate
@@ -216,6 +219,7 @@ class Setting:
         if self.architecture is not None and self.architecture != published(self.order):
             names = [name for name, shape in PRESETS.items() if shape(self.order) == self.architecture]
             more += f" {names[0] if names else 'own shape'}"
+        more += "" if self.batch == BATCH else f" B={self.batch}"
         more += "".join(f" {part} frozen" for part in self.frozen)
         more += "" if self.precision == PRECISIONS[0] else f" {self.precision}"
         return f"{self.family} {self.optimizer.name} k={self.states} T={self.context}{prior}{more}"
@@ -234,7 +238,7 @@ class Setting:
         initialization: float | Mapping[str, float] | None = None,
         betas: tuple[float, float] | None = None,
         weight_decay: float | None = None,
-        batch: int = 64,
+        batch: int = BATCH,
         steps: int | None = None,
         record_every: int | None = None,
         architecture: Architecture | None = None,

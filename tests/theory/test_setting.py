@@ -159,6 +159,7 @@ def test_what_came_later_leaves_ids_alone_and_survives_files(tmp_path):
         assert Setting.load(tmp_path / f"setting{ending}") == more
     assert more.label.endswith("own shape embedding frozen layer_2 frozen bfloat16")
     assert Setting.of("transformer", architecture=PRESETS["one-layer"](2)).label.endswith("one-layer")
+    assert Setting.of("linear", batch=16).label == "linear sgd k=2 T=100 B=16"
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,8 @@ def test_the_dataset_holds_every_curve(folder, tmp_path, run):
         assert data["last"].dims == ("run", "record", "law")
         assert data["loss"].attrs["units"] == data["distance"].attrs["units"] == "nats per token"
         assert data["step"].attrs["units"] == "optimiser steps"
+        assert data["lag"].values.tolist() == list(range(40))
+        assert data["head"].values.tolist() == [1, 2]
         assert dict(data.sizes)["run"] == sum(len(one.trajectories) for one in RECORDS.values())
         for n in range(data.sizes["run"]):
             one = data.isel(run=n)

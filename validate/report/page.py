@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from validate.claims import Finding
-from validate.heads import LEVEL
+from validate.heads import KINDS, LEVEL
 from validate.intervals import Interval
 from validate.suite.comparisons import Comparison
 from validate.suite.results import Results
@@ -198,11 +198,12 @@ def _finding(found: Finding) -> dict[str, Any]:
 
 def _heads(results: Results) -> tuple[list[str], list[tuple[str, int, list[Cell]]]]:
     """Columns, one for each kind of head in each layer, and rows, one for each transformer: label, seeds, steps of formation."""
-    columns = sorted({(one.layer, one.kind) for _, found in results.heads for one in found})
+    there = {(one.layer, one.kind) for _, found in results.heads for one in found}
+    columns = sorted(there, key=lambda name: (name[0], list(KINDS).index(name[1])))
     rows = []
     for observed, found in results.heads:
-        there = {(one.layer, one.kind): _cell(one.formed) for one in found}
-        rows.append((observed.setting.label, len(observed.seeds), [there.get(name, Cell("")) for name in columns]))
+        cells = {(one.layer, one.kind): _cell(one.formed) for one in found}
+        rows.append((observed.setting.label, len(observed.seeds), [cells.get(name, Cell("")) for name in columns]))
     return [f"layer {layer}: {kind}" for layer, kind in columns], rows
 
 
