@@ -487,20 +487,22 @@ def runs(
 
 
 @app.command
-def bench(*names: str, json_: Json = False) -> None:
+def bench(*names: str, peer: Path | None = None, json_: Json = False) -> None:
     """Measure speed as ratios to named baselines and to stated limits, in one run.
 
     Parameters
     ----------
     names
-        Which benchmarks; default all.
+        Which benchmarks; default all, with --peer none.
+    peer
+        Clone of the released code of arXiv 2402.11004, timed beside ours: sampler, strategy evaluation, training step.
     json_
         Print JSON.
     """
     from validate import bench as benches
 
     with terminal.progress("measuring", quiet=json_) as advance:
-        rows = benches.run(names, progress=advance)
+        rows = benches.run(names, peer=peer, progress=advance)
     data = {"machine": benches.machine(), "benchmarks": [row.to_dict() for row in rows]}
     if json_:
         return terminal.print_json(data)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paper import corrections
 from validate.files import write_text
 from validate.suite import TRAINED
 
@@ -13,6 +14,8 @@ __all__ = ["BEGIN", "END", "section", "update"]
 
 BEGIN = "<!-- measured: everything up to the end mark is written by onset report RESULTS --readme README.md -->"
 END = "<!-- measured: end -->"
+CORRECTED = BEGIN.replace("measured", "corrected"), END.replace("measured", "corrected")
+"""Marks of the results of the suite `corrections`."""
 
 WHAT = {
     ("law", "mean-field"): "the plateau law against the mean field that it sums up (linear family, SGD)",
@@ -33,7 +36,7 @@ MOST = 8
 
 
 def update(readme: Path, data: Mapping[str, Any]) -> Path:
-    """Write the section of `data`, a suite's results, between the marks of the file `readme`.
+    """Write the section of `data`, a suite's results, between its marks of the file `readme`: the suite `corrections` has its own.
 
     Raises
     ------
@@ -46,13 +49,16 @@ def update(readme: Path, data: Mapping[str, Any]) -> Path:
         raise ValueError(
             f"readme = {readme}: cannot be read ({problem.strerror}); give a file with the two marks."
         ) from problem
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or text.count(BEGIN) + text.count(END) != 2:
+    first, last, written = BEGIN, END, section
+    if data["suite"] == "corrections":
+        (first, last), written = CORRECTED, corrections.section
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or text.count(first) + text.count(last) != 2:
         raise ValueError(
-            f"readme = {readme}: expected the marks {BEGIN!r} and {END!r}, once each and in this order; put them where the results belong."
+            f"readme = {readme}: expected the marks {first!r} and {last!r}, once each and in this order; put them where the results belong."
         )
-    return write_text(readme, f"{before}{BEGIN}\n\n{section(data)}\n{END}{after}")
+    return write_text(readme, f"{before}{first}\n\n{written(data)}\n{last}{after}")
 
 
 def section(data: Mapping[str, Any]) -> str:

@@ -165,6 +165,7 @@ BAD = [
     (["figures", "laddr"], "did you mean 'ladder'"),
     (["report", "nowhere"], "run onset validate"),
     (["bench", "sampelr"], "did you mean"),
+    (["bench", "--peer", "nowhere"], "give its folder"),
     (["pridict"], "predict"),
 ]
 

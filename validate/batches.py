@@ -7,10 +7,12 @@ come from the host, and its sequences differ from the CPU's though their law doe
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 from simulate.sequences import sample
@@ -83,41 +85,53 @@ class Batches:
 
 
 class Words:
-    """Words of dropout, 16 random bits each: see `validate.models.attention`."""
+    """Words of dropout, 16 random bits each: see `validate.models.dropout`. On a CPU they are a function of the seed and of how many came before
+    (SplitMix64: Steele, Lea, Flood, OOPSLA 2014), so that a processor makes several at once."""
 
     def __init__(self, seed: np.random.SeedSequence, device: torch.device) -> None:
         self._device = device
-        self._host = np.random.SFC64(seed)
+        self._key, self._drawn = seed.generate_state(1, np.uint64)[0], 0
         self._at_device = torch.Generator(device)
         self._at_device.manual_seed(int(seed.generate_state(1)[0]))
+        self._room = np.empty(0, np.uint64)
 
     def draw(self, sites: list[tuple[int, ...]]) -> list[Tensor]:
-        """One tensor of int16 for each shape."""
+        """One tensor of int16 for each shape; on a CPU, the next draw overwrites them."""
         if self._device.type != "cpu":
             whole = {"dtype": torch.int16, "device": self._device, "generator": self._at_device}
             return [torch.randint(-(2**15), 2**15, site, **whole) for site in sites]
-        found = []
-        for site in sites:
-            count = int(np.prod(site))
-            words = self._host.random_raw(-(-count // 4)).view(np.int16)[:count]
-            found.append(torch.from_numpy(words.reshape(site)))
-        return found
+        counts = [math.prod(site) for site in sites]
+        total = -(-sum(counts) // 4)
+        if len(self._room) != total:
+            self._room = np.empty(total, np.uint64)
+        _mix(self._key, np.uint64(self._drawn), self._room)
+        self._drawn += total
+        words = torch.from_numpy(self._room.view(np.int16)[: sum(counts)])
+        return [some.view(site) for some, site in zip(words.split(counts), sites, strict=True)]
 
     @property
     def state(self) -> dict[str, Any]:
         """Where the stream stands: plain data, as JSON can hold it."""
         if self._device.type != "cpu":
             return {"device": self._at_device.get_state().tolist()}
-        host = self._host.state
-        return {"host": host | {"state": {"state": [int(word) for word in host["state"]["state"]]}}}
+        return {"key": int(self._key), "drawn": self._drawn}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         if "device" in state:
             self._at_device.set_state(torch.tensor(state["device"], dtype=torch.uint8))
-            return
-        inner = np.array(state["host"]["state"]["state"], dtype=np.uint64)
-        self._host.state = state["host"] | {"state": {"state": inner}}
+        else:
+            self._key, self._drawn = np.uint64(state["key"]), state["drawn"]
+
+
+@njit(cache=True, nogil=True)
+def _mix(key, first, out):
+    """Entries first, first + 1, … of the sequence that starts at `key`."""
+    for n in range(len(out)):
+        z = key + (first + np.uint64(n) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        out[n] = z ^ (z >> np.uint64(31))
 
 
 def tokens_on_device(transition: Tensor, law: Tensor, uniforms: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ from validate.runs import UnreadableRun
 
 __all__ = ["Checkpoint"]
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 knew another stream of words of dropout."""
 
 
 class Checkpoint:
@@ -78,7 +79,7 @@ class Checkpoint:
         )
 
     def _checked(self, head: dict[str, str], tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        for name, value in self._run.items():
+        for name, value in (self._run | {"format": str(FORMAT)}).items():
             if head.get(name) != value:
                 raise ValueError(f"its {name} is {head.get(name)}, not {value}")
         if head.get("sha256", "") not in ("", _digest(tensors, head["plain"])):

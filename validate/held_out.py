@@ -91,15 +91,15 @@ class HeldOut:
             name: float(cross.mean()) - own.entropy[name]
             for cross, name in zip(crossed[:-1], self._setting.strategies, strict=True)
         }
-        attention = as_model(model).lag_attention(own.tokens).double().cpu().numpy()
+        attention = _numbers(as_model(model).lag_attention(own.tokens))
         above = {name: losses - other for name, other in own.losses.items()}
         excess = {name: (float(d.mean()), float(d.std(ddof=1) / np.sqrt(len(d)))) for name, d in above.items()}
         probes = {"last": own.last(log_model)}
         if isinstance(model, Transformer):
-            probes["loss_at"] = by_position[-1].mean(dim=0).double().cpu().numpy()
-            probes["unseen"] = by_position[-1][self._unseen].mean().double().cpu().numpy()
-            probes |= {name: found.double().cpu().numpy() for name, found in circuits(model, own.tokens[:PART]).items()}
-            probes["head_score"] = head_scores(model, own.tokens[:PART]).double().cpu().numpy()
+            probes["loss_at"] = _numbers(by_position[-1].mean(dim=0))
+            probes["unseen"] = _numbers(by_position[-1][self._unseen].mean())
+            probes |= {name: _numbers(found) for name, found in circuits(model, own.tokens[:PART]).items()}
+            probes["head_score"] = _numbers(head_scores(model, own.tokens[:PART]))
             probes["movement"] = self._movement(model)
         if self._tested:
             probes["tested_on"] = np.array([one.last(one.log_model(model))[-1] for one in self._tested])
@@ -110,3 +110,8 @@ class HeldOut:
         for name, parameter in model.named_parameters():
             moved[as_model(model).part(name)].append((parameter - self._start[name]).flatten())
         return np.array([float(torch.cat(changes).square().mean().sqrt()) for changes in moved.values()])
+
+
+def _numbers(found: Tensor) -> Array:
+    """What is recorded of a tensor: a copy, which does not keep the tensor."""
+    return found.double().cpu().numpy().copy()

@@ -6,15 +6,17 @@ serves all, and each seed draws what it would draw alone, so that its numbers ar
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state
-from torch.nn import functional as F
+from torch.func import stack_module_state
 
 from theory import arguments
 from theory.dynamics import Progress, Recorder, Trajectory
@@ -63,8 +65,8 @@ def train_together(
     """Train one model of `setting` from each of `seeds`, all as one batched model.
 
     Every step draws `setting.batch` fresh sequences for each seed; the loss is the cross-entropy of the next token, averaged over all
-    positions. A seed stops as predictions do: a quarter past the last transition, or at `setting.steps`. On a CPU it uses one thread, so that
-    a seed gives the same numbers however many cores there are; seeds run side by side instead.
+    positions. A seed stops as predictions do: a quarter past the last transition, or at `setting.steps`. On a CPU torch has one thread, and the
+    compiled kernels as many of theirs as cores are idle, so that a seed gives the same numbers however many cores there are.
 
     Parameters
     ----------
@@ -84,22 +86,38 @@ def train_together(
         One for each seed; with `diverged` set, and what came before it kept, if its loss stops being finite.
     """
     device = resolve_device("auto") if device is None else device
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    run = TrainingRun(setting, seeds, device)
-    kept = None if checkpoint is None else Checkpoint(checkpoint, setting, seeds)
-    if kept is None or not run.resume(kept):
-        run.record()
-    saved = time.monotonic()
-    while run.running:
-        run.advance()
-        if run.due:
+    with _threads(device):
+        run = TrainingRun(setting, seeds, device)
+        kept = None if checkpoint is None else Checkpoint(checkpoint, setting, seeds)
+        if kept is None or not run.resume(kept):
             run.record()
-            progress(run.step, setting.steps)
-            if kept is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-                run.save(kept)
-                saved = time.monotonic()
-    return run.trajectories()
+        saved = time.monotonic()
+        while run.running:
+            run.advance()
+            if run.due:
+                run.record()
+                progress(run.step, setting.steps)
+                if kept is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                    run.save(kept)
+                    saved = time.monotonic()
+        return run.trajectories()
+
+
+@contextmanager
+def _threads(device: torch.device) -> Iterator[None]:
+    """On a CPU one thread for torch; for the kernels those of numba, but no more than cores are idle: they wait for one another."""
+    if device.type != "cpu":
+        yield
+        return
+    torch.set_num_threads(1)
+    given = numba.get_num_threads()
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    try:
+        # This process is itself one of those that keep cores busy.
+        numba.set_num_threads(min(given, max(1, round((os.cpu_count() or 1) - busy + 1))))
+        yield
+    finally:
+        numba.set_num_threads(given)
 
 
 class TrainingRun:
@@ -146,14 +164,11 @@ class TrainingRun:
         self.step += 1
 
     def _loss(self, tokens: list[Tensor], noise: list[list[Tensor]]) -> Tensor:
+        loss = as_model(self.model).loss
         if self.alone:
-            return _cross_entropy(self.model(tokens[0][:, :-1], noise[0]), tokens[0])
-
-        def of_one(parameters: dict[str, Tensor], tokens: Tensor, noise: list[Tensor]) -> Tensor:
-            return _cross_entropy(functional_call(self.model, parameters, (tokens[:, :-1], noise)), tokens)
-
+            return loss(tokens[0], noise[0])
         stacked = [torch.stack(site) for site in zip(*noise, strict=True)]
-        return torch.vmap(of_one)(self.parameters, torch.stack(tokens), stacked).sum()
+        return torch.vmap(loss)(torch.stack(tokens), stacked, self.parameters).sum()
 
     def record(self) -> None:
         """Measure every seed that still trains, and see which of them has come to its end."""
@@ -220,10 +235,6 @@ class TrainingRun:
             for one, held in zip(streams_of, states, strict=True):
                 one.restore(held)
         return True
-
-
-def _cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
-    return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
 
 
 def _optimizer(model: nn.Module, parameters: dict[str, Tensor], setting: Setting) -> torch.optim.Optimizer:

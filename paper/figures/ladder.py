@@ -86,7 +86,7 @@ def draw(points: list[Point]) -> Figure:
     bottom.set_yscale("symlog", linthresh=10)
     bottom.set_yticks([-100, -10, -5, 0, 5, 10, 100], ["−100", "−10", "−5", "0", "5", "10", "100"])
     errors = [100 * (p.predicted[0] / p.observed[0] - 1) for p in points]
-    bottom.set_ylim(-130, 1.3 * max(100.0, *errors))
+    bottom.set_ylim(-130, 1.3 * max([100.0, *errors]))
     bottom.set(xlabel="observed step (trained PyTorch models)", ylabel="error / %")
     rungs = [rung for rung in RUNG_COLOURS if any(p.rung == rung for p in points)]
     notes = {"softmax toy": " (for the transformer, uncalibrated)"}

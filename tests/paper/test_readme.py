@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from paper.readme import BEGIN, END, section, update
+from paper import corrections
+from paper.readme import BEGIN, CORRECTED, END, section, update
 
 
 @pytest.fixture
@@ -59,3 +60,51 @@ def test_the_readme_shows_the_kept_results():
     kept = json.loads((root / "paper" / "results" / "standard.json").read_text(encoding="utf-8"))
     text = (root / "README.md").read_text(encoding="utf-8")
     assert text.partition(BEGIN)[2].partition(END)[0].strip() == section(kept).strip()
+    kept = json.loads((root / "paper" / "results" / "corrections.json").read_text(encoding="utf-8"))
+    first, last = CORRECTED
+    assert text.partition(first)[2].partition(last)[0].strip() == corrections.section(kept).strip()
+
+
+def interval(value: float | None, *, refused: bool = False) -> dict[str, object]:
+    return {"value": value, "refused": refused}
+
+
+def test_cells_of_the_corrections(tmp_path):
+    """Within the target or not, refused, never by both and by one; written between marks of their own."""
+    told = {"a": (104.0, 100.0), "b": (106.0, 100.0), "c": (None, None), "d": (None, 100.0), "e": (90.5, 100.0)}
+    setting = {"family": "linear", "optimizer": {"name": "sgd"}}
+    data = {
+        "suite": "corrections",
+        "missing": [],
+        "settings": [
+            {"label": f"linear sgd {name}", "setting": setting | {"context": 50 if name == "e" else 100}}
+            for name in told
+        ],
+        "comparisons": [
+            {
+                "setting": f"linear sgd {name}",
+                "quantity": "formation",
+                "predicted": {
+                    "law-corrected": interval(None, refused=True),
+                    "mean-field-corrected": interval(value),
+                    "finite-context": interval(exact),
+                },
+            }
+            for name, (value, exact) in told.items()
+        ],
+    }
+    found = {(c.method, c.name[0]): (c.agrees, c.refused) for c in corrections.cells(data)}
+    assert {name: found["mean-field-corrected", name][0] for name in told} == dict(
+        a=True, b=False, c=True, d=False, e=True
+    )
+    assert all(found["law-corrected", name] == (False, True) for name in told)
+    text = corrections.section(data)
+    assert (
+        "| corrected mean field, linear, sgd, T = 100 | 5% | 2 of 4 | 0 | d, formation by one of the two never; b, formation +6.0% |"
+        in text
+    )
+    first, last = CORRECTED
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n{first}\n{last}\n")
+    update(readme, data)
+    assert readme.read_text() == f"{BEGIN}\n{END}\n{first}\n\n{text}\n{last}\n"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +27,11 @@ from theory.setting import Setting
 from validate.execution import compute
 from validate.observed import Task, observation, prediction
 from validate.runs import Store, UnreadableRun
-from validate.training import resolve_device, train, train_together
+from validate.training import TrainingRun, resolve_device, train, train_together
 
 CPU = torch.device("cpu")
+ARRAY = 4 * sys.getsizeof(np.empty(0))
+"""Bytes that a recorded array takes beside its numbers: itself, its share of the record, of lists and of dicts, and numbers of Python's that came with it."""
 TINY = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4}, steps=60)
 
 
@@ -154,6 +158,39 @@ def test_a_whole_run_goes_on_past_its_last_transition():
     settled, whole = train(setting, 0, device=CPU), train(setting.replace(whole=True), 0, device=CPU)
     assert settled.steps[-1] < whole.steps[-1] == setting.steps
     assert np.array_equal(whole.loss[: len(settled.loss)], settled.loss)
+
+
+@pytest.mark.parametrize("family", ["linear", "transformer"])
+def test_memory_grows_by_what_is_recorded_and_nothing_else(monkeypatch, family):
+    """Twenty records later there are as many tensors as before, of as many bytes; Python and NumPy hold more by the numbers recorded and what it
+    takes to hold each array."""
+    more = {"architecture": Architecture(width=8)} if family == "transformer" else {}
+    setting = Setting.of(family, states=2, context=10, steps=200, record_every=1, whole=True, **more)
+    monkeypatch.setattr("validate.held_out.HELD_OUT", 16)
+    run = TrainingRun(setting, [0], CPU)
+    run.record()
+
+    def measured(records: int) -> tuple[int, int, int, int]:
+        for _ in range(records):
+            run.advance()
+            run.record()
+        gc.collect()
+        tensors = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
+        (recorder,) = run.recorders
+        recorded = sum(one.nbytes for one in recorder.arrays().values())
+        return len(tensors), sum(one.nbytes for one in tensors), tracemalloc.get_traced_memory()[0], recorded
+
+    tracemalloc.start()
+    try:
+        measured(5)
+        before, after = measured(5), measured(20)
+    finally:
+        tracemalloc.stop()
+    assert before[:2] == after[:2]
+    arrays = len(run.recorders[0].arrays())
+    numbers, held = after[3] - before[3], after[2] - before[2]
+    print(f"recorded {numbers} bytes in {20 * arrays} arrays, held {held} more")
+    assert numbers <= held <= numbers + 20 * arrays * ARRAY
 
 
 def test_what_is_frozen_does_not_move():

@@ -13,7 +13,9 @@ import torch
 
 from theory.architecture import POSITIONS, PRESETS, Architecture
 from theory.setting import Setting
-from validate.models.attention import attend, drop, pairs, pattern
+from validate.models.attention import pattern
+from validate.models.compiled.tiles import start
+from validate.models.dropout import drop, pairs
 from validate.models.transformer import Transformer
 
 KINDS = [Architecture(2, 8, 1, positions=positions) for positions in POSITIONS] + [
@@ -82,9 +84,8 @@ class Plain:
                             turn = np.exp(1j * t * 1e4 ** (-2 * c / d))
                             z = (one[t, c] + 1j * one[t, c + d // 2]) * turn
                             one[t, c], one[t, c + d // 2] = z.real, z.imag
-            place = 0
             for i in range(length):
-                row = np.empty(i + 1)
+                row, place = np.empty(i + 1), start(i)
                 for j in range(i + 1):
                     row[j] = query[i] @ key[j] / math.sqrt(d)
                     if self.shape.positions == "relative":
@@ -98,7 +99,6 @@ class Plain:
                 found[h, i, : i + 1] = share
                 used = self.kept(share, None if on_pattern is None else on_pattern[h, place : place + i + 1])
                 mixed[i, h * d : (h + 1) * d] = used @ value[: i + 1]
-                place += i + 1
         return mixed @ w[f"{where}projection.weight"].T, found
 
     def __call__(self, tokens: np.ndarray, words: list[np.ndarray | None]) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -144,43 +144,6 @@ def test_the_transformer_is_the_plain_loop(shape, dropping, length):
                 np.testing.assert_allclose(found, [one[layer] for one in patterns], rtol=1e-10, atol=1e-13)
             last = np.mean([one[0][:, -1, ::-1] for one in patterns], axis=0)
             np.testing.assert_allclose(model.lag_attention(tokens), last, rtol=1e-6)
-
-
-@pytest.mark.parametrize("dropping", [False, True])
-@pytest.mark.parametrize("heads", [1, 2])
-def test_the_kernel_and_its_derivative_equal_torch(dropping, heads):
-    """Output and gradients by queries, keys, values and r: the compiled kernel against the plain torch form in double precision."""
-    generator = torch.Generator().manual_seed(heads)
-    batch, length, width = 3, 13, 4
-    parts = torch.randn(batch, length, 3, heads, width, generator=generator)
-    offsets = torch.randn(heads, length + 2, width, generator=generator)
-    by_out = torch.randn(batch, length, heads, width, generator=generator)
-    draw = {"dtype": torch.int16, "generator": generator}
-    words = (
-        (
-            torch.randint(-(2**15), 2**15, (batch, heads, pairs(length)), **draw),
-            torch.randint(-(2**15), 2**15, (heads, pairs(length), width), **draw),
-        )
-        if dropping
-        else (None, None)
-    )
-    found = {}
-    for kind in (torch.float32, torch.float64):
-        given = [one.to(kind).requires_grad_() for one in (parts, offsets)]
-        out = attend(*given, words=words, probability=0.3)
-        found[kind] = [out.detach(), *torch.autograd.grad((out * by_out).sum(), given)]
-    for single, double in zip(found[torch.float32], found[torch.float64], strict=True):
-        np.testing.assert_allclose(single, double, rtol=0, atol=3e-6 * float(double.abs().max()))
-    assert torch.all(found[torch.float32][2][:, length:] == 0)
-
-
-def test_scores_far_apart_neither_overflow_nor_vanish():
-    """Scores of ±200: the kernel's softmax picks the largest and keeps shares that sum to one."""
-    parts = torch.zeros(1, 4, 3, 1, 1)
-    parts[0, :, 0, 0, 0] = 1.0
-    parts[0, :, 1, 0, 0] = torch.tensor([200.0, -200.0, 0.0, 200.0])
-    parts[0, :, 2, 0, 0] = torch.tensor([1.0, 2.0, 4.0, 8.0])
-    np.testing.assert_allclose(attend(parts)[0, :, 0, 0], [1.0, 1.0, 1.0, 4.5], rtol=1e-6)
 
 
 def test_offsets_meet_the_query():

@@ -16,14 +16,7 @@ much as fluctuations of counts, which the mean field leaves out, speed it up; th
 Curves are measured at finite context (`theory.mean_fields.corrected`), six lags told apart and the others at their mean weight: by the limit's strategies
 the passage would come out 7 to 250% late.
 
-Against `simulate.reduced` (η = 0.01, B = 64, one replicate of 128 sequences a step), error of the steps of formation and of unigram → bigram:
-
-    linear   k = 2, T = 50                       8%   -5%
-    linear   k = 3, T = 25                       4%   16%
-    linear   k = 8, T = 100                      4%    1%
-    linear   doubly stochastic + unigram, T = 100   -8%    4%
-    softmax  k = 3, T = 50                      -3%   -1%
-    softmax  k = 8, T = 100                     -3%   -6%
+How far it is off finite context tells the suite `corrections` (`paper/results/corrections.json`).
 """
 
 from __future__ import annotations
@@ -193,8 +186,7 @@ def adam_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda ste
         finite_plateaus(setting, seed),
         ASSUMPTIONS,
         (
-            "erred against the finite context by up to 8% of formation and 16% of the passage, k = 2 to 8, T = 25 to 100, rate 0.01, batch 64; worst at T = 25; "
-            f"neglects terms of relative order ln²T/T = {np.log(setting.context) ** 2 / setting.context:.2g}",
+            f"neglects terms of relative order ln²T/T = {np.log(setting.context) ** 2 / setting.context:.2g}; how far it was off finite context elsewhere: suite corrections",
             "predicts the head where `theory.laws.basins.escapes` does; the softmax family below T of about 16 may be trapped instead",
         ),
         bounds=True,

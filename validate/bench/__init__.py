@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +34,7 @@ from theory.predict import limit_plateaus, mean_field
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
 from validate.bench import baselines
+from validate.bench import peer as released
 from validate.bench.timing import ROUNDS, SECONDS, Timing, Work, agree, compare, elapsed, fastest, summary
 from validate.models import build
 from validate.models.toy import Toy
@@ -56,26 +58,34 @@ FIFTY = "limit: 50 milliseconds"
 Progress = Callable[[int, int, str], None]
 
 
-def run(names: Sequence[str] = (), *, progress: Progress = lambda done, total, what: None) -> list[Timing]:
-    """Measure the benchmarks called `names`, or all.
+def run(
+    names: Sequence[str] = (), *, peer: Path | None = None, progress: Progress = lambda done, total, what: None
+) -> list[Timing]:
+    """Measure the benchmarks called `names`, or all; or, beside those that are named, the released code in the folder `peer`.
 
     Parameters
     ----------
     names : sequence of str
         Of `BENCHMARKS`.
+    peer : Path, optional
+        A clone of it: see `validate.bench.peer`.
     progress : callable
         Called with the number of measurements done and in total, and with what is measured next.
 
     Raises
     ------
     ValueError
-        If a name is unknown.
+        If a name is unknown, or `peer` is no such clone.
     ArithmeticError
         If a result differs from its baseline's.
     """
-    chosen = [arguments.one_of("benchmark", name, BENCHMARKS) for name in names] or list(BENCHMARKS)
-    threads = torch.get_num_threads()
+    chosen = [arguments.one_of("benchmark", name, BENCHMARKS) for name in names]
+    if peer is None:
+        chosen = chosen or list(BENCHMARKS)
+    threads, compiled = torch.get_num_threads(), numba.get_num_threads()
     calls = [(name, measure, size) for name in chosen for measure, sizes in [BENCHMARKS[name]] for size in sizes]
+    if peer is not None:
+        calls.append(("released code", partial(released.timings, released.load(peer)), SIZES[0]))
     found: list[Timing] = []
     try:
         for done, (name, measure, size) in enumerate(calls):
@@ -83,6 +93,7 @@ def run(names: Sequence[str] = (), *, progress: Progress = lambda done, total, w
             found.extend(measure(*size))
     finally:
         torch.set_num_threads(threads)
+        numba.set_num_threads(compiled)
     progress(len(calls), len(calls), "")
     return found
 
@@ -293,9 +304,10 @@ def _mean_field_kinds(context: int) -> Iterator[Timing]:
 
 
 def _transformer(batch: int, context: int, states: int) -> Iterator[Timing]:
-    """Steps of the published transformer, all with one thread, as in training: beside the same model written plainly, and beside what
+    """Steps of the published transformer, all with one thread, as when runs are trained side by side: beside the same model written plainly, and beside what
     its matrix products and exponentials alone take."""
     torch.set_num_threads(1)
+    numba.set_num_threads(1)
     setting = Setting.of("transformer", states=states, context=context, batch=batch)
     drawn = sample(setting, batch, np.random.default_rng(0))
     tokens = torch.from_numpy(drawn.tokens).long()
@@ -326,6 +338,7 @@ def _transformer(batch: int, context: int, states: int) -> Iterator[Timing]:
 def _together(batch: int, context: int, states: int) -> Iterator[Timing]:
     """A step of several seeds as one batched model beside their steps one after the other."""
     torch.set_num_threads(1)
+    numba.set_num_threads(1)
     for family in ("transformer", "linear", "softmax"):
         setting = Setting.of(family, states=states, context=context, batch=batch)
         seeds = range(SEEDS)

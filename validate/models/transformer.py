@@ -11,7 +11,7 @@ q_i·k_j/√d, and by `positions`
 Dropout on embeddings, pattern, branches and r. Weights N(0, std²), those that end a branch std/√(2·layers). No biases but those of LayerNorm
 and the feed-forward branch. The published table of offsets has one row more than a context of T tokens can reach; it is left out here.
 
-What dropout needs is drawn by the caller: `sites` says how many words, and `forward` takes them (`validate.models.attention`), so that a
+What dropout needs is drawn by the caller: `sites` says how many words, and `forward` takes them (`validate.models.dropout`), so that a
 model trained alone and one of many trained together drop the same.
 """
 
@@ -27,7 +27,10 @@ from torch.nn import functional as F
 
 from theory.architecture import Architecture
 from theory.setting import Setting
-from validate.models.attention import attend, drop, pairs, pattern, scores
+from validate.models.attention import attend, pattern, scores
+from validate.models.compiled import network
+from validate.models.dropout import drop, pairs
+from validate.models.likelihood import cross_entropy
 
 __all__ = ["Transformer"]
 
@@ -90,7 +93,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, words: Words) -> Tensor:
         on_offsets = next(words) if self.shape.positions == "relative" else None
         mixed = attend(self.parts(x), *self.by_offset, words=(next(words), on_offsets), probability=self.shape.dropout)
-        return drop(self.projection(mixed.flatten(-2)), next(words), self.shape.dropout)
+        return x + drop(self.projection(mixed.flatten(-2)), next(words), self.shape.dropout)
 
 
 class FeedForward(nn.Module):
@@ -107,7 +110,7 @@ class FeedForward(nn.Module):
         return [(batch, length, self.shape.width)]
 
     def forward(self, x: Tensor, words: Words) -> Tensor:
-        return drop(self.projection(F.relu(self.up(self.norm(x)))), next(words), self.shape.dropout)
+        return x + drop(self.projection(F.relu(self.up(self.norm(x)))), next(words), self.shape.dropout)
 
 
 class Layer(nn.Module):
@@ -121,7 +124,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, words: Words) -> Tensor:
         for branch in self.branches():
-            x = x + branch(x, words)
+            x = branch(x, words)
         return x
 
 
@@ -179,8 +182,17 @@ class Transformer(nn.Module):
         )
         return embedded + self.positions[: tokens.shape[-1]] if self.shape.positions == "learned" else embedded
 
+    @property
+    def compiled(self) -> bool:
+        """Whether there are compiled kernels for this model as it stands; everything else is done by plain torch."""
+        weight, shape = self.embedding.weight, self.shape
+        kind = weight.device.type == "cpu" and weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        return kind and not shape.smeared and not shape.feed_forward and shape.positions != "rotary"
+
     def forward(self, tokens: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
         """Next-token logits, shape (B, T, k), for tokens of shape (B, T); dropout by the words in `noise`, none without."""
+        if self.compiled and not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active():
+            return network.logits(self.shape, dict(self.named_parameters()), tokens, noise)
         words: Words = iter(noise) if noise else repeat(None)
         x = drop(self.embed(tokens), next(words), self.shape.dropout)
         for layer in self.layers:
@@ -191,6 +203,12 @@ class Transformer(nn.Module):
         """Logits (B, T, k) of the residual stream (B, T, d) after the last layer."""
         x = self.norm(x)
         return F.linear(x, self.embedding.weight) if self.shape.tied else self.head(x)
+
+    def loss(self, tokens: Tensor, noise: Sequence[Tensor] = (), parameters: dict[str, Tensor] | None = None) -> Tensor:
+        """Mean cross-entropy of the next token, for tokens of shape (B, T + 1); `parameters` may stand in for the model's own."""
+        if self.compiled:
+            return network.loss(self.shape, parameters or dict(self.named_parameters()), tokens, noise)
+        return cross_entropy(self, tokens, noise, parameters)
 
     @torch.no_grad()
     def stream(self, tokens: Tensor) -> list[Tensor]:

@@ -176,7 +176,7 @@ def test_measured_distances_are_those_of_sequences(family, allowed):
 
 @pytest.mark.parametrize(("states", "concentration"), [(2, 1.0), (2, 0.3)])
 def test_steps_of_the_linear_family_at_a_short_context(states, concentration):
-    """T = 30: formation and passage within 10% of finite context, the stated validity at T ≤ 50, and four standard errors."""
+    """T = 30: formation and passage within 10% of finite context, the target below T = 100, and four standard errors."""
     setting = Setting.of("linear", prior=Dirichlet(states, concentration), context=30)
     passages, formation = mean_field_corrected(setting).transitions()
     runs = [descend(FiniteContext(setting, count=256, held_out=2048, seed=n), setting).transitions() for n in range(3)]

@@ -65,6 +65,21 @@ def test_the_full_suite_is_the_standard_one_with_more_seeds_and_more():
     assert len(running.wanted("full", kinds=[TRAIN])) == len(set(running.wanted("full", kinds=[TRAIN])))
 
 
+def test_the_corrections_train_nothing():
+    """Both families, k = 2, 3, 4, 8, three concentrations, T = 50 and 100 under SGD; Adam by the law; predictions alone."""
+    chosen = cases("corrections")
+    sgd = {
+        (s.family, s.states, s.prior.concentration, s.context)
+        for s in (c.setting for c in chosen)
+        if s.optimizer.name == "sgd"
+    }
+    assert sgd == {
+        (f, k, c, t) for f in ("linear", "softmax") for k in (2, 3, 4, 8) for c in (0.3, 1, 3) for t in (50, 100)
+    }
+    wanted = {task.kind for task in running.tasks(chosen)}
+    assert wanted == {"law", "law-corrected", "mean-field-corrected", "finite-context", BASIN}
+
+
 def test_some_standard_settings_are_predicted_to_be_trapped():
     """By the sign of the push, in both families."""
     short = [
