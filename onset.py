@@ -24,6 +24,7 @@ app = App(
     help="Predict, in optimiser steps and with error bars, when a model trained on in-context Markov chains forms its induction head; then check it.",
     help_format="plaintext",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # main says what is kept
 )
 Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]

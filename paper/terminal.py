@@ -73,16 +73,17 @@ class Watcher:
 
     def __init__(self, advance: Callable[..., None]) -> None:
         self._advance, self._live = advance, sys.stderr.isatty()
-        self._told = time.monotonic()
+        self._told, self._by_steps = time.monotonic(), False
 
     def __call__(self, status: Any) -> None:
         now = time.monotonic()
-        if self._live or status.last is not None or now - self._told > QUIET:
+        if (self._live and not self._by_steps) or status.last is not None or now - self._told > QUIET:
             self._told = now
             told = [status.last.label] if status.last is not None else []
             self._advance(status.done + status.failed, status.total, ", ".join(filter(None, [*told, status.words])))
 
     def steps(self, step: int, steps: int) -> None:
+        self._by_steps = True
         if self._live:
             self._advance(step, steps)
 

@@ -144,7 +144,8 @@ def planar_law(
         raise ValueError(
             f"setting {setting.label}: expected lag 1 to be driven until its head forms, but it only reaches v_1 = {way[-1, 3]:.2g} in {way[-1, 0]:.0f} steps; use the mean field."
         )
-    share = np.inf if formed is None or without is None else 1 - without / formed
+    # Where each of ten lags has a tenth of the attention, the head has formed at the start, whatever the order.
+    share = np.inf if formed is None or without is None else 1 - without / formed if formed else 0.0
     if not abs(share) <= LARGEST:
         raise ValueError(
             f"setting {setting.label}: the start is too far from the plateau for the plateau law, the loss's third order being {share:.2g} of the time: expected at most {LARGEST:g}; use the mean field, or another start of the match."

@@ -80,5 +80,5 @@ CLAIM = Claim(
     source=f"{EDELMAN}: text, k = 3",
     needs=needs,
     judge=judge,
-    untested="Distances are those on the last token, as published; the published numbers are of one run each. One head with n = 4.",
+    untested="Distances are those on the last token, as published; the published numbers are of one run each. One head with n = 4. With n = 4 the counts of unigram are off by about (k - 1)/2T = .01 nats, twice the model's distance from uniform on its plateau: which of the two is nearer says little there.",
 )

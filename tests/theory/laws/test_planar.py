@@ -71,3 +71,9 @@ def test_match_limited_time_goes_as_the_root_of_both_rates(slope):
 def test_a_start_too_far_from_the_plateau_is_refused():
     with pytest.raises(ValueError, match="too far from the plateau"):
         law(Setting.of("linear", states=3, context=100, initialization={"match": 1.0}))
+
+
+def test_a_head_may_have_formed_at_the_start():
+    """Each of ten lags has a tenth of the attention before anything moves, the level at which a head counts as formed."""
+    _, formation = law(Setting.of("linear", context=10)).transitions()
+    assert formation.step == pytest.approx(0)

@@ -52,6 +52,7 @@ def test_a_failing_task_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert compute(QUICK, store, workers=1).computed == (QUICK[1],)
     assert failed_in(store) == {}
+    assert not list(tmp_path.glob("*.failed.json"))
     assert missing(QUICK, store) == []
 
 

@@ -34,8 +34,20 @@ from validate.runs import Store
 store = Store(sys.argv[1])
 tasks = [Task(Setting.from_dict({TINY.to_dict()}), "train", seed) for seed in range(4)]
 """
-ENDLESS = "import dataclasses; tasks = [dataclasses.replace(t, setting=t.setting.replace(steps=10**9, whole=True)) if t.seed > 1 else t for t in tasks]\n"
-"""Two tasks that end at once, two that never do."""
+SWEEP = """
+seeds = 2
+[setting]
+context = 10
+record_every = 10
+[[runs]]
+steps = 40
+[[runs]]
+steps = 1_000_000_000
+whole = true
+"""
+"""Two tasks that end at once, the first of TASKS, and two that never do."""
+
+ENDLESS = [Task(TINY.replace(steps=10**9, whole=True), "train", seed) for seed in range(2)]
 
 
 def started(script: str, *arguments: object, **more) -> subprocess.Popen[str]:
@@ -82,24 +94,16 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lo
 @pytest.mark.parametrize("fault", ["killed", "interrupted"])
 def test_a_sweep_that_ends_in_the_middle_takes_its_workers_along(tmp_path, fault):
     """kill -9, or Ctrl-C, which a terminal sends to all: no process is left, no lock held, finished runs stay, and the rest is computed once."""
-    script = ENDLESS + (
-        "import onset, validate.execution.computing as c\n"
-        "try: compute(tasks, store, device='cpu', workers=2)\n"
-        "except KeyboardInterrupt: print('interrupted'); sys.exit(130)\n"
-    )
-    process = started(
-        script,
-        tmp_path,
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    store = Store(tmp_path)
+    file = tmp_path / "night.toml"
+    file.write_text(SWEEP)
+    script = "import onset; onset.main(['sweep', *sys.argv[2:], '--workers', '2', '--device', 'cpu'])"
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE) | {"stdin": subprocess.DEVNULL}
+    store = Store(tmp_path / "runs")
+    process = started(script, store.folder, file, "--out", tmp_path, start_new_session=True, **pipes)
     wait_for(lambda: all(task in store for task in TASKS[:2]), "the first two tasks end")
     workers = children(process.pid)
     assert len(workers) >= 2
-    wait_for(lambda: len(list(tmp_path.glob(".locks/*.lock"))) == 4, "the endless ones begin")
+    wait_for(lambda: all(held(store, ENDLESS)), "the endless ones begin")
     if fault == "killed":
         process.kill()
     else:
@@ -107,9 +111,10 @@ def test_a_sweep_that_ends_in_the_middle_takes_its_workers_along(tmp_path, fault
     out, err = process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGKILL if fault == "killed" else 130)
     assert "Traceback" not in err
-    assert out == ("" if fault == "killed" else "interrupted\n")
+    assert out == ""
+    assert (fault == "interrupted") == err.endswith("and the same command goes on from there.\n")
     wait_for(lambda: not any(map(alive, workers)), "workers end with their parent")
-    assert not any(held(store, TASKS))
+    assert not any(held(store, ENDLESS))
     before = [store.path(task.name).stat().st_mtime_ns for task in TASKS[:2]]
     assert compute(TASKS, store, device="cpu", workers=1).computed == tuple(TASKS[2:])
     assert [store.path(task.name).stat().st_mtime_ns for task in TASKS[:2]] == before

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("xarray")
 
 from theory.setting import Setting
-from validate.execution.computing import TRIES, Plan, drive, missing
+from validate.execution.computing import Plan, drive, missing
 from validate.execution.jobs import COMPUTED, Answer
 from validate.execution.local import Processes
 from validate.observed import Task
@@ -33,11 +33,11 @@ def test_a_worker_that_dies_is_replaced_and_its_task_tried_again_at_most_twice(t
     """kill -9 of a worker once: its task still succeeds. Three times: it is listed with the reason. The others are computed once."""
     store, setting = Store(tmp_path), Setting.of("linear")
     unlucky, deadly, *_ = tasks = [Task(setting, "law", seed) for seed in range(5)]
-    work = partial(mortal, deaths={unlucky.name: 1, deadly.name: TRIES})
+    work = partial(mortal, deaths={unlucky.name: 1, deadly.name: 3})
     found = drive(tasks, Plan(str(tmp_path), "cpu"), store, Processes(2, work))
     (failure,) = found.failed
     assert failure.name == deadly.name
     assert "SIGKILL" in failure.reason
     assert missing(tasks, store) == [deadly]
     begun = [(tmp_path / f"{task.name}.begun").stat().st_size for task in tasks]
-    assert begun == [2, TRIES, 1, 1, 1]
+    assert begun == [2, 3, 1, 1, 1]
