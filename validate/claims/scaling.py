@@ -151,7 +151,8 @@ def needs(size: str) -> Mapping[str, Need]:
     if size == "quick":
         return {}
     found = {BASE: Need(published(STATES), SEEDS[size])}
-    found |= {one.name: Need(one.setting, {"standard": 2, "full": 5}[size]) for one in VARIATIONS}
+    # Under SGD runs are long: two seeds will do where there is no night to spend.
+    found |= {one.name: Need(one.setting, 5 if one.optimizer == ADAMW or size == "full" else 2) for one in VARIATIONS}
     return found | {f"{name}, toy": Need(toy(need.setting), kind="mean-field") for name, need in found.items()}
 
 
