@@ -34,6 +34,9 @@ WHAT = {
 MOST = 8
 """Exponents in the table."""
 
+SHOWN = 2
+"""Disagreeing findings of a claim that the table names."""
+
 
 def update(readme: Path, data: Mapping[str, Any]) -> Path:
     """Write the section of `data`, a suite's results, between its marks of the file `readme`: the suite `corrections` has its own.
@@ -91,19 +94,20 @@ def _seeds(settings: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _claims(data: Mapping[str, Any]) -> Iterator[str]:
-    told = [one for one in data.get("claims", ()) if one["findings"]]
-    if not told:
+    tested = [one for one in data.get("claims", ()) if one["findings"]]
+    if not tested:
         return
     yield "| claim | findings that agree | verdict | |"
     yield "|---|---|---|---|"
-    for one in told:
+    for one in tested:
         kinds = [found["verdict"]["kind"] for found in one["findings"]]
-        against = "; ".join(
+        against = [
             f"{found['quantity']}: {found['verdict']['because']}"
             for found in one["findings"]
             if found["verdict"]["kind"] == "disagrees"
-        )
-        yield f"| {one['title']} (`{one['id']}`) | {kinds.count('agrees')} of {len(kinds)} | {one['verdict']} | {against or one['decides'] or ''} |"
+        ]
+        told = "; ".join(against[:SHOWN]) + (f"; and {len(against) - SHOWN} more" if len(against) > SHOWN else "")
+        yield f"| {one['title']} (`{one['id']}`) | {kinds.count('agrees')} of {len(kinds)} | {one['verdict']} | {told or one['decides'] or ''} |"
     yield ""
 
 

@@ -190,7 +190,7 @@ def test_the_good_files_are_good(good, ending, tmp_path):
         ("frozen = 5", "toml", "frozen = 5: expected a list"),
         ('{"tested_on": 5}', "json", "tested_on = 5: expected a list"),
         ("[" * 5000, "json", "nested too deeply"),
-        ("a." * 10000 + "a = 1", "toml", "it has 20005 bytes, a setting at most 16384"),
+        ("a." * 10000 + "a = 1", "toml", "it has 20005 bytes, expected at most 16384"),
         ("context = 50", "json", "expected JSON in UTF-8"),
         ("", "json", "expected JSON in UTF-8"),
     ],
