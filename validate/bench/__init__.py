@@ -87,13 +87,13 @@ def run(
     if peer is not None:
         calls.append(("released code", partial(released.timings, released.load(peer)), SIZES[0]))
     found: list[Timing] = []
-    try:
-        for done, (name, measure, size) in enumerate(calls):
-            progress(done, len(calls), f"{name} at {', '.join(map(str, size))}")
+    for done, (name, measure, size) in enumerate(calls):
+        progress(done, len(calls), f"{name} at {', '.join(map(str, size))}")
+        try:
             found.extend(measure(*size))
-    finally:
-        torch.set_num_threads(threads)
-        numba.set_num_threads(compiled)
+        finally:  # the next one finds as many threads as this one did
+            torch.set_num_threads(threads)
+            numba.set_num_threads(compiled)
     progress(len(calls), len(calls), "")
     return found
 
