@@ -116,7 +116,7 @@ class ComputingOptions:
     def checked(self) -> dict[str, Any]:
         """Arguments of `validate.execution.compute`; a ``ValueError`` if one is out of range."""
         from theory import arguments
-        from validate.training import resolve_device
+        from validate.training import DEVICES, resolve_device
 
         if self.workers is not None:
             arguments.integer("workers", self.workers, least=1)
@@ -124,9 +124,9 @@ class ComputingOptions:
                 raise ValueError(
                     f"workers = {self.workers} with scheduler = {self.scheduler!r}: expected one of them; start the cluster with as many workers as you like."
                 )
+        arguments.one_of("device", self.device, DEVICES)
         if self.scheduler is None:  # else it is the workers' machines that need it
             resolve_device(self.device)
-        arguments.one_of("device", self.device, ("auto", "cpu", "cuda", "mps"))
         return dataclasses.asdict(self)
 
 

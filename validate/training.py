@@ -26,14 +26,17 @@ from validate.checkpoints import Checkpoint
 from validate.held_out import HELD_OUT, HeldOut
 from validate.models import as_model, build, order_parameters
 
-__all__ = ["HELD_OUT", "TrainingRun", "resolve_device", "train", "train_together"]
+__all__ = ["DEVICES", "HELD_OUT", "TrainingRun", "resolve_device", "train", "train_together"]
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""Names that a device goes by."""
 
 
 def resolve_device(name: str = "auto") -> torch.device:
     """The torch device for ``auto``, ``cpu``, ``cuda`` or ``mps``; a ``ValueError`` if it is not there."""
-    arguments.one_of("device", name, ("auto", "cpu", "cuda", "mps"))
+    arguments.one_of("device", name, DEVICES)
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
