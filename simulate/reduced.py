@@ -13,6 +13,8 @@ its query what head h - 1 shows there, see `simulate.ngram_kernels`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from simulate import kernels, ngram_kernels
@@ -41,7 +43,7 @@ class FiniteContext:
     setting : Setting
         Of the linear or the softmax family.
     count, held_out : int
-        Sequences per gradient and per measurement.
+        Sequences per gradient, under Adam at least a mini-batch, and per measurement.
     seed : int
         The same seed gives the same numbers, whatever the number of threads.
     """
@@ -52,6 +54,8 @@ class FiniteContext:
         self.layout = Layout.of(setting, setting.context)
         self._count = arguments.integer("count", count, least=2)
         self._noisy = setting.optimizer.name != "sgd"
+        if self._noisy:
+            self._count = max(self._count, setting.batch)
         self._stream, fixed = np.random.default_rng(seed).spawn(2)
         self._held_out = sample(setting, arguments.integer("held_out", held_out, least=1), fixed)
         tokens = self._held_out.tokens
@@ -60,10 +64,18 @@ class FiniteContext:
         self._rows = next_rows(self._held_out)
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
-        """Loss and gradient at `point` on fresh sequences. Under Adam also the variance of one sequence's gradient, for which
-        the sampled next token is the target, as in training; otherwise the next token is averaged out."""
+        """Loss and gradient at `point` on fresh sequences. Under Adam the sampled next token is the target, as in training, and there is the
+        variance of one sequence's gradient; otherwise the next token is averaged out.
+
+        Adam squares what is an estimate here: of the variance, 1/count is in the square already, divided by the number of entries that share
+        a value (as if these were independent), and is left out.
+        """
         drawn = sample(self.setting, self._count, self._stream)
-        return loss_and_gradient(self.setting, point, drawn, sampled=self._noisy, variance=self._noisy)
+        found = loss_and_gradient(self.setting, point, drawn, sampled=self._noisy, variance=self._noisy)
+        if not self._noisy:
+            return found
+        squared = self.setting.batch / (self._count * self.layout.entries)
+        return replace(found, variance=found.variance * (1 - squared))
 
     def measure(self, point: Array) -> Measurement:
         model = log_predictions(self.setting, point, self._held_out.tokens)

@@ -162,12 +162,21 @@ def test_measurements_are_means_over_held_out_sequences(family):
     assert first.loss != second.loss
     assert (first.loss, second.loss) == (again.gradient(point).loss, again.gradient(point).loss)
     assert first.variance == 0
-    assert np.all(
-        FiniteContext(setting.replace(optimizer=Setting.of(family, optimizer="adam").optimizer), count=10, held_out=2)
-        .gradient(point)
-        .variance
-        > 0
-    )
+
+
+@pytest.mark.parametrize("family", ["linear", "softmax"])
+def test_adam_is_shown_the_second_moment_of_a_mini_batch(family, within):
+    """Of lag logits: square of the estimate plus variance/B, however many sequences the estimate is from, is as many times E ĝ² as there are
+    mini-batches; with fewer than a mini-batch asked for, a mini-batch is drawn."""
+    setting = Setting.of(family, prior=DoublyStochastic(3), context=8, optimizer="adam", batch=8)
+    point, moments = point_of(setting, "generic"), []
+    for count in (2, 32):
+        dynamics = FiniteContext(setting, count=count, held_out=2, seed=count)
+        drawn = [dynamics.gradient(point) for _ in range(4000)]
+        squares = np.array([(one.derivative**2 + one.variance / 8)[dynamics.layout.lags] for one in drawn])
+        moments.append((squares.mean(axis=0), squares.std(axis=0) / np.sqrt(len(squares))))
+    (few, error), (many, other) = moments
+    within("second moment", few, many, np.hypot(error, other))
 
 
 def test_transformers_have_no_reduced_coordinates():

@@ -22,11 +22,11 @@ from theory.derivations.derivation import Check, Derivation, Outcome, Step
 from theory.dynamics import Gradient, Layout, Measurement, descend
 from theory.setting import Setting
 
-__all__ = ["background", "derive", "noise_profile", "rate"]
+__all__ = ["background", "derive", "given_profile", "noise_profile", "rate"]
 
 v, s, eta, g, variance, B = sp.symbols("v s eta g Var B", positive=True)
 at, context = sp.symbols("s T", integer=True, positive=True)
-a = sp.Symbol("a_sr", positive=True)
+a, A = sp.symbols("a_sr A_s", positive=True)
 
 rate = eta / sp.sqrt(1 + variance / (B * g**2))
 """Speed of a coordinate in the direction that lowers the loss, per step."""
@@ -38,6 +38,9 @@ background = sp.asinh(s) - sp.asinh(s * sp.exp(v))
 
 weight = (a * (1 - a)) ** 2 * (context + 1 - at) / context
 """What source s adds to the noise of a lag's gradient: ∂a/∂v squared, for as many queries as see s."""
+
+gift = a * A * (context + 1 - at) / context
+"""What source s makes an untracked lag give for the tracked ones: -∂A/∂v, for as many queries as see s."""
 
 
 def derive() -> Derivation:
@@ -77,10 +80,20 @@ def derive() -> Derivation:
                 weight,
                 "summed over sources s > r and relative to its value at v = 0: ∂a/∂v = a (1 - a), noise of sources independent",
             ),
+            Step(
+                "what an untracked lag gives",
+                gift,
+                "summed over sources s > r: what lags of a signal gain together is taken from the others, -∂A/∂v = a A, A the attention to the former",
+            ),
         ),
         checks=[
             Check("integral", "d/dv of the statement with the slope, and the start b(0) = 0, symbolically", _integral),
             Check("limits", "no noise: b = -v; all noise: b = 0, symbolically", _limits),
+            Check(
+                "attention",
+                "∂a/∂v and ∂A/∂v in `weight` and `gift` from the softmax over five lags, symbolically",
+                _attention,
+            ),
             Check("speed", "`theory.dynamics.descend` under Adam on a steady noisy gradient with `rate`", _speed),
             Check(
                 "eliminated",
@@ -92,16 +105,42 @@ def derive() -> Derivation:
 
 
 @cache
-def _weight() -> Any:
-    return sp.lambdify((a, at, context), weight, "numpy")
+def _compiled() -> tuple[Any, Any]:
+    return sp.lambdify((a, at, context), weight, "numpy"), sp.lambdify((a, A, at, context), gift, "numpy")
 
 
 def noise_profile(lag_logits: Array) -> Array:
     """Σ_s of `weight` for every lag, shape (T,): to what the variance of a lag logit's gradient is proportional."""
+    attention, source = _by_source(lag_logits)
+    return _compiled()[0](attention, source, len(lag_logits)).sum(axis=0)
+
+
+def given_profile(lag_logits: Array, tracked: int) -> Array:
+    """Σ_s of `gift` for every lag beyond the first `tracked`, shape (T - tracked,): in what proportion they give what those gain."""
+    attention, source = _by_source(lag_logits)
+    gained = attention[:, :tracked].sum(axis=1, keepdims=True)
+    return _compiled()[1](attention[:, tracked:], gained, source, len(lag_logits)).sum(axis=0)
+
+
+def _by_source(lag_logits: Array) -> tuple[Array, Array]:
+    """Attention (T, T) of source s to its lags, and s (T, 1)."""
     length = len(lag_logits)
     source = np.arange(1, length + 1)[:, None]
     raw = np.where(np.arange(length) < source, np.exp(lag_logits - lag_logits.max()), 0.0)
-    return _weight()(raw / raw.sum(axis=1, keepdims=True), source, length).sum(axis=0)
+    return raw / raw.sum(axis=1, keepdims=True), source
+
+
+def _attention() -> Outcome:
+    logits = sp.symbols("v1:6", real=True)
+    shares = [sp.exp(one) / sum(map(sp.exp, logits)) for one in logits]
+    gained, other = shares[0] + shares[1], shares[4]
+    by_own, by_other = sp.diff(other, logits[4]), sp.diff(gained, logits[4])
+    # One source that all queries see.
+    seen = {at: 1, context: 1}
+    return Outcome.identity(
+        sp.simplify(by_own**2 - weight.subs(seen).subs(a, other)),
+        sp.simplify(by_other + gift.subs(seen).subs({a: other, A: gained})),
+    )
 
 
 def _integral() -> Outcome:

@@ -1,22 +1,22 @@
-r"""How long Adam waits on the unigram plateau: the mean field with every lag, and the noise of mini-batches in Adam's second moment.
+r"""How long Adam waits on the unigram plateau: the corrected mean field, every lag, and the noise of mini-batches in Adam's second moment.
 
-A mini-batch's gradient ĝ has E ĝ² = g² + Var/B. Lag 1 has a signal-to-noise ratio of several and climbs by η per step; the T - 2 lags
-that nothing drives up have ratios around one and fall, each by η g/√(g² + Var/B). The head forms when lag 1 has outgrown them all:
+A mini-batch's gradient ĝ has E ĝ² = g² + Var/B. Lag 1 has a signal-to-noise ratio of several and climbs by η per step; the lags that
+nothing drives up have ratios around one and fall, each by η g/√(g² + Var/B). The head forms when lag 1 has outgrown them all:
 a mean field that leaves untracked lags at their start is late, one that tracks them without noise is early.
 
-The variance of a lag logit's gradient is taken at v = 0 on the plateau, from sampled sequences with sampled next tokens, per ω² (softmax:
-and μ²); away from v = 0 it follows
+Drives of the matrices and of the first lags, and the curves, are those of `theory.mean_fields.corrected`, the further lags sharing one weight:
+fluctuations of counts weigh on the match (without them it overshoots its plateau, at k = 4 fourfold) and on neighbouring lags. What the first lags
+gain, the others give, each in proportion to
 
-    Var_r ∝ Σ_{s>r} [a_{s,r} (1 - a_{s,r})]² (T + 1 - s)/T,
+    Σ_{s>r} a_{s,r} A_s (T + 1 - s)/T,
 
-the expression of `theory.derivations.adam_law`, which also has the law's closed form for one untouched lag: a head after between ln(T)/(2η) and
-ln(T)/η steps. In the softmax family the entries of W and U have their noise too, W's per μ². In the linear family W's is left out: it slows the match's start as
-much as fluctuations of counts, which the mean field leaves out, speed it up; the one without the other errs more (k = 8: passage 18% late instead of 1%).
+A_s being what source s gives the first lags. Variances over sequences are sampled at v = 0 on the plateau: of W's entries (and U's, and in the softmax
+family W's per μ²) and of lag logits, per ω² (softmax: and μ²); away from v = 0 those follow
 
-Curves are measured at finite context (`theory.mean_fields.corrected`), six lags told apart and the others at their mean weight: by the limit's strategies
-the passage would come out 7 to 250% late.
+    Var_r ∝ Σ_{s>r} [a_{s,r} (1 - a_{s,r})]² (T + 1 - s)/T.
 
-How far it is off finite context tells the suite `corrections` (`paper/results/corrections.json`).
+Both are expressions of `theory.derivations.adam_law`, which also has the law's closed form for one untouched lag: a head after between
+ln(T)/(2η) and ln(T)/η steps. How far it is off finite context tells the suite `corrections` (`paper/results/corrections.json`).
 """
 
 from __future__ import annotations
@@ -27,42 +27,41 @@ import numpy as np
 
 from theory import arguments
 from theory.chains import Array
-from theory.derivations.adam_law import noise_profile
-from theory.dynamics import Gradient, Measurement, Progress, descend, last_attention
+from theory.derivations.adam_law import given_profile, noise_profile
+from theory.dynamics import Gradient, Layout, Measurement, Progress, descend, last_attention
 from theory.laws.basins import place_readout, relative, softmax, walk, walk_whole
 from theory.laws.plateau import plateau
 from theory.mean_fields.corrected.predict import CORRECTED
-from theory.predict import MEAN_FIELDS, Prediction, finite_plateaus
+from theory.predict import Prediction, finite_plateaus
 from theory.setting import Setting
 
 __all__ = ["NoisyMeanField", "adam_law", "lag_noise"]
 
-NODES = 64
 COUNT = 1024
 """Sequences behind the variances, each known to √(2/COUNT) = 4%, and its root to 2%."""
 
 TRACKED = 6
-"""Lags with which the curves are measured at finite context, the others at their mean weight."""
+"""Lags told apart at finite context, the others sharing one weight."""
 
-MEASURED_NODES = 32
+NODES = 64
+"""Points that stand for the prior."""
 
 CLOSE = 4
 """Lags up to which every variance is sampled; beyond, lags by factors of about √2 and powers of r between them."""
 
-LONGEST = {"linear": 512, "softmax": 128}
+LONGEST = 1024
 """Longest context, every lag being followed: memory and time grow like T²."""
 
 ASSUMPTIONS = (
-    "mean field with every lag: counts equal their expectations",
-    "Adam with its expected second moment E g² + Var/B of the lag logits' gradients, in the softmax family also of W's and U's",
-    "curves at finite context, six lags told apart",
-    "variances sampled at v = 0 on the plateau, then followed by their profile over sources",
+    f"corrected mean field, {TRACKED} lags told apart; the others, driven by what those gain alone",
+    "Adam with its expected second moment E g² + Var/B",
+    "variances sampled at v = 0 on the plateau, those of lag logits then followed by their profile over sources",
     "prior and initialisation exchangeable",
 )
 
 
 class NoisyMeanField:
-    """The mean field of a toy family with all T lags and the variance of their gradients, for `theory.dynamics.descend`.
+    """The corrected mean field of a toy family with all T lags and the variance of its gradients, for `theory.dynamics.descend`.
 
     Parameters
     ----------
@@ -74,38 +73,51 @@ class NoisyMeanField:
 
     def __init__(self, setting: Setting, *, excess: float = 1.0, seed: int = 0) -> None:
         nodes, noise, matrices = np.random.default_rng(seed).spawn(3)
-        family = MEAN_FIELDS[setting.family]
-        self.base = family(setting, lags=setting.context, count=NODES, generator=nodes)
-        self.layout, self.setting = self.base.layout, setting
+        self.setting, self.layout = setting, Layout.of(setting, setting.context)
+        self.tracked = min(TRACKED, setting.context - 1)
+        self.base = CORRECTED[setting.family](setting, lags=self.tracked, count=NODES, generator=nodes)
         start = noise_profile(np.zeros(setting.context))
-        self._corrected = CORRECTED[setting.family](
-            setting, lags=TRACKED, count=MEASURED_NODES, generator=np.random.default_rng(seed)
-        )
-        self._matrices = excess * matrix_noise(setting, matrices) if setting.family == "softmax" else np.zeros(2)
+        self._matrices = excess * matrix_noise(setting, matrices)
         self._scale = excess * lag_noise(setting, noise) / np.where(start > 0, start, 1.0)
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
-        found = self.base.gradient(point, step)
+        first, lag_logits = self.layout.lags.start, point[self.layout.lags]
+        found = self.base.gradient(self.near(point), step)
+        # A common shift of all lag logits changes nothing.
+        gained, shares = found.derivative[first:].sum(), given_profile(lag_logits, self.tracked)
+        derivative = np.concatenate([found.derivative, -gained * shares / shares.sum()])
+        # The linear family has no read-out.
+        readout = point[2] - point[3] if first == 4 else 1.0
         variance = np.zeros(len(point))
-        # A linear family has no read-out: its one matrix is the match.
-        readout = point[2] - point[3] if self.layout.lags.start == 4 else 1.0
-        variance[: self.layout.lags.start] = self._matrices
+        variance[:first] = self._matrices
         variance[:2] *= readout**2
         factor = (point[0] - point[1]) * readout
-        variance[self.layout.lags] = factor**2 * self._scale * noise_profile(point[self.layout.lags])
-        return Gradient(found.loss, found.derivative, variance)
+        variance[first:] = factor**2 * self._scale * noise_profile(lag_logits)
+        return Gradient(found.loss, derivative, variance)
 
     def near(self, point: Array) -> Array:
-        """The point with `TRACKED` lags, the others at zero, where their mean weight puts them: a common shift changes nothing."""
+        """The point with the first lags, the others at zero: a common shift changes nothing. They are put where, to first order, sources
+        together give the first lags as much attention as they do."""
         matrices, lag_logits = point[: self.layout.lags.start], point[self.layout.lags]
-        common = np.log(np.exp(lag_logits[TRACKED:]).mean())
-        return np.concatenate([matrices, lag_logits[:TRACKED] - common])
+        given = given_profile(lag_logits, self.tracked)
+        common = np.log(given.sum() / (given * np.exp(-lag_logits[self.tracked :])).sum())
+        return np.concatenate([matrices, lag_logits[: self.tracked] - common])
 
     def measure(self, point: Array) -> Measurement:
         """At finite context but for the attention, which knows every lag."""
-        found = self._corrected.measure(self.near(point))
+        found = self.base.measure(self.near(point))
         attention = last_attention(point[self.layout.lags], self.setting.context)[None]
         return Measurement(found.loss, found.distances, attention)
+
+
+def given_up(lag_logits: Array, tracked: int) -> Array:
+    length = len(lag_logits)
+    source = np.arange(1, length + 1)[:, None]
+    raw = np.where(np.arange(length) < source, np.exp(lag_logits - lag_logits.max()), 0.0)
+    a = raw / raw.sum(axis=1, keepdims=True)
+    taken = a[:, :tracked].sum(axis=1, keepdims=True) * (length + 1 - source)
+    found = (a[:, tracked:] * taken).sum(axis=0)
+    return found / found.sum()
 
 
 def lag_noise(setting: Setting, generator: np.random.Generator, *, count: int = COUNT) -> Array:
@@ -131,7 +143,7 @@ def lag_noise(setting: Setting, generator: np.random.Generator, *, count: int = 
 
 
 def matrix_noise(setting: Setting, generator: np.random.Generator, *, count: int = COUNT) -> Array:
-    """Variance over sequences of ∂(-L)/∂ of one entry of W on the diagonal and off it (softmax: per μ²), and of U likewise, shape (2,) or (4,);
+    """Variance over sequences of ∂(-L)/∂ of one entry of W on the diagonal and off it (softmax: per μ², and of U likewise), shape (2,) or (4,);
     at v = 0 on the plateau, the next token sampled."""
     states, context = setting.states, setting.context
     readout, match = _plateau(setting, generator)
@@ -169,11 +181,11 @@ def adam_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda ste
     ValueError
         If the family or the optimiser is another, or the context too long for every lag to be followed.
     """
-    arguments.one_of("family of the Adam law", setting.family, MEAN_FIELDS)
+    arguments.one_of("family of the Adam law", setting.family, CORRECTED)
     arguments.one_of("optimizer of the Adam law", setting.optimizer.name, ("adam",))
-    if setting.context > LONGEST[setting.family]:
+    if not 3 <= setting.context <= LONGEST:
         raise ValueError(
-            f"context = {setting.context}: expected at most {LONGEST[setting.family]} for the Adam law of the {setting.family} family, which follows every lag; use the mean field or the finite context."
+            f"context = {setting.context}: expected 3 … {LONGEST} for the Adam law, which follows every lag; use the mean field or the finite context."
         )
     found = []
     for done, excess in enumerate((1.0, 0.0, 2.0)):

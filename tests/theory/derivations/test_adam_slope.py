@@ -32,3 +32,16 @@ def test_profile_by_the_letter():
         share = weight / weight.sum()
         expected[:source] += (share * (1 - share)) ** 2 * (6 - source) / 5
     np.testing.assert_allclose(adam_law.noise_profile(lag_logits), expected, rtol=1e-14)
+
+
+def test_given_profile_by_the_letter():
+    """Minus the derivative of the attention to the first two lags, by central differences, times how many queries see each source."""
+    lag_logits, step = np.array([0.3, 1.2, -0.4, 0.0, 0.7]), 1e-5
+    seen = (6 - np.arange(1, 6)) / 5
+
+    def gained(logits):
+        weights = [np.exp(logits[:source]) for source in range(1, 6)]
+        return np.array([weight[:2].sum() / weight.sum() for weight in weights]) @ seen
+
+    expected = [-(gained(lag_logits + step * e) - gained(lag_logits - step * e)) / (2 * step) for e in np.eye(5)[2:]]
+    np.testing.assert_allclose(adam_law.given_profile(lag_logits, 2), expected, rtol=step)
