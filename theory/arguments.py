@@ -13,6 +13,9 @@ __all__ = ["LARGEST", "flag", "integer", "items", "one_of", "only_known", "posit
 LARGEST = 10**9
 """The largest whole number that is taken where nothing else is said: no computer counts so many sequences, steps or tokens."""
 
+INTEGRAL, REAL = (int, numbers.Integral), (float, int, numbers.Real)
+"""The usual types first: an abstract one is slow to ask."""
+
 SHOWN = 80
 """Characters of a value that a message shows."""
 
@@ -28,7 +31,7 @@ def shown(value: object) -> str:
 
 def integer(name: str, value: object, *, least: int, most: int = LARGEST) -> int:
     """Return `value` as an int, or raise ``ValueError`` unless it is a whole number from `least` to `most`."""
-    whole = isinstance(value, numbers.Integral) or (isinstance(value, numbers.Real) and float(value).is_integer())
+    whole = isinstance(value, INTEGRAL) or (isinstance(value, REAL) and float(value).is_integer())
     if isinstance(value, bool) or not whole or int(value) < least:  # type: ignore[call-overload]
         raise ValueError(
             f"{name} = {shown(value)}: expected a whole number of at least {least}; give {name} = {least} or more."
@@ -41,7 +44,7 @@ def integer(name: str, value: object, *, least: int, most: int = LARGEST) -> int
 def real(name: str, value: object) -> float:
     """Return `value` as a float, or raise ``ValueError`` unless it is a finite real number."""
     try:
-        if not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value):
+        if not isinstance(value, bool) and isinstance(value, REAL) and math.isfinite(value):
             return float(value) + 0.0  # so that -0.0 and 0.0 are one number
     except OverflowError:  # a whole number beyond all floats
         pass
