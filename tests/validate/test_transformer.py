@@ -140,8 +140,10 @@ def test_the_transformer_is_the_plain_loop(shape, dropping, length):
         np.testing.assert_allclose(model.double()(tokens, words), expected, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(single, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
         if not dropping:
-            for layer, found in enumerate(model.patterns(tokens)):
-                np.testing.assert_allclose(found, [one[layer] for one in patterns], rtol=1e-10, atol=1e-13)
+            for layer, found in enumerate(model.activations(tokens).scores):
+                np.testing.assert_allclose(
+                    found.softmax(dim=-1), [one[layer] for one in patterns], rtol=1e-10, atol=1e-13
+                )
             last = np.mean([one[0][:, -1, ::-1] for one in patterns], axis=0)
             np.testing.assert_allclose(model.lag_attention(tokens), last, rtol=1e-6)
 
