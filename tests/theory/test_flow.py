@@ -68,7 +68,7 @@ def test_gradients_hardly_depend_on_the_context():
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_brief_look_sees_the_same_transitions(family, optimizer):
-    """Records left out where nothing happens move no transition nor its interval, and are about half; both runs end past the last transition."""
+    """Records left out where nothing happens move no transition nor its interval, and are about half; a run ends when its last transition is well past."""
     setting = Setting.of(family, states=2, context=50, optimizer=optimizer)
     together, follow = ensemble(family, setting), flows if optimizer == "sgd" else strides
     (brief,), (close,) = (follow(together, setting, watch=watch) for watch in (BRIEFLY, CLOSELY))
@@ -76,7 +76,8 @@ def test_a_brief_look_sees_the_same_transitions(family, optimizer):
     formation, passage = brief.transitions()[1], brief.transitions()[0][-1]
     assert formation.step is not None
     assert passage.step is not None
-    assert brief.steps[-1] > max(formation.step, passage.step)
+    if optimizer == "adam":  # whose clock is the steps
+        assert brief.steps[-1] > BRIEFLY.past * max(formation.low, passage.low)
     until = close.steps <= brief.steps[-1]
     print(family, optimizer, len(brief.steps), "records of", until.sum())
     assert np.isin(brief.steps, close.steps).all()
