@@ -31,7 +31,6 @@ from theory.setting import Setting
 from validate.models.attention import attend, pattern, scores
 from validate.models.compiled import network
 from validate.models.dropout import drop, pairs
-from validate.models.likelihood import cross_entropy
 
 __all__ = ["Activations", "Transformer"]
 
@@ -213,12 +212,6 @@ class Transformer(nn.Module):
         """Logits (B, T, k) of the residual stream (B, T, d) after the last layer."""
         x = self.norm(x)
         return F.linear(x, self.embedding.weight) if self.shape.tied else self.head(x)
-
-    def loss(self, tokens: Tensor, noise: Sequence[Tensor] = (), parameters: dict[str, Tensor] | None = None) -> Tensor:
-        """Mean cross-entropy of the next token, for tokens of shape (B, T + 1); `parameters` may stand in for the model's own."""
-        if self.compiled:
-            return network.loss(self.shape, parameters or dict(self.named_parameters()), tokens, noise)
-        return cross_entropy(self, tokens, noise, parameters)
 
     @torch.no_grad()
     def activations(self, tokens: Tensor) -> Activations:
