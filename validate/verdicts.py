@@ -21,7 +21,18 @@ from typing import Any
 
 from validate.intervals import Interval, relative_error, z_score
 
-__all__ = ["AGREES", "DISAGREES", "INCONCLUSIVE", "Tolerance", "Verdict", "counted", "decide", "judge", "of_share", "worst"]
+__all__ = [
+    "AGREES",
+    "DISAGREES",
+    "INCONCLUSIVE",
+    "Tolerance",
+    "Verdict",
+    "counted",
+    "decide",
+    "judge",
+    "of_share",
+    "worst",
+]
 
 AGREES, DISAGREES, INCONCLUSIVE = "agrees", "disagrees", "inconclusive"
 
