@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from theory.architecture import Architecture
 from theory.setting import Setting
-from validate.models.attention import attend, pattern, scores
+from validate.models.attention import attend, scores
 from validate.models.compiled import network
 from validate.models.dropout import drop, pairs
 
@@ -93,7 +93,7 @@ class Attention(nn.Module):
 
     def pattern(self, x: Tensor) -> Tensor:
         """Attention of each head without dropout, shape (B, heads, T, T)."""
-        return pattern(self.parts(x), *self.by_offset)
+        return self.scores(x).softmax(dim=-1)
 
     def scores(self, x: Tensor) -> Tensor:
         """The pattern before its softmax, without dropout."""
