@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["LARGEST", "flag", "integer", "items", "one_of", "only_known", "positive", "real", "shown"]
+__all__ = ["LARGEST", "flag", "integer", "items", "one_of", "only_known", "positive", "real", "shown", "table"]
 
 LARGEST = 10**9
 """The largest whole number that is taken where nothing else is said: no computer counts so many sequences, steps or tokens."""
@@ -66,11 +66,19 @@ def flag(name: str, value: object) -> bool:
     return value
 
 
-def items(name: str, value: object) -> tuple[Any, ...]:
-    """The entries of a list, or raise ``ValueError`` unless `value` is one."""
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise ValueError(f"{name} = {shown(value)}: expected a list; write it as one.")
+def items(name: str, value: object, *, least: int = 0) -> tuple[Any, ...]:
+    """The entries of a list, or raise ``ValueError`` unless `value` is one with at least `least`."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) < least:
+        wanted = f" of {least} or more" if least else ""
+        raise ValueError(f"{name} = {shown(value)}: expected a list{wanted}; write it as one.")
     return tuple(value)
+
+
+def table(name: str, value: object) -> Mapping[str, Any]:
+    """Return `value`, or raise ``ValueError`` unless it is a table of named entries."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} = {shown(value)}: expected a table of named entries; write it as one.")
+    return value
 
 
 def one_of(name: str, value: object, known: Iterable[str]) -> str:

@@ -28,10 +28,9 @@ from torch.nn import functional as F
 
 from theory.architecture import Architecture
 from theory.setting import Setting
-from validate.models.attention import attend, pattern, scores
+from validate.models.attention import attend, scores
 from validate.models.compiled import network
 from validate.models.dropout import drop, pairs
-from validate.models.likelihood import cross_entropy
 
 __all__ = ["Activations", "Transformer"]
 
@@ -94,7 +93,7 @@ class Attention(nn.Module):
 
     def pattern(self, x: Tensor) -> Tensor:
         """Attention of each head without dropout, shape (B, heads, T, T)."""
-        return pattern(self.parts(x), *self.by_offset)
+        return self.scores(x).softmax(dim=-1)
 
     def scores(self, x: Tensor) -> Tensor:
         """The pattern before its softmax, without dropout."""
@@ -213,12 +212,6 @@ class Transformer(nn.Module):
         """Logits (B, T, k) of the residual stream (B, T, d) after the last layer."""
         x = self.norm(x)
         return F.linear(x, self.embedding.weight) if self.shape.tied else self.head(x)
-
-    def loss(self, tokens: Tensor, noise: Sequence[Tensor] = (), parameters: dict[str, Tensor] | None = None) -> Tensor:
-        """Mean cross-entropy of the next token, for tokens of shape (B, T + 1); `parameters` may stand in for the model's own."""
-        if self.compiled:
-            return network.loss(self.shape, parameters or dict(self.named_parameters()), tokens, noise)
-        return cross_entropy(self, tokens, noise, parameters)
 
     @torch.no_grad()
     def activations(self, tokens: Tensor) -> Activations:
