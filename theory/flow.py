@@ -44,6 +44,9 @@ __all__ = [
 RTOL = 3e-4
 """The solver's relative error per step; transitions are then right to one part in a thousand."""
 
+CHUNK = 8
+"""Solver's steps that are recorded together, and looked at whether they are enough."""
+
 RECORDS = 3
 """Records per solver's step where a transition falls into one, which place it to 2e-4; otherwise its end is recorded."""
 
@@ -129,20 +132,17 @@ class Watch(NamedTuple):
 
     Attributes
     ----------
-    chunk : int
-        Solver's steps between two looks whether the run is done.
     sparse : int
         Of so many points one is recorded where no transition falls; there, all are.
     past : float
         Times the clock of the last transition at which the run is done.
     """
 
-    chunk: int
     sparse: int
     past: float
 
 
-BRIEFLY, CLOSELY = Watch(chunk=4, sparse=2, past=MARGIN), Watch(chunk=8, sparse=1, past=1.5)
+BRIEFLY, CLOSELY = Watch(sparse=2, past=MARGIN), Watch(sparse=1, past=1.5)
 
 
 class Curves:
@@ -265,7 +265,7 @@ def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL, watch: Wa
     while not curves.done and curves.steps[:, -1].min() < setting.steps:
         known, ends, states = len(curves.clock), [float(solver.t)], [solver.y]
         paths: list[Callable[[Array], Array]] = []
-        while len(ends) <= watch.chunk and solver.status == "running":
+        while len(ends) <= CHUNK and solver.status == "running":
             solver.step()
             ends.append(float(solver.t))
             states.append(solver.y)
