@@ -9,6 +9,7 @@ from typing import Any
 from paper import corrections
 from validate.files import write_text
 from validate.suite import TRAINED
+from validate.verdicts import counted
 
 __all__ = ["BEGIN", "END", "section", "update"]
 
@@ -100,14 +101,14 @@ def _claims(data: Mapping[str, Any]) -> Iterator[str]:
     yield "| claim | findings that agree | verdict | |"
     yield "|---|---|---|---|"
     for one in tested:
-        kinds = [found["verdict"]["kind"] for found in one["findings"]]
         against = [
             f"{found['quantity']}: {found['verdict']['because']}"
             for found in one["findings"]
             if found["verdict"]["kind"] == "disagrees"
         ]
+        agreeing = counted(found["verdict"]["kind"] for found in one["findings"])["agrees"]
         told = "; ".join(against[:SHOWN]) + (f"; and {len(against) - SHOWN} more" if len(against) > SHOWN else "")
-        yield f"| {one['title']} (`{one['id']}`) | {kinds.count('agrees')} of {len(kinds)} | {one['verdict']} | {told or one['decides'] or ''} |"
+        yield f"| {one['title']} (`{one['id']}`) | {agreeing} of {len(one['findings'])} | {one['verdict']} | {told or one['decides'] or ''} |"
     yield ""
 
 

@@ -10,23 +10,42 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-__all__ = ["RUNG_COLOURS", "STRATEGY_COLOURS", "save", "styled"]
+__all__ = [
+    "AMBER",
+    "BLUE",
+    "BROWN",
+    "DARK",
+    "GREEN",
+    "GREY",
+    "RED",
+    "ROSE",
+    "RUNG_COLOURS",
+    "STRATEGY_COLOURS",
+    "VIOLET",
+    "save",
+    "styled",
+]
+
+BLUE, AMBER, GREEN, VIOLET, ROSE, BROWN = "#1F6FB2", "#D98E04", "#2E8B57", "#8A4FBE", "#C2477F", "#7A5230"
+"""Of what is told apart, in this order, also by the colour-blind."""
+GREY, DARK, RED = "#8C8C8C", "#444444", "#B03030"
+"""Of lines to measure by, of axes and keys, and of what stands out."""
 
 RUNG_COLOURS = {
-    "law": "#C2477F",
-    "law-corrected": "#7A5230",
-    "mean-field": "#D98E04",
-    "mean-field-corrected": "#2E8B57",
-    "finite-context": "#1F6FB2",
-    "softmax toy": "#8A4FBE",
+    "law": ROSE,
+    "law-corrected": BROWN,
+    "mean-field": AMBER,
+    "mean-field-corrected": GREEN,
+    "finite-context": BLUE,
+    "softmax toy": VIOLET,
 }
-"""One colour per rung of the ladder, told apart also by the colour-blind."""
+"""One colour per rung of the ladder."""
 STRATEGY_COLOURS = {
-    "uniform": "#8C8C8C",
-    "unigram": "#D98E04",
-    "bigram": "#1F6FB2",
-    "trigram": "#2E8B57",
-    "4-gram": "#8A4FBE",
+    "uniform": GREY,
+    "unigram": AMBER,
+    "bigram": BLUE,
+    "trigram": GREEN,
+    "4-gram": VIOLET,
 }
 
 

@@ -262,7 +262,7 @@ def show_results(results: Any, most: int = 12) -> None:
             (
                 one.claim.id,
                 one.claim.title,
-                f"{sum(f.verdict.kind == 'agrees' for f in one.findings)} of {len(one.findings)} agree",
+                f"{one.counts['agrees']} of {len(one.findings)} agree",
                 one.verdict,
                 one.decides or "",
             )

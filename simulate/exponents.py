@@ -20,6 +20,7 @@ from simulate.scan import Grid, Row
 from theory.chains import Array
 from theory.laws.softmax import exponents
 from theory.laws.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent
+from theory.setting import Setting
 
 __all__ = ["Fit", "fits", "regression"]
 
@@ -66,10 +67,11 @@ class Fit(NamedTuple):
 def fits(chosen: Grid, rows: Sequence[Row], method: str) -> list[Fit]:
     """Fitted exponents of formation and passage along every line of at least two points."""
     found = []
+    settings = [chosen.setting(row.values) for row in rows]
     for quantity in TRANSITIONS:
         times = np.array([(getattr(row, quantity) or (np.nan,))[0] for row in rows]).reshape(chosen.shape)
         by_law = np.array([row.terms[quantity].step if row.terms else np.nan for row in rows]).reshape(chosen.shape)
-        local = _stated(chosen, rows, quantity)
+        local = _stated(chosen, rows, settings, quantity)
         for n, (axis, values) in enumerate(chosen.axes.items()):
             stated, theory = local.get(axis, (None, ""))
             for line, fixed in _lines(chosen, n):
@@ -140,12 +142,14 @@ def _fit(x: Array, t: Array, stated: Array | None) -> dict[str, Any] | None:
     }
 
 
-def _stated(chosen: Grid, rows: Sequence[Row], quantity: str) -> dict[str, tuple[Array, str]]:
+def _stated(
+    chosen: Grid, rows: Sequence[Row], settings: Sequence[Setting], quantity: str
+) -> dict[str, tuple[Array, str]]:
     """Local exponents that the theory states, by axis: (at every point, source); NaN where it says nothing."""
     told = [row.terms[quantity] if row.terms else None for row in rows]
     if not any(told):
-        return _frozen(chosen, rows) if quantity == "formation" else {}
-    start = np.array([chosen.setting(row.values).initialization["match"] for row in rows])
+        return _frozen(chosen, rows, settings) if quantity == "formation" else {}
+    start = np.array([setting.initialization["match"] for setting in settings])
     columns = [
         np.array([getattr(t, name) if t else np.nan for t in told]) for name in ("slow", "delay", "per_start", "log_e")
     ]
@@ -158,7 +162,6 @@ def _stated(chosen: Grid, rows: Sequence[Row], quantity: str) -> dict[str, tuple
         if quantity != "formation" or axis not in chosen.axes:
             continue
         leading = np.full(len(rows), np.nan)
-        settings = [chosen.setting(row.values) for row in rows]
         for prior in {s.prior for s, t in zip(settings, told, strict=True) if t}:
             here = np.array([t is not None and s.prior == prior for s, t in zip(settings, told, strict=True)])
             context = np.array([s.context for s in settings])[here]
@@ -167,9 +170,8 @@ def _stated(chosen: Grid, rows: Sequence[Row], quantity: str) -> dict[str, tuple
     return found
 
 
-def _frozen(chosen: Grid, rows: Sequence[Row]) -> dict[str, tuple[Array, str]]:
+def _frozen(chosen: Grid, rows: Sequence[Row], settings: Sequence[Setting]) -> dict[str, tuple[Array, str]]:
     """Of the softmax family under SGD: the closed form of its law, differentiated by the rates."""
-    settings = [chosen.setting(row.values) for row in rows]
     if any(s.family != "softmax" or s.optimizer.name != "sgd" for s in settings):
         return {}
     local: list[dict[str, float]] = []

@@ -8,10 +8,13 @@ import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["LARGEST", "flag", "integer", "items", "one_of", "only_known", "positive", "real", "shown"]
+__all__ = ["LARGEST", "flag", "integer", "items", "one_of", "only_known", "positive", "real", "shown", "table"]
 
 LARGEST = 10**9
 """The largest whole number that is taken where nothing else is said: no computer counts so many sequences, steps or tokens."""
+
+INTEGRAL, REAL = (int, numbers.Integral), (float, int, numbers.Real)
+"""The usual types first: an abstract one is slow to ask."""
 
 SHOWN = 80
 """Characters of a value that a message shows."""
@@ -28,7 +31,7 @@ def shown(value: object) -> str:
 
 def integer(name: str, value: object, *, least: int, most: int = LARGEST) -> int:
     """Return `value` as an int, or raise ``ValueError`` unless it is a whole number from `least` to `most`."""
-    whole = isinstance(value, numbers.Integral) or (isinstance(value, numbers.Real) and float(value).is_integer())
+    whole = isinstance(value, INTEGRAL) or (isinstance(value, REAL) and float(value).is_integer())
     if isinstance(value, bool) or not whole or int(value) < least:  # type: ignore[call-overload]
         raise ValueError(
             f"{name} = {shown(value)}: expected a whole number of at least {least}; give {name} = {least} or more."
@@ -41,7 +44,7 @@ def integer(name: str, value: object, *, least: int, most: int = LARGEST) -> int
 def real(name: str, value: object) -> float:
     """Return `value` as a float, or raise ``ValueError`` unless it is a finite real number."""
     try:
-        if not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value):
+        if not isinstance(value, bool) and isinstance(value, REAL) and math.isfinite(value):
             return float(value) + 0.0  # so that -0.0 and 0.0 are one number
     except OverflowError:  # a whole number beyond all floats
         pass
@@ -63,11 +66,19 @@ def flag(name: str, value: object) -> bool:
     return value
 
 
-def items(name: str, value: object) -> tuple[Any, ...]:
-    """The entries of a list, or raise ``ValueError`` unless `value` is one."""
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise ValueError(f"{name} = {shown(value)}: expected a list; write it as one.")
+def items(name: str, value: object, *, least: int = 0) -> tuple[Any, ...]:
+    """The entries of a list, or raise ``ValueError`` unless `value` is one with at least `least`."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) < least:
+        wanted = f" of {least} or more" if least else ""
+        raise ValueError(f"{name} = {shown(value)}: expected a list{wanted}; write it as one.")
     return tuple(value)
+
+
+def table(name: str, value: object) -> Mapping[str, Any]:
+    """Return `value`, or raise ``ValueError`` unless it is a table of named entries."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} = {shown(value)}: expected a table of named entries; write it as one.")
+    return value
 
 
 def one_of(name: str, value: object, known: Iterable[str]) -> str:

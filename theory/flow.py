@@ -4,7 +4,8 @@ All replicates are one system of equations for LSODA (Petzold, SIAM J. Sci. Stat
 takes Adams' method or, where the match relaxes faster than lag logits grow, backward differences. The independent variable is a clock
 of each replicate that goes with the weight of its lags: replicates that leave the plateau at different steps leave it together, and
 the cost does not depend on the length of the plateau, only on the number ln T of e-folds of lag 1. Between the solver's
-steps its interpolant is looked at only where a transition falls, and the run ends when all transitions are a quarter past.
+steps its interpolant is looked at only where a transition falls, and the run ends when all transitions are a quarter past by the clock, whose
+pace grows with the lags: a quarter of the steps is never sooner.
 
 Flow is the limit of gradient descent when η times the largest curvature is small, see `sharpness`.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,23 +23,35 @@ from scipy.integrate import LSODA
 from scipy.optimize import brentq
 
 from theory.chains import Array
-from theory.dynamics import DIVERGENCE, Dynamics, Layout, Measurement, Trajectory
+from theory.dynamics import DIVERGENCE, MARGIN, Dynamics, Layout, Measurement, Trajectory
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL
 
-__all__ = ["Alone", "Curves", "Ensemble", "Measured", "flow", "flows", "scale", "sharpness"]
+__all__ = [
+    "BRIEFLY",
+    "CLOSELY",
+    "Alone",
+    "Curves",
+    "Ensemble",
+    "Measured",
+    "Watch",
+    "flow",
+    "flows",
+    "scale",
+    "sharpness",
+]
 
 RTOL = 3e-4
 """The solver's relative error per step; transitions are then right to one part in a thousand."""
 
 CHUNK = 8
-"""Solver's steps that are measured together."""
-
-SURE = 1.5
-"""Times the clock of the last transition at which a run has seen enough, if it is not a quarter past in steps before."""
+"""Solver's steps that are recorded together, and looked at whether they are enough."""
 
 RECORDS = 3
 """Records per solver's step where a transition falls into one, which place it to 2e-4; otherwise its end is recorded."""
+
+ROUNDING = 1e-12
+"""A difference of distances, nats per token, that says nothing: two strategies may be one."""
 
 CHANGE = 1e-4
 """Of a coordinate, beside its scale, in differences of gradients."""
@@ -83,7 +96,7 @@ class Measured:
         near = np.stack(list(self.distances.values()), axis=-1)
         wanted = max(2, near.shape[-1] - 1)
         formed = self.attention.max(axis=-2)[..., 1:wanted] > FORMATION_LEVEL
-        return np.concatenate([np.diff(near, axis=-1) < 0, formed], axis=-1)
+        return np.concatenate([near[..., 1:] < near[..., :-1] - ROUNDING, formed], axis=-1)
 
 
 class Ensemble(Protocol):
@@ -114,23 +127,60 @@ class Alone:
         return Measured(np.array([[m.loss for m in seen]]), distances, np.array([[m.attention for m in seen]]))
 
 
+class Watch(NamedTuple):
+    """How closely a run is looked at, a record costing as much as a gradient.
+
+    Attributes
+    ----------
+    sparse : int
+        Of so many points one is recorded where no transition falls; there, all are.
+    past : float
+        Times the clock of the last transition at which the run is done.
+    """
+
+    sparse: int
+    past: float
+
+
+BRIEFLY, CLOSELY = Watch(sparse=2, past=MARGIN), Watch(sparse=1, past=1.5)
+
+
 class Curves:
     """Records of an ensemble along training, and whether they say that it is done.
 
     All replicates are recorded at the same values of a clock, increasing, and each at a step of its own, up to `setting.steps`.
     """
 
-    def __init__(self, ensemble: Ensemble, setting: Setting) -> None:
+    def __init__(self, ensemble: Ensemble, setting: Setting, watch: Watch = BRIEFLY) -> None:
         self._ensemble, self._layout, self._last = ensemble, ensemble.layout, setting.steps
+        self._watch = watch
         start = np.tile(self._layout.start, (ensemble.replicates, 1, 1))
         self.clock, self.steps, self.points = np.zeros(1), np.zeros((len(start), 1)), start
         self.seen = ensemble.measures(start)
+        self.passed = self.seen.passed
         self._highest = DIVERGENCE * np.maximum(np.log(setting.states), self.seen.loss)
         self.diverged: list[int | None] = [None] * len(start)
 
     def add(self, clock: Array, steps: Array, points: Array) -> None:
-        """Measure points (replicates, n, coordinates) at steps (replicates, n) and clock (n,); what diverged is not kept."""
-        seen = self._ensemble.measures(points)
+        """Of points (replicates, n, coordinates) at steps (replicates, n) and clock (n,), all behind what was recorded, record the last, others one in
+        `sparse`, and all around a transition."""
+        chosen = np.arange(1 - len(clock), 1) % self._watch.sparse == 0
+        seen = self._ensemble.measures(points[:, chosen])
+        passed = np.concatenate([self.passed[:, -1:], seen.passed], axis=1)
+        eventful = np.diff(passed, axis=1).any(axis=(0, 2)) | ~(seen.loss <= self._highest).all(axis=0)
+        others = ~chosen & np.asarray(eventful)[np.cumsum(chosen) - chosen]
+        if others.any():
+            seen = seen.join(self._ensemble.measures(points[:, others]))
+            seen = seen.take(np.argsort(np.concatenate([np.flatnonzero(chosen), np.flatnonzero(others)])))
+            chosen |= others
+        self._keep(clock[chosen], steps[:, chosen], points[:, chosen], seen)
+
+    def insert(self, clock: Array, steps: Array, points: Array) -> None:
+        """Record all of some points between those recorded."""
+        self._keep(clock, steps, points, self._ensemble.measures(points))
+
+    def _keep(self, clock: Array, steps: Array, points: Array, seen: Measured) -> None:
+        """What diverged is not kept."""
         lost = ~(seen.loss <= self._highest)
         if lost.any():
             first = np.where(lost.any(axis=1), np.argmax(lost, axis=1), lost.shape[1])
@@ -144,22 +194,19 @@ class Curves:
         self.clock = joined[order]
         self.steps = np.concatenate([self.steps, steps], axis=1)[:, order]
         self.points = np.concatenate([self.points, points], axis=1)[:, order]
+        self.passed = np.concatenate([self.passed, seen.passed], axis=1)[:, order]
         self.seen = self.seen.join(seen).take(order)
 
     @property
-    def done(self) -> bool:
-        """Diverged, or past formation of all heads and the passage to the last strategy in all replicates, by `MARGIN` in steps or `SURE` by the clock."""
-        if any(step is not None for step in self.diverged):
-            return True
-        passed = np.asarray(self.seen.passed[..., 1:].all(axis=(0, 2)))
-        if not passed[-1]:
-            return False
-        since = self.clock[np.flatnonzero(~passed)[-1]]
-        return self.clock[-1] > SURE * since or all(map(self._settled, self.trajectories()))
+    def enough(self) -> float:
+        """The clock at which formation of all heads and the passage to the last strategy are well past in all replicates; infinite while one is not."""
+        passed = np.asarray(self.passed[..., 1:].all(axis=(0, 2)))
+        return self._watch.past * float(self.clock[~passed].max(initial=0.0)) if passed[-1] else np.inf
 
-    def _settled(self, one: Trajectory) -> bool:
-        passages, formations = one.read(FORMATION_LEVEL)
-        return one.well_past([passages[-1], *formations])
+    @property
+    def done(self) -> bool:
+        """Diverged, or past what is `enough`."""
+        return any(step is not None for step in self.diverged) or self.clock[-1] > self.enough
 
     def trajectories(self) -> list[Trajectory]:
         """One for each replicate."""
@@ -179,12 +226,12 @@ class Curves:
         )
 
 
-def flow(dynamics: Dynamics, setting: Setting, *, rtol: float = RTOL) -> Trajectory:
+def flow(dynamics: Dynamics, setting: Setting, *, rtol: float = RTOL, watch: Watch = BRIEFLY) -> Trajectory:
     """Gradient flow of one `Dynamics`, see `flows`."""
-    return flows(Alone(dynamics), setting, rtol=rtol)[0]
+    return flows(Alone(dynamics), setting, rtol=rtol, watch=watch)[0]
 
 
-def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[Trajectory]:
+def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL, watch: Watch = BRIEFLY) -> list[Trajectory]:
     """Gradient flow of all replicates with the rates of `setting`, one trajectory each.
 
     Parameters
@@ -194,10 +241,11 @@ def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[T
         Whose optimiser's rates are taken; whatever else it does is left out.
     rtol : float
         The solver's relative error per step.
+    watch : Watch
     """
     count, size = ensemble.replicates, len(ensemble.layout.start) + 1
     system = _System(ensemble, setting)
-    curves = Curves(ensemble, setting)
+    curves = Curves(ensemble, setting, watch)
     start, atol = system.start.ravel(), np.tile(rtol * np.append(system.scale, 1 / system.idle), count)
     solver = LSODA(
         system.velocity,
@@ -209,12 +257,13 @@ def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[T
         jac=system.jacobian,
     )
 
-    def record(clock: Array, states: Array) -> None:
+    def parts(states: Array) -> tuple[Array, Array]:
+        """Steps and points of the solver's states (:, n)."""
         states = states.reshape(count, size, -1).swapaxes(1, 2)
-        curves.add(clock, states[..., -1], states[..., :-1])
+        return states[..., -1], states[..., :-1]
 
     while not curves.done and curves.steps[:, -1].min() < setting.steps:
-        known, ends, states = len(curves.clock), [float(solver.t)], []
+        known, ends, states = len(curves.clock), [float(solver.t)], [solver.y]
         paths: list[Callable[[Array], Array]] = []
         while len(ends) <= CHUNK and solver.status == "running":
             solver.step()
@@ -224,10 +273,11 @@ def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[T
         if solver.status == "failed":
             curves.diverged = [int(steps[-1]) for steps in curves.steps]
             break
-        record(np.array(ends[1:]), np.stack(states, axis=-1))
-        passed, reached = curves.seen.passed[:, known - 1 :], curves.steps[:, known - 1 :]
+        reached, points = parts(np.stack(states, axis=-1))
+        curves.add(np.array(ends[1:]), reached[:, 1:], points[:, 1:])
+        at, passed = curves.clock[known - 1 :], curves.passed[:, known - 1 :]
         inside = [
-            np.linspace(ends[n], ends[n + 1], RECORDS + 1)[1:-1]
+            np.linspace(at[n], at[n + 1], RECORDS + 1)[1:-1]
             for n in np.flatnonzero(np.diff(passed, axis=1).any(axis=(0, 2)))
         ]
         for r in np.flatnonzero((reached[:, 0] < setting.steps) & (reached[:, -1] > setting.steps)):
@@ -237,7 +287,7 @@ def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL) -> list[T
             inside.append(np.array([brentq(late, ends[n], ends[n + 1])]))
         if inside and curves.diverged.count(None) == count:
             between = [paths[int(np.searchsorted(ends, each[0])) - 1](each) for each in inside]
-            record(np.concatenate(inside), np.concatenate(between, axis=-1))
+            curves.insert(np.concatenate(inside), *parts(np.concatenate(between, axis=-1)))
     return curves.trajectories()
 
 
@@ -256,10 +306,11 @@ class _System:
         self.start = np.tile(np.append(layout.start, 0.0), (ensemble.replicates, 1))
 
     def _rates(self, points: Array) -> Array:
-        velocity = self._speed * self._ensemble.derivatives(points)
-        grown = np.exp(points[..., self._lags]).sum(axis=-1, keepdims=True)
-        pace = self.idle + self._rate * grown / (self._context + grown)
-        return np.concatenate([velocity, np.ones_like(pace)], axis=-1) / pace
+        grown = np.exp(points[..., self._lags]).sum(axis=-1)
+        rates = np.empty((*points.shape[:-1], points.shape[-1] + 1))
+        rates[..., -1] = 1 / (self.idle + self._rate * grown / (self._context + grown))
+        np.multiply(self._speed * rates[..., -1:], self._ensemble.derivatives(points), out=rates[..., :-1])
+        return rates
 
     def velocity(self, _: float, flat: Array) -> Array:
         return self._rates(flat.reshape(self.start.shape)[:, None, :-1]).ravel()

@@ -329,21 +329,21 @@ class Setting:
             raise ValueError(
                 f"setting has version = {arguments.shown(data['version'])}: expected {cls.version}; write it again with this release."
             )
-        optimizer = dict(_table("optimizer", data.get("optimizer", {})))
+        optimizer = dict(arguments.table("optimizer", data.get("optimizer", {})))
         arguments.only_known("optimizer", optimizer, {field.name for field in dataclasses.fields(Optimizer)})
         architecture = data.get("architecture")
         made = cls.of(
             data.get("family", "linear"),
-            prior=_prior_from_dict(_table("prior", data.get("prior", {}))),
+            prior=_prior_from_dict(arguments.table("prior", data.get("prior", {}))),
             optimizer=optimizer.get("name"),
             learning_rate=optimizer.get("learning_rate"),
             betas=optimizer.get("betas"),
             weight_decay=optimizer.get("weight_decay"),
             architecture=None
             if architecture is None
-            else _make("architecture", Architecture, _table("architecture", architecture)),
+            else _make("architecture", Architecture, arguments.table("architecture", architecture)),
             tested_on=[
-                _prior_from_dict(_table("tested_on", prior))
+                _prior_from_dict(arguments.table("tested_on", prior))
                 for prior in arguments.items("tested_on", data.get("tested_on", ()))
             ],
             **{key: data[key] for key in PLAIN if key in data},
@@ -373,7 +373,7 @@ class Setting:
                 f"setting file {path} cannot be read ({why(problem)}): expected {path.suffix[1:].upper()} in UTF-8; mend it there."
             ) from problem
         try:
-            return cls.from_dict(_table("setting", data))
+            return cls.from_dict(arguments.table("setting", data))
         except (RecursionError, ValueError) as problem:
             raise ValueError(f"setting file {path}: {why(problem)}") from problem
 
@@ -413,12 +413,6 @@ def _per_group(name: str, given: float | Mapping[str, float] | None, default: Ma
     return dict.fromkeys(default, given)
 
 
-def _table(name: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} = {arguments.shown(value)}: expected a table of named entries; write it as one.")
-    return value
-
-
 def _make(where: str, kind: type, entries: Mapping[str, Any]) -> Any:
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     arguments.only_known(where, entries, {field.name for field in fields})
@@ -449,7 +443,7 @@ def _prior_from_dict(data: Mapping[str, Any]) -> Prior:
     if kind is Mixture:
         components = entries.get("components", ())
         entries["components"] = tuple(
-            _prior_from_dict(_table("component", c)) for c in arguments.items("components", components)
+            _prior_from_dict(arguments.table("component", c)) for c in arguments.items("components", components)
         )
     elif "states" not in entries:
         entries["states"] = 2

@@ -16,7 +16,7 @@ import numpy as np
 
 from theory.chains import Array
 from theory.dynamics import Trajectory
-from theory.flow import Curves, Ensemble, scale
+from theory.flow import BRIEFLY, Curves, Ensemble, Watch, scale
 from theory.setting import Optimizer, Setting
 
 __all__ = ["strides"]
@@ -46,8 +46,10 @@ class _State(NamedTuple):
     second: Array
 
 
-def strides(ensemble: Ensemble, setting: Setting, *, tolerance: float = TOLERANCE) -> list[Trajectory]:
-    """Adam on all replicates, recorded as `theory.dynamics.descend` records; one trajectory each.
+def strides(
+    ensemble: Ensemble, setting: Setting, *, tolerance: float = TOLERANCE, watch: Watch = BRIEFLY
+) -> list[Trajectory]:
+    """Adam on all replicates, recorded at steps at which `theory.dynamics.descend` records; one trajectory each.
 
     Parameters
     ----------
@@ -56,12 +58,13 @@ def strides(ensemble: Ensemble, setting: Setting, *, tolerance: float = TOLERANC
         Under Adam.
     tolerance : float
         Of a stride.
+    watch : Watch
     """
     layout, optimizer = ensemble.layout, setting.optimizer
     rates, unit = layout.rates(setting), scale(layout, setting)
     start = np.tile(layout.start, (ensemble.replicates, 1))
     state, step, stride = _State(start, np.zeros_like(start), np.zeros_like(start)), 0, 1
-    curves, waiting = Curves(ensemble, setting), []
+    curves, waiting = Curves(ensemble, setting, watch), []
 
     def entry_gradient(point: Array) -> Array:
         return ensemble.derivatives(point[:, None])[:, 0] / layout.entries

@@ -1,8 +1,8 @@
 r"""What training draws: fresh sequences and the words of dropout, on the device that trains.
 
-A seed has three streams, so that what one draws moves no other: sequences for training, held-out sequences, words. On a CPU the compiled
-sampler draws each step's sequences when they are asked for; on another device a loop over time draws `AHEAD` steps' at once, from chains that
-come from the host, and its sequences differ from the CPU's though their law does not. Both streams can be written down and taken up again.
+A seed has three streams, so that what one draws moves no other: sequences for training, held-out sequences, words. Sequences are drawn for many
+steps at once: on a CPU by the compiled sampler; on another device by a loop over time, from chains that come from the host, and these sequences
+differ from the CPU's though their law does not. Streams can be written down and taken up again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ __all__ = ["Batches", "Words", "streams", "tokens_on_device"]
 AHEAD = 64
 """Steps whose sequences are drawn at once where a kernel's start costs more than its work."""
 
+AHEAD_COMPILED = 16
+"""The same for the compiled sampler: a step's share of what it takes to start is small, and its chains still fit a cache."""
+
 
 def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.SeedSequence]:
     """Generators of the training and of the held-out sequences, and the seed of the words."""
@@ -33,55 +36,58 @@ def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.ran
 
 
 class Batches:
-    """Fresh sequences of `setting`, one step after the other; `ahead` says whether many steps' are drawn at once, by default elsewhere than on a CPU."""
+    """Fresh sequences of `setting`, one step after the other; `compiled` says by which sampler, by default the compiled one on a CPU."""
 
     def __init__(
-        self, setting: Setting, generator: np.random.Generator, device: torch.device, *, ahead: bool | None = None
+        self, setting: Setting, generator: np.random.Generator, device: torch.device, *, compiled: bool | None = None
     ) -> None:
         self._setting, self._device = setting, device
-        self._many_at_once = device.type != "cpu" if ahead is None else ahead
+        self._compiled = device.type == "cpu" if compiled is None else compiled
         self._host = generator
         self._at_device = torch.Generator(device)
         self._at_device.manual_seed(int(generator.bit_generator.seed_seq.generate_state(1)[0]))  # type: ignore[attr-defined]
         self._before: dict[str, Any] = {}
-        self._ahead: list[Tensor] = []
+        self._ahead, self._left = torch.empty(0), 0
 
     def draw(self) -> Tensor:
         """Tokens of one step, shape (B, T + 1)."""
-        if not self._many_at_once:
-            return torch.from_numpy(sample(self._setting, self._setting.batch, self._host).tokens).long()
-        if not self._ahead:
-            self._before = self._generators()
-            self._ahead = self._many()
-        return self._ahead.pop()
+        if not self._left:
+            self._fill()
+        self._left -= 1
+        return self._ahead[self._left].long()
 
-    def _many(self) -> list[Tensor]:
-        count, length = AHEAD * self._setting.batch, self._setting.context + 1
+    def _fill(self) -> None:
+        self._before = self._generators()
+        self._left = AHEAD_COMPILED if self._compiled else AHEAD
+        self._ahead = self._many(self._left * self._setting.batch).unflatten(0, (self._left, -1))
+
+    def _many(self, count: int) -> Tensor:
+        if self._compiled:
+            return torch.from_numpy(sample(self._setting, count, self._host).tokens)
         transition = priors.sample(self._setting.prior, self._host, count)
         chains, law = (
             torch.from_numpy(one).to(self._device, torch.float32) for one in (transition, history_law(transition))
         )
-        uniforms = torch.rand(count, length, generator=self._at_device, device=self._device)
-        return list(tokens_on_device(chains, law, uniforms).split(self._setting.batch))
+        uniforms = torch.rand(count, self._setting.context + 1, generator=self._at_device, device=self._device)
+        return tokens_on_device(chains, law, uniforms)
 
     def _generators(self) -> dict[str, Any]:
-        at_device = self._at_device.get_state().tolist() if self._many_at_once else []
+        at_device = [] if self._compiled else self._at_device.get_state().tolist()
         return {"host": self._host.bit_generator.state, "device": at_device}
 
     @property
     def state(self) -> dict[str, Any]:
         """Where the stream stands: plain data, as JSON can hold it."""
-        return (self._before if self._ahead else self._generators()) | {"ahead": len(self._ahead)}
+        return (self._before if self._left else self._generators()) | {"ahead": self._left}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._host.bit_generator.state = state["host"]
         if state["device"]:
             self._at_device.set_state(torch.tensor(state["device"], dtype=torch.uint8))
-        self._ahead = []
         if state["ahead"]:
-            self._before = self._generators()
-            self._ahead = self._many()[: state["ahead"]]
+            self._fill()
+        self._left = state["ahead"]
 
 
 class Words:

@@ -24,18 +24,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from theory.chains import Array
-from validate.models.transformer import Attention, Transformer
+from validate.models.transformer import Activations, Attention, Transformer
 from validate.probes import MATCHED
 
 __all__ = ["circuits", "contrast", "lag_logits", "matched"]
 
 
 @torch.no_grad()
-def circuits(model: Transformer, tokens: Tensor) -> dict[str, Tensor]:
-    """All of the above on tokens (B, T), by the names and with the dimensions of `validate.probes`; NaN where a layer lacks a head."""
-    stream = model.stream(tokens)
+def circuits(model: Transformer, seen: Activations) -> dict[str, Tensor]:
+    """All of the above in a pass of the model, by the names and with the dimensions of `validate.probes`; NaN where a layer lacks a head."""
+    tokens, stream, scores = seen
     branches: list[Attention] = [layer.attention for layer in model.layers]  # type: ignore[misc]
-    scores = [branch.scores(x) for branch, x in zip(branches, stream, strict=False)]
     symbols = F.one_hot(tokens, model.embedding.num_embeddings).to(stream[0].dtype)
     shown = [_shown(branch, x, symbols) for branch, x in zip(branches, stream, strict=False)]
     by_stream = _readout(model, stream[-1])

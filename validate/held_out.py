@@ -98,8 +98,9 @@ class HeldOut:
         if isinstance(model, Transformer):
             probes["loss_at"] = _numbers(by_position[-1].mean(dim=0))
             probes["unseen"] = _numbers(by_position[-1][self._unseen].mean())
-            probes |= {name: _numbers(found) for name, found in circuits(model, own.tokens[:PART]).items()}
-            probes["head_score"] = _numbers(head_scores(model, own.tokens[:PART]))
+            seen = model.activations(own.tokens[:PART])
+            probes |= {name: _numbers(found) for name, found in circuits(model, seen).items()}
+            probes["head_score"] = _numbers(head_scores(model, seen))
             probes["movement"] = self._movement(model)
         if self._tested:
             probes["tested_on"] = np.array([one.last(one.log_model(model))[-1] for one in self._tested])

@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from validate.models.transformer import Transformer
+from validate.models.transformer import Activations, Transformer
 from validate.probes import SCORES
 
 __all__ = ["copying", "head_scores", "pattern_scores"]
@@ -87,12 +87,12 @@ def copying(model: Transformer) -> list[Tensor]:
 
 
 @torch.no_grad()
-def head_scores(model: Transformer, tokens: Tensor) -> Tensor:
-    """All of `SCORES`, those of patterns above their controls, shape (scores, layers, heads); NaN where a layer has fewer heads."""
+def head_scores(model: Transformer, seen: Activations) -> Tensor:
+    """All of `SCORES` in a pass of the model, those of patterns above their controls, shape (scores, layers, heads); NaN where a layer has fewer heads."""
     heads = model.shape.heads_of
-    found = torch.full((len(SCORES), len(heads), max(heads)), torch.nan, device=tokens.device)
-    for n, (pattern, copies) in enumerate(zip(model.patterns(tokens), copying(model), strict=True)):
-        for m, (score, control) in enumerate(pattern_scores(pattern, tokens).values()):
+    found = torch.full((len(SCORES), len(heads), max(heads)), torch.nan, device=seen.tokens.device)
+    for n, (scores, copies) in enumerate(zip(seen.scores, copying(model), strict=True)):
+        for m, (score, control) in enumerate(pattern_scores(scores.softmax(dim=-1), seen.tokens).values()):
             found[m, n, : heads[n]] = score - control
         found[-1, n, : heads[n]] = copies
     return found

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numba
@@ -25,6 +26,9 @@ from validate.batches import Batches, Words, streams
 from validate.checkpoints import Checkpoint
 from validate.held_out import HELD_OUT, HeldOut
 from validate.models import as_model, build, order_parameters
+from validate.models.compiled import network
+from validate.models.likelihood import cross_entropy
+from validate.models.transformer import Transformer
 
 __all__ = ["DEVICES", "HELD_OUT", "TrainingRun", "resolve_device", "train", "train_together"]
 
@@ -159,19 +163,27 @@ class TrainingRun:
         """One optimiser step of every seed. Seeds that came to their end go on, unseen: what is stacked stays together."""
         tokens = [one.draw() for one in self.batches]
         noise = [one.draw(self.sites) for one in self.words]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.setting.precision == "bfloat16"):
-            loss = self._loss(tokens, noise)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if self.alone:
+            self._differentiate(tokens[0], noise[0])
+        else:
+            self._differentiate(torch.stack(tokens), [torch.stack(site) for site in zip(*noise, strict=True)])
         self.optimizer.step()
         self.step += 1
 
-    def _loss(self, tokens: list[Tensor], noise: list[list[Tensor]]) -> Tensor:
-        loss = as_model(self.model).loss
-        if self.alone:
-            return loss(tokens[0], noise[0])
-        stacked = [torch.stack(site) for site in zip(*noise, strict=True)]
-        return torch.vmap(loss)(torch.stack(tokens), stacked, self.parameters).sum()
+    def _differentiate(self, tokens: Tensor, noise: list[Tensor]) -> None:
+        """Put the derivatives of each seed's loss where the optimiser looks for them."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.setting.precision == "bfloat16"):
+            if isinstance(self.model, Transformer) and self.model.compiled:
+                _, by = network.loss(self.model.shape, self.parameters, tokens, noise)
+                for name, one in self.parameters.items():
+                    one.grad = by[name] if one.requires_grad else None
+                return
+            if self.alone:
+                loss = cross_entropy(self.model, tokens, noise)
+            else:
+                loss = torch.vmap(partial(cross_entropy, self.model))(tokens, noise, self.parameters).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
 
     def record(self) -> None:
         """Measure every seed that still trains, and see which of them has come to its end."""

@@ -14,12 +14,25 @@ unless a run ended before the other side's number was out of reach, or curves go
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from validate.intervals import Interval, relative_error, z_score
 
-__all__ = ["AGREES", "DISAGREES", "INCONCLUSIVE", "Tolerance", "Verdict", "decide", "judge", "of_share", "worst"]
+__all__ = [
+    "AGREES",
+    "DISAGREES",
+    "INCONCLUSIVE",
+    "Tolerance",
+    "Verdict",
+    "counted",
+    "decide",
+    "judge",
+    "of_share",
+    "worst",
+]
 
 AGREES, DISAGREES, INCONCLUSIVE = "agrees", "disagrees", "inconclusive"
 
@@ -99,6 +112,12 @@ def of_share(found: int, total: int, what: str) -> Verdict:
     """Verdict on a statement that must hold for all of `total` models and does for `found`."""
     kind = AGREES if found == total else DISAGREES
     return Verdict(kind, EVERY, found / total - 1, None, None, f"{found} of {total} {what}")
+
+
+def counted(kinds: Iterable[str]) -> dict[str, int]:
+    """How many there are of each verdict."""
+    found = Counter(kinds)
+    return {kind: found[kind] for kind in (AGREES, INCONCLUSIVE, DISAGREES)}
 
 
 def worst(kinds: list[str]) -> str | None:

@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from paper.figures.phases import transformer
+from paper.style import DARK
 from theory.chains import Array
 from theory.dynamics import Trajectory
 from validate.suite import Outcome, Results
@@ -92,7 +93,7 @@ def draw(panels: list[Panel]) -> Figure:
     odd, even = colormaps["Blues"], colormaps["Oranges"]
     for axis, panel in zip(axes.flat, panels, strict=True):
         for r in range(panel.attention.shape[1]):
-            colour = "#555555" if r == 0 else (odd if r % 2 else even)(1 - 0.13 * r)
+            colour = DARK if r == 0 else (odd if r % 2 else even)(1 - 0.13 * r)
             dots = {"ls": ":", "zorder": 5} if r == 0 else {"ls": "-"}
             axis.plot(panel.time, panel.attention[:, r], color=colour, label=f"lag {r}", **dots)
         axis.set(yscale="log")

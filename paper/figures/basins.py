@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.stats import norm
 
+from paper.style import AMBER, BLUE, DARK, GREEN, RED, VIOLET
 from theory.laws.basins import FALSE_ALARM
 from validate.suite import Results
 from validate.suite.basins import ESCAPED, TRAPPED
@@ -20,7 +21,7 @@ from validate.suite.basins import ESCAPED, TRAPPED
 __all__ = ["Point", "compute", "draw"]
 
 MARKS = {ESCAPED: "o", TRAPPED: "X", "both ways": "^"}
-COLOURS = ("#8C8C8C", "#1F6FB2", "#D98E04", "#2E8B57", "#8A4FBE")
+COLOURS = (BLUE, AMBER, GREEN, VIOLET)
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,14 @@ def draw(points: list[Point]) -> Figure:
     contexts = sorted({p.context for p in points}) or [25, 400]
     limit = float(norm.isf(FALSE_ALARM / 2))
     states = sorted({p.series.partition(",")[0] for p in points}, key=lambda name: int(name.rpartition(" ")[2]))
-    colours = dict(zip(states, COLOURS[1:], strict=False))
+    colours = dict(zip(states, COLOURS, strict=False))
     for axis, panel in zip(axes.flat, panels, strict=False):
         axis.axhspan(-limit, limit, color="#cccccc", alpha=0.6, lw=0)
-        axis.axhline(0, color="#444444", lw=0.8)
+        axis.axhline(0, color=DARK, lw=0.8)
         here = [p for p in points if p.panel == panel]
         for p in here:
             colour = colours[p.series.partition(",")[0]]
-            edge = "#B03030" if not p.holds else colour
+            edge = RED if not p.holds else colour
             face = colour if p.series == p.series.partition(",")[0] else "white"
             face = colour if p.trained != ESCAPED else face
             axis.plot(
@@ -111,7 +112,7 @@ def draw(points: list[Point]) -> Figure:
         row[0].set_ylabel("z of the push (head above, trapped below)")
     handles = [Line2D([], [], marker="s", ls="", color=colour, label=name) for name, colour in colours.items()]
     names = {ESCAPED: "head formed", TRAPPED: "trapped", "both ways": "seeds differ"}
-    handles += [Line2D([], [], marker=mark, ls="", color="#555555", label=names[fate]) for fate, mark in MARKS.items()]
-    handles.append(Line2D([], [], marker="o", ls="", color="#555555", mfc="white", label="other rows than flat"))
+    handles += [Line2D([], [], marker=mark, ls="", color=DARK, label=names[fate]) for fate, mark in MARKS.items()]
+    handles.append(Line2D([], [], marker="o", ls="", color=DARK, mfc="white", label="other rows than flat"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure

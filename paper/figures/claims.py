@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from paper.figures import scaling
 from paper.figures.panels import Curve, Panel
 from paper.figures.panels import draw as draw_panels
-from paper.style import STRATEGY_COLOURS
+from paper.style import AMBER, BLUE, GREEN, GREY, STRATEGY_COLOURS
 from theory.chains import Array
 from theory.dynamics import Trajectory
 from theory.ideal import finite_loss
@@ -30,7 +30,6 @@ from validate.suite import Results
 
 __all__ = ["PANELS", "PICTURES", "Picture"]
 
-BLUE, AMBER, GREEN, GREY = "#1F6FB2", "#D98E04", "#2E8B57", "#8C8C8C"
 STEP = "optimiser step"
 
 

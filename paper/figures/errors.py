@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from paper.style import RUNG_COLOURS
+from paper.style import DARK, GREY, RUNG_COLOURS
 from theory.chains import Array
 from validate.suite import Results
 
@@ -109,8 +109,8 @@ def draw(panels: list[Panel]) -> Figure:
         row[0].set_ylabel("|error| of " + QUANTITY)
     rungs = [rung for rung in RUNG_COLOURS if any(line.rung == rung for panel in panels for line in panel.lines)]
     handles = [Line2D([], [], color=RUNG_COLOURS[rung], label=rung) for rung in rungs]
-    handles += [Line2D([], [], marker=mark, ls="", color="#555555", label=name) for name, mark in marks.items()]
-    handles.append(Line2D([], [], color="#999999", ls=":", label="ln T/T"))
+    handles += [Line2D([], [], marker=mark, ls="", color=DARK, label=name) for name, mark in marks.items()]
+    handles.append(Line2D([], [], color=GREY, ls=":", label="ln T/T"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
     return figure
 
@@ -120,7 +120,7 @@ def _series(panels: list[Panel]) -> list[str]:
 
 
 def _panel(axis: Axes, panel: Panel, marks: dict[str, str], contexts: Array) -> None:
-    axis.plot(contexts, np.log(contexts) / contexts, color="#999999", ls=":", lw=1.2, zorder=1)
+    axis.plot(contexts, np.log(contexts) / contexts, color=GREY, ls=":", lw=1.2, zorder=1)
     for line in panel.lines:
         colour, (t, error, half) = RUNG_COLOURS[line.rung], line.points.T
         size = np.maximum(np.abs(error), FLOOR)

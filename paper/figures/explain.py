@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper.style import RUNG_COLOURS, STRATEGY_COLOURS
+from paper.style import DARK, RUNG_COLOURS, STRATEGY_COLOURS
 from simulate.explain import Explanation, Stage
 from theory.chains import Array
 from theory.transitions import Transition
@@ -60,7 +60,7 @@ def draw(data: Picture) -> Figure:
     top.plot(data.steps, data.lag1, color=STRATEGY_COLOURS["bigram"])
     middle.plot(data.steps, data.omega, color=STRATEGY_COLOURS["bigram"], label="mean field")
     if np.isfinite(data.target).any():
-        middle.plot(data.steps, data.target, "--", color="#444444", lw=1.1, label="slow manifold, Ω*(v₁)")
+        middle.plot(data.steps, data.target, "--", color=DARK, lw=1.1, label="slow manifold, Ω*(v₁)")
         middle.legend(loc="upper left")
     bottom.plot(data.steps, data.loss, color="black")
     end = data.steps[-1] if len(data.stages) < 2 else min(RELEVANT * data.stages[-2].end, data.steps[-1])

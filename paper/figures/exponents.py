@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper.style import RUNG_COLOURS
+from paper.style import DARK, RED, RUNG_COLOURS
 from validate.intervals import Z
 from validate.suite import TRAINED, Results
 
@@ -63,8 +63,8 @@ def draw(rows: list[Row]) -> Figure:
                 style = {"fmt": "o", "ms": 3.2, "color": RUNG_COLOURS[rung], "elinewidth": 0.9, "zorder": 3}
                 axis.errorbar(at, n + place, xerr=half, **style)
         if row.stated is not None:
-            axis.plot(row.stated, n + places[0], "x", color="#B03030", ms=6, mew=1.6, zorder=5)
-    axis.axvline(0, color="#444444", lw=0.8)
+            axis.plot(row.stated, n + places[0], "x", color=RED, ms=6, mew=1.6, zorder=5)
+    axis.axvline(0, color=DARK, lw=0.8)
     axis.set_yticks(range(len(rows)), [row.label for row in rows], fontsize=7)
     axis.set(
         ylim=(max(len(rows), 1) - 0.5, -0.5),
@@ -73,7 +73,7 @@ def draw(rows: list[Row]) -> Figure:
     axis.grid(axis="y", visible=False)
     handles = [Line2D([], [], marker="D", ls="", color="black", label="trained")]
     handles += [Line2D([], [], marker="o", ls="", ms=4, color=RUNG_COLOURS[rung], label=rung) for rung in rungs]
-    handles += [Line2D([], [], marker="x", ls="", mew=1.6, color="#B03030", label="closed form")] * any(
+    handles += [Line2D([], [], marker="x", ls="", mew=1.6, color=RED, label="closed form")] * any(
         row.stated is not None for row in rows
     )
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

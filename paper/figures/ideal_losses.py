@@ -11,7 +11,7 @@ import sympy as sp
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper.style import STRATEGY_COLOURS
+from paper.style import DARK, GREEN, STRATEGY_COLOURS
 from theory.bayes import position_losses
 from theory.chains import Array
 from theory.derivations import bigram_regret, ideal_limit_losses
@@ -21,7 +21,7 @@ from validate.suite import Results
 __all__ = ["Losses", "compute", "draw"]
 
 CONTEXT = 400
-COLOURS = {"unigram": STRATEGY_COLOURS["unigram"], "bigram": STRATEGY_COLOURS["bigram"], "Bayes": "#2E7D4F"}
+COLOURS = {"unigram": STRATEGY_COLOURS["unigram"], "bigram": STRATEGY_COLOURS["bigram"], "Bayes": GREEN}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def draw(data: Losses) -> Figure:
         ("E H(π)", data.limits["unigram"]),
         ("entropy rate", data.limits["bigram"]),
     ):
-        left.annotate(text, (1.1, level), xytext=(0, 2), textcoords="offset points", fontsize=7.5, color="#555555")
+        left.annotate(text, (1.1, level), xytext=(0, 2), textcoords="offset points", fontsize=7.5, color=DARK)
     later = data.position >= 5
     right.plot(data.position[later], data.asymptote[later], ":", color="black", label="ln T + constant (bigram)")
     left.set(xscale="log", xlabel="position t", ylabel="expected loss / nats")

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper.style import RUNG_COLOURS
+from paper.style import DARK, RUNG_COLOURS
 from validate.suite import Comparison, Interval, Results
 
 __all__ = ["Point", "compute", "draw"]
@@ -79,10 +79,10 @@ def draw(points: list[Point]) -> Figure:
             )
     values = [v for p in points for v in (p.predicted[0], p.observed[0])] or [1.0, 10.0]
     ends = [min(values) / 1.3, max(values) * 1.5]
-    top.plot(ends, ends, color="#444444", lw=0.9, zorder=0)
+    top.plot(ends, ends, color=DARK, lw=0.9, zorder=0)
     top.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="predicted step")
     bottom.axhspan(-5, 5, color=RUNG_COLOURS["finite-context"], alpha=0.1, lw=0)
-    bottom.axhline(0, color="#444444", lw=0.9)
+    bottom.axhline(0, color=DARK, lw=0.9)
     bottom.set_yscale("symlog", linthresh=10)
     bottom.set_yticks([-100, -10, -5, 0, 5, 10, 100], ["−100", "−10", "−5", "0", "5", "10", "100"])
     errors = [100 * (p.predicted[0] / p.observed[0] - 1) for p in points]
@@ -92,7 +92,7 @@ def draw(points: list[Point]) -> Figure:
     notes = {"softmax toy": " (for the transformer, uncalibrated)"}
     handles = [Line2D([], [], marker="s", ls="", color=RUNG_COLOURS[r], label=r + notes.get(r, "")) for r in rungs]
     handles += [
-        Line2D([], [], marker=m, ls="", color="#444444", label=name)
+        Line2D([], [], marker=m, ls="", color=DARK, label=name)
         for name, m in MARKERS.items()
         if any(point.quantity == name for point in points)
     ]

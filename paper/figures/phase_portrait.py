@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper.style import RUNG_COLOURS
+from paper.style import GREY, RUNG_COLOURS
 from theory.chains import Array
 from theory.dynamics import Trajectory
 from theory.laws.plateau_law import path
@@ -64,7 +64,7 @@ def _order(one: Trajectory) -> Array:
 
 def draw(data: Portrait) -> Figure:
     figure, axis = plt.subplots(figsize=(5.8, 4.4), layout="constrained")
-    axis.plot(*data.manifold.T, color="#888888", lw=5, alpha=0.45, solid_capstyle="round", label="slow manifold Ω*(q₁)")
+    axis.plot(*data.manifold.T, color=GREY, lw=5, alpha=0.45, solid_capstyle="round", label="slow manifold Ω*(q₁)")
     colours = {"mean field": RUNG_COLOURS["mean-field"], "trained": "black"}
     for name, (steps, omega, weight) in ((name, one.T) for name, one in data.paths.items()):
         axis.plot(omega, weight, color=colours[name], lw=1.2, label=name)

@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from paper.style import AMBER, BLUE, DARK, VIOLET
 from theory.chains import Array
 from theory.laws.terms import terms
 from theory.setting import Setting
@@ -42,7 +43,7 @@ RATES = {2: 100.0, 3: 200.0, 4: 400.0}
 ASIDE = {"mean field": 1.0, "finite context": 0.98, "trained": 1.02}
 """Points of one context are drawn beside each other, by these factors and one for each k."""
 MARKERS = {"mean field": "D", "finite context": "o", "trained": "s"}
-COLOURS = ("#1F6FB2", "#D98E04", "#8A4FBE")
+COLOURS = (BLUE, AMBER, VIOLET)
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,11 @@ def draw(data: list[Lengths]) -> Figure:
             beside = x[known] * ASIDE[name] * 1.08 ** (n - 1)
             bottom.errorbar(beside, 100 * (value[known] / law - 1), yerr=spread, **style)
     top.set(xscale="log", yscale="log", ylabel="steps until unigram → bigram")
-    bottom.axhline(0, color="#444444", lw=0.9)
+    bottom.axhline(0, color=DARK, lw=0.9)
     bottom.set(xlabel="context T", ylabel="difference from the law / %")
     handles, _ = top.get_legend_handles_labels()
     handles = [h for h in handles if isinstance(h, Line2D)] + [
-        Line2D([], [], marker=m, ls="", color="#444444", mfc="#444444" if n == "trained" else "white", label=n)
+        Line2D([], [], marker=m, ls="", color=DARK, mfc=DARK if n == "trained" else "white", label=n)
         for n, m in MARKERS.items()
     ]
     top.legend(handles=handles, loc="upper left")

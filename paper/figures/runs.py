@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from paper.style import GREY
 from theory.chains import Array
 from validate.listing import Listed
 from validate.observed import TRAIN
@@ -96,7 +97,7 @@ def draw(families: Sequence[Family]) -> Figure:
     if len(families) > MOST:
         handles.append(Line2D([], [], ls="", label=f"and {len(families) - MOST} more settings"))
     if any(not curve.trained for one in families for curve in one.curves):
-        handles.append(Line2D([], [], color="grey", ls="--", label="predicted"))
+        handles.append(Line2D([], [], color=GREY, ls="--", label="predicted"))
     figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=7)
     return figure
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from paper.style import AMBER, BLUE, DARK, GREEN, GREY, ROSE, VIOLET
 from theory.chains import Array
 from validate.claims import scaling
 from validate.claims.claim import Runs
@@ -15,7 +16,7 @@ from validate.intervals import Interval
 
 __all__ = ["Point", "Scaling", "draw", "of_runs"]
 
-COLOURS = {"T": "#1F6FB2", "k": "#D98E04", "rate": "#2E8B57", "concentration": "#8A4FBE", "batch": "#C2477F"}
+COLOURS = {"T": BLUE, "k": AMBER, "rate": GREEN, "concentration": VIOLET, "batch": ROSE}
 MARKERS = {scaling.ADAMW: "o", scaling.SGD: "s"}
 LONGEST = 10.0
 """Factor by which an interval is drawn at most."""
@@ -97,18 +98,18 @@ def draw(data: Scaling) -> Figure:
         )
     values = [v for point in data.points for v in (point.predicted[0], point.observed[0])] or [1.0, 10.0]
     ends = [min(values) / 1.6, max(values) * 1.6]
-    top.plot(ends, ends, color="#444444", lw=0.9, zorder=0)
+    top.plot(ends, ends, color=DARK, lw=0.9, zorder=0)
     top.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="observed step")
     top.set_xlabel(f"toy's step × {data.constant:.3g}")
     top.legend(fontsize=6.5, ncols=2, loc="lower right")
     top.set_title("Passage to bigram, one constant fitted at the base", loc="left")
     for n, name in enumerate(scaling.PARAMETERS):
         axis = figure.add_subplot(grid[1, n])
-        for paths, colour, style in ((data.transformer, "#1F6FB2", "-"), (data.toy, "black", "--")):
+        for paths, colour, style in ((data.transformer, BLUE, "-"), (data.toy, "black", "--")):
             for part, values_ in paths:
                 shown = part <= 1.5
                 axis.plot(part[shown], values_[shown, n], color=colour, ls=style, lw=0.9)
-        axis.axvline(1, color="#8C8C8C", ls=":", lw=1)
+        axis.axvline(1, color=GREY, ls=":", lw=1)
         axis.set(xlabel="step / that of the passage", ylabel=f"{name} / natural logits")
         if n == 0:
             axis.set(yscale="log", ylim=(1e-3, 10))

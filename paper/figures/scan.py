@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
+from paper.style import RED
 from theory.chains import Array
 
 __all__ = ["MOST", "Line", "Panel", "compute", "draw"]
@@ -102,7 +103,7 @@ def _panel(axis: Axes, panel: Panel) -> None:
             x,
             np.full(len(x), 0.02),
             "x",
-            color="#B03030",
+            color=RED,
             ms=4,
             transform=axis.get_xaxis_transform(),
             label="no answer on some line",

@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from paper.style import DARK, GREY
 from theory.chains import Array
 from theory.priors import Dirichlet, DoublyStochastic
 from theory.signals import signal
@@ -58,8 +59,8 @@ def draw(panels: list[Panel]) -> Figure:
             for odd in (True, False):
                 chosen = (lags % 2 == 1) == odd
                 axis.plot(lags[chosen], found[chosen, 0], "o", color=colour, mfc=colour if odd else "white")
-        axis.axhline(0, color="#444444", lw=0.8)
-        axis.axhspan(-LINEAR, LINEAR, color="#888888", alpha=0.12, lw=0)
+        axis.axhline(0, color=DARK, lw=0.8)
+        axis.axhspan(-LINEAR, LINEAR, color=GREY, alpha=0.12, lw=0)
         axis.set_yscale("symlog", linthresh=LINEAR, linscale=0.6)
         axis.set_yticks([-0.01, -0.001, 0, 0.001, 0.01, 0.1], ["−0.01", "−0.001", "0", "0.001", "0.01", "0.1"])
         axis.minorticks_off()
@@ -69,8 +70,8 @@ def draw(panels: list[Panel]) -> Figure:
     axes[0].set_ylabel("signal of lag m")
     handles = [h[0] for h in axes[0].get_legend_handles_labels()[0]]
     handles += [
-        Line2D([], [], marker="o", ls="", color="#444444", mfc=face, label=name)
-        for name, face in (("odd lag", "#444444"), ("even lag", "white"))
+        Line2D([], [], marker="o", ls="", color=DARK, mfc=face, label=name)
+        for name, face in (("odd lag", DARK), ("even lag", "white"))
     ]
     labels = [*axes[0].get_legend_handles_labels()[1], "odd lag", "even lag"]
     axes[1].legend(handles, labels, loc="lower right", ncols=2)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from theory.flow import Alone, flow, flows, sharpness
+from theory.flow import BRIEFLY, CLOSELY, Alone, flow, flows, sharpness
 from theory.mean_fields.linear import LinearMeanField
 from theory.mean_fields.rules import rules
 from theory.mean_fields.softmax import SoftmaxMeanField
 from theory.priors import Dirichlet, DoublyStochastic
 from theory.setting import Setting
+from theory.strides import strides
 
 FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 
@@ -62,6 +63,25 @@ def test_gradients_hardly_depend_on_the_context():
     print("gradients", counts)
     assert max(counts) <= np.log(10**6) / np.log(10**2) * 2 * counts[0]
     assert max(counts) < 800
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_brief_look_sees_the_same_transitions(family, optimizer):
+    """Records left out where nothing happens move no transition nor its interval, and are about half; a run ends when its last transition is well past."""
+    setting = Setting.of(family, states=2, context=50, optimizer=optimizer)
+    together, follow = ensemble(family, setting), flows if optimizer == "sgd" else strides
+    (brief,), (close,) = (follow(together, setting, watch=watch) for watch in (BRIEFLY, CLOSELY))
+    assert brief.transitions() == close.transitions()
+    formation, passage = brief.transitions()[1], brief.transitions()[0][-1]
+    assert formation.step is not None
+    assert passage.step is not None
+    if optimizer == "adam":  # whose clock is the steps
+        assert brief.steps[-1] > BRIEFLY.past * max(formation.low, passage.low)
+    until = close.steps <= brief.steps[-1]
+    print(family, optimizer, len(brief.steps), "records of", until.sum())
+    assert np.isin(brief.steps, close.steps).all()
+    assert len(brief.steps) < 0.75 * until.sum()
 
 
 def test_replicates_together_are_replicates_alone():

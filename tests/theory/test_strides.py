@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from theory.dynamics import descend
-from theory.flow import Alone
+from theory.flow import CLOSELY, Alone
 from theory.mean_fields.linear import LinearMeanField
 from theory.mean_fields.softmax import SoftmaxMeanField
 from theory.setting import Setting
@@ -20,7 +20,7 @@ def test_single_strides_are_adam(quadratic, monkeypatch):
     monkeypatch.setattr("theory.strides.GROW", 1.0)
     setting = Setting.of("linear", context=5, optimizer="adam", initialization=1.0, steps=40, record_every=4)
     dynamics = quadratic(setting, np.array([2.0, 3.0, 4.0, 0.5]))
-    (found,), expected = strides(Alone(dynamics), setting), descend(dynamics, setting)
+    (found,), expected = strides(Alone(dynamics), setting, watch=CLOSELY), descend(dynamics, setting)
     assert found.steps.tolist() == expected.steps.tolist()
     for name, values in expected.parameters.items():
         np.testing.assert_allclose(found.parameters[name], values, rtol=1e-12, atol=1e-14)
@@ -33,7 +33,7 @@ def test_transitions_are_adams_and_gradients_few(family):
     dynamics, calls = FAMILIES[family](setting, count=36), []
     evaluate = dynamics.derivatives
     dynamics.derivatives = lambda points: (calls.append(1), evaluate(points))[1]
-    (found,), expected = strides(dynamics, setting), descend(dynamics, setting)
+    (found,), expected = strides(dynamics, setting, watch=CLOSELY), descend(dynamics, setting)
     shared = min(len(found.steps), len(expected.steps))
     assert found.steps[:shared].tolist() == expected.steps[:shared].tolist()
     (*_, passage), formation = found.transitions()
@@ -50,7 +50,7 @@ def test_error_falls_with_the_tolerance():
     dynamics, errors = SoftmaxMeanField(setting, count=36), []
     expected = descend(dynamics, setting)
     for tolerance in (3e-2, 3e-3, 3e-4):
-        (found,) = strides(dynamics, setting, tolerance=tolerance)
+        (found,) = strides(dynamics, setting, tolerance=tolerance, watch=CLOSELY)
         shared = min(len(found.steps), len(expected.steps))
         errors.append(
             max(np.abs(found.parameters[n][:shared] - v[:shared]).max() for n, v in expected.parameters.items())

@@ -16,7 +16,7 @@ from theory import priors
 from theory.chains import history_law
 from theory.priors import Dirichlet, DoublyStochastic, Unigram
 from theory.setting import Setting
-from validate.batches import Batches, Words, tokens_on_device
+from validate.batches import AHEAD, AHEAD_COMPILED, Batches, Words, tokens_on_device
 
 CPU = torch.device("cpu")
 
@@ -36,11 +36,11 @@ def test_both_samplers_make_the_same_tokens_of_the_same_uniforms(prior, length):
     assert np.array_equal(found, tokens_from_uniforms(transition, law, uniforms))
 
 
-def test_sequences_drawn_ahead_have_the_law_of_the_compiled_sampler(within):
+def test_sequences_drawn_on_a_device_have_the_law_of_the_compiled_sampler(within):
     """Frequencies of the tokens' pairs and of the first token: both samplers' differ by no more than chance (z over all cells)."""
     setting = Setting.of(prior=Dirichlet(3, 0.5), context=20, batch=256)
     ours = torch.cat(
-        [Batches(setting, np.random.default_rng(seed), CPU, ahead=True).draw() for seed in range(8)]
+        [Batches(setting, np.random.default_rng(seed), CPU, compiled=False).draw() for seed in range(8)]
     ).numpy()
     other = sample(setting, len(ours), np.random.default_rng(99)).tokens
     found = []
@@ -53,16 +53,16 @@ def test_sequences_drawn_ahead_have_the_law_of_the_compiled_sampler(within):
     within("moments", means[0], means[1], np.hypot(*errors))
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-@pytest.mark.parametrize("after", [0, 1, 63, 64, 70])
-def test_a_stream_goes_on_where_it_was_written_down(ahead, after):
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("after", [0, 1, AHEAD_COMPILED - 1, AHEAD_COMPILED, AHEAD - 1, AHEAD, AHEAD + 6])
+def test_a_stream_goes_on_where_it_was_written_down(compiled, after):
     """Its state, through JSON, makes another stream draw what this one draws next, in the middle of what is drawn ahead too."""
     setting = Setting.of(states=2, context=6, batch=3)
-    one, other = (Batches(setting, np.random.default_rng(seed), CPU, ahead=ahead) for seed in (0, 1))
+    one, other = (Batches(setting, np.random.default_rng(seed), CPU, compiled=compiled) for seed in (0, 1))
     for _ in range(after):
         one.draw()
     other.restore(json.loads(json.dumps(one.state)))
-    for _ in range(70):
+    for _ in range(AHEAD + 6):
         assert torch.equal(one.draw(), other.draw())
 
 

@@ -64,7 +64,7 @@ def test_a_toy_built_as_a_transformer_returns_its_order_parameters(heads):
     made = built(model, heads)
     with torch.no_grad():
         torch.testing.assert_close(made(TOKENS), model(TOKENS), rtol=0, atol=1e-10)
-    found = circuits(made, TOKENS)
+    found = circuits(made, made.activations(TOKENS))
     np.testing.assert_allclose(found["lag_logit"][-1], model.lag_logits.detach(), atol=1e-12)
     assert float(found["match"][-1, 1, 0]) == pytest.approx(float(contrast(model.match.detach())), abs=1e-6)
     assert float(found["readout"][1, 0]) == pytest.approx(float(contrast(model.readout.detach())), abs=1e-6)
@@ -82,7 +82,8 @@ def test_with_all_attention_on_lag_1_the_contrast_on_the_previous_symbol_is_the_
     with torch.no_grad():
         model.lag_logits[:] = 0
         model.lag_logits[1] = 60.0
-    previous, same = circuits(built(model), TOKENS)["contrast"][:, 1, 0]
+    made = built(model)
+    previous, same = circuits(made, made.activations(TOKENS))["contrast"][:, 1, 0]
     assert float(previous) == pytest.approx(float(contrast(model.match.detach())), abs=1e-6)
     assert float(same) == pytest.approx(0, abs=1e-6)
 
@@ -118,9 +119,10 @@ def test_with_norms_derivatives_are_those_of_finite_differences():
     model = Transformer(
         Setting.of("transformer", states=STATES, context=CONTEXT, architecture=shape, initialization=0.5)
     ).double()
-    found = circuits(model, TOKENS)
+    seen = model.activations(TOKENS)
+    found = circuits(model, seen)
     with torch.no_grad():
-        start, middle, end = model.stream(TOKENS)
+        start, middle, end = seen.stream
         first, second = (layer.attention for layer in model.layers)
         mean = [SYMBOLS[..., c, None] / SYMBOLS[..., c].sum() for c in range(STATES)]
         shown, read = (

@@ -12,6 +12,7 @@ import torch
 
 from theory.architecture import Architecture
 from theory.setting import Setting
+from validate.models.compiled import network
 from validate.models.compiled.elementwise import exponentiate, softmax
 from validate.models.compiled.tiles import CHUNK, LANES, LOWER, UPPER, filled, multiply, start
 from validate.models.likelihood import cross_entropy
@@ -42,8 +43,16 @@ def made(shape: Architecture, length: int, dropping: bool, context: int = 21, ba
     return model, tokens, [torch.randint(-(2**15), 2**15, site, **draw) for site in sites]
 
 
-def derivatives(model: Transformer, loss: torch.Tensor) -> list[torch.Tensor]:
-    return list(torch.autograd.grad(loss, list(model.parameters())))
+def compiled(model: Transformer, tokens: torch.Tensor, words: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The loss and its derivatives by every parameter."""
+    loss, by = network.loss(model.shape, dict(model.named_parameters()), tokens, words)
+    return [loss, *by.values()]
+
+
+def plain(model: Transformer, tokens: torch.Tensor, words: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The same by torch."""
+    loss = cross_entropy(model, tokens, words)
+    return [loss, *torch.autograd.grad(loss, list(model.parameters()))]
 
 
 @pytest.mark.parametrize("form", [0, LOWER, UPPER])
@@ -110,13 +119,10 @@ def test_the_loss_and_its_derivatives_are_those_of_plain_torch(shape, length, dr
     torch in single precision is."""
     model, tokens, words = made(shape, length, dropping)
     assert model.compiled
-    ours, single = (
-        [loss, *derivatives(model, loss)] for loss in (model.loss(tokens, words), cross_entropy(model, tokens, words))
-    )
+    ours, single = compiled(model, tokens, words), plain(model, tokens, words)
     model.double()
     assert not model.compiled
-    loss = model.loss(tokens, words)
-    double = [loss, *derivatives(model, loss)]
+    double = plain(model, tokens, words)
 
     def errors(found: list[torch.Tensor]) -> np.ndarray:
         return np.array(
@@ -137,26 +143,21 @@ def test_numbers_do_not_depend_on_threads():
     try:
         for threads in (1, most):
             numba.set_num_threads(threads)
-            loss = model.loss(tokens, words)
-            found.append([loss.detach(), *derivatives(model, loss)])
+            found.append(compiled(model, tokens, words))
     finally:
         numba.set_num_threads(most)
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
-def test_what_kernels_do_not_do_is_refused_or_done_by_plain_torch():
-    """A second derivative is refused; kinds without kernels, half precision and logits that are differentiated go by torch."""
+def test_what_kernels_do_not_do_is_done_by_plain_torch():
+    """Kinds without kernels, half precision and logits that are differentiated go by torch."""
     model, tokens, _ = made(SHAPES[1], 21, False)
-    with pytest.raises(RuntimeError, match="first derivatives alone"):
-        torch.autograd.grad(model.loss(tokens), model.head.weight, create_graph=True)
     for shape in (Architecture(positions="rotary"), Architecture(smeared=True), Architecture(feed_forward=2)):
         assert not made(shape, 21, False)[0].compiled
     with torch.autocast("cpu", torch.bfloat16):
         assert not model.compiled
     assert model(tokens[:, :-1]).requires_grad
     with torch.no_grad():
-        compiled = model(tokens[:, :-1])
+        found = model(tokens[:, :-1])
     error = 4 * UNIT * np.sqrt(tokens.numel() * model.shape.width)
-    np.testing.assert_allclose(
-        compiled, model(tokens[:, :-1]).detach(), rtol=0, atol=error * float(compiled.abs().max())
-    )
+    np.testing.assert_allclose(found, model(tokens[:, :-1]).detach(), rtol=0, atol=error * float(found.abs().max()))

@@ -71,7 +71,7 @@ def test_copying_is_one_for_the_identity_and_its_opposite_for_the_negative():
 def test_heads_that_a_layer_lacks_are_missing():
     """Two heads in layer 1 and one in layer 2: the fourth place holds NaN in every score, the others numbers."""
     model = Transformer(Setting.of("transformer", states=4, context=20, architecture=Architecture(2, 8, (2, 1))))
-    found = head_scores(model, TOKENS)
+    found = head_scores(model, model.activations(TOKENS))
     assert found.shape == (4, 2, 2)
     assert torch.isnan(found[:, 1, 1]).all()
     assert torch.isfinite(found[:, 0]).all()

@@ -13,7 +13,7 @@ import torch
 
 from theory.architecture import POSITIONS, PRESETS, Architecture
 from theory.setting import Setting
-from validate.models.attention import pattern
+from validate.models.attention import scores
 from validate.models.compiled.tiles import start
 from validate.models.dropout import drop, pairs
 from validate.models.transformer import Transformer
@@ -140,8 +140,10 @@ def test_the_transformer_is_the_plain_loop(shape, dropping, length):
         np.testing.assert_allclose(model.double()(tokens, words), expected, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(single, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
         if not dropping:
-            for layer, found in enumerate(model.patterns(tokens)):
-                np.testing.assert_allclose(found, [one[layer] for one in patterns], rtol=1e-10, atol=1e-13)
+            for layer, found in enumerate(model.activations(tokens).scores):
+                np.testing.assert_allclose(
+                    found.softmax(dim=-1), [one[layer] for one in patterns], rtol=1e-10, atol=1e-13
+                )
             last = np.mean([one[0][:, -1, ::-1] for one in patterns], axis=0)
             np.testing.assert_allclose(model.lag_attention(tokens), last, rtol=1e-6)
 
@@ -154,8 +156,8 @@ def test_offsets_meet_the_query():
     uniform = torch.ones(9, 9, dtype=torch.float64).tril() / torch.arange(1, 10)[:, None]
     without_query, without_key = parts.clone(), parts.clone()
     without_query[:, :, 0], without_key[:, :, 1] = 0, 0
-    np.testing.assert_allclose(pattern(without_query, offsets), uniform.expand(2, 1, 9, 9), rtol=1e-14)
-    assert float((pattern(without_key, offsets) - uniform).abs().max()) > 0.1
+    np.testing.assert_allclose(scores(without_query, offsets).softmax(dim=-1), uniform.expand(2, 1, 9, 9), rtol=1e-14)
+    assert float((scores(without_key, offsets).softmax(dim=-1) - uniform).abs().max()) > 0.1
 
 
 @pytest.mark.parametrize("shape", KINDS, ids=str)

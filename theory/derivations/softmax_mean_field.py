@@ -113,7 +113,7 @@ def _library() -> Outcome:
     weights, strength = np.random.default_rng(0).dirichlet(np.ones(4))[:3], 2.7
     # The library's law has the background's factor too, e^{ω π_i (1 - Σ a)}, and is scaled by e^{-ω}.
     untracked = dynamics.query[:, None] * (1 - weights.sum())
-    found = dynamics.source_law(np.expm1(strength * weights)[None, None, :, None])[0][0, 0, :, :, 0].T
+    found = dynamics.source_law((strength * weights)[None, None, :, None])[0][0, 0, :, :, 0].T
     found = found * np.exp(strength * (untracked - 1))
     closed = sp.lambdify((a, b, omega, *shares), source_law(3, 0))
     worst = 0.0

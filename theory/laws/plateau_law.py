@@ -62,9 +62,12 @@ FINE = 513
 
 def mobility(setting: Setting) -> Array:
     """M in d(C, Ω)/dstep = -M ∂L/∂(C, Ω), shape (2, 2): one rate for every entry of W, of which k hold C + Ω and k(k-1) hold C."""
-    k = setting.states
-    rate = setting.optimizer.learning_rate["match"] * setting.context**2
-    diagonal, off_diagonal = rate / k, rate / (k * (k - 1))
+    return setting.optimizer.learning_rate["match"] * _mobility(setting.states, setting.context)
+
+
+def _mobility(states: int, context: int) -> Array:
+    """At a unit rate."""
+    diagonal, off_diagonal = context**2 / states, context**2 / (states * (states - 1))
     return np.array([[off_diagonal, -off_diagonal], [-off_diagonal, diagonal + off_diagonal]])
 
 
@@ -98,7 +101,7 @@ def path(setting: Setting) -> Path:
     force, target, pull, hessian = values[:, 0], values[:, 1:3], values[:, 3:5], values[:, 5:9].reshape(-1, 2, 2)
     slow = setting.context / setting.optimizer.learning_rate["lag_logits"] * _running(np.exp(-fine) / force, fine)
     per_shift = np.linalg.solve(hessian @ mobility(setting), (pull / force[:, None])[..., None])[..., 0]
-    shift = (per_shift * np.gradient(target, fine, axis=0)).sum(axis=1)
+    shift = (per_shift * np.gradient(target, fine[1], axis=0)).sum(axis=1)
     first, second, _ = start_delay(setting)
     delay = first + second + _running(shift, fine)
     lag_logits = values[:, 13:]
@@ -120,12 +123,13 @@ def start_delay(setting: Setting) -> tuple[float, float, float]:
 def _start_polynomial(prior: Prior, context: int) -> tuple[Array, Array, Array]:
     """θ*, a and S of the start's delay a·δ + δᵀ S δ, δ = θ - θ*, at a unit rate of the match (`theory.derivations.plateau_law`, "start")."""
     around = plane(prior, context)
-    mobile = mobility(Setting.of("linear", prior=prior, context=context, learning_rate=1.0))
+    mobile = _mobility(prior.states, context)
     force, target, pull = around.force[0], around.target[0], around.pull[0]
     relax = mobile @ around.hessian[0].reshape(2, 2)
     per_delay = np.linalg.solve(relax.T, pull)
     bent = np.array(planar_bend()(force, target[1], *pull)) - np.einsum("i,ij,jkl->kl", per_delay, mobile, around.third)
-    spread = np.linalg.inv(np.kron(relax, np.eye(2)) + np.kron(np.eye(2), relax)).T @ bent.ravel()
+    both = np.einsum("ij,kl->ikjl", relax, np.eye(2)) + np.einsum("ij,kl->ikjl", np.eye(2), relax)
+    spread = np.linalg.solve(both.reshape(4, 4).T, bent.ravel())
     return target, -per_delay / force, -spread.reshape(2, 2) / 2 / force
 
 
@@ -247,7 +251,8 @@ def _table(prior: Prior, context: int) -> tuple[Array, Array]:
 def _weights(contexts: list[int], context: int) -> Array:
     """Of values at `contexts` in their interpolation in ln T."""
     x = np.log(np.array(contexts) / context)
-    return np.array([np.prod(np.delete(x, i) / (np.delete(x, i) - x[i])) for i in range(len(x))])
+    own = np.eye(len(x), dtype=bool)
+    return np.where(own, 1.0, x / np.where(own, 1.0, x - x[:, None])).prod(axis=1)
 
 
 @lru_cache(maxsize=KEPT)

@@ -90,10 +90,10 @@ class LinearMeanField(MeanField):
         def pullback(by_logit: Array) -> Array:
             by_factor = self._rows @ by_logit.reshape(*points.shape[:2], -1, len(u))
             by_factor *= shares.weights
-            by_scale = by_factor[..., 0, :] @ u
-            by_match = by_factor[..., 1, :] @ u + (by_factor[..., 2:, :] * reach).sum(axis=(-1, -2))
+            by_both = by_factor[..., :2, :] @ u
+            by_match = by_both[..., 1] + (by_factor[..., 2:, :] * reach).sum(axis=(-1, -2))
             out = np.empty_like(points)
-            out[..., 0], out[..., 1] = context * by_match, context * (by_scale - by_match)
+            out[..., 0], out[..., 1] = context * by_match, context * (by_both[..., 0] - by_match)
             out[..., self.layout.lags] = shares.by_lag_logits(match[..., None] * by_factor[..., 2:, :])
             return out
 

@@ -31,14 +31,14 @@ PER_E_FOLD, EXTRA = 0.75, 3
 
 
 class _Fixed(NamedTuple):
-    """What `LagShares` has that does not depend on lag logits: u, weights, running sums over the first sources (first, g), which lags exist at
-    each of these (R, first), and t + 1/2 of the positions after them."""
+    """What `LagShares` has that does not depend on lag logits: u and weights (g,); what each of the first sources, once divided by its normaliser, adds to the
+    sum of every lag up to every position (first, R g); which lags exist at which of them (R, first); and t + 1/2, not below that of the last of them (g,)."""
 
     u: Array
     weights: Array
-    running: Array
+    early: Array
     exists: Array
-    late: Array
+    until: Array
 
 
 @lru_cache(maxsize=256)
@@ -46,11 +46,12 @@ def _fixed(lags: int, context: int, nodes: int) -> _Fixed:
     first = min(lags, context)
     x, w, _ = legendre_rule(nodes)
     root, width = (1 + x) / 2, context - first
-    late = np.asarray(first + 0.5 + width * root**2, dtype=np.float64)
-    t = np.concatenate([np.arange(1, first + 1), late])
+    t = np.concatenate([np.arange(1, first + 1), first + 0.5 + width * root**2])
     weights = np.concatenate([np.ones(first), w * width * root]) / context
-    running = np.concatenate([np.triu(np.ones((first, first))), np.ones((first, nodes))], axis=1) / context
-    return _Fixed(t / context, weights, running, np.tri(first, lags).T, late + 0.5)
+    exists = np.tri(first, lags)
+    reached = np.arange(1, first + 1)[:, None] <= t
+    early = (exists[..., None] * reached[:, None]).reshape(first, -1) / context
+    return _Fixed(t / context, weights, early, exists.T, np.maximum(t, first) + 0.5)
 
 
 class LagShares:
@@ -74,26 +75,26 @@ class LagShares:
     def __init__(self, lag_logits: Array, context: int, nodes: int | None = None) -> None:
         lags, self._context = lag_logits.shape[-1], context
         plan = self._plan = _fixed(lags, context, NODES if nodes is None else nodes)
-        self.u, self.weights, first = plan.u, plan.weights, len(plan.running)
+        self.u, self.weights, first = plan.u, plan.weights, len(plan.early)
         self._weight = np.exp(lag_logits)
         total = self._weight.cumsum(axis=-1)
         excess = total[..., -1:] - lags
-        # Normalisers at the first sources, and at the edges of the integral.
-        self._early = self._weight[..., None] * (plan.exists / total[..., None, :first])
-        self._before, self._until = first + 0.5 + excess, plan.late + excess
-        self._late = np.log(self._until / self._before) / context
-        self.reach = self._early @ plan.running
-        self.reach[..., first:] += self._weight[..., None] * self._late[..., None, :]
+        # One over the normalisers at the first sources, and those at the edges of the integral.
+        self._inverse = 1 / total[..., :first]
+        self._before, self._until = first + 0.5 + excess, plan.until + excess
+        per_weight = (self._inverse[..., None, :] @ plan.early).reshape(*lag_logits.shape, -1)
+        per_weight += (np.log(self._until / self._before) / context)[..., None, :]
+        self.reach = per_weight * self._weight[..., None]
 
     def by_lag_logits(self, by_reach: Array) -> Array:
         """∂L/∂v from ∂L/∂reach."""
-        plan, weight, first = self._plan, self._weight, len(self._plan.running)
-        by_late = by_reach[..., first:]
-        flow = self._early * (by_reach @ plan.running.T)
-        own = (by_late @ self._late[..., None])[..., 0]
-        summed = (weight[..., None, :] @ by_late)[..., 0, :]
-        by_excess = (summed * (1 / self._until - 1 / self._before)).sum(axis=-1, keepdims=True) / self._context
-        return flow.sum(axis=-1) - (self._early @ flow.sum(axis=-2)[..., None])[..., 0] + weight * (own + by_excess)
+        plan, weight = self._plan, self._weight
+        by_weight = by_reach * weight[..., None]
+        by_inverse = (plan.early @ by_weight.reshape(*weight.shape[:-1], -1, 1))[..., 0]
+        by_total = (by_inverse * self._inverse**2) @ plan.exists.T
+        by_excess = by_weight.sum(axis=-2) * (1 / self._until - 1 / self._before)
+        own = (by_reach * self.reach).sum(axis=-1)
+        return own + weight * (by_excess.sum(axis=-1, keepdims=True) / self._context - by_total)
 
 
 class _Plan(NamedTuple):

@@ -17,7 +17,7 @@ import numpy as np
 
 from theory.chains import Array
 from theory.expectations import calibrated_nodes, smooth
-from theory.flow import flow
+from theory.flow import CLOSELY, flow
 from theory.mean_fields.limit import MeanField, signals
 from theory.priors import Prior
 from theory.setting import Setting
@@ -78,9 +78,10 @@ def rules(family: type[MeanField], name: str, prior: Prior, lags: int, seed: int
 
 def _stations(pilot: MeanField, setting: Setting) -> Array:
     """Points along the pilot run; where gradient flow does not leave its start, along Adam's."""
-    run = flow(pilot, setting, rtol=COARSE)
+    run = flow(pilot, setting, rtol=COARSE, watch=CLOSELY)
     if run.loss[0] - run.loss[-1] < COARSE:
-        run = strides(pilot, Setting.of(setting.family, prior=setting.prior, context=PILOT, optimizer="adam"))[0]
+        adam = Setting.of(setting.family, prior=setting.prior, context=PILOT, optimizer="adam")
+        run = strides(pilot, adam, watch=CLOSELY)[0]
     path = np.array(list(run.parameters.values())).T
     return path[np.linspace(0, len(path) - 1, STATIONS + 1).astype(int)[1:]]
 

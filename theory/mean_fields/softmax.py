@@ -8,11 +8,11 @@ the background by ω π_i (1 - Σ_r a_r(u')). The expected weight of sources tha
 
     h_j(u'; i) = e^{ω π_i (1 - Σ_r a_r)} [ π D_{R-1} P D_{R-2} P ⋯ P D_0 ]_j,    D_r = I + (e^{ω a_r(u')} - 1) e_i e_iᵀ,
 
-exact for R tracked lags. Each D_r is the identity and a matrix of rank one, so that with x_r = e^{ω a_r(u')} - 1
+exact for R tracked lags. That is an expectation over which of them match: with ρ_S the probability that x_{s-r} = i for lags r in S and for no other,
 
-    h_j = e^{ω π_i (1 - Σ_r a_r)} Σ_{S} (Π_{r∈S} x_r) π_i (P^{s_2-s_1})_ii (P^{s_3-s_2})_ii ⋯ (P^{s_1})_ij    over sets S = {s_1 < s_2 < …} of lags,
+    h_j = e^{ω π_i (1 - Σ_r a_r)} Σ_S e^{ω Σ_{r∈S} a_r} ρ_S(x_s = j)    over sets S of lags,
 
-π_j for the empty one: a product of what depends on the source with what depends on the chain. Counts concentrate, so that layer 2 reads
+a product of what depends on the source with what depends on the chain. Counts concentrate, so that layer 2 reads
 
     y_j(u; i) = ∫₀^u h_j du' / Σ_l ∫₀^u h_l du',    f_j = μ y_j.
 
@@ -55,10 +55,9 @@ class SoftmaxMeanField(MeanField):
         omega = (points[..., 0] - points[..., 1])[..., None, None]
         mu = (points[..., 2] - points[..., 3])[..., None, None, None]
         attention = grid.attention
-        gain = np.expm1(omega * attention)
         untracked = self._pi_query * (1 - attention.sum(axis=-2, keepdims=True))
         background = np.exp(omega * untracked - np.maximum(omega, 0.0))
-        law, law_pullback = self.source_law(gain)
+        law, law_pullback = self.source_law(omega * attention)
         law *= background[..., None, :, :]
         mass = law @ np.ascontiguousarray(grid.cumulative.swapaxes(-1, -2))[..., None, :, :]
         total = mass.sum(axis=-3, keepdims=True)
@@ -72,7 +71,7 @@ class SoftmaxMeanField(MeanField):
             by_law = by_mass @ grid.cumulative[..., None, :, :]
             by_exponent = (by_law * law).sum(axis=-3)
             by_law *= background[..., None, :, :]
-            by_score = law_pullback(by_law) * (gain + 1)
+            by_score = law_pullback(by_law)
             by_omega = (by_score * attention).sum(axis=(-1, -2)) + (by_exponent * untracked).sum(axis=(-1, -2))
             by_attention = omega * (by_score - (self._pi_query * by_exponent).sum(axis=-2, keepdims=True))
             out = np.empty_like(points)
@@ -89,13 +88,14 @@ LawPullback = Callable[[Array], Array]
 class _Expanded:
     """h_j but for the background's factor, as a sum over sets of lags, bit r of a set's number telling whether r is in it.
 
-    Called with x_r, shape (rules, points, R, source), it returns (rules, points, symbol, prior node, source) and the map from the
-    derivative by that to the derivative by x.
+    Called with scores ω a_r, shape (rules, points, R, source), it returns (rules, points, symbol, prior node, source) and the map from the
+    derivative by that to the derivative by scores.
     """
 
     def __init__(self, law: Array, powers: Array) -> None:
         states, lags = law.shape[-1], powers.shape[-1]
         returning = powers[..., 0, None, :]
+        # The probability that the lags of a set match, whatever others do: π_i (P^{s_2-s_1})_ii (P^{s_3-s_2})_ii ⋯ (P^{s_1})_ij.
         columns, latest = [law], [-1]
         for r in range(lags):
             for n in range(1 << r):
@@ -103,27 +103,24 @@ class _Expanded:
                 columns.append(before)
                 latest.append(r)
         by_set = np.stack(columns, axis=-1).swapaxes(-2, -3)
+        for r in range(lags):  # and no other
+            halves = by_set.reshape(*by_set.shape[:-1], -1, 2, 1 << r)
+            halves[..., 0, :] -= halves[..., 1, :]
         self._shape = states, law.shape[-2]
         self._columns = by_set.reshape(*law.shape[:2], -1, len(columns))
         self._rows = np.ascontiguousarray(self._columns.swapaxes(-1, -2))
+        self._members = (np.arange(1 << lags) >> np.arange(lags)[:, None] & 1).astype(float)
 
-    def __call__(self, gain: Array) -> tuple[Array, LawPullback]:
-        *batch, lags, sources = gain.shape
-        products = np.empty((*batch, 1 << lags, sources))
-        products[..., 0, :] = 1.0
-        for r in range(lags):
-            np.multiply(products[..., : 1 << r, :], gain[..., r, None, :], out=products[..., 1 << r : 2 << r, :])
+    def __call__(self, score: Array) -> tuple[Array, LawPullback]:
+        *batch, _, sources = score.shape
+        weights = np.exp(self._members.T @ score)
 
         def pullback(by_law: Array) -> Array:
-            by_product = self._rows @ by_law.reshape(*batch, -1, sources)
-            by_gain = np.empty_like(gain)
-            for r in reversed(range(lags)):
-                high = by_product[..., 1 << r :, :]
-                by_gain[..., r, :] = (high * products[..., : 1 << r, :]).sum(axis=-2)
-                by_product = by_product[..., : 1 << r, :] + high * gain[..., r, None, :]
-            return by_gain
+            by_weight = self._rows @ by_law.reshape(*batch, -1, sources)
+            by_weight *= weights
+            return self._members @ by_weight
 
-        return (self._columns @ products).reshape(*batch, *self._shape, sources), pullback
+        return (self._columns @ weights).reshape(*batch, *self._shape, sources), pullback
 
 
 class _Chained:
@@ -133,21 +130,22 @@ class _Chained:
         self._law, self._transition = law, transition
         self._forward = transition.swapaxes(-1, -2)
 
-    def __call__(self, gain: Array) -> tuple[Array, LawPullback]:
-        *batch, lags, sources = gain.shape
+    def __call__(self, score: Array) -> tuple[Array, LawPullback]:
+        *batch, lags, sources = score.shape
+        factor = np.exp(score)
         law = np.broadcast_to(self._law[..., None], (*batch, *self._law.shape[2:], sources))
         before = []
         for r in reversed(range(lags)):
             law = law.copy() if r == lags - 1 else self._forward @ law
             before.append(law[..., 0, :].copy())
-            law[..., 0, :] *= 1 + gain[..., r, None, :]
+            law[..., 0, :] *= factor[..., r, None, :]
 
         def pullback(by_law: Array) -> Array:
-            by_law, by_gain = by_law.swapaxes(-2, -3), np.empty_like(gain)
+            by_law, by_factor = by_law.swapaxes(-2, -3), np.empty_like(factor)
             for r in range(lags):
                 by_law = by_law.copy() if r == 0 else self._transition @ by_law
-                by_gain[..., r, :] = (by_law[..., 0, :] * before[lags - 1 - r]).sum(axis=-2)
-                by_law[..., 0, :] *= 1 + gain[..., r, None, :]
-            return by_gain
+                by_factor[..., r, :] = (by_law[..., 0, :] * before[lags - 1 - r]).sum(axis=-2)
+                by_law[..., 0, :] *= factor[..., r, None, :]
+            return by_factor * factor
 
         return law.swapaxes(-2, -3), pullback

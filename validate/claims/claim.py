@@ -18,7 +18,7 @@ from theory.chains import Array
 from theory.setting import Setting
 from validate.intervals import Interval, relative_error
 from validate.observed import TRAIN, Task
-from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, of_share, worst
+from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, counted, of_share, worst
 
 __all__ = ["Claim", "Finding", "Need", "Runs", "Told", "mean", "one_more", "positive", "share"]
 
@@ -122,8 +122,7 @@ class Told:
     @property
     def counts(self) -> dict[str, int]:
         """Findings by verdict."""
-        kinds = [one.verdict.kind for one in self.findings]
-        return {kind: kinds.count(kind) for kind in (AGREES, INCONCLUSIVE, DISAGREES)}
+        return counted(one.verdict.kind for one in self.findings)
 
     @property
     def against(self) -> list[str]:

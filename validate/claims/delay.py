@@ -13,7 +13,7 @@ from theory.priors import Dirichlet, DoublyStochastic
 from theory.setting import Setting
 from theory.transitions import Transition, bootstrap, find_crossing
 from validate.claims.claim import SPREAD, WIDEST, Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, SEEDS, in_order, mixture, no_repeats, published, untrained
+from validate.claims.trained import EDELMAN, in_order, mixture, no_repeats, published, untrained
 from validate.intervals import Interval
 from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Verdict
 
@@ -34,12 +34,8 @@ PUBLISHED, DIGITS, RUNS = 1.7, 0.05, 10
 def needs(size: str) -> Mapping[str, Need]:
     if size == "quick":
         return {}
-    tested = [Dirichlet(STATES)]
-    arms = {
-        name: Need(published(STATES, prior=prior, tested_on=tested), SEEDS[size] - (size == "standard"))
-        for name, prior in ARMS.items()
-    }
-    return arms
+    tested, seeds = [Dirichlet(STATES)], {"standard": 4, "full": 10}[size]
+    return {name: Need(published(STATES, prior=prior, tested_on=tested), seeds) for name, prior in ARMS.items()}
 
 
 @cache

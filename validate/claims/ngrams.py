@@ -11,7 +11,7 @@ from theory.architecture import PRESETS
 from theory.chains import Array
 from theory.transitions import FORMATION_LEVEL
 from validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
-from validate.claims.trained import EDELMAN, SEEDS, at, nearest, no_repeats, published, seen, stages, untrained
+from validate.claims.trained import EDELMAN, at, nearest, no_repeats, published, seen, stages, untrained
 
 __all__ = ["CLAIM", "claimed", "taken"]
 
@@ -23,16 +23,17 @@ FINAL, DIGITS, AFTER = 0.02, 0.005, 2000
 
 ONE = "n=3, one head"
 
+SEEDS = {"standard": {"n=3": 3, "n=4": 2, ONE: 2}, "full": {"n=3": 8, "n=4": 5, ONE: 7}}
+"""Seeds in a suite of each size."""
+
 
 def needs(size: str) -> Mapping[str, Need]:
-    if size == "quick":
-        return {}
-    heads = published(3, order=3, architecture=PRESETS["one-head"](3))
-    return {
-        "n=3": Need(published(3, order=3), SEEDS[size] - 2),
-        "n=4": Need(published(3, order=4), SEEDS[size] - (3 if size == "standard" else 5)),
-        ONE: Need(heads, SEEDS[size] - 3),
+    settings = {
+        "n=3": published(3, order=3),
+        "n=4": published(3, order=4),
+        ONE: published(3, order=3, architecture=PRESETS["one-head"](3)),
     }
+    return {name: Need(settings[name], seeds) for name, seeds in SEEDS.get(size, {}).items()}
 
 
 def claimed(attention: Array, lags: int) -> bool:

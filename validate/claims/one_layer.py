@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from theory.architecture import PRESETS
 from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, SEEDS, passage, published, untrained
+from validate.claims.trained import EDELMAN, FEWER, SEEDS, passage, published, untrained
 
 __all__ = ["CLAIM"]
 
@@ -16,7 +16,7 @@ def needs(size: str) -> Mapping[str, Need]:
         return {}
     steps = {"standard": 3000, "full": 20000}[size]
     setting = published(3, steps=steps, record_every=50, architecture=PRESETS["one-layer"](2))
-    return {"one layer": Need(setting, SEEDS[size] - 3), "two layers": Need(published(3), SEEDS[size])}
+    return {"one layer": Need(setting, FEWER[size]), "two layers": Need(published(3), SEEDS[size])}
 
 
 def judge(runs: Runs) -> list[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, SEEDS, at, passage, published, seen, untrained
+from validate.claims.trained import EDELMAN, FEWER, SEEDS, at, passage, published, seen, untrained
 from validate.heads import heads_of
 
 __all__ = ["CLAIM"]
@@ -22,7 +22,7 @@ WIDTH = 200
 def needs(size: str) -> Mapping[str, Need]:
     if size == "quick":
         return {}
-    frozen = {f"layer {n} frozen": Need(published(3, frozen=[f"layer_{n}"]), SEEDS[size] - 3) for n in (1, 2)}
+    frozen = {f"layer {n} frozen": Need(published(3, frozen=[f"layer_{n}"]), FEWER[size]) for n in (1, 2)}
     return {"all": Need(published(3), SEEDS[size])} | frozen
 
 

@@ -21,6 +21,7 @@ from validate.verdicts import Tolerance, Verdict, judge
 
 __all__ = [
     "EDELMAN",
+    "FEWER",
     "SEEDS",
     "at",
     "in_order",
@@ -46,6 +47,9 @@ REST = 0.5
 
 SEEDS = {"quick": 2, "standard": 5, "full": 10}
 """Of the published configuration in a suite of each size."""
+
+FEWER = {"standard": 2, "full": 7}
+"""Of what is set beside it: with one layer, or a layer frozen."""
 
 
 def published(states: int, **changes: Any) -> Setting:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from validate.models.dropout import drop, unpacked
 
-__all__ = ["attend", "pattern", "scores"]
+__all__ = ["attend", "scores"]
 
 
 def attend(
@@ -40,20 +40,9 @@ def attend(
     probability : float
         Of dropping.
     """
-    shares = pattern(parts, offsets, bias, words[1], probability)
+    shares = scores(parts, offsets, bias, words[1], probability).softmax(dim=-1)
     shares = drop(shares, unpacked(words[0], parts.shape[1], dim=2), probability)
     return torch.einsum("bhij,bjhd->bihd", shares, parts[:, :, 2])
-
-
-def pattern(
-    parts: Tensor,
-    offsets: Tensor | None = None,
-    bias: Tensor | None = None,
-    words: Tensor | None = None,
-    probability: float = 0.0,
-) -> Tensor:
-    """Attention of each head, shape (B, H, T, T), itself not dropped; arguments as in `attend`, `words` those of r."""
-    return scores(parts, offsets, bias, words, probability).softmax(dim=-1)
 
 
 def scores(
@@ -63,7 +52,7 @@ def scores(
     words: Tensor | None = None,
     probability: float = 0.0,
 ) -> Tensor:
-    """What the softmax makes `pattern` of, -∞ above the diagonal."""
+    """What the softmax makes the pattern of, shape (B, H, T, T), -∞ above the diagonal; arguments as in `attend`, `words` those of r."""
     length, width = parts.shape[1], parts.shape[-1]
     query, key = parts[:, :, 0] / math.sqrt(width), parts[:, :, 1]
     position = torch.arange(length, device=parts.device)

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from theory.setting import Setting
-from validate.models.likelihood import cross_entropy
 
 __all__ = ["Toy", "ToyModel"]
 
@@ -58,10 +57,6 @@ class ToyModel(nn.Module):
     def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
         """Nothing is dropped."""
         return []
-
-    def loss(self, tokens: Tensor, noise: Sequence[Tensor] = (), parameters: dict[str, Tensor] | None = None) -> Tensor:
-        """Mean cross-entropy of the next token, for tokens of shape (B, T + 1); `parameters` may stand in for the model's own."""
-        return cross_entropy(self, tokens, noise, parameters)
 
     def order_parameters(self) -> dict[str, float]:
         """The mean of each orbit of entries, and the lag logits; named as `theory.dynamics.Layout` does."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import repeat
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +28,11 @@ from torch.nn import functional as F
 
 from theory.architecture import Architecture
 from theory.setting import Setting
-from validate.models.attention import attend, pattern, scores
+from validate.models.attention import attend, scores
 from validate.models.compiled import network
 from validate.models.dropout import drop, pairs
-from validate.models.likelihood import cross_entropy
 
-__all__ = ["Transformer"]
+__all__ = ["Activations", "Transformer"]
 
 PART = 64
 """Sequences at a time whose patterns are held."""
@@ -41,6 +41,15 @@ TURNS = 1e4
 """Base of the rotary angles: pair c of a head of width d turns by position / TURNS^(2c/d) (arXiv 2104.09864)."""
 
 Words = Iterator[Tensor | None]
+
+
+class Activations(NamedTuple):
+    """What a pass without dropout holds: its `tokens` (B, T), the residual `stream` before each layer and after the last, shapes (B, T, d), and
+    the attention `scores` of each layer, shapes (B, heads, T, T), of which a softmax makes the pattern."""
+
+    tokens: Tensor
+    stream: list[Tensor]
+    scores: list[Tensor]
 
 
 class Attention(nn.Module):
@@ -84,7 +93,7 @@ class Attention(nn.Module):
 
     def pattern(self, x: Tensor) -> Tensor:
         """Attention of each head without dropout, shape (B, heads, T, T)."""
-        return pattern(self.parts(x), *self.by_offset)
+        return self.scores(x).softmax(dim=-1)
 
     def scores(self, x: Tensor) -> Tensor:
         """The pattern before its softmax, without dropout."""
@@ -204,27 +213,13 @@ class Transformer(nn.Module):
         x = self.norm(x)
         return F.linear(x, self.embedding.weight) if self.shape.tied else self.head(x)
 
-    def loss(self, tokens: Tensor, noise: Sequence[Tensor] = (), parameters: dict[str, Tensor] | None = None) -> Tensor:
-        """Mean cross-entropy of the next token, for tokens of shape (B, T + 1); `parameters` may stand in for the model's own."""
-        if self.compiled:
-            return network.loss(self.shape, parameters or dict(self.named_parameters()), tokens, noise)
-        return cross_entropy(self, tokens, noise, parameters)
-
     @torch.no_grad()
-    def stream(self, tokens: Tensor) -> list[Tensor]:
-        """The residual stream before each layer and after the last, without dropout, shapes (B, T, d)."""
-        found = [self.embed(tokens)]
+    def activations(self, tokens: Tensor) -> Activations:
+        stream, scores = [self.embed(tokens)], []
         for layer in self.layers:
-            found.append(layer(found[-1], repeat(None)))
-        return found
-
-    @torch.no_grad()
-    def patterns(self, tokens: Tensor) -> list[Tensor]:
-        """Attention of each layer without dropout, shapes (B, heads, T, T)."""
-        return [
-            layer.attention.pattern(x)  # type: ignore[union-attr]
-            for layer, x in zip(self.layers, self.stream(tokens), strict=False)
-        ]
+            scores.append(layer.attention.scores(stream[-1]))  # type: ignore[union-attr, operator]
+            stream.append(layer(stream[-1], repeat(None)))
+        return Activations(tokens, stream, scores)
 
     @torch.no_grad()
     def lag_attention(self, tokens: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from validate.intervals import Interval
 from validate.suite.comparisons import Comparison
 from validate.suite.results import Results
 from validate.suite.tolerances import TRAINED
-from validate.verdicts import worst
+from validate.verdicts import counted, worst
 
 __all__ = ["percent", "render", "show"]
 
@@ -108,8 +108,7 @@ def _groups(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
 
 def _counts(results: Results) -> dict[str, int]:
     """Verdicts on the highest rung below the trained models."""
-    kinds = [c.verdict.verdict.kind for c in results.comparisons if c.verdict is not None]
-    return {kind: kinds.count(kind) for kind in ("agrees", "inconclusive", "disagrees")}
+    return counted(c.verdict.verdict.kind for c in results.comparisons if c.verdict is not None)
 
 
 def _table(rows: Sequence[Comparison]) -> tuple[list[str], list[dict[str, Any]]]:

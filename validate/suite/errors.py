@@ -12,7 +12,7 @@ from theory.setting import Setting
 from validate.suite.comparisons import Comparison
 from validate.suite.series import series
 from validate.suite.tolerances import MEDIAN_TOLERANCE, PAIRS, TRAINED
-from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, counted
 
 __all__ = ["Promise", "Spread", "promises", "spreads"]
 
@@ -90,8 +90,8 @@ def _spread(lower: str, upper: str, group: str, chosen: list[Comparison]) -> Spr
     ]
     largest, where = max(errors, default=(None, ""))
     median = statistics.median(e for e, _ in errors) if errors else None
-    count = {kind: sum(one.verdict.kind == kind for _, one in judged) for kind in (AGREES, INCONCLUSIVE, DISAGREES)}
-    return Spread(lower, upper, group, len(errors), median, largest, where, count, refused)
+    verdicts = counted(one.verdict.kind for _, one in judged)
+    return Spread(lower, upper, group, len(errors), median, largest, where, verdicts, refused)
 
 
 def promises(comparisons: Sequence[Comparison], settings: Mapping[str, Setting]) -> Iterator[Promise]:

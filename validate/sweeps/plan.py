@@ -90,16 +90,18 @@ def load(path: str | Path, *, seeds: int | None = None) -> Sweep:
 def read(data: Mapping[str, Any]) -> Sweep:
     """The sweep that plain data describe; raises as `load` does."""
     arguments.only_known("sweep", data, ("seeds", "kinds", "setting", "grid", "runs"))
-    base = _table("setting", data.get("setting", {}))
+    base = arguments.table("setting", data.get("setting", {}))
     axes = {name: _values(name, given) for name, given in _flat("grid", data.get("grid", {})).items()}
-    runs = [_flat("runs", one) for one in _list("runs", data.get("runs", [{}]))]
+    runs = [_flat("runs", one) for one in arguments.items("runs", data.get("runs", [{}]), least=1)]
     if (count := len(runs) * math.prod(map(len, axes.values()))) > LARGEST:
         raise ValueError(f"sweep has {count} settings: expected at most {LARGEST}; give fewer values.")
     points: dict[Setting, Point] = {}
     for changes in _changes(runs, axes):
         setting = _changed(base, changes)
         points.setdefault(setting, Point(setting, changes))
-    kinds = [arguments.one_of("kind", kind, KINDS) for kind in _list("kinds", data.get("kinds", [TRAIN]))]
+    kinds = [
+        arguments.one_of("kind", kind, KINDS) for kind in arguments.items("kinds", data.get("kinds", [TRAIN]), least=1)
+    ]
     return Sweep(tuple(points.values()), _seeds(data.get("seeds", 1)), tuple(dict.fromkeys(kinds)))
 
 
@@ -119,13 +121,9 @@ def _changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Setting:
     try:
         for name, value in changes.items():
             *above, last = name.split(".")
-            inner = data
+            inner: Any = data
             for part in above:
-                inner = inner.setdefault(part, {})
-                if not isinstance(inner, dict):
-                    raise ValueError(
-                        f"{part} = {arguments.shown(inner)}: expected a table that {name} is an entry of; write it as one."
-                    )
+                inner = arguments.table(part, inner.setdefault(part, {}))
             inner[last] = value
         return Setting.from_dict(data)
     except ValueError as problem:
@@ -136,7 +134,7 @@ def _changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Setting:
 def _flat(where: str, given: Any) -> dict[str, Any]:
     """Entries by full dotted name: ``prior.concentration = 1`` is a table in TOML unless it is quoted."""
     found: dict[str, Any] = {}
-    for dotted, value in _leaves(_table(where, given)):
+    for dotted, value in _leaves(arguments.table(where, given)):
         head, dot, rest = dotted.replace("-", "_").partition(".")
         name = SHORT.get(head, head) + dot + rest
         if name in found:
@@ -166,22 +164,6 @@ def _values(name: str, given: Any) -> list[Any]:
 def _seeds(given: Any) -> tuple[int, ...]:
     if not isinstance(given, list):
         return tuple(range(arguments.integer("seeds", given, least=1)))
-    if not given:
-        raise ValueError("seeds = []: expected at least one; give for instance seeds = 3.")
-    return tuple(dict.fromkeys(arguments.integer("seed", seed, least=0) for seed in given))
-
-
-def _table(where: str, given: Any) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise ValueError(
-            f"{where} = {arguments.shown(given)}: expected a table; write [{where}] and its entries below."
-        )
-    return given
-
-
-def _list(where: str, given: Any) -> list[Any]:
-    if not isinstance(given, list) or not given:
-        raise ValueError(
-            f"{where} = {arguments.shown(given)}: expected a list with at least one entry; write it as one."
-        )
-    return given
+    return tuple(
+        dict.fromkeys(arguments.integer("seed", one, least=0) for one in arguments.items("seeds", given, least=1))
+    )

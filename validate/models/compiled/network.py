@@ -1,7 +1,7 @@
-"""The transformer as one function of torch, by compiled kernels: on a CPU, in single precision.
+"""The transformer's loss with its derivatives, and its logits, by compiled kernels: on a CPU, in single precision.
 
 Channels of each head and of the model are filled up with zeros to whole tiles on the way to the kernels, and cut off on the way back. A loss is found
-together with its derivatives, so that nothing is kept from one call to the next but the room in which it is done. Derivatives are taken once.
+together with its derivatives, so that nothing is kept from one call to the next but the room in which it is done.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,8 +26,10 @@ from validate.models.dropout import least, scale
 __all__ = ["logits", "loss"]
 
 
-def loss(shape: Architecture, parameters: Mapping[str, Tensor], tokens: Tensor, words: Sequence[Tensor] = ()) -> Tensor:
-    """Mean cross-entropy of the next token.
+def loss(
+    shape: Architecture, parameters: Mapping[str, Tensor], tokens: Tensor, words: Sequence[Tensor] = ()
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean cross-entropy of the next token, and its derivatives by name; of S models, if tensors have one leading dimension more.
 
     Parameters
     ----------
@@ -38,25 +40,18 @@ def loss(shape: Architecture, parameters: Mapping[str, Tensor], tokens: Tensor, 
     words : sequence of tensor
         Of dropout, in the order of ``Transformer.sites``; none if nothing is dropped.
     """
-    plan = _Plan(shape.heads_of, shape.dropout, tuple(parameters))
-    return _Loss.apply(plan, tokens, *words, *parameters.values())[0]  # type: ignore[no-untyped-call]
+    found, by = _Pass(shape, parameters, tokens, words).loss()
+    first = 0 if tokens.ndim == 2 else slice(None)
+    return torch.from_numpy(found)[first], {
+        name: torch.from_numpy(np.ascontiguousarray(by[name]))[first] for name in parameters
+    }
 
 
 def logits(
     shape: Architecture, parameters: Mapping[str, Tensor], tokens: Tensor, words: Sequence[Tensor] = ()
 ) -> Tensor:
-    """Next-token logits (B, T, k) of tokens (B, T); arguments as in `loss`. They have no derivative."""
-    plan = _Plan(shape.heads_of, shape.dropout, tuple(parameters))
-    found = _Pass(plan, tokens, [*words, *parameters.values()]).logits()
-    return torch.from_numpy(found[0])
-
-
-class _Plan(NamedTuple):
-    """What does not change from step to step."""
-
-    heads: tuple[int, ...]
-    probability: float
-    names: tuple[str, ...]
+    """Next-token logits (B, T, k) of tokens (B, T); arguments as in `loss`."""
+    return torch.from_numpy(_Pass(shape, parameters, tokens, words).logits()[0])
 
 
 class _Room(NamedTuple):
@@ -85,22 +80,25 @@ def _room(thread: int, seeds: int, batch: int, length: int, width: int, heads: t
 class _Pass:
     """One pass through the network, of S seeds if tensors have that leading dimension, or of one."""
 
-    def __init__(self, plan: _Plan, tokens: Tensor, tensors: Sequence[Tensor]) -> None:
-        alone = tokens.ndim == 2
-        self.tokens = np.ascontiguousarray(tokens.numpy()[None] if alone else tokens.numpy())
-        arrays = [one.detach().contiguous().numpy() for one in tensors]
-        arrays = [one[None] for one in arrays] if alone else arrays
-        first = len(arrays) - len(plan.names)
-        self.plan, self.given = plan, dict(zip(plan.names, arrays[first:], strict=True))
-        self.words = iter(arrays[:first])
+    def __init__(
+        self, shape: Architecture, parameters: Mapping[str, Tensor], tokens: Tensor, words: Sequence[Tensor]
+    ) -> None:
+        whole = None if tokens.ndim == 2 else slice(None)
+
+        def array(one: Tensor) -> np.ndarray:
+            return one.detach().contiguous().numpy()[whole]
+
+        self.shape, self.tokens = shape, array(tokens)
+        self.given = {name: array(one) for name, one in parameters.items()}
+        self.words = map(array, words)
 
     def forward(self, tokens: np.ndarray) -> None:
         """Up to the head."""
-        plan, given = self.plan, self.given
+        shape, given = self.shape, self.given
         seeds, batch, length = tokens.shape
         states, width = given["embedding.weight"].shape[1:]
-        self.room = room = _room(threading.get_ident(), seeds, batch, length, width, plan.heads)
-        self.rule = np.int16(least(plan.probability)), np.float32(scale(plan.probability))
+        self.room = room = _room(threading.get_ident(), seeds, batch, length, width, shape.heads_of)
+        self.rule = np.int16(least(shape.dropout)), np.float32(scale(shape.dropout))
 
         def words(*lead: int) -> np.ndarray:
             return next(self.words, np.empty((*lead, 0), np.int16))
@@ -111,7 +109,7 @@ class _Pass:
         )
         ends.embed(tokens, given["embedding.weight"], self.positions, self.on_embedding, *self.rule, room.x[0])
         self.layers = []
-        for n, heads in enumerate(plan.heads):
+        for n, heads in enumerate(shape.heads_of):
             weights, back = self._weights(n, heads, length)
             on_offsets = (
                 words(seeds, heads, start(length))
@@ -205,7 +203,7 @@ class _Pass:
         """Derivatives by the parameters of layer n."""
         given, where = self.given, f"layers.{n}.attention."
         seeds, _, width = given[f"{where}projection.weight"].shape
-        heads = self.plan.heads[n]
+        heads = self.shape.heads_of[n]
         own = width // heads
         into = by.into.reshape(seeds, 3, heads, -1, by.into.shape[-1])[..., :own, :width]
         into[:, 0] /= np.float32(math.sqrt(own))
@@ -227,39 +225,3 @@ def _beyond(by_one: np.ndarray, one: np.ndarray) -> np.ndarray:
     whole = np.zeros_like(one)
     whole[(slice(None),) * axis + (slice(by_one.shape[axis]),)] = by_one
     return whole
-
-
-class _Loss(torch.autograd.Function):
-    """Puts out the loss and, for the way back, its derivatives; under ``torch.vmap`` the seeds are one more leading dimension."""
-
-    @staticmethod
-    def forward(*inputs: Any) -> tuple[Tensor, ...]:
-        plan, tokens, *tensors = inputs
-        found, by = _Pass(plan, tokens, tensors).loss()
-        whole = [torch.from_numpy(one) for one in (found, *(np.ascontiguousarray(by[name]) for name in plan.names))]
-        return tuple(one[0] for one in whole) if tokens.ndim == 2 else tuple(whole)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.others = len(inputs) - len(output) + 1
-        ctx.save_for_backward(*output[1:])
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.set_materialize_grads(False)
-
-    @staticmethod
-    def backward(ctx: Any, *by_output: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "create_graph = True: the compiled loss of the transformer has first derivatives alone; use the model in double precision."
-            )
-        by_loss = by_output[0]
-        by = (one * by_loss.view(*by_loss.shape, *(1,) * (one.ndim - by_loss.ndim)) for one in ctx.saved_tensors)
-        return (None,) * ctx.others + tuple(by)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> Any:
-        stacked = [
-            one.expand(info.batch_size, *one.shape) if dim is None else one.movedim(dim, 0)
-            for one, dim in zip(inputs[1:], in_dims[1:], strict=True)
-        ]
-        return _Loss.apply(inputs[0], *stacked), (0,) * (1 + len(inputs[0].names))  # type: ignore[no-untyped-call]
