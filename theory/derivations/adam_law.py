@@ -125,7 +125,7 @@ def given_profile(lag_logits: Array, tracked: int) -> Array:
 def _by_source(lag_logits: Array) -> tuple[Array, Array]:
     """Attention (T, T) of source s to its lags, and s (T, 1)."""
     length = len(lag_logits)
-    source = np.arange(1, length + 1)[:, None]
+    source = np.arange(1.0, length + 1)[:, None]
     raw = np.where(np.arange(length) < source, np.exp(lag_logits - lag_logits.max()), 0.0)
     return raw / raw.sum(axis=1, keepdims=True), source
 
