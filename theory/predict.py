@@ -30,6 +30,7 @@ __all__ = [
     "EXCHANGEABLE_FLOW",
     "MEAN_FIELDS",
     "NGRAM_MEAN_FIELDS",
+    "AtSaddle",
     "Prediction",
     "finite_plateaus",
     "limit_plateaus",
@@ -47,11 +48,18 @@ EXCHANGEABLE_FLOW = "prior and initialisation exchangeable; SGD as gradient flow
 """What every law under SGD assumes."""
 
 LAGS = 6
+ROUNDING = 1e-14
+"""A derivative below, in nats per token, is the rounding of zero."""
+
 LOOKED_AT = 4
 """Points of a path whose curvature is looked at."""
 
 TOLERANCE = 2e-3
 """Largest error of a plateau's loss, nats per token."""
+
+
+class AtSaddle(ValueError):
+    """The mean field has no gradient at the start; where it leaves to is for terms of order 1/T to say."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
     Raises
     ------
     ValueError
-        If the family has no mean field.
+        If the family has no mean field; `AtSaddle` if that has no gradient at the start.
     """
     markov = setting.order == 2
     what = "family of a mean-field prediction" + ("" if markov else " for chains of higher order")
@@ -149,6 +157,7 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
     if markov:
         family, lags = MEAN_FIELDS[setting.family], min(LAGS, setting.context)
         ensemble = family(setting, lags=lags, rule=rules(family, setting.family, setting.prior, lags, seed))
+        _refuse_saddle(setting, ensemble)
         found = follow(ensemble, setting)
         first: Ensemble = family(setting, lags=lags, rule=(ensemble.transition[0], ensemble.chances[0]))
     else:
@@ -176,6 +185,14 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
         tuple(assumptions),
         tuple(_validity(setting, first, found[0])),
     )
+
+
+def _refuse_saddle(setting: Setting, ensemble: Ensemble) -> None:
+    slopes = ensemble.derivatives(np.tile(ensemble.layout.start, (ensemble.replicates, 1, 1)))
+    if np.abs(slopes).max() < ROUNDING:
+        raise AtSaddle(
+            f"prior = {setting.prior}: expected a unigram signal, without which the {setting.family} family's mean field has no gradient at its start; predict by mean-field-corrected or finite-context, which know what is of order 1/T."
+        )
 
 
 def _validity(setting: Setting, ensemble: Ensemble, trajectory: Trajectory) -> list[str]:

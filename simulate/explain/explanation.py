@@ -15,7 +15,8 @@ from theory.laws.plateau import plateau
 from theory.laws.plateau_law import Path, law, path, relaxation_delay
 from theory.laws.softmax import by_escape, escape
 from theory.laws.terms import MatchLimited, Terms, elasticities, leading_exponent, terms_or_refusal
-from theory.predict import Prediction, mean_field
+from theory.mean_fields.corrected.predict import mean_field_corrected
+from theory.predict import AtSaddle, Prediction, mean_field
 from theory.setting import Setting
 from theory.transitions import STRATEGIES
 
@@ -84,30 +85,38 @@ def explain(setting: Setting, *, seed: int = 0) -> Explanation:
 
 
 def _explain(setting: Setting, seed: int) -> Explanation:
-    predicted = mean_field(setting, seed=seed)
-    trajectory = predicted.trajectories[0]
-    stages = _stages(predicted)
-    slowest = _slowest_of(stages)
     if setting.family == "softmax" and setting.optimizer.name == "sgd":
         try:
             found = escape(setting, seed=seed)
             predicted = by_escape(setting, found, seed=seed)
         except ValueError as problem:
-            return _outside(setting, problem, trajectory, stages, slowest)
+            return _outside(setting, problem, *_followed(setting, seed))
         regime, numbers, sentences = of_escape(setting, found)
-        trajectory, stages = predicted.trajectories[0], _stages(predicted)
+        stages = _stages(predicted)
         slowest = _slowest_of(stages)
         numbers |= {"slowest_stage": slowest.name}
-        return Explanation(setting, regime, numbers, (*sentences, _slowest(slowest, "law")), stages, trajectory, None)
+        sentences = (*sentences, _slowest(slowest, "law"))
+        return Explanation(setting, regime, numbers, sentences, stages, predicted.trajectories[0], None)
+    predicted, followed = _followed(setting, seed)
     told = terms_or_refusal(setting)
     if isinstance(told, ValueError):
-        return _outside(setting, told, trajectory, stages, slowest)
+        return _outside(setting, told, predicted, followed)
+    stages = _stages(predicted)
+    slowest = _slowest_of(stages)
     along = path(setting)
     numbers = _numbers(setting, told, along) | {"slowest_stage": slowest.name}
     ratio = told["formation"].delay / told["formation"].slow
     regime = "lag-limited" if abs(ratio) < SHARE else "mixed"
-    sentences = (*_by_law(setting, told["formation"], numbers, regime), _slowest(slowest))
-    return Explanation(setting, regime, numbers, sentences, stages, trajectory, _manifold(along))
+    sentences = (*_by_law(setting, told["formation"], numbers, regime), _slowest(slowest, followed))
+    return Explanation(setting, regime, numbers, sentences, stages, predicted.trajectories[0], _manifold(along))
+
+
+def _followed(setting: Setting, seed: int) -> tuple[Prediction, str]:
+    """The mean field, or the corrected one where that has no gradient at the start; and its name."""
+    try:
+        return mean_field(setting, seed=seed), "mean field"
+    except AtSaddle:
+        return mean_field_corrected(setting, seed=seed), "corrected mean field"
 
 
 def _numbers(setting: Setting, told: dict[str, Terms], found: Path) -> dict[str, Any]:
@@ -191,9 +200,9 @@ def _regime(regime: str, ratio: float) -> str:
     )
 
 
-def _outside(
-    setting: Setting, problem: ValueError, trajectory: Trajectory, stages: tuple[Stage, ...], slowest: Stage
-) -> Explanation:
+def _outside(setting: Setting, problem: ValueError, predicted: Prediction, followed: str) -> Explanation:
+    stages = _stages(predicted)
+    slowest = _slowest_of(stages)
     limited = isinstance(problem, MatchLimited)
     regime = "match-limited" if limited else "outside"
     numbers: dict[str, Any] = {"refused": str(problem), "slowest_stage": slowest.name}
@@ -207,8 +216,8 @@ def _outside(
             f"Match-limited: lag 1 outgrows the match, whose rate then sets the time. Followed together, the head forms at step {formed.step:.0f} [{formed.low:.0f}, {formed.high:.0f}]. "
             "A higher rate of the match, a longer context or a lower rate of the lag logits would make it lag-limited."
         )
-    sentences += ["What follows is the mean field's.", _slowest(slowest)]
-    return Explanation(setting, regime, numbers, tuple(sentences), stages, trajectory, manifold)
+    sentences += [f"What follows is the {followed}'s.", _slowest(slowest, followed)]
+    return Explanation(setting, regime, numbers, tuple(sentences), stages, predicted.trajectories[0], manifold)
 
 
 def _slowest_of(stages: tuple[Stage, ...]) -> Stage:
@@ -216,7 +225,7 @@ def _slowest_of(stages: tuple[Stage, ...]) -> Stage:
     return max(stages[:-1] or stages, key=lambda stage: stage.end - stage.start)
 
 
-def _slowest(stage: Stage, of: str = "mean field") -> str:
+def _slowest(stage: Stage, of: str) -> str:
     return f"The {of}'s slowest stage is {stage.name}, steps {stage.start:.0f} to {stage.end:.0f}: {stage.tells}."
 
 

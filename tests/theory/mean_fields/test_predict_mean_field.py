@@ -9,8 +9,8 @@ import pytest
 
 from theory import ideal
 from theory.mean_fields.rules import SCRAMBLINGS
-from theory.predict import mean_field
-from theory.priors import Dirichlet
+from theory.predict import AtSaddle, mean_field
+from theory.priors import Dirichlet, DoublyStochastic
 from theory.setting import Setting
 from theory.transitions import combine
 
@@ -67,3 +67,11 @@ def test_families_without_a_mean_field_are_named():
     """The transformer has none."""
     with pytest.raises(ValueError, match="family of a mean-field prediction = 'transformer'"):
         mean_field(Setting.of("transformer"))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_start_without_a_gradient_is_refused(optimizer):
+    """Doubly stochastic chains show the softmax family nothing at zero: Adam would follow the rounding of zero, gradient flow never leave."""
+    setting = Setting.of("softmax", prior=DoublyStochastic(4), context=100, optimizer=optimizer)
+    with pytest.raises(AtSaddle, match=r"prior = DoublyStochastic.*mean-field-corrected"):
+        mean_field(setting)
