@@ -15,7 +15,7 @@ from theory.setting import Setting
 from validate.circuits import circuits
 from validate.models import as_model
 from validate.models.transformer import Transformer
-from validate.scores import head_scores
+from validate.scores import Targets, head_scores
 
 __all__ = ["HELD_OUT", "HeldOut", "unseen"]
 
@@ -76,6 +76,7 @@ class HeldOut:
         self._own = Sequences(setting, generator, device)
         self._tested = [Sequences(setting.replace(prior=prior), generator, device) for prior in setting.tested_on]
         new = unseen(self._own.tokens.cpu().numpy(), setting.states, setting.order)
+        self._targets = Targets.of(self._own.tokens[:PART]) if isinstance(model, Transformer) else None
         self._unseen = torch.from_numpy(new).to(device)
         self._start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
@@ -95,12 +96,12 @@ class HeldOut:
         above = {name: losses - other for name, other in own.losses.items()}
         excess = {name: (float(d.mean()), float(d.std(ddof=1) / np.sqrt(len(d)))) for name, d in above.items()}
         probes = {"last": own.last(log_model)}
-        if isinstance(model, Transformer):
+        if isinstance(model, Transformer) and self._targets is not None:
             probes["loss_at"] = _numbers(by_position[-1].mean(dim=0))
             probes["unseen"] = _numbers(by_position[-1][self._unseen].mean())
             seen = model.activations(own.tokens[:PART])
             probes |= {name: _numbers(found) for name, found in circuits(model, seen).items()}
-            probes["head_score"] = _numbers(head_scores(model, seen))
+            probes["head_score"] = _numbers(head_scores(model, seen, self._targets))
             probes["movement"] = self._movement(model)
         if self._tested:
             probes["tested_on"] = np.array([one.last(one.log_model(model))[-1] for one in self._tested])

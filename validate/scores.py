@@ -18,32 +18,46 @@ norms, whose scale divides out. Random C scores 2/k - 1 on the average: its cont
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from validate.models.transformer import Activations, Transformer
 from validate.probes import SCORES
 
-__all__ = ["copying", "head_scores", "pattern_scores"]
+__all__ = ["Targets", "copying", "head_scores", "pattern_scores"]
 
 
-def _targets(tokens: Tensor) -> dict[str, Tensor]:
-    """Which sources s count for a query t, shape (B, T, T) of bool."""
-    length = tokens.shape[1]
-    position = torch.arange(length, device=tokens.device)
-    lag = position[:, None] - position
-    same = tokens[:, :, None] == tokens[:, None, :]
-    follows = torch.zeros_like(same)
-    follows[:, :, 1:] = same[:, :, :-1]
-    return {
-        "previous-token": (lag == 1).expand_as(same),
-        "prefix-matching": follows & (lag >= 0),
-        "duplicate-token": same & (lag > 0),
-    }
+class Targets(NamedTuple):
+    """What the scores of patterns count on some tokens (B, T).
+
+    Attributes
+    ----------
+    shares : tensor, shape (3, B, T, T)
+        One over the number of queries that have a target, where a source is a target of its query, else zero.
+    control : tensor, shape (3,)
+        Scores of uniform attention.
+    """
+
+    shares: Tensor
+    control: Tensor
+
+    @classmethod
+    def of(cls, tokens: Tensor) -> Targets:
+        length = tokens.shape[1]
+        position = torch.arange(length, device=tokens.device)
+        lag = position[:, None] - position
+        same = tokens[:, :, None] == tokens[:, None, :]
+        follows = torch.zeros_like(same)
+        follows[:, :, 1:] = same[:, :, :-1]
+        where = torch.stack([(lag == 1).expand_as(same), follows & (lag >= 0), same & (lag > 0)])
+        shares = where / where.any(dim=-1).sum(dim=(1, 2))[:, None, None, None]
+        return cls(shares, (shares.sum(dim=-1) / (position + 1)).sum(dim=(1, 2)))
 
 
-def pattern_scores(pattern: Tensor, tokens: Tensor) -> dict[str, tuple[Tensor, float]]:
-    """Scores of each head and their control, from patterns (B, H, T, T) on tokens (B, T): name to (H,) and the control.
+def pattern_scores(pattern: Tensor, targets: Targets) -> Tensor:
+    """Scores of each head, shape (3, H), from patterns (B, H, T, T) on the tokens of `targets`.
 
     Raises
     ------
@@ -51,20 +65,11 @@ def pattern_scores(pattern: Tensor, tokens: Tensor) -> dict[str, tuple[Tensor, f
         If the shapes do not belong together.
     """
     batch, _, length, _ = pattern.shape
-    if tokens.shape != (batch, length):
+    if targets.shares.shape[1:3] != (batch, length):
         raise ValueError(
-            f"tokens of shape {tuple(tokens.shape)} with a pattern of shape {tuple(pattern.shape)}: expected ({batch}, {length}); give the tokens that made the pattern."
+            f"targets on tokens of shape {tuple(targets.shares.shape[1:3])} with a pattern of shape {tuple(pattern.shape)}: expected ({batch}, {length}); give those of the tokens that made the pattern."
         )
-    uniform = torch.ones(length, length, device=pattern.device).tril()
-    uniform = uniform / uniform.sum(dim=-1, keepdim=True)
-    found = {}
-    for name, target in _targets(tokens).items():
-        counted = target.any(dim=-1)
-        total = counted.sum()
-        score = torch.einsum("bhts,bts->h", pattern, target.to(pattern.dtype)) / total
-        control = (uniform * target).sum() / total
-        found[name] = score, float(control)
-    return found
+    return torch.einsum("bhts,nbts->nh", pattern, targets.shares.to(pattern.dtype))
 
 
 @torch.no_grad()
@@ -87,12 +92,11 @@ def copying(model: Transformer) -> list[Tensor]:
 
 
 @torch.no_grad()
-def head_scores(model: Transformer, seen: Activations) -> Tensor:
+def head_scores(model: Transformer, seen: Activations, targets: Targets) -> Tensor:
     """All of `SCORES` in a pass of the model, those of patterns above their controls, shape (scores, layers, heads); NaN where a layer has fewer heads."""
     heads = model.shape.heads_of
     found = torch.full((len(SCORES), len(heads), max(heads)), torch.nan, device=seen.tokens.device)
     for n, (scores, copies) in enumerate(zip(seen.scores, copying(model), strict=True)):
-        for m, (score, control) in enumerate(pattern_scores(scores.softmax(dim=-1), seen.tokens).values()):
-            found[m, n, : heads[n]] = score - control
+        found[:-1, n, : heads[n]] = pattern_scores(scores.softmax(dim=-1), targets) - targets.control[:, None]
         found[-1, n, : heads[n]] = copies
     return found

@@ -13,7 +13,7 @@ from theory.architecture import Architecture
 from theory.setting import Setting
 from validate.models.transformer import Transformer
 from validate.probes import SCORES
-from validate.scores import copying, head_scores, pattern_scores
+from validate.scores import Targets, copying, head_scores, pattern_scores
 
 TOKENS = torch.from_numpy(np.random.default_rng(0).integers(4, size=(5, 20)))
 
@@ -36,8 +36,8 @@ def ideal(name: str) -> torch.Tensor:
 @pytest.mark.parametrize("name", SCORES[:3])
 def test_a_head_that_does_one_thing_scores_one_on_it_and_less_on_the_others(name):
     """Its own score is one exactly; the other two lie below."""
-    found = {other: float(score[0]) for other, (score, _) in pattern_scores(ideal(name), TOKENS).items()}
-    assert found.pop(name) == pytest.approx(1, abs=1e-12)
+    found = dict(zip(SCORES, pattern_scores(ideal(name), Targets.of(TOKENS))[:, 0].tolist(), strict=False))
+    assert found.pop(name) == pytest.approx(1, abs=1e-6)
     assert max(found.values()) < 0.9
 
 
@@ -45,12 +45,10 @@ def test_uniform_attention_scores_its_control(within):
     """On uniform patterns score and control are equal; for duplicate tokens of a long uniform sequence both are near the chance 1/k of a match."""
     uniform = torch.ones(20, 20).tril()
     uniform = (uniform / uniform.sum(1, keepdim=True)).expand(5, 2, 20, 20)
-    for score, control in pattern_scores(uniform, TOKENS).values():
-        np.testing.assert_allclose(score, control, rtol=1e-6)
+    targets = Targets.of(TOKENS)
+    np.testing.assert_allclose(pattern_scores(uniform, targets), targets.control[:, None].expand(3, 2), rtol=1e-5)
     tokens = torch.from_numpy(np.random.default_rng(1).integers(4, size=(20, 200)))
-    pattern = torch.ones(200, 200).tril()
-    pattern = (pattern / pattern.sum(1, keepdim=True)).expand(20, 1, 200, 200)
-    late = pattern_scores(pattern, tokens)["prefix-matching"][1]
+    late = float(Targets.of(tokens).control[SCORES.index("prefix-matching")])
     # Each of 20 sequences holds 200 tokens, half of whose pairs are independent of each other.
     within("prefix matching by chance", late, 1 / 4, np.sqrt(3 / 16 / (20 * 100)))
 
@@ -71,7 +69,7 @@ def test_copying_is_one_for_the_identity_and_its_opposite_for_the_negative():
 def test_heads_that_a_layer_lacks_are_missing():
     """Two heads in layer 1 and one in layer 2: the fourth place holds NaN in every score, the others numbers."""
     model = Transformer(Setting.of("transformer", states=4, context=20, architecture=Architecture(2, 8, (2, 1))))
-    found = head_scores(model, model.activations(TOKENS))
+    found = head_scores(model, model.activations(TOKENS), Targets.of(TOKENS))
     assert found.shape == (4, 2, 2)
     assert torch.isnan(found[:, 1, 1]).all()
     assert torch.isfinite(found[:, 0]).all()
@@ -80,4 +78,4 @@ def test_heads_that_a_layer_lacks_are_missing():
 def test_tokens_must_belong_to_the_pattern():
     """Another number of sequences is refused with both shapes."""
     with pytest.raises(ValueError, match=r"tokens of shape \(4, 20\) with a pattern of shape \(5, 1, 20, 20\)"):
-        pattern_scores(ideal("previous-token"), TOKENS[:4])
+        pattern_scores(ideal("previous-token"), Targets.of(TOKENS[:4]))

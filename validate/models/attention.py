@@ -51,18 +51,21 @@ def scores(
     bias: Tensor | None = None,
     words: Tensor | None = None,
     probability: float = 0.0,
+    *,
+    first: int = 0,
 ) -> Tensor:
-    """What the softmax makes the pattern of, shape (B, H, T, T), -∞ above the diagonal; arguments as in `attend`, `words` those of r."""
+    """What the softmax makes the pattern of, shape (B, H, T, T), -∞ above the diagonal; arguments as in `attend`, `words` those of r. Of queries from
+    position `first` on alone, (B, H, T - first, T)."""
     length, width = parts.shape[1], parts.shape[-1]
-    query, key = parts[:, :, 0] / math.sqrt(width), parts[:, :, 1]
+    query, key = parts[:, first:, 0] / math.sqrt(width), parts[:, :, 1]
     position = torch.arange(length, device=parts.device)
-    lag = position[:, None] - position
+    lag = position[first:, None] - position
     found = torch.einsum("bihd,bjhd->bhij", query, key)
     if offsets is not None:
         # Row i is a window on r, backwards: unlike r_{i-j} picked by its index, its derivative is a sum without collisions.
         backwards = F.pad(offsets[:, :length].flip(1), (0, 0, 0, length - 1))
         table = backwards.unfold(1, length, 1).flip(1).transpose(-1, -2)
-        table = drop(table, unpacked(words, length, dim=1), probability)
+        table = drop(table, unpacked(words, length, dim=1), probability)[:, first:]
         found = found + torch.einsum("bihd,hijd->bhij", query, table)
     if bias is not None:
         found = found + bias[:, lag.clamp(min=0)]

@@ -34,8 +34,6 @@ from validate.models.dropout import drop, pairs
 
 __all__ = ["Activations", "Transformer"]
 
-PART = 64
-"""Sequences at a time whose patterns are held."""
 
 TURNS = 1e4
 """Base of the rotary angles: pair c of a head of width d turns by position / TURNS^(2c/d) (arXiv 2104.09864)."""
@@ -91,13 +89,9 @@ class Attention(nn.Module):
         """r, shape (heads, T, width/heads), and b, shape (heads, T)."""
         return getattr(self, "offsets", None), getattr(self, "bias", None)
 
-    def pattern(self, x: Tensor) -> Tensor:
-        """Attention of each head without dropout, shape (B, heads, T, T)."""
-        return self.scores(x).softmax(dim=-1)
-
-    def scores(self, x: Tensor) -> Tensor:
-        """The pattern before its softmax, without dropout."""
-        return scores(self.parts(x), *self.by_offset)
+    def scores(self, x: Tensor, *, first: int = 0) -> Tensor:
+        """The pattern before its softmax, without dropout, shape (B, heads, T, T); of queries from position `first` on alone."""
+        return scores(self.parts(x), *self.by_offset, first=first)
 
     def forward(self, x: Tensor, words: Words) -> Tensor:
         on_offsets = next(words) if self.shape.positions == "relative" else None
@@ -224,11 +218,8 @@ class Transformer(nn.Module):
     @torch.no_grad()
     def lag_attention(self, tokens: Tensor) -> Tensor:
         """Layer-1 attention of the last position on each lag, shape (heads, T): mean over `tokens`."""
-        first = self.layers[0].attention
-        total = torch.zeros(first.heads, tokens.shape[1], device=tokens.device)  # type: ignore[arg-type]
-        for part in tokens.split(PART):
-            total = total + first.pattern(self.embed(part))[:, :, -1].sum(dim=0).flip(-1)  # type: ignore[operator]
-        return total / len(tokens)
+        scores = self.layers[0].attention.scores(self.embed(tokens), first=tokens.shape[1] - 1)  # type: ignore[union-attr, operator]
+        return scores[:, :, 0].softmax(dim=-1).mean(dim=0).flip(-1)
 
 
 def _turned(x: Tensor) -> Tensor:
