@@ -158,6 +158,7 @@ def drive(
     ended: dict[str, list[Task]] = {COMPUTED: [], FOUND: []}
     failed: list[Failure] = []
     deaths: Counter[Task] = Counter()
+    news: deque[Task] = deque()
     pause, again, told = PAUSES[0], 0.0, 0.0
 
     def tell(last: Task | None = None) -> None:
@@ -185,7 +186,12 @@ def drive(
             reason = answer.reason + (f", {TRIES} times" if answer.end == DIED else "")
             failed.append(_kept(store, task, reason, answer.details))
         status.end(task, failed=answer.end not in ended)
-        return tell(task)
+        return news.append(task)
+
+    def hand_out() -> None:
+        while waiting and executor.free:
+            status.running += 1
+            executor.submit(waiting.popleft())
 
     with executor:
         while waiting or status.running or elsewhere:
@@ -193,13 +199,15 @@ def drive(
                 waiting.extend(plan.jobs(elsewhere))
                 elsewhere.clear()
                 again, pause = time.monotonic() + pause, min(2 * pause, PAUSES[1])
-            while waiting and executor.free:
-                status.running += 1
-                executor.submit(waiting.popleft())
+            hand_out()
             for answers in executor.wait(min(TICK, pause), tell):
                 status.running -= 1
                 for answer in answers:
                     heard(answer)
+            # What is told of those that run counts those that took the places of what ended.
+            hand_out()
+            while news:
+                tell(news.popleft())
             tell()
     return Tally(tuple(ended[COMPUTED]), tuple(ended[FOUND]), tuple(failed))
 
