@@ -82,10 +82,11 @@ class NoisyMeanField:
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
         first, lag_logits = self.layout.lags.start, point[self.layout.lags]
-        found = self.base.gradient(self.near(point), step)
+        given = given_profile(lag_logits, self.tracked)
+        found = self.base.gradient(self._near(point, given), step)
         # A common shift of all lag logits changes nothing.
-        gained, shares = found.derivative[first:].sum(), given_profile(lag_logits, self.tracked)
-        derivative = np.concatenate([found.derivative, -gained * shares / shares.sum()])
+        gained = found.derivative[first:].sum()
+        derivative = np.concatenate([found.derivative, -gained * given / given.sum()])
         # The linear family has no read-out.
         readout = point[2] - point[3] if first == 4 else 1.0
         variance = np.zeros(len(point))
@@ -98,8 +99,10 @@ class NoisyMeanField:
     def near(self, point: Array) -> Array:
         """The point with the first lags, the others at zero: a common shift changes nothing. They are put where, to first order, sources
         together give the first lags as much attention as they do."""
+        return self._near(point, given_profile(point[self.layout.lags], self.tracked))
+
+    def _near(self, point: Array, given: Array) -> Array:
         matrices, lag_logits = point[: self.layout.lags.start], point[self.layout.lags]
-        given = given_profile(lag_logits, self.tracked)
         common = np.log(given.sum() / (given * np.exp(-lag_logits[self.tracked :])).sum())
         return np.concatenate([matrices, lag_logits[: self.tracked] - common])
 
@@ -108,16 +111,6 @@ class NoisyMeanField:
         found = self.base.measure(self.near(point))
         attention = last_attention(point[self.layout.lags], self.setting.context)[None]
         return Measurement(found.loss, found.distances, attention)
-
-
-def given_up(lag_logits: Array, tracked: int) -> Array:
-    length = len(lag_logits)
-    source = np.arange(1, length + 1)[:, None]
-    raw = np.where(np.arange(length) < source, np.exp(lag_logits - lag_logits.max()), 0.0)
-    a = raw / raw.sum(axis=1, keepdims=True)
-    taken = a[:, :tracked].sum(axis=1, keepdims=True) * (length + 1 - source)
-    found = (a[:, tracked:] * taken).sum(axis=0)
-    return found / found.sum()
 
 
 def lag_noise(setting: Setting, generator: np.random.Generator, *, count: int = COUNT) -> Array:
