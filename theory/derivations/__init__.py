@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from theory import arguments
@@ -60,9 +61,15 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Derivation:
     """The derivation `name`, with the checks attached to it so far."""
     arguments.one_of("derivation", name, names())
-    build = _OWN[name] if name in _OWN else import_module(f"theory.derivations.{_MODULES[name]}").derive
-    found = build()
+    found = _OWN[name]() if name in _OWN else _ours(_MODULES[name])
     return replace(found, checks=[*found.checks, *_ATTACHED.get(name, [])])
+
+
+def _ours(module: str) -> Derivation:
+    """A derivation of ours, with those of its checks that need the laws: they stand above it, in `theory.checks`."""
+    found, above = import_module(f"theory.derivations.{module}").derive(), f"theory.checks.{module}"
+    checks = import_module(above).CHECKS if find_spec(above) else ()
+    return replace(found, checks=[*found.checks, *checks])
 
 
 def register(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Derivation]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
 import sympy as sp
 
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
@@ -68,8 +67,6 @@ def derive() -> Derivation:
         checks=[
             Check("minimum", "dL/dΩ at the statement, and its zero at w_c, symbolically", _minimum),
             Check("sum", "the push of a lag with its sum over sources, exactly, T = 1 … 8", _sum),
-            Check("push", "Σ_r s_r × push of r with the mean field's gradient at Ω = 0, k = 2, T = 64 and 256", _push),
-            Check("sign", "w_c with the weight at which the mean field's own match is zero, k = 4, T = 100", _sign),
         ],
     )
 
@@ -105,45 +102,3 @@ def _sum() -> Outcome:
             summed = sum(sp.Rational(context + 1 - s, context**2 * s) for s in range(lag + 1, context + 1))
             differences.append(summed - lag_push.subs({T: context, r: lag}))
     return Outcome.identity(*differences)
-
-
-def _push() -> Outcome:
-    from theory.laws.escape import Reduced
-    from theory.mean_fields.limit import LAGS
-    from theory.priors import DoublyStochastic
-    from theory.signals import signal
-
-    prior, worst = DoublyStochastic(2), 0.0
-    for context in (64, 256):
-        found = -Reduced(prior, context).gradient(np.array([1.0, 0.0]), np.zeros(LAGS))[1]
-        closed = sum(signal(prior, lag, reference="uniform").value * push()(context, lag) for lag in range(LAGS))
-        worst = max(worst, abs(closed / found - 1) * context / np.log(context))
-    return Outcome(float(worst), 1.0, "in units of ln T/T: the mean field integrates where this sums")
-
-
-def _sign() -> Outcome:
-    from scipy.optimize import brentq
-
-    from theory.laws.escape import Reduced
-    from theory.laws.mixture import NODES, balance, unigram_slope
-    from theory.mean_fields.limit import LAGS
-    from theory.priors import DoublyStochastic, Mixture, Unigram
-
-    states, context = 4, 100
-
-    def rests(weight: float, count: int) -> float:
-        mixture = Mixture((DoublyStochastic(states), Unigram(states)), (weight, 1 - weight))
-        return float(Reduced(mixture, context, count).relax(np.array([1.0, 0.0]), np.zeros(LAGS))[1])
-
-    expected = balance(states, context, 0.5).critical
-    found = [
-        float(brentq(rests, expected / 4, 4 * expected, args=(count,), xtol=1e-3))  # pyright: ignore[reportArgumentType]
-        for count in (NODES, 2 * NODES)
-    ]
-    odds, claimed = np.array(found) / (1 - np.array(found)), expected / (1 - expected)
-    few, many = (unigram_slope(Reduced(Unigram(states), context, count)) for count in (NODES // 2, NODES))
-    return Outcome(
-        float(abs(odds[1] / claimed - 1)),
-        float(2 * np.hypot(few / many - 1, odds[0] / odds[1] - 1)),
-        "of the odds w/(1 - w): twice what half as many chains change of either",
-    )

@@ -15,7 +15,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
 import sympy as sp
 
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
@@ -127,34 +126,17 @@ def derive() -> Derivation:
                 "the drive off the manifold: its value and slopes there, and its zero at Ω = 0, symbolically",
                 _planar,
             ),
-            Check(
-                "match-limited",
-                "the planar law with the integrated mean field, k = 3 and 8, T = 100, rates of the match from 6 to 100/T²",
-                _match_limited,
-            ),
             Check("antiderivative", "d/dE of the logarithmic integral with T/(η E² h), symbolically", _antiderivative),
             Check(
                 "first-order",
                 "delay with the second-order expansion of a solved linear model, symbolically",
                 _first_order,
             ),
-            Check("plateau-constants", "A from the growth of h with ln T with its integral over the prior", _constants),
-            Check(
-                "frozen-limit",
-                "the law's slow time with the logarithmic integral, T = 2^10 … 2^18: falls like ln T³/T",
-                _frozen,
-            ),
-            Check(
-                "start",
-                "the start's delay to second order with the relaxation integrated, k = 2 and 3, T = 128 and 1024, C_0 = 1",
-                _start,
-            ),
             Check(
                 "second-order",
                 "what a start's distance adds in second order, one mode solved exactly, symbolically",
                 _second_order,
             ),
-            Check("mean-field", "law with the integrated mean field, k = 2, T = 200 … 1600", _mean_field),
         ],
     )
 
@@ -170,27 +152,6 @@ def _planar() -> Outcome:
     return Outcome.identity(planar.subs(there) - h, *slopes, planar.subs(Omega, 0))
 
 
-def _match_limited() -> Outcome:
-    """The largest error in units of twice the law's own interval."""
-    from theory.flow import flow
-    from theory.laws.plateau_law import law
-    from theory.mean_fields.linear import LinearMeanField
-    from theory.setting import Setting
-
-    worst, rtol = 0.0, 1e-4
-    for states, rate in ((8, 1e-2), (3, 2.5e-3), (3, 6e-4)):
-        setting = Setting.of("linear", states=states, context=100, learning_rate={"match": rate}, steps=10000)
-        field = LinearMeanField(setting, count=128, generator=np.random.default_rng(0))
-        integrated, predicted = flow(field, setting, rtol=rtol).transitions()[1].step, law(setting).transitions()[1]
-        if integrated is None or predicted.step is None or predicted.low is None:
-            return Outcome(np.nan, 1.0, "both must find the head forming")
-        allowed = 2 * (predicted.step - predicted.low) + 100 * rtol * predicted.step
-        worst = max(worst, abs(predicted.step - integrated) / allowed)
-    return Outcome(
-        worst, 1.0, "twice the law's own interval, and the solver's relative error 1e-4 for each of about 100 steps"
-    )
-
-
 def _first_order() -> Outcome:
     """θ' = -K (θ - c v), v' = f θ/θ*: after the transient the exact θ is c v - c v'/K, so that dt = dv/f + dθ*/(K θ*)."""
     K, c, f, v, rate = sp.symbols("K c f v rate", positive=True)
@@ -198,57 +159,6 @@ def _first_order() -> Outcome:
     exact = sp.series(1 / (f * behind / (c * v)), rate, 0, 2).removeO()
     predicted = 1 / f + sp.diff(c * v, v) / (K * c * v) * rate / f
     return Outcome.identity(exact - predicted)
-
-
-def _constants() -> Outcome:
-    from theory.laws.escape import NODES, manifold
-    from theory.laws.plateau import plateau
-    from theory.priors import Dirichlet
-
-    prior, contexts = Dirichlet(2), (2**18, 2**20)
-    first, last = (manifold(prior, t).force[0] for t in contexts)
-    found = (last - first) / np.log(contexts[1] / contexts[0])
-    residual = abs(found / plateau(prior, NODES).drives[1] - 1)
-    size = float(np.log(contexts[0]) ** 2 / contexts[0])
-    return Outcome(
-        float(residual),
-        10 * size,
-        f"finite T shifts the plateau by a relative O(ln T²/T) = {size:.1g}, allowed 10 times",
-    )
-
-
-def _frozen() -> Outcome:
-    from theory.laws.plateau import plateau
-    from theory.laws.plateau_law import path
-    from theory.priors import Dirichlet
-    from theory.setting import Setting
-
-    prior, contexts, level = Dirichlet(2), 2 ** np.arange(10, 20, 2), 0.1
-    strength, offset = float(plateau(prior).drives[1]), plateau(prior).offset
-    closed = sp.lambdify((T, eta, A, B, E), leading, "mpmath")
-    errors = []
-    for t in contexts:
-        found = path(Setting.of("linear", prior=prior, context=int(t)))
-        end = level * t / (1 - level)
-        slow_time = np.interp(np.log(end), found.log_e, found.slow)
-        errors.append(abs(float(closed(int(t), 1.0, strength, offset, end)) / slow_time - 1))
-    slope = np.polyfit(np.log(contexts), np.log(errors) - 3 * np.log(np.log(contexts)), 1)[0]
-    return Outcome(
-        float(abs(slope + 1)), 0.2, "slope -1 of error/ln T³ against T; the next logarithm changes it by 3/ln T = 0.2"
-    )
-
-
-def _start() -> Outcome:
-    """The error of the start's delay over half of its second order, which is the law's own doubt of it."""
-    from theory.laws.plateau_law import relaxation_delay, start_delay
-    from theory.setting import Setting
-
-    worst = 0.0
-    for states, t in ((2, 128), (2, 1024), (3, 128), (3, 1024)):
-        setting = Setting.of("linear", states=states, context=t, initialization={"match": 1 / t})
-        first, second, _ = start_delay(setting)
-        worst = max(worst, abs(first + second - relaxation_delay(setting)) / abs(second / 2))
-    return Outcome(worst, 2.0, "twice half of the second order: 95%, the half being one deviation")
 
 
 def _second_order() -> Outcome:
@@ -262,24 +172,3 @@ def _second_order() -> Outcome:
     spread = first**2 / (2 * kappa)  # of κX + Xκ = x₀²
     claimed = p * first / kappa + (q - p * beta / kappa) * spread / 2
     return Outcome.identity(residual, sp.expand(lost - claimed))
-
-
-def _mean_field() -> Outcome:
-    """The largest error in units of what the law neglects: its own doubt, and one step of the solver's error."""
-    from theory.flow import flow
-    from theory.laws.plateau_law import law
-    from theory.mean_fields.linear import LinearMeanField
-    from theory.setting import Setting
-
-    worst, rtol = 0.0, 1e-4
-    for t in (200, 400, 1600):
-        setting = Setting.of("linear", states=2, context=t, initialization={"match": 1 / t})
-        integrated = flow(LinearMeanField(setting), setting, rtol=rtol).transitions()[1].step
-        predicted = law(setting).transitions()[1]
-        if integrated is None or predicted.step is None or predicted.low is None:
-            return Outcome(np.nan, 1.0, "both must find the head forming")
-        allowed = 2 * (predicted.step - predicted.low) + 100 * rtol * predicted.step
-        worst = max(worst, abs(predicted.step - integrated) / allowed)
-    return Outcome(
-        worst, 1.0, "twice the law's own interval, and the solver's relative error 1e-4 for each of about 100 steps"
-    )

@@ -129,11 +129,6 @@ def derive() -> Derivation:
                 _drive,
             ),
             Check("pairs", "Σ_t (1/t) Σ_{s<t} 1/s with the statement of the drive, exactly, T = 1 … 12", _pairs),
-            Check(
-                "law",
-                "what theory.laws.softmax integrates, on an expansion with frozen drive, with the statement",
-                _law,
-            ),
         ],
     )
 
@@ -241,24 +236,4 @@ def _drive() -> Outcome:
         float((off * middle / np.log(middle)).max()),
         4.0,
         "in units of ln T/T at the middle context, of order one: allowed 4",
-    )
-
-
-def _law() -> Outcome:
-    from theory.laws.expansion import LAGS, READOUTS, Expansion
-    from theory.laws.softmax import _follow
-
-    far, push, gain, rates = 20000, 0.002, 0.01, np.array([1.0, 0.5, 2.0])
-    table = np.zeros((len(READOUTS), far, 1 + LAGS))
-    # One source, so far on that lag 1 takes nothing from the others, sees the push and the drive of lag 1.
-    table[:, -1, 0], table[:, -1, 2] = push * far, gain * far
-    flat = np.polynomial.Chebyshev([0.0], domain=[0, 1])
-    frozen_drive = Expansion(1.0, table, np.zeros(len(READOUTS)), 1.0, flat)
-    path = _follow(frozen_drive, 100, rates)
-    if path is None:
-        return Outcome(np.nan, 1.0, "the head must form")
-    closed = wait()(rates[1], rates[2], gain, push / gain, 0.0, float(path[-1, 4]))
-    taken = np.exp(path[-1, 4]) / far
-    return Outcome(
-        float(abs(path[-1, 0] / closed - 1)), 2 * taken, f"the source's share of lag 1, {taken:.1g}, allowed twice"
     )

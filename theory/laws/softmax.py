@@ -127,8 +127,8 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
         )
     whole, *others = expansion(setting.prior, setting.context, seed)
     rates = _rates(setting)
-    path = _follow(whole, setting.context, rates)
-    left = [_follow(one, setting.context, rates) for one in others]
+    path = follow(whole, setting.context, rates)
+    left = [follow(one, setting.context, rates) for one in others]
     table, _, _, _ = whole.at(whole.readout)
     push, drives = drive(table, np.zeros(LAGS))
     pushes = np.array([drive(one.at(one.readout)[0], np.zeros(LAGS))[0] for one in others])
@@ -144,7 +144,7 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
         )
     steps = float(path[-1, 0])
     spread = np.array([float(one[-1, 0]) for one in left if one is not None])
-    without = _follow(whole, setting.context, rates, bent=False)
+    without = follow(whole, setting.context, rates, bent=False)
     second = np.inf if without is None else steps - float(without[-1, 0])
     if not abs(second) <= LARGEST * steps:
         raise ValueError(
@@ -279,7 +279,7 @@ def _velocity(found: Expansion, rates: Array, *, bent: bool = True) -> Callable[
     return velocity
 
 
-def _follow(found: Expansion, context: int, rates: Array, *, bent: bool = True) -> Array | None:
+def follow(found: Expansion, context: int, rates: Array, *, bent: bool = True) -> Array | None:
     """Steps, μ, ω, v from zero to formation, shape (n, 3 + R), or None if ω or lag 1 goes down."""
 
     def formed(_: float, state: Array) -> float:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.derivations import get, linear_mean_field, plateau, softmax_mean_field
+from theory.checks import plateau
+from theory.derivations import get, linear_mean_field, softmax_mean_field
 from theory.mean_fields import linear
 
 

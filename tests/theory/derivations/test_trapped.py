@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
+from theory.checks import trapped as above
 from theory.derivations import get, trapped
 from theory.laws import basins
 
@@ -21,12 +22,12 @@ def test_a_wrong_sum_is_found(monkeypatch):
 
 def test_wrong_constants_are_found(monkeypatch):
     """A tenth more of A, or of B, and the remainder grows with ln T."""
-    right = basins.limit_constants
+    right = above.limit_constants
     for factors in ((1.1, 1.0), (1.0, 1.1)):
         monkeypatch.setattr(
-            basins, "limit_constants", lambda *a, f=factors: tuple(x * y for x, y in zip(right(*a), f, strict=True))
+            above, "limit_constants", lambda *a, f=factors: tuple(x * y for x, y in zip(right(*a), f, strict=True))
         )
-        assert not trapped._limit().passed
+        assert not above._limit().passed
 
 
 def test_a_wrong_recursion_is_found(monkeypatch):
@@ -39,4 +40,4 @@ def test_a_wrong_recursion_is_found(monkeypatch):
 def test_wrong_samples_are_found(monkeypatch):
     """Scores not taken relative to their mean over sources."""
     monkeypatch.setattr(basins, "relative", lambda sums, counts, t: sums / t)
-    assert not trapped._sampled().passed
+    assert not above._sampled().passed
