@@ -9,11 +9,11 @@ import numpy as np
 import theory.laws.corrected
 import theory.laws.plateau_law
 import theory.mean_fields.corrected.predict
-import theory.predict
+import theory.mean_fields.predict
 from simulate.reduced import FiniteContext
 from theory import arguments
 from theory.dynamics import Progress, descend
-from theory.predict import Prediction, finite_plateaus
+from theory.prediction import Prediction, finite_plateaus
 from theory.setting import Setting
 
 __all__ = ["METHODS", "finite_context", "predict"]
@@ -61,7 +61,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
 METHODS: dict[str, Callable[..., Prediction]] = {
     "law": theory.laws.plateau_law.law,
     "law-corrected": theory.laws.corrected.law_corrected,
-    "mean-field": theory.predict.mean_field,
+    "mean-field": theory.mean_fields.predict.mean_field,
     "mean-field-corrected": theory.mean_fields.corrected.predict.mean_field_corrected,
     "finite-context": finite_context,
 }

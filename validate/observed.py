@@ -16,7 +16,7 @@ from simulate.predict import METHODS
 from theory.dynamics import Trajectory, combined
 from theory.expectations import Expectation
 from theory.laws.basins import Basin
-from theory.predict import Prediction
+from theory.prediction import Prediction
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
 from validate.runs import Record, Store

@@ -16,7 +16,8 @@ from theory.laws.plateau_law import Path, law, path, relaxation_delay
 from theory.laws.softmax import by_escape, escape
 from theory.laws.terms import MatchLimited, Terms, elasticities, leading_exponent, terms_or_refusal
 from theory.mean_fields.corrected.predict import mean_field_corrected
-from theory.predict import AtSaddle, Prediction, mean_field
+from theory.mean_fields.predict import AtSaddle, mean_field
+from theory.prediction import Prediction
 from theory.setting import Setting
 from theory.transitions import STRATEGIES
 

@@ -1,13 +1,17 @@
-"""Checks of "softmax-law": what `theory.laws.softmax` integrates, with the statement."""
+"""Checks of "softmax-law": its drive at long contexts, and what `theory.laws.softmax` integrates, with the statement."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from theory.derivations import signals
 from theory.derivations.derivation import Check, Outcome
 from theory.derivations.softmax_law import wait
+from theory.expectations import nodes
 from theory.laws.expansion import LAGS, READOUTS, Expansion
 from theory.laws.softmax import follow
+from theory.priors import Dirichlet
+from theory.signals import correlations, signal
 
 __all__ = ["CHECKS"]
 
@@ -29,7 +33,30 @@ def _law() -> Outcome:
     )
 
 
+def _drive() -> Outcome:
+    prior, contexts = Dirichlet(2, 5.0), (6, 12, 24, 48)
+    known = correlations(*nodes(prior, 256), contexts[-1])
+    found = []
+    for context in contexts:
+        inner, mean = signals.kernel(context, 1)
+        here = known[: context + 1, : context + 1, : context + 1]
+        found.append(-context * signals.evaluate(signals.softmax, T=context, mu=1.0, K=inner, M=mean, C=here))
+    expected = signal(prior, 1, reference="uniform").value * np.log(2) ** 2
+    off = np.abs(np.diff(found, 2) - expected) / expected
+    middle = np.sqrt(np.array(contexts[:-2]) * contexts[2:])
+    return Outcome(
+        float((off * middle / np.log(middle)).max()),
+        4.0,
+        "in units of ln T/T at the middle context, of order one: allowed 4",
+    )
+
+
 CHECKS = (
+    Check(
+        "drive",
+        "the exact drive of two states at μ → 0: second differences of T D/μ over doublings tend to S₁ ln²2 like ln T / T, T = 6 … 48",
+        _drive,
+    ),
     Check(
         "law",
         "what theory.laws.softmax integrates, on an expansion with frozen drive, with the statement",

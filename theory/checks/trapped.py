@@ -8,10 +8,12 @@ import numpy as np
 from scipy.stats import norm
 
 from theory.chains import Array
+from theory.derivations import signals
 from theory.derivations.derivation import Check, Outcome
 from theory.derivations.trapped import exact_two_states, limit_push, plateau_two_states, rows
 from theory.laws.basins import escapes, limit_constants
 from theory.setting import Setting
+from theory.signals import correlations
 
 __all__ = ["CHECKS"]
 
@@ -57,7 +59,25 @@ def _sampled() -> Outcome:
     return Outcome(float(max(scores)), limit, f"|z| of {len(scores)} sampled means, false alarm {FALSE_ALARM:g}")
 
 
+def _start() -> Outcome:
+    matrices, weights = rows(1.0)
+    found, _ = exact_two_states(matrices, weights, 0.0, 12)
+    worst = 0.0
+    for context in (8, 12):
+        inner, mean = signals.kernel(context)
+        known = correlations(matrices, weights, context)
+        expected = -signals.evaluate(signals.softmax, T=context, mu=1.0, K=inner, M=mean, C=known)
+        worst = max(worst, abs(found[context - 1] - expected))
+    rounding = np.finfo(float).eps * 12**2
+    return Outcome(worst / rounding, 1.0, "in units of one rounding per source and query")
+
+
 CHECKS = (
+    Check(
+        "start",
+        "the exact push of two states at μ → 0 with `signals.softmax`, T = 8 and 12: to rounding",
+        _start,
+    ),
     Check(
         "limit",
         "T/μ × exact push of two states less the statement tends to a constant like ln T / T, fast chains, μ = 0 and 2, T = 32 … 256",

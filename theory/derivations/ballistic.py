@@ -34,10 +34,6 @@ logarithm = sp.log(T) + sp.EulerGamma - 2 - w
 
 waiting_time = T / (s1 * sp.sqrt(2 * M * eta)) * sp.Integral(sp.exp(-w) / (logarithm * sp.sqrt(total(w))), (w, 0, v))
 
-CONTEXTS = (1600, 6400, 25600, 102400)
-ODD = (1, 3, 5)
-"""The lags with a signal that the mean field of six lags tracks."""
-
 
 def derive() -> Derivation:
     """t = T/(s_1 √(2Mη)) ∫ e^{-w} dw / ((ln T + γ - 2 - w) √Σ(w))."""
@@ -76,11 +72,6 @@ def derive() -> Derivation:
         checks=[
             Check("conserved", "d/dt of Ω²/(2M) - Σ v_r/η along the flow, three lags, symbolically", _conserved),
             Check("follower", "dv_r/dv with ρ e^{v_r - v}, and v_r = v at ρ = 1, symbolically", _follower),
-            Check(
-                "mean-field",
-                "the statement with the integrated mean field, k = 2, T = 1600 … 102400, v = 2",
-                _mean_field,
-            ),
         ],
     )
 
@@ -122,24 +113,3 @@ def _conserved() -> Outcome:
 
 def _follower() -> Outcome:
     return Outcome.identity(sp.diff(follower, v) - rho * sp.exp(follower - v), follower.subs(rho, 1) - v)
-
-
-def _mean_field() -> Outcome:
-    from theory.flow import flow
-    from theory.mean_fields.linear import LinearMeanField
-    from theory.priors import DoublyStochastic
-    from theory.setting import Setting
-    from theory.signals import signal
-
-    prior, worst, level = DoublyStochastic(2), 0.0, 2.0
-    strengths = {r: signal(prior, r).value for r in ODD}
-    for context in CONTEXTS:
-        setting = Setting.of("linear", prior=prior, context=context, steps=10**6)
-        found = flow(LinearMeanField(setting, count=128), setting, rtol=1e-4)
-        climbed = found.parameters["lag_logits.1"]
-        top = int(np.argmax(climbed)) + 1
-        exact = float(np.interp(level, climbed[:top], found.steps[:top]))
-        rates = setting.optimizer.learning_rate
-        predicted = waiting(context, level, strengths, rates["match"] * context**2, rates["lag_logits"])
-        worst = max(worst, abs(predicted / exact - 1) * float(np.log(context)))
-    return Outcome(worst, 1.0, "the next logarithm: relative error below 1/ln T at every context")

@@ -22,14 +22,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory import signals
 from theory.chains import Array
-from theory.derivations import alternation
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.mean_fields.limit import MeanField
-from theory.mean_fields.linear import LinearMeanField
-from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.setting import Setting
 
 __all__ = [
     "attention",
@@ -45,8 +39,6 @@ __all__ = [
     "slope",
     "softmax",
 ]
-
-CONTEXTS = (16, 32, 64, 128)
 
 T, r, t, q, n, d = sp.symbols("T r t q n d", integer=True, nonnegative=True)
 at = sp.Symbol("s", integer=True, positive=True)
@@ -134,21 +126,6 @@ def derive() -> Derivation:
         checks=[
             Check("slope", "∂a/∂v_r of the explicit softmax at v = 0 with the expression, symbolically, s ≤ 4", _slope),
             Check("limit", "`linear` with C = s_∞ + s_{s-q} with the statement, symbolically, T = 4, all lags", _limit),
-            Check(
-                "mean-field",
-                "both families' limits with theory.mean_fields.limit differenced in ω and μ, all lags tracked, T = 12",
-                _mean_field,
-            ),
-            Check(
-                "rate",
-                "`linear` at lag 1 less the statement: T × difference is affine in ln T up to O(ln T / T)",
-                _rate,
-            ),
-            Check(
-                "softmax-rate",
-                "`softmax` for W: second differences of -T g over doublings of T tend to ln²2 Σ s_n like ln T / T",
-                _softmax_rate,
-            ),
         ],
     )
 
@@ -201,75 +178,3 @@ def _limit() -> Outcome:
             compiled(linear, "T", "K", "C")(context, inner, far) - by_lag.subs({T: context, r: lag}).doit()
         )
     return Outcome.identity(*differences)
-
-
-def _mixed(dynamics: MeanField, first: slice, along: Any, size: float) -> tuple[Array, Array]:
-    """Derivative of the coordinates `first` of the gradient along another one, at 0, and an estimate of its error."""
-
-    def difference(h: float) -> Array:
-        ahead, behind = (dynamics.gradient(sign * h * along).derivative[first] for sign in (1, -1))
-        return (ahead - behind) / (2 * h)
-
-    once, twice = difference(size), difference(2 * size)
-    # Between h and 2h the h² term is found and removed; what is left is smaller than it. Rounding: ε/h per term of the loss.
-    terms = len(dynamics.weights) * dynamics.setting.context
-    return (4 * once - twice) / 3, np.abs(twice - once) / 3 + terms * np.finfo(float).eps / size
-
-
-def _mean_field() -> Outcome:
-    context, worst = 12, 0.0
-    for states in (2, 3):
-        for family, build in (("linear", LinearMeanField), ("softmax", SoftmaxMeanField)):
-            dynamics = build(Setting.of(family, states=states, context=context), lags=context, count=64)
-            names = np.array(dynamics.layout.names)
-            # The mean field stands for all query states by the first, the prior being exchangeable.
-            query = np.einsum("nj,njm->nm", dynamics.row, dynamics.deviation)
-            s_n = (dynamics.weights * dynamics.query) @ query
-            if family == "linear":
-                found, error = _mixed(dynamics, dynamics.layout.lags, names == "match.diagonal", 1e-3)
-                expected = [evaluate(by_lag, T=context, r=lag, omega=1.0, signal=s_n) for lag in range(context)]
-            else:
-                found, error = _mixed(dynamics, slice(0, 1), names == "readout.diagonal", 1e-2)
-                expected = [evaluate(by_match_limit, T=context, mu=1.0, signal=s_n)]
-            worst = max(worst, float((np.abs(found - expected) / error).max()))
-    return Outcome(worst, 1.0, "error estimate of the differences: their h² term, and rounding over h")
-
-
-def _rate() -> Outcome:
-    matrices, weights = alternation.flat_rule(16)
-
-    def gap(context: int) -> float:
-        K_lag, _ = kernel(context, 1)
-        exact = evaluate(linear, T=context, K=K_lag, C=signals.correlations(matrices, weights, context))
-        s_n = weights @ alternation.chain_signals(matrices, context, "uniform")
-        return context * (exact - evaluate(by_lag, T=context, r=1, omega=1.0, signal=s_n))
-
-    bends = np.diff([gap(context) for context in CONTEXTS], 2)
-    return Outcome(
-        float(bends[1] / bends[0]),
-        _halving(CONTEXTS[0]),
-        "O(ln T / T): bends over doublings fall at least by ln(2T)/(2 ln T)",
-    )
-
-
-def _halving(context: int) -> float:
-    return float(np.log(2 * context) / (2 * np.log(context)))
-
-
-def _softmax_rate() -> Outcome:
-    matrices, flat = alternation.flat_rule(16)
-    weights = np.prod(matrices, axis=(1, 2)) ** 4 * flat  # Dirichlet rows of concentration 5: chains mix fast
-    weights /= weights.sum()
-
-    def scaled(context: int) -> float:
-        K_match, mean = kernel(context)
-        known = signals.correlations(matrices, weights, context)
-        return -context * evaluate(softmax, T=context, mu=1.0, K=K_match, M=mean, C=known)
-
-    total = float((weights @ alternation.chain_signals(matrices, 64, "uniform")).sum())
-    left = np.abs(np.diff([scaled(context) for context in CONTEXTS], 2) - np.log(2) ** 2 * total)
-    return Outcome(
-        float(left[1] / left[0]),
-        _halving(CONTEXTS[0]),
-        "O(ln T / T): what is left falls at least by ln(2T)/(2 ln T) over a doubling",
-    )

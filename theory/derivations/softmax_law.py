@@ -20,7 +20,7 @@ import sympy as sp
 from scipy.integrate import quad
 from sympy.codegen.cfunctions import expm1 as cautious
 
-from theory.derivations import signals, trapped
+from theory.derivations import trapped
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = ["T", "derive", "drive_limit", "frozen", "quadrature", "wait"]
@@ -123,11 +123,6 @@ def derive() -> Derivation:
             ),
             Check("small", "J at γ → 0: its growth over a decade of γ tends to √2 ln 10 like γ ln γ", _small),
             Check("large", "J √γ at γ → ∞ tends to 2 like 1/γ", _large),
-            Check(
-                "drive",
-                "the exact drive of two states at μ → 0: second differences of T D/μ over doublings tend to S₁ ln²2 like ln T / T, T = 6 … 48",
-                _drive,
-            ),
             Check("pairs", "Σ_t (1/t) Σ_{s<t} 1/s with the statement of the drive, exactly, T = 1 … 12", _pairs),
         ],
     )
@@ -215,25 +210,3 @@ def _large() -> Outcome:
 def _pairs() -> Outcome:
     pairs = sp.Sum(sp.Sum(1 / m, (m, 1, n - 1)) / n, (n, 1, T))
     return Outcome.identity(*(pairs.subs(T, t).doit() - (drive_limit * T / (mu * S1)).subs(T, t) for t in range(1, 13)))
-
-
-def _drive() -> Outcome:
-    from theory.expectations import nodes
-    from theory.priors import Dirichlet
-    from theory.signals import correlations, signal
-
-    prior, contexts = Dirichlet(2, 5.0), (6, 12, 24, 48)
-    known = correlations(*nodes(prior, 256), contexts[-1])
-    found = []
-    for context in contexts:
-        inner, mean = signals.kernel(context, 1)
-        here = known[: context + 1, : context + 1, : context + 1]
-        found.append(-context * signals.evaluate(signals.softmax, T=context, mu=1.0, K=inner, M=mean, C=here))
-    expected = signal(prior, 1, reference="uniform").value * np.log(2) ** 2
-    off = np.abs(np.diff(found, 2) - expected) / expected
-    middle = np.sqrt(np.array(contexts[:-2]) * contexts[2:])
-    return Outcome(
-        float((off * middle / np.log(middle)).max()),
-        4.0,
-        "in units of ln T/T at the middle context, of order one: allowed 4",
-    )

@@ -91,11 +91,6 @@ def derive() -> Derivation:
         ),
         checks=[
             Check("sum", "Σ_t (A H_t - B)/t with the statement, exactly, T = 1 … 12", _sum),
-            Check(
-                "start",
-                "the exact push of two states at μ → 0 with `signals.softmax`, T = 8 and 12: to rounding",
-                _start,
-            ),
         ],
     )
 
@@ -163,19 +158,3 @@ def _sum() -> Outcome:
         partial += at_position.subs(t, position)
         differences.append(partial - asymptotic.subs(T, position) * position / mu)
     return Outcome.identity(*differences)
-
-
-def _start() -> Outcome:
-    from theory.derivations import signals
-    from theory.signals import correlations
-
-    matrices, weights = rows(1.0)
-    found, _ = exact_two_states(matrices, weights, 0.0, 12)
-    worst = 0.0
-    for context in (8, 12):
-        inner, mean = signals.kernel(context)
-        known = correlations(matrices, weights, context)
-        expected = -signals.evaluate(signals.softmax, T=context, mu=1.0, K=inner, M=mean, C=known)
-        worst = max(worst, abs(found[context - 1] - expected))
-    rounding = np.finfo(float).eps * 12**2
-    return Outcome(worst / rounding, 1.0, "in units of one rounding per source and query")

@@ -32,7 +32,7 @@ from theory.dynamics import Gradient, Layout, Measurement, Progress, descend, la
 from theory.laws.basins import place_readout, relative, softmax, walk, walk_whole
 from theory.laws.plateau import plateau
 from theory.mean_fields.corrected.predict import CORRECTED
-from theory.predict import Prediction, finite_plateaus
+from theory.prediction import Prediction, finite_plateaus
 from theory.setting import Setting
 
 __all__ = ["NoisyMeanField", "adam_law", "lag_noise"]

@@ -32,7 +32,8 @@ from theory.laws.planar import TOGETHER, Plane, follow, formation, planar_law
 from theory.laws.plateau_law import mobility, plane
 from theory.laws.softmax import ASSUMPTIONS, escape, trajectories_of
 from theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
-from theory.predict import EXCHANGEABLE_FLOW, MEAN_FIELDS, Prediction, finite_plateaus
+from theory.mean_fields.predict import MEAN_FIELDS
+from theory.prediction import EXCHANGEABLE_FLOW, Prediction, finite_plateaus
 from theory.priors import Prior
 from theory.setting import Setting
 

@@ -34,7 +34,8 @@ from theory.laws.escape import GRID, Reduced, longest, manifold
 from theory.laws.planar import TOGETHER, Plane, planar_law
 from theory.laws.softmax import softmax_law
 from theory.mean_fields.limit import LAGS
-from theory.predict import EXCHANGEABLE_FLOW, MEAN_FIELDS, Prediction, limit_plateaus
+from theory.mean_fields.predict import MEAN_FIELDS
+from theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
 from theory.priors import Prior
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, STRATEGIES

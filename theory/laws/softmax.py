@@ -32,7 +32,7 @@ from theory.flow import flow
 from theory.laws.expansion import LAGS, Expansion, drive, expansion
 from theory.mean_fields.corrected.families import SoftmaxCorrected
 from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.predict import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
+from theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL
 

@@ -13,7 +13,7 @@ A family turns that into logits f_j(u; i) for the query state i at position u. T
 where exchangeability of the prior lets one query state stand for all.
 
 Positions and sources are those of `theory.mean_fields.positions`. What the limit neglects, the fluctuations of counts, is of relative order 1/T in the
-linear family and is stated by `theory.predict`.
+linear family and is stated by `theory.mean_fields.predict`.
 
 Everything is evaluated for several points of several rules at once, arrays (rules, points, ...): a prediction's replicates
 and the columns of a Jacobian are one array program.

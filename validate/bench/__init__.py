@@ -29,8 +29,9 @@ from theory import arguments
 from theory.dynamics import Layout
 from theory.laws.plateau_law import law
 from theory.laws.terms import terms
+from theory.mean_fields.predict import mean_field
 from theory.mean_fields.rules import rules
-from theory.predict import limit_plateaus, mean_field
+from theory.prediction import limit_plateaus
 from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from theory.setting import Setting
 from validate.bench import baselines

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from theory.laws.basins import Basin
-from theory.predict import Prediction
+from theory.prediction import Prediction
 from theory.setting import Setting
 from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
 from validate.intervals import Interval, relative_error

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from theory.laws.basins import Basin
-from theory.predict import Prediction
+from theory.prediction import Prediction
 from theory.setting import Setting
 from validate import claims
 from validate.claims import Told

@@ -34,7 +34,7 @@ def test_a_wrong_recursion_is_found(monkeypatch):
     """Counts that reach their sums one position late."""
     right = trapped._onwards
     monkeypatch.setattr(trapped, "_onwards", lambda p, c, s, share: right(p, c, s, 0.9 * share))
-    assert not trapped._start().passed
+    assert not above._start().passed
 
 
 def test_wrong_samples_are_found(monkeypatch):

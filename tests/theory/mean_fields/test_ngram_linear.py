@@ -11,7 +11,7 @@ from theory.dynamics import Layout
 from theory.mean_fields import positions
 from theory.mean_fields.linear import LinearMeanField
 from theory.mean_fields.ngram_linear import HeadsGrid, NgramLinearMeanField
-from theory.predict import mean_field
+from theory.mean_fields.predict import mean_field
 from theory.setting import Setting
 
 

@@ -1,4 +1,4 @@
-"""theory.predict: a prediction is steps with an interval, the curves behind them, and what was assumed."""
+"""theory.prediction and theory.mean_fields.predict: a prediction is steps with an interval, the curves behind them, and what was assumed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from theory import ideal
+from theory.mean_fields.predict import AtSaddle, mean_field
 from theory.mean_fields.rules import SCRAMBLINGS
-from theory.predict import AtSaddle, mean_field
 from theory.priors import Dirichlet, DoublyStochastic
 from theory.setting import Setting
 from theory.transitions import combine

@@ -9,7 +9,7 @@ from theory.dynamics import Progress, descend
 from theory.flow import flow
 from theory.mean_fields.corrected.dynamics import COUNT, LAGS, Corrected
 from theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
-from theory.predict import Prediction, finite_plateaus
+from theory.prediction import Prediction, finite_plateaus
 from theory.setting import Setting
 
 __all__ = ["CORRECTED", "mean_field_corrected"]
