@@ -22,7 +22,7 @@ from theory.derivations.derivation import Check, Derivation, Outcome, Step
 from theory.dynamics import Gradient, Layout, Measurement, descend
 from theory.setting import Setting
 
-__all__ = ["background", "derive", "given_profile", "noise_profile", "rate"]
+__all__ = ["background", "derive", "profiles", "rate"]
 
 v, s, eta, g, variance, B = sp.symbols("v s eta g Var B", positive=True)
 at, context = sp.symbols("s T", integer=True, positive=True)
@@ -109,25 +109,18 @@ def _compiled() -> tuple[Any, Any]:
     return sp.lambdify((a, at, context), weight, "numpy"), sp.lambdify((a, A, at, context), gift, "numpy")
 
 
-def noise_profile(lag_logits: Array) -> Array:
-    """Σ_s of `weight` for every lag, shape (T,): to what the variance of a lag logit's gradient is proportional."""
-    attention, source = _by_source(lag_logits)
-    return _compiled()[0](attention, source, len(lag_logits)).sum(axis=0)
-
-
-def given_profile(lag_logits: Array, tracked: int) -> Array:
-    """Σ_s of `gift` for every lag beyond the first `tracked`, shape (T - tracked,): in what proportion they give what those gain."""
-    attention, source = _by_source(lag_logits)
-    gained = attention[:, :tracked].sum(axis=1, keepdims=True)
-    return _compiled()[1](attention[:, tracked:], gained, source, len(lag_logits)).sum(axis=0)
-
-
-def _by_source(lag_logits: Array) -> tuple[Array, Array]:
-    """Attention (T, T) of source s to its lags, and s (T, 1)."""
+def profiles(lag_logits: Array, tracked: int) -> tuple[Array, Array]:
+    """Σ_s of `weight` for every lag, shape (T,): to what the variance of a lag logit's gradient is proportional; and of `gift` for every
+    lag beyond the first `tracked`, shape (T - tracked,): in what proportion they give what those gain."""
+    noise, given = _compiled()
     length = len(lag_logits)
     source = np.arange(1.0, length + 1)[:, None]
     raw = np.where(np.arange(length) < source, np.exp(lag_logits - lag_logits.max()), 0.0)
-    return raw / raw.sum(axis=1, keepdims=True), source
+    attention = raw / raw.sum(axis=1, keepdims=True)
+    gained = attention[:, :tracked].sum(axis=1, keepdims=True)
+    return noise(attention, source, length).sum(axis=0), given(attention[:, tracked:], gained, source, length).sum(
+        axis=0
+    )
 
 
 def _attention() -> Outcome:

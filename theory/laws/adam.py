@@ -27,7 +27,7 @@ import numpy as np
 
 from theory import arguments
 from theory.chains import Array
-from theory.derivations.adam_law import given_profile, noise_profile
+from theory.derivations.adam_law import profiles
 from theory.dynamics import Gradient, Layout, Measurement, Progress, descend, last_attention
 from theory.laws.basins import place_readout, relative, softmax, walk, walk_whole
 from theory.laws.plateau import plateau
@@ -76,13 +76,13 @@ class NoisyMeanField:
         self.setting, self.layout = setting, Layout.of(setting, setting.context)
         self.tracked = min(TRACKED, setting.context - 1)
         self.base = CORRECTED[setting.family](setting, lags=self.tracked, count=NODES, generator=nodes)
-        start = noise_profile(np.zeros(setting.context))
+        start, _ = profiles(np.zeros(setting.context), self.tracked)
         self._matrices = excess * matrix_noise(setting, matrices)
         self._scale = excess * lag_noise(setting, noise) / np.where(start > 0, start, 1.0)
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
         first, lag_logits = self.layout.lags.start, point[self.layout.lags]
-        given = given_profile(lag_logits, self.tracked)
+        noise, given = profiles(lag_logits, self.tracked)
         found = self.base.gradient(self._near(point, given), step)
         # A common shift of all lag logits changes nothing.
         gained = found.derivative[first:].sum()
@@ -93,13 +93,13 @@ class NoisyMeanField:
         variance[:first] = self._matrices
         variance[:2] *= readout**2
         factor = (point[0] - point[1]) * readout
-        variance[first:] = factor**2 * self._scale * noise_profile(lag_logits)
+        variance[first:] = factor**2 * self._scale * noise
         return Gradient(found.loss, derivative, variance)
 
     def near(self, point: Array) -> Array:
         """The point with the first lags, the others at zero: a common shift changes nothing. They are put where, to first order, sources
         together give the first lags as much attention as they do."""
-        return self._near(point, given_profile(point[self.layout.lags], self.tracked))
+        return self._near(point, profiles(point[self.layout.lags], self.tracked)[1])
 
     def _near(self, point: Array, given: Array) -> Array:
         matrices, lag_logits = point[: self.layout.lags.start], point[self.layout.lags]
