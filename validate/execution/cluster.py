@@ -112,7 +112,7 @@ class Cluster:
 
 def _on_worker(job: Job) -> list[Answer]:
     one_thread()
-    if not (Path(job.folder) / LOCKS).is_dir():
-        reason = f"{job.folder} is not there on {socket.gethostname()}, where a worker runs"
+    if not (Path(job.plan.folder) / LOCKS).is_dir():
+        reason = f"{job.plan.folder} is not there on {socket.gethostname()}, where a worker runs"
         return [Answer(task, UNWRITABLE, reason) for task in job.tasks]
     return carry_out(job)

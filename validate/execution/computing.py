@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from theory.dynamics import Progress
 from validate.execution import failures
 from validate.execution.failures import Failure
-from validate.execution.jobs import BUSY, COMPUTED, DIED, FOUND, UNWRITABLE, Answer, Job
+from validate.execution.jobs import BUSY, COMPUTED, DIED, FOUND, UNWRITABLE, Answer, Job, Plan
 from validate.execution.local import Executor, InProcess, Processes
 from validate.execution.locks import LOCKS
 from validate.execution.status import Status
@@ -23,7 +23,7 @@ from validate.observed import TRAIN, Task
 from validate.runs import Store
 from validate.stopped import Stopped
 
-__all__ = ["TRIES", "Plan", "Tally", "Watch", "compute", "drive", "missing"]
+__all__ = ["TRIES", "Tally", "Watch", "compute", "drive", "missing"]
 
 TRIES = 3
 """Times that a task is begun whose process dies."""
@@ -108,40 +108,29 @@ def compute(
 
         executor: Executor = Cluster(scheduler)
     else:
-        workers = min(len(plan.jobs(todo)), (os.cpu_count() or 1) if workers is None else workers)
+        workers = min(len(jobs(todo, plan)), (os.cpu_count() or 1) if workers is None else workers)
         executor = InProcess(progress) if workers <= 1 else Processes(workers)
     return drive(todo, plan, store, executor, watch)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How tasks become jobs."""
+def jobs(tasks: Sequence[Task], plan: Plan) -> list[Job]:
+    """One for each task; seeds of a setting that may train together share one. In the order of their first tasks."""
+    groups: dict[object, list[Task]] = defaultdict(list)
+    shared = any(task.kind == TRAIN for task in tasks) and _may_share(plan)
+    for task in tasks:
+        group = groups[task.setting if shared and task.kind == TRAIN else task]
+        group.append(task)
+    return [
+        Job(tuple(group[n : n + LARGEST]), plan) for group in groups.values() for n in range(0, len(group), LARGEST)
+    ]
 
-    folder: str
-    device: str = "auto"
-    fresh: bool = False
-    together: bool | None = None
 
-    def jobs(self, tasks: Iterable[Task]) -> list[Job]:
-        """One for each task; seeds of a setting that may train together share one. In the order of their first tasks."""
-        groups: dict[object, list[Task]] = defaultdict(list)
-        for task in tasks:
-            shared = task.kind == TRAIN and self._groups
-            group = groups[task.setting if shared else task]
-            group.append(task)
-        return [
-            Job(tuple(group[n : n + LARGEST]), self.folder, self.device, self.fresh, self.together)
-            for group in groups.values()
-            for n in range(0, len(group), LARGEST)
-        ]
+def _may_share(plan: Plan) -> bool:
+    if plan.together is not None:
+        return plan.together
+    from validate.training import resolve_device
 
-    @property
-    def _groups(self) -> bool:
-        if self.together is not None:
-            return self.together
-        from validate.training import resolve_device
-
-        return self.device in ("cuda", "mps") or resolve_device(self.device).type != "cpu"
+    return plan.device in ("cuda", "mps") or resolve_device(plan.device).type != "cpu"
 
 
 def drive(
@@ -153,7 +142,7 @@ def drive(
 ) -> Tally:
     """Hand out the tasks and listen until each has come to its end."""
     status = Status(tasks)
-    waiting = deque(plan.jobs(tasks))
+    waiting = deque(jobs(tasks, plan))
     elsewhere: list[Task] = []
     ended: dict[str, list[Task]] = {COMPUTED: [], FOUND: []}
     failed: list[Failure] = []
@@ -179,7 +168,7 @@ def drive(
         if answer.end == BUSY:
             return elsewhere.append(task)
         if answer.end == DIED and deaths[task] < TRIES:
-            return waiting.extend(plan.jobs([task]))
+            return waiting.extend(jobs([task], plan))
         if answer.end in ended:
             ended[answer.end].append(task)
         else:
@@ -196,7 +185,7 @@ def drive(
     with executor:
         while waiting or status.running or elsewhere:
             if elsewhere and not waiting and executor.free and time.monotonic() >= again:
-                waiting.extend(plan.jobs(elsewhere))
+                waiting.extend(jobs(elsewhere, plan))
                 elsewhere.clear()
                 again, pause = time.monotonic() + pause, min(2 * pause, PAUSES[1])
             hand_out()

@@ -24,7 +24,7 @@ from validate.observed import BASIN, TRAIN, Task
 from validate.provenance import provenance
 from validate.runs import Record, Store
 
-__all__ = ["BUSY", "COMPUTED", "DIED", "FAILED", "FOUND", "UNWRITABLE", "Answer", "Job", "carry_out"]
+__all__ = ["BUSY", "COMPUTED", "DIED", "FAILED", "FOUND", "UNWRITABLE", "Answer", "Job", "Plan", "carry_out"]
 
 COMPUTED, FOUND, BUSY, FAILED, DIED, UNWRITABLE = "computed", "found", "busy", "failed", "died", "unwritable"
 """How a task ended: computed here; finished by somebody else meanwhile; being computed by somebody else; failed for a reason of its own;
@@ -35,14 +35,21 @@ OF_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM
 
 
 @dataclass(frozen=True)
-class Job:
-    """Tasks for one worker: one, or the training of several seeds of one setting; `together` as in `compute`."""
+class Plan:
+    """Where the answers go and how they are computed, as in `compute`."""
 
-    tasks: tuple[Task, ...]
     folder: str
     device: str = "auto"
     fresh: bool = False
     together: bool | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Tasks for one worker: one, or the training of several seeds of one setting."""
+
+    tasks: tuple[Task, ...]
+    plan: Plan
 
 
 class Answer(NamedTuple):
@@ -60,11 +67,11 @@ def carry_out(job: Job, progress: Progress = lambda step, steps: None) -> list[A
     with ExitStack() as locks:
         mine: list[Task] = []
         try:
-            store = Store(job.folder)
+            store = Store(job.plan.folder)
             for task in job.tasks:
                 if not locks.enter_context(locked(store.folder, task.name)):
                     answers.append(Answer(task, BUSY))
-                elif not job.fresh and store.load(task.name) is not None:
+                elif not job.plan.fresh and store.load(task.name) is not None:
                     answers.append(Answer(task, FOUND))
                 else:
                     mine.append(task)
@@ -74,7 +81,7 @@ def carry_out(job: Job, progress: Progress = lambda step, steps: None) -> list[A
                 failures.clear(store, task)
                 answers.append(Answer(task, COMPUTED))
         except Exception as problem:  # whatever a task raises is that task's end, not the sweep's
-            end, reason = _judged(problem, job.folder)
+            end, reason = _judged(problem, job.plan.folder)
             told = {answer.task for answer in answers}
             details = "".join(traceback.format_exception(problem))
             answers += [Answer(task, end, reason, details) for task in job.tasks if task not in told]
@@ -109,11 +116,11 @@ def _records(tasks: Sequence[Task], job: Job, progress: Progress) -> Iterator[tu
     from validate.execution.together import pays
     from validate.training import resolve_device, train_together
 
-    setting, device = tasks[0].setting, resolve_device(job.device)
-    together = pays(setting, len(tasks), device) if job.together is None else job.together
+    setting, device = tasks[0].setting, resolve_device(job.plan.device)
+    together = pays(setting, len(tasks), device) if job.plan.together is None else job.plan.together
     for group in [tasks] if together else [[task] for task in tasks]:
         started, made = time.perf_counter(), provenance()
-        kept = _checkpoint(group, job.folder)
+        kept = _checkpoint(group, job.plan.folder)
         _tidy(kept.parent, kept.stem)
         seeds = [task.seed for task in group]
         found = train_together(setting, seeds, device=device, progress=progress, checkpoint=kept)

@@ -22,7 +22,7 @@ from theory.setting import Setting
 from validate.execution import compute
 from validate.execution.cluster import Cluster, _on_worker
 from validate.execution.computing import missing
-from validate.execution.jobs import UNWRITABLE, Job
+from validate.execution.jobs import UNWRITABLE, Job, Plan
 from validate.observed import Task
 from validate.runs import Store
 
@@ -146,7 +146,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
     """It makes no folder of its own, in which its runs would be lost."""
-    (answer,) = _on_worker(Job(tuple(TASKS[:1]), str(tmp_path / "elsewhere")))
+    (answer,) = _on_worker(Job(tuple(TASKS[:1]), Plan(str(tmp_path / "elsewhere"))))
     assert answer.end == UNWRITABLE
     assert socket.gethostname() in answer.reason
     assert missing(TASKS[:1], Store(tmp_path)) == TASKS[:1]

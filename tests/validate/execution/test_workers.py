@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("xarray")
 
 from theory.setting import Setting
-from validate.execution.computing import Plan, drive, missing
-from validate.execution.jobs import COMPUTED, Answer
+from validate.execution.computing import drive, missing
+from validate.execution.jobs import COMPUTED, Answer, Plan
 from validate.execution.local import Processes
 from validate.observed import Task
 from validate.runs import Record, Store
@@ -20,7 +20,7 @@ from validate.runs import Record, Store
 
 def mortal(job, progress, deaths):
     """Stands for work in a worker process: kills it as often as `deaths` says at each task, then writes an empty record."""
-    store, (task,) = Store(job.folder), job.tasks
+    store, (task,) = Store(job.plan.folder), job.tasks
     with (store.folder / f"{task.name}.begun").open("a") as counted:
         counted.write("x")
     if (store.folder / f"{task.name}.begun").stat().st_size <= deaths.get(task.name, 0):
