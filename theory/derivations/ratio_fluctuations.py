@@ -15,6 +15,8 @@ import sympy as sp
 
 from theory.chains import Array, stationary
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from theory.mean_fields.corrected.families import SoftmaxCorrected
+from theory.setting import Setting
 
 __all__ = ["covariance", "derive", "read"]
 
@@ -121,9 +123,6 @@ def _expansion() -> Outcome:
 
 
 def _library() -> Outcome:
-    from theory.mean_fields.corrected.families import SoftmaxCorrected
-    from theory.setting import Setting
-
     dynamics = SoftmaxCorrected(Setting.of("softmax", states=3, context=40), count=4)
     point = np.array([1.5, 0, 2.0, 0, 0.3, 1.0, 0.1, 0, 0, 0])
     found = dynamics.moments(point)

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 import sympy as sp
-from scipy.integrate import quad
+from scipy.integrate import quad, solve_ivp
 from sympy.codegen.cfunctions import expm1 as cautious
 
 from theory.derivations import trapped
@@ -165,8 +165,6 @@ def _energy() -> Outcome:
 
 
 def _stepped() -> Outcome:
-    from scipy.integrate import solve_ivp
-
     worst, to, rtol = 0.0, 3.0, 1e-9
     mobile, rate, gain = 0.5, 2.0, 0.03
 

@@ -13,7 +13,9 @@ import numpy as np
 import sympy as sp
 
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.derivations.two_state_chain import stationary, transition
+from theory.derivations.two_state_chain import a, b, stationary, transition
+from theory.mean_fields.softmax import SoftmaxMeanField
+from theory.setting import Setting
 
 __all__ = ["derive", "source_law"]
 
@@ -105,10 +107,6 @@ def _first_order() -> Outcome:
 
 
 def _library() -> Outcome:
-    from theory.derivations.two_state_chain import a, b
-    from theory.mean_fields.softmax import SoftmaxMeanField
-    from theory.setting import Setting
-
     dynamics = SoftmaxMeanField(Setting.of("softmax", states=2, context=50), lags=3, count=16)
     weights, strength = np.random.default_rng(0).dirichlet(np.ones(4))[:3], 2.7
     # The library's law has the background's factor too, e^{ω π_i (1 - Σ a)}, and is scaled by e^{-ω}.

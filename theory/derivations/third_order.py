@@ -27,6 +27,8 @@ import sympy as sp
 
 from theory.chains import Array, block_law, lift
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from theory.mean_fields.ngram_linear import NgramLinearMeanField, lag_pairs
+from theory.setting import Setting
 
 __all__ = ["after", "after_linear", "before", "derive", "gains", "signals"]
 
@@ -208,9 +210,6 @@ def _unigram() -> Outcome:
 
 
 def _mean_field() -> Outcome:
-    from theory.mean_fields.ngram_linear import NgramLinearMeanField
-    from theory.setting import Setting
-
     worst = 0.0
     for states, lags in ((2, 4), (3, 4)):
         setting = Setting.of("linear", states=states, order=3, context=CONTEXT)
@@ -237,8 +236,6 @@ def _renamed(chains: Array, order: tuple[int, ...]) -> Array:
 
 def _expected_drives(dynamics: Any, point: Array, chains: Array, formed: bool) -> Array:
     """-∂²L/∂Ω_2∂v²_r at Ω_2 = 0 from the statement's signals at every position, shape (lags,)."""
-    from theory.mean_fields.ngram_linear import lag_pairs
-
     grid, model = dynamics.model(point)
     states, lags = chains.shape[-1], grid.attention.shape[1]
     cubes, pairs = chains.reshape(-1, states, states, states), block_law(chains, 2)

@@ -17,9 +17,12 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from scipy.optimize import brentq
 
 from theory.chains import Array, stationary
 from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from theory.expectations import nodes
+from theory.priors import Dirichlet
 
 __all__ = ["asymptotic", "derive", "exact_two_states", "limit_push"]
 
@@ -138,16 +141,11 @@ def _onwards(transition: Array, chance: Array, sums: Array, share: Array) -> tup
 
 def plateau_two_states(transition: Array, weights: Array, context: int) -> float:
     """μ* of the softmax family with two states, exactly."""
-    from scipy.optimize import brentq
-
     return float(brentq(lambda at: exact_two_states(transition, weights, at, context)[1][-1], 0.01, 20.0))  # pyright: ignore[reportArgumentType]
 
 
 def rows(concentration: float) -> tuple[Array, Array]:
     """Chains (n, 2, 2) and weights (n,) for an average over Dirichlet rows of two states."""
-    from theory.expectations import nodes
-    from theory.priors import Dirichlet
-
     return nodes(Dirichlet(2, concentration), RULE)
 
 
