@@ -616,6 +616,8 @@ def _write_report(results: Any, folder: Path, seeds: int | None) -> Path:
     from paper.figures import caption, of_suite, render
     from validate import report as pages
 
+    # The page before its pictures: one that cannot be drawn must not cost the numbers.
+    pages.write(results, folder, {}, seeds=seeds)
     names = of_suite(results)
     pictures = render(results, folder / "figures", names) if names else {}
     return pages.write(results, folder, {name: (png, caption(name)) for name, png in pictures.items()}, seeds=seeds)

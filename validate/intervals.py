@@ -19,7 +19,7 @@ class Interval:
     """A value with its 95% interval; None with a reason if there is none.
 
     `refused` says that a theory does not answer, unlike one whose answer is that nothing happens; `limit` is then the step up to which nothing
-    did, and `share`, if curves differ, that of those in which it happens.
+    did, and `share`, if curves differ, that of those in which it happens. `curves` is how many there are, if it is known.
     """
 
     value: float | None
@@ -29,11 +29,12 @@ class Interval:
     refused: bool = False
     limit: float | None = None
     share: float | None = None
+    curves: int | None = None
 
     @classmethod
     def of(cls, transition: Transition, limit: float | None = None, happens: Sequence[bool] = ()) -> Interval:
         """Of a transition looked for up to step `limit` in curves of which `happens` says whether they have it."""
-        found = cls(transition.step, transition.low, transition.high, transition.reason)
+        found = cls(transition.step, transition.low, transition.high, transition.reason, curves=len(happens) or None)
         if transition.step is not None:
             return found
         share = sum(happens) / len(happens) if happens else 0.0

@@ -7,8 +7,9 @@ With e the relative error and h half the width of its 95% interval (both sides' 
     inconclusive  otherwise, with what would decide.
 
 So an agreement is never an interval too wide to say anything (intervals over four curves carry Student's quantile, 1.6 times the normal one, hence the
-two), and a disagreement is beyond the tolerance even at the interval's near end. That something never happens is an answer: two of them agree,
-unless a run ended before the other side's number was out of reach, or curves go both ways.
+two), and a disagreement is beyond the tolerance even at the interval's near end. That something never happens is an answer: two of them agree, and
+one beside a number disagrees, unless a run ended before that number was out of reach. Where curves go both ways, their share is compared: it disagrees
+if chance alone would part the two sides as far (Fisher's exact test) in less than 5%; a side that goes one way stands for as many curves as the other has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from scipy.stats import fisher_exact
 
 from validate.intervals import Interval, relative_error, z_score
 
@@ -79,6 +82,9 @@ class Verdict:
 
 EVERY = Tolerance(0.0, "holds for every trained model or does not")
 
+SIGNIFICANT = 0.05
+"""Chance below which shares of curves disagree."""
+
 WIDEST = 2
 """Half of the widest interval with which a number still agrees, in tolerances."""
 
@@ -128,12 +134,16 @@ def worst(kinds: list[str]) -> str | None:
 def _missing(predicted: Interval, reference: Interval, tolerance: Tolerance) -> Verdict:
     """Where at least one side has no number."""
     because = f"{_said(predicted)} beside {_said(reference)}"
+    if predicted.share is not None or reference.share is not None:
+        chance = _chance(predicted, reference)
+        because = f"{because}, p = {chance:.2g}"
+        if chance < SIGNIFICANT:
+            return Verdict(DISAGREES, tolerance, because=because)
+        return Verdict(
+            INCONCLUSIVE, tolerance, because=because, decides="more seeds and replicates, for the share of each"
+        )
     if predicted.value is None and reference.value is None:
-        if predicted.share is None and reference.share is None:
-            return Verdict(AGREES, tolerance, because=because)
-        both = predicted.share is not None and reference.share is not None
-        decides = "more seeds and replicates, for the share of each" if both else None
-        return Verdict(INCONCLUSIVE if both else DISAGREES, tolerance, because=because, decides=decides)
+        return Verdict(AGREES, tolerance, because=because)
     there, lacks = (predicted, reference) if reference.value is None else (reference, predicted)
     # A run that ended within the tolerance of the other side's interval cannot tell.
     nearest = (there.low if there.low is not None else there.value) or 0.0
@@ -141,6 +151,18 @@ def _missing(predicted: Interval, reference: Interval, tolerance: Tolerance) -> 
         decides = f"a longer run: it ended at step {lacks.limit:.0f}"
         return Verdict(INCONCLUSIVE, tolerance, because=because, decides=decides)
     return Verdict(DISAGREES, tolerance, because=because)
+
+
+def _chance(predicted: Interval, reference: Interval) -> float:
+    """Probability, if it happens to both alike, that of their curves at least so different shares have it."""
+    curves = max(predicted.curves or 1, reference.curves or 1)
+    table = []
+    for side in (predicted, reference):
+        # Where all curves go one way, theory says so of every curve that there might be.
+        count = curves if side.share is None else side.curves or 1
+        share = float(side.value is not None) if side.share is None else side.share
+        table.append([round(share * count), round((1 - share) * count)])
+    return float(fisher_exact(table).pvalue)  # type: ignore[attr-defined]
 
 
 def _said(told: Interval) -> str:

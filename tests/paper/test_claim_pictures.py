@@ -17,7 +17,7 @@ from theory.architecture import Architecture
 from theory.priors import DoublyStochastic
 from theory.setting import Setting
 from validate.claims import CLAIMS, Told
-from validate.observed import Observation
+from validate.observed import TRAIN, Observation
 from validate.suite import Results
 from validate.training import train_together
 
@@ -40,9 +40,10 @@ def trained(order: int) -> Observation:
     return Observation(setting, (0, 1), tuple(train_together(setting, [0, 1])), ({}, {}))
 
 
-def results(claim: str) -> Results:
-    """A suite that holds the runs of one claim, all of them the same small model."""
-    runs = {name: trained(3 if need.setting.order > 2 else 2) for name, need in CLAIMS[claim].needs("standard").items()}
+def results(claim: str, *, refused: bool = False) -> Results:
+    """A suite that holds the runs of one claim, all of them the same small model; or no answer of any method of prediction."""
+    needs = {n: need for n, need in CLAIMS[claim].needs("standard").items() if need.kind == TRAIN or not refused}
+    runs = {name: trained(3 if need.setting.order > 2 else 2) for name, need in needs.items()}
     return Results("made up", (), (), (), (), (), (Told(CLAIMS[claim], {}, (), (), runs),))
 
 
@@ -57,6 +58,18 @@ def test_every_picture_shows_every_seed_and_is_drawn(claim, tmp_path):
     with style.styled():
         assert style.save(FIGURES[name].draw(panels), tmp_path, name).exists()
     assert len(caption(name)) > 40
+
+
+@pytest.mark.parametrize(
+    "claim", [claim for claim in PANELS if any(n.kind != TRAIN for n in CLAIMS[claim].needs("standard").values())]
+)
+def test_pictures_do_without_predictions_that_are_refused(claim, tmp_path):
+    """What was trained is shown."""
+    name = f"claim-{claim}"
+    panels = FIGURES[name].compute(results(claim, refused=True))
+    assert sum(len(panel.curves) for panel in panels) > 0
+    with style.styled():
+        assert style.save(FIGURES[name].draw(panels), tmp_path, name).exists()
 
 
 def test_what_is_drawn_is_what_was_recorded():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import pytest
 
 pytest.importorskip("torch")
@@ -11,7 +13,8 @@ from validate.verdicts import Tolerance, judge, of_share
 
 FIVE = Tolerance(0.05, "of the test")
 NEVER = Interval(None, reason="never", limit=1000.0)
-SOME = Interval(None, reason="in 2 of 4 curves: never", limit=1000.0, share=0.5)
+SOME = Interval(None, reason="in 2 of 4 curves: never", limit=1000.0, share=0.5, curves=4)
+FEW = Interval(None, reason="in 9 of 10 curves: never", limit=1000.0, share=0.1, curves=10)
 
 
 @pytest.mark.parametrize(
@@ -28,12 +31,23 @@ SOME = Interval(None, reason="in 2 of 4 curves: never", limit=1000.0, share=0.5)
         (Interval(980, 970, 990), NEVER, "inconclusive"),  # the run ended within 5% of what is predicted
         (NEVER, NEVER, "agrees"),
         (SOME, SOME, "inconclusive"),
-        (Interval(110, 109, 111), SOME, "disagrees"),
-        (NEVER, SOME, "disagrees"),
+        (Interval(110, 109, 111, curves=4), SOME, "inconclusive"),  # 2 of 4 beside all: p = 3/7
+        (SOME, Interval(110, 109, 111, curves=4), "inconclusive"),
+        (NEVER, SOME, "inconclusive"),
+        (Interval(110, 109, 111, curves=1), FEW, "disagrees"),  # 1 of 10 beside all
+        (NEVER, FEW, "inconclusive"),
+        (SOME, FEW, "inconclusive"),
     ],
 )
 def test_verdicts(predicted, observed, verdict):
     assert judge(predicted, observed, FIVE).kind == verdict
+
+
+def test_shares_are_compared_by_fishers_test():
+    """The hypergeometric chance of the table and of its mirror image; a side that goes one way stands for as many curves as the other has."""
+    all_ = Interval(110, 109, 111, curves=4)
+    assert judge(SOME, all_, FIVE).because.endswith(f"p = {2 * comb(4, 2) * comb(4, 4) / comb(8, 6):.2g}")
+    assert judge(all_, FEW, FIVE).because.endswith(f"p = {2 * comb(10, 1) * comb(10, 10) / comb(20, 11):.2g}")
 
 
 def test_the_verdict_tells_error_interval_and_z():

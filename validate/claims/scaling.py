@@ -177,7 +177,8 @@ def geometric(steps: Sequence[float | None], over: Spread, limit: float | None =
     found = [step for step in steps if step is not None]
     if len(found) < len(steps) or not steps:
         some = len(found) / len(steps) if found else None
-        return Interval(None, reason=f"in {len(found)} of {len(steps)} seeds", limit=limit, share=some)
+        reason = f"in {len(found)} of {len(steps)} seeds"
+        return Interval(None, reason=reason, limit=limit, share=some, curves=len(steps))
     value = math.exp(float(np.log(found).mean()))
     if not over.freedom:
         return Interval(value)

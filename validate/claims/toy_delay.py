@@ -20,9 +20,9 @@ __all__ = ["CLAIM", "TOYS"]
 TOYS = {
     "linear toy, mean field": ("linear", "mean-field"),
     "linear toy, finite context": ("linear", "finite-context"),
-    "softmax toy under Adam, mean field": ("softmax", "mean-field"),
+    "softmax toy under Adam, finite context": ("softmax", "finite-context"),
 }
-"""Family and method of each prediction; the linear toy under SGD, the softmax toy under Adam at the transformer's rate."""
+"""Family and method of each prediction; the linear toy under SGD, the softmax toy, whose mean field has no gradient without a unigram signal, under Adam at the transformer's rate."""
 
 
 def needs(size: str) -> Mapping[str, Need]:
