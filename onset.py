@@ -325,7 +325,7 @@ def validate(
     Parameters
     ----------
     suite
-        quick (five minutes on two cores), standard (about an hour and a half), full (a night), or another of --list. A killed one goes on where it stopped.
+        quick (five minutes on two cores), standard (about an hour and a quarter), full (a night), or another of --list. A killed one goes on where it stopped.
     out
         Folder of the report, figures and runs; by default out/SUITE.
     seeds

@@ -88,7 +88,7 @@ def _quick() -> tuple[Case, ...]:
 
 
 def _standard() -> tuple[Case, ...]:
-    """About an hour and a half on two cores, as estimated from its parts: toys of every kind by every method, and all claims."""
+    """About an hour and a quarter on two cores: toys of every kind by every method, and all claims."""
     lengths = (25, 50, 100, 200, 400)
     # With more states the match has more entries, each moved by fewer tokens: eight need a higher rate to pass within the longest run.
     eight = [{"states": 8, "context": t, "learning_rate": {"match": 1600 / t**2}} for t in (50, 100, 200)]
