@@ -373,9 +373,9 @@ def validate(
 
 @app.command
 def figures(
-    *names: str, out: Path = Path("out/figures"), results: Path = Path("out/quick"), json_: Json = False
+    *names: str, out: Path = Path("out/figures"), results: Path | None = None, json_: Json = False
 ) -> None:
-    """Draw figures, as PDF and PNG, from a suite's results (computed first if there are none) or, those of the theory, without.
+    """Draw figures, as PDF and PNG, from a suite's results or, those of the theory, without.
 
     Parameters
     ----------
@@ -384,7 +384,7 @@ def figures(
     out
         Folder for the files.
     results
-        Folder of the suite's results.
+        Folder of the suite's results; by default out/quick, computed first if there are none.
     json_
         Print what the figures show, and draw none.
     """
@@ -396,9 +396,10 @@ def figures(
         arguments.one_of("figure", name, FIGURES)
     found = None
     if not names or set(names) & set(OF_SUITE):
-        if not (results / pages.RESULTS).exists():
-            validate(suite="quick", out=results)
-        found, _ = pages.results_of(results)
+        folder = Path("out/quick") if results is None else results
+        if results is None and not (folder / pages.RESULTS).exists():
+            validate(suite="quick", out=folder)
+        found, _ = pages.results_of(folder)
     if json_:
         return terminal.print_json(numbers(found, names))
     for png in render(found, out, names).values():

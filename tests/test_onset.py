@@ -163,6 +163,7 @@ BAD = [
     (["validate", "--out", "/dev/null/x"], "cannot be written"),
     (["validate", "--methods", "trian"], "did you mean 'train'"),
     (["figures", "laddr"], "did you mean 'ladder'"),
+    (["figures", "ladder", "--results", "nowhere"], "nowhere/results.json: no readable results"),
     (["report", "nowhere"], "run onset validate"),
     (["bench", "sampelr"], "did you mean"),
     (["bench", "--peer", "nowhere"], "give its folder"),
