@@ -372,9 +372,7 @@ def validate(
 
 
 @app.command
-def figures(
-    *names: str, out: Path = Path("out/figures"), results: Path | None = None, json_: Json = False
-) -> None:
+def figures(*names: str, out: Path = Path("out/figures"), results: Path | None = None, json_: Json = False) -> None:
     """Draw figures, as PDF and PNG, from a suite's results or, those of the theory, without.
 
     Parameters
