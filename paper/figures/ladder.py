@@ -5,6 +5,7 @@ Below, the relative error of each prediction.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -16,8 +17,10 @@ from validate.suite import Comparison, Interval, Results
 
 __all__ = ["Point", "compute", "draw"]
 
-MARKERS = {"unigram → bigram": "o", "formation": "^", "bigram → trigram": "s", "formation of lag 2": "v"}
+FIRST = ("unigram → bigram", "formation", "bigram → trigram", "formation of lag 2")
+"""Quantities that keep their marker whatever else is shown."""
 
+MARKERS = "o^svD<P>X*"
 
 LONGEST = 100.0
 """Factor by which an interval is drawn downwards at most."""
@@ -54,8 +57,16 @@ def _ends(interval: Interval) -> tuple[float, float, float] | None:
     return interval.value, low, high
 
 
+def _markers(points: list[Point]) -> dict[str, str]:
+    """One for each quantity shown."""
+    shown = {point.quantity for point in points}
+    every = dict.fromkeys([*FIRST, *sorted(shown)])
+    return {name: marker for name, marker in zip(every, cycle(MARKERS), strict=False) if name in shown}
+
+
 def draw(points: list[Point]) -> Figure:
     """Steps on log axes above, relative errors below."""
+    markers = _markers(points)
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(5.8, 8.0), height_ratios=[3, 1], sharex=True, layout="constrained"
     )
@@ -70,7 +81,7 @@ def draw(points: list[Point]) -> Figure:
                 value,
                 xerr=across,
                 yerr=spread,
-                fmt=MARKERS[point.quantity],
+                fmt=markers[point.quantity],
                 color=colour,
                 mfc="white" if point.rung == "mean-field" else colour,
                 elinewidth=0.9,
@@ -91,11 +102,7 @@ def draw(points: list[Point]) -> Figure:
     rungs = [rung for rung in RUNG_COLOURS if any(p.rung == rung for p in points)]
     notes = {"softmax toy": " (for the transformer, uncalibrated)"}
     handles = [Line2D([], [], marker="s", ls="", color=RUNG_COLOURS[r], label=r + notes.get(r, "")) for r in rungs]
-    handles += [
-        Line2D([], [], marker=m, ls="", color=DARK, label=name)
-        for name, m in MARKERS.items()
-        if any(point.quantity == name for point in points)
-    ]
+    handles += [Line2D([], [], marker=m, ls="", color=DARK, label=name) for name, m in markers.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     top.set_title("Predicted and observed transitions, no fitted parameter", loc="left")
     return figure

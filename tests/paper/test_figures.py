@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from paper import style
 from paper.figures import (
     FIGURES,
     OF_SUITE,
@@ -59,6 +60,19 @@ def test_every_figure_is_drawn_and_written(tmp_path, tiny_suite, small):
 def test_an_unknown_figure_is_refused(tmp_path, tiny_suite):
     with pytest.raises(ValueError, match="did you mean 'ladder'"):
         render(tiny_suite[1], tmp_path, ["lader"])
+
+
+def test_the_ladder_tells_every_quantity_apart(tmp_path):
+    """Chains of order 5 have passages and heads of their own; those of plain chains keep their markers."""
+    names = [*ladder.FIRST[:2], "bigram → trigram", "trigram → 4-gram", "4-gram → 5-gram"]
+    names += [f"formation of lag {lag}" for lag in range(2, 5)]
+    points = [ladder.Point("finite-context", name, (10.0, 9.0, 11.0), (10.0, 9.0, 11.0)) for name in names]
+    markers = ladder._markers(points)
+    assert set(markers) == set(names)
+    assert len(set(markers.values())) == len(names)
+    assert {name: markers[name] for name in ladder.FIRST[:2]} == ladder._markers(points[:2])
+    with style.styled():
+        assert style.save(ladder.draw(points), tmp_path, "ladder").exists()
 
 
 def test_the_ladder_has_a_point_for_each_prediction_that_was_observed(tiny_suite):
