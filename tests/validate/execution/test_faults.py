@@ -25,12 +25,15 @@ from validate.runs import Store
 TINY = Setting.of("linear", states=2, context=10, steps=40, record_every=10)
 TASKS = [Task(TINY, "train", seed) for seed in range(4)]
 HEAD = f"""
+import signal
 import sys
 from pathlib import Path
 from theory.setting import Setting
 from validate.execution import compute
 from validate.observed import Task
 from validate.runs import Store
+# A shell's background job, and all that it starts, is deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 store = Store(sys.argv[1])
 tasks = [Task(Setting.from_dict({TINY.to_dict()}), "train", seed) for seed in range(4)]
 """
