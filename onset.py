@@ -615,11 +615,15 @@ def _write_report(results: Any, folder: Path, seeds: int | None) -> Path:
     from paper.figures import caption, of_suite, render
     from validate import report as pages
 
-    # The page before its pictures: one that cannot be drawn must not cost the numbers.
-    pages.write(results, folder, {}, seeds=seeds)
     names = of_suite(results)
-    pictures = render(results, folder / "figures", names) if names else {}
-    return pages.write(results, folder, {name: (png, caption(name)) for name, png in pictures.items()}, seeds=seeds)
+    pictures: dict[str, Path] = {}
+    try:
+        if names:
+            pictures = render(results, folder / "figures", names)
+    finally:  # a picture that cannot be drawn must not cost the numbers
+        shown = {name: (png, caption(name)) for name, png in pictures.items()}
+        page = pages.write(results, folder, shown, seeds=seeds)
+    return page
 
 
 if __name__ == "__main__":

@@ -104,6 +104,19 @@ def test_validate_reports_and_its_exit_status_follows_the_verdicts(run, tiny_sui
     assert {point["rung"] for point in json.loads(out)["ladder"]} >= {"mean-field", "finite-context"}
 
 
+def test_a_picture_that_cannot_be_drawn_costs_no_numbers(run, tiny_suite, tmp_path, monkeypatch):
+    """The page and its results are there, without pictures; what went wrong is not hidden."""
+    from paper.figures import ladder
+
+    folder, _ = tiny_suite
+    shutil.copytree(folder / "runs", tmp_path / "runs", dirs_exist_ok=True)
+    monkeypatch.setattr(ladder, "draw", lambda points: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run("validate", "--suite", "tiny", "--out", str(tmp_path), "--workers", "1")
+    assert json.loads((tmp_path / "results.json").read_text())["suite"] == "tiny"
+    assert "<img" not in (tmp_path / "report.html").read_text()
+
+
 def test_one_method_of_a_suite_is_computed_again(run, tiny_suite, tmp_path):
     """With --fresh and --methods only its files change, and progress says how far it is."""
     folder, _ = tiny_suite

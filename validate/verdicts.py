@@ -134,22 +134,21 @@ def worst(kinds: list[str]) -> str | None:
 def _missing(predicted: Interval, reference: Interval, tolerance: Tolerance) -> Verdict:
     """Where at least one side has no number."""
     because = f"{_said(predicted)} beside {_said(reference)}"
+    there, lacks = (predicted, reference) if reference.value is None else (reference, predicted)
+    if there.value is not None and lacks.limit is not None:
+        # A run that ended within the tolerance of the other side's interval cannot tell.
+        nearest = there.value if there.low is None else there.low
+        if nearest * (1 + tolerance.value) >= lacks.limit:
+            decides = f"a longer run: it ended at step {lacks.limit:.0f}"
+            return Verdict(INCONCLUSIVE, tolerance, because=because, decides=decides)
     if predicted.share is not None or reference.share is not None:
         chance = _chance(predicted, reference)
         because = f"{because}, p = {chance:.2g}"
-        if chance < SIGNIFICANT:
-            return Verdict(DISAGREES, tolerance, because=because)
-        return Verdict(
-            INCONCLUSIVE, tolerance, because=because, decides="more seeds and replicates, for the share of each"
-        )
-    if predicted.value is None and reference.value is None:
+        if chance >= SIGNIFICANT:
+            decides = "more seeds and replicates, for the share of each"
+            return Verdict(INCONCLUSIVE, tolerance, because=because, decides=decides)
+    elif there.value is None:
         return Verdict(AGREES, tolerance, because=because)
-    there, lacks = (predicted, reference) if reference.value is None else (reference, predicted)
-    # A run that ended within the tolerance of the other side's interval cannot tell.
-    nearest = (there.low if there.low is not None else there.value) or 0.0
-    if lacks.limit is not None and nearest * (1 + tolerance.value) >= lacks.limit:
-        decides = f"a longer run: it ended at step {lacks.limit:.0f}"
-        return Verdict(INCONCLUSIVE, tolerance, because=because, decides=decides)
     return Verdict(DISAGREES, tolerance, because=because)
 
 

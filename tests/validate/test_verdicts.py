@@ -35,6 +35,7 @@ FEW = Interval(None, reason="in 9 of 10 curves: never", limit=1000.0, share=0.1,
         (SOME, Interval(110, 109, 111, curves=4), "inconclusive"),
         (NEVER, SOME, "inconclusive"),
         (Interval(110, 109, 111, curves=1), FEW, "disagrees"),  # 1 of 10 beside all
+        (Interval(980, 970, 990, curves=1), FEW, "inconclusive"),  # most runs ended within 5% of what is predicted
         (NEVER, FEW, "inconclusive"),
         (SOME, FEW, "inconclusive"),
     ],
@@ -67,6 +68,7 @@ def test_an_open_verdict_says_how_many_seeds_would_decide():
     assert "narrower prediction" in str(judge(Interval(101, 80, 122), wide, FIVE, seeds=4).decides)
     assert "replicates" in str(judge(Interval(101, 100.9, 101.1), wide, FIVE).decides)
     assert "longer run" in str(judge(Interval(980, 970, 990), NEVER, FIVE).decides)
+    assert "longer run" in str(judge(Interval(980, 970, 990), FEW, FIVE).decides)
 
 
 def test_a_share_holds_for_all_or_not():

@@ -66,7 +66,7 @@ def get(name: str) -> Derivation:
 
 
 def _ours(module: str) -> Derivation:
-    """A derivation of ours, with those of its checks that need the laws: they stand above it, in `theory.checks`."""
+    """A derivation of ours, with those of its checks that need signals or laws: they stand above it, in `theory.checks`."""
     found, above = import_module(f"theory.derivations.{module}").derive(), f"theory.checks.{module}"
     checks = import_module(above).CHECKS if find_spec(above) else ()
     return replace(found, checks=[*found.checks, *checks])
