@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from theory import arguments
-from theory.derivations import get, names
-from theory.derivations.references import REFERENCES, USES
+from onset.theory import arguments
+from onset.theory.derivations import get, names
+from onset.theory.derivations.references import REFERENCES, USES
 
 __all__ = ["OWN", "cited", "fields", "readable"]
 
 OWN = "onset"
 """Key of the project's own entry."""
 
-_CFF = Path(__file__).parent.parent / "CITATION.cff"
+_CFF = Path(__file__).parent / "CITATION.cff"
 _LINE = re.compile(r"^( *(?:- )?)([\w-]+):\s*(.*?)\s*$")
 
 

@@ -12,14 +12,14 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from paper import latex_equations
-from paper.citation import readable
-from paper.latex_equations import display, inline
-from paper.latex_text import escape, to_latex
-from theory.derivations.derivation import Derivation, Step
-from theory.derivations.references import REFERENCES, bibtex
-from validate.derivation_checks import Result, Status, location
-from validate.files import write_text
+from onset.paper import latex_equations
+from onset.paper.citation import readable
+from onset.paper.latex_equations import display, inline
+from onset.paper.latex_text import escape, to_latex
+from onset.theory.derivations.derivation import Derivation, Step
+from onset.theory.derivations.references import REFERENCES, bibtex
+from onset.validate.derivation_checks import Result, Status, location
+from onset.validate.files import write_text
 
 __all__ = ["ALL", "BIBLIOGRAPHY", "document", "write"]
 

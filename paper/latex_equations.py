@@ -14,7 +14,7 @@ from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.relational import Relational
 from sympy.printing.latex import LatexPrinter
 
-from paper.latex_symbols import math_only
+from onset.paper.latex_symbols import math_only
 
 __all__ = ["LIMIT", "PREAMBLE", "display", "inline", "width"]
 

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from functools import reduce
 
-from paper.latex_symbols import ACCENTS, BINARY, FUNCTIONS, RELATIONS, SUBSCRIPTS, SUPERSCRIPTS, SYMBOLS, in_text
+from onset.paper.latex_symbols import ACCENTS, BINARY, FUNCTIONS, RELATIONS, SUBSCRIPTS, SUPERSCRIPTS, SYMBOLS, in_text
 
 __all__ = ["escape", "to_latex"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from paper import corrections
-from validate.files import write_text
-from validate.suite import TRAINED
-from validate.verdicts import counted
+from onset.paper import corrections
+from onset.validate.files import write_text
+from onset.validate.suite import TRAINED
+from onset.validate.verdicts import counted
 
 __all__ = ["BEGIN", "END", "section", "update"]
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from theory.chains import Array
-from theory.derivations import attach, signals
-from theory.derivations.derivation import Check, Outcome
-from theory.dynamics import Layout
-from theory.priors import DoublyStochastic
-from theory.setting import Setting
-from theory.signals import correlations
+from onset.theory.chains import Array
+from onset.theory.derivations import attach, signals
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.dynamics import Layout
+from onset.theory.priors import DoublyStochastic
+from onset.theory.setting import Setting
+from onset.theory.signals import correlations
 
 __all__ = ["attach_all"]
 
@@ -45,14 +45,14 @@ def _z(groups: Array) -> Array:
 
 
 def _groups(setting: Setting, count: int) -> list[Any]:
-    from simulate.sequences import sample
+    from onset.simulate.sequences import sample
 
     return [sample(setting, count, generator) for generator in np.random.default_rng(7).spawn(GROUPS)]
 
 
 def _sampled(setting: Setting, groups: list[Any]) -> Array:
     """Derivative of the gradient per ω (linear, by lag logits) or per μ (softmax, by ω) at the start, shape (GROUPS, n)."""
-    from simulate.reduced import loss_and_gradient
+    from onset.simulate.reduced import loss_and_gradient
 
     layout, linear = Layout.of(setting, setting.context), setting.family == "linear"
     direction = np.array(
@@ -63,7 +63,7 @@ def _sampled(setting: Setting, groups: list[Any]) -> Array:
 
 
 def _known(setting: Setting, groups: list[Any]) -> Array:
-    """The same by `theory.derivations.signals` for the chains of each group."""
+    """The same by `onset.theory.derivations.signals` for the chains of each group."""
     context, found = setting.context, []
     for drawn in groups:
         count = len(drawn.transition)

@@ -4,8 +4,8 @@ Along every line of the grid, all other axes fixed, the regression of ln t on ln
 the residuals, which hold the curvature of the line as well as any noise. Where the theory states the local exponent
 d ln t/d ln x, it is integrated along the line and the same regression taken of it, so that curvature enters both alike; z is
 the difference in units of that standard error. Stated are, from the plateau law: rates, the match's start and the batch
-(`theory.laws.terms.elasticities`), and for formation the context and the concentration (`theory.laws.terms.leading_exponent`, `concentration_exponent`: the leading
-logarithmic integral, which knows no delay). In the softmax family under SGD the rates, from the closed form of its law (`theory.laws.softmax.exponents`).
+(`onset.theory.laws.terms.elasticities`), and for formation the context and the concentration (`onset.theory.laws.terms.leading_exponent`, `concentration_exponent`: the leading
+logarithmic integral, which knows no delay). In the softmax family under SGD the rates, from the closed form of its law (`onset.theory.laws.softmax.exponents`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulate.scan import Grid, Row
-from theory.chains import Array
-from theory.laws.softmax import exponents
-from theory.laws.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent
-from theory.setting import Setting
+from onset.simulate.scan import Grid, Row
+from onset.theory.chains import Array
+from onset.theory.laws.softmax import exponents
+from onset.theory.laws.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent
+from onset.theory.setting import Setting
 
 __all__ = ["Fit", "fits", "regression"]
 

@@ -1,4 +1,4 @@
-r"""Compiled arithmetic of `simulate.reduced`: loss and gradient of one sequence after another.
+r"""Compiled arithmetic of `onset.simulate.reduced`: loss and gradient of one sequence after another.
 
 Scores depend on t only through x_t, so running sums replace the T × T scores: O(Tk²) per sequence, and T²/2 additions for z
 and for the gradient by v. A sequence's numbers are held as (k, T), so that most loops run along positions and a
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from theory.chains import Array
+from onset.theory.chains import Array
 
 __all__ = ["CHUNK", "Model", "gradient", "gradient_serial", "log_predictions"]
 

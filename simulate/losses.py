@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulate.sequences import next_rows, sample
-from simulate.strategies import predict
-from theory import arguments
-from theory.chains import Array
-from theory.setting import Setting
+from onset.simulate.sequences import next_rows, sample
+from onset.simulate.strategies import predict
+from onset.theory import arguments
+from onset.theory.chains import Array
+from onset.theory.setting import Setting
 
 __all__ = ["Estimate", "strategy_losses"]
 

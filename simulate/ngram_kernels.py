@@ -1,4 +1,4 @@
-r"""Compiled arithmetic of `simulate.reduced` for chains of order n > 2, whose models have n - 1 heads in layer 1.
+r"""Compiled arithmetic of `onset.simulate.reduced` for chains of order n > 2, whose models have n - 1 heads in layer 1.
 
 Head h shows z^h_s = Σ_r a^h_{s,r} e_{s-r} at every position. As a key it is compared with the query q^h, which is the token itself for the
 first head and what head h - 1 shows for the others, so that keys n - 1 symbols back are matched with queries n - 2 back:
@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from simulate.kernels import CHUNK, _exponentiate, _first_layer
-from theory.chains import Array
+from onset.simulate.kernels import CHUNK, _exponentiate, _first_layer
+from onset.theory.chains import Array
 
 __all__ = ["Model", "gradient", "log_predictions"]
 

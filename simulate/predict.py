@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-import theory.laws.corrected
-import theory.laws.plateau_law
-import theory.mean_fields.corrected.predict
-import theory.mean_fields.predict
-from simulate.reduced import FiniteContext
-from theory import arguments
-from theory.dynamics import Progress, descend
-from theory.prediction import Prediction, finite_plateaus
-from theory.setting import Setting
+import onset.theory.laws.corrected
+import onset.theory.laws.plateau_law
+import onset.theory.mean_fields.corrected.predict
+import onset.theory.mean_fields.predict
+from onset.simulate.reduced import FiniteContext
+from onset.theory import arguments
+from onset.theory.dynamics import Progress, descend
+from onset.theory.prediction import Prediction, finite_plateaus
+from onset.theory.setting import Setting
 
 __all__ = ["METHODS", "finite_context", "predict"]
 
@@ -59,10 +59,10 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
 
 
 METHODS: dict[str, Callable[..., Prediction]] = {
-    "law": theory.laws.plateau_law.law,
-    "law-corrected": theory.laws.corrected.law_corrected,
-    "mean-field": theory.mean_fields.predict.mean_field,
-    "mean-field-corrected": theory.mean_fields.corrected.predict.mean_field_corrected,
+    "law": onset.theory.laws.plateau_law.law,
+    "law-corrected": onset.theory.laws.corrected.law_corrected,
+    "mean-field": onset.theory.mean_fields.predict.mean_field,
+    "mean-field-corrected": onset.theory.mean_fields.corrected.predict.mean_field_corrected,
     "finite-context": finite_context,
 }
 """The one place where a method of prediction is registered."""

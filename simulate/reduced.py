@@ -1,14 +1,14 @@
 r"""Population loss and gradient of both toy families at finite context, in reduced coordinates.
 
 Nothing is neglected but sampling error: sequences are drawn, every position t ≤ T and every one of the T lag logits is
-kept, and W = ωI + c·11ᵀ, U = μI + d·11ᵀ as `theory.dynamics` explains. With 1[·] the indicator,
+kept, and W = ωI + c·11ᵀ, U = μI + d·11ᵀ as `onset.theory.dynamics` explains. With 1[·] the indicator,
 
     z_s[i] = Σ_r a_{s,r} 1[x_{s-r} = i],    a_{s,r} = e^{v_r} / Σ_{r'<s} e^{v_r'},
     linear    f_t[j] = Σ_{s≤t} (ω z_s[x_t] + c) 1[x_s = j]
     softmax   f_t[j] = μ S_t[x_t, j] / Σ_l S_t[x_t, l] + d,    S_t[i, j] = Σ_{s≤t} e^{ω z_s[i]} 1[x_s = j].
 
-`simulate.kernels` does the arithmetic, in O(T²) additions per sequence. For chains of order n > 2 there are n - 1 heads, and head h has as
-its query what head h - 1 shows there, see `simulate.ngram_kernels`.
+`onset.simulate.kernels` does the arithmetic, in O(T²) additions per sequence. For chains of order n > 2 there are n - 1 heads, and head h has as
+its query what head h - 1 shows there, see `onset.simulate.ngram_kernels`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from simulate import kernels, ngram_kernels
-from simulate.kernels import CHUNK, Model
-from simulate.sequences import Sample, Tokens, next_rows, sample
-from simulate.strategies import predict
-from theory import arguments
-from theory.chains import Array, entropy
-from theory.dynamics import Gradient, Layout, Measurement
-from theory.setting import Setting
+from onset.simulate import kernels, ngram_kernels
+from onset.simulate.kernels import CHUNK, Model
+from onset.simulate.sequences import Sample, Tokens, next_rows, sample
+from onset.simulate.strategies import predict
+from onset.theory import arguments
+from onset.theory.chains import Array, entropy
+from onset.theory.dynamics import Gradient, Layout, Measurement
+from onset.theory.setting import Setting
 
 __all__ = ["FiniteContext", "log_predictions", "loss_and_gradient"]
 
@@ -33,7 +33,7 @@ SERIAL = 4096
 
 
 class FiniteContext:
-    """The dynamics of a toy family at its actual context, for `theory.dynamics.descend`.
+    """The dynamics of a toy family at its actual context, for `onset.theory.dynamics.descend`.
 
     Each step draws `count` fresh sequences, so the error of a trajectory falls with all that were drawn along it;
     distances are measured on `held_out` sequences that stay the same.

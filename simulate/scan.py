@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulate.predict import METHODS
-from theory import arguments
-from theory.families import FAMILIES, OPTIMIZERS
-from theory.laws.terms import TRANSITIONS, MatchLimited, Terms, terms_or_refusal
-from theory.priors import Mixture, Prior, Unigram
-from theory.setting import Setting
+from onset.simulate.predict import METHODS
+from onset.theory import arguments
+from onset.theory.families import FAMILIES, OPTIMIZERS
+from onset.theory.laws.terms import TRANSITIONS, MatchLimited, Terms, terms_or_refusal
+from onset.theory.priors import Mixture, Prior, Unigram
+from onset.theory.setting import Setting
 
 __all__ = ["LARGEST", "Grid", "Row", "axes_of", "grid", "parse", "predict_one"]
 

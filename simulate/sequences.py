@@ -1,7 +1,7 @@
 r"""Sample chains and sequences.
 
 A sequence of T + 1 tokens starts from the chain's stationary law and follows its transition matrix; for chains of order n the first
-n - 1 tokens come from the stationary law of histories (`theory.chains`). Uniforms are drawn
+n - 1 tokens come from the stationary law of histories (`onset.theory.chains`). Uniforms are drawn
 from a ``numpy.random.Generator`` and passed to a compiled kernel that inverts cumulative sums, so the tokens depend on
 the uniforms alone. The kernel is serial, as the generator is: it takes about as long, and several processes may share a
 machine. The last threshold of a row is never compared, so a cumulative sum that rounds below one cannot push a token out
@@ -16,9 +16,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from theory import arguments, priors
-from theory.chains import Array, block_law, history_law
-from theory.setting import Setting
+from onset.theory import arguments, priors
+from onset.theory.chains import Array, block_law, history_law
+from onset.theory.setting import Setting
 
 __all__ = ["Sample", "Tokens", "next_rows", "sample", "tokens_from_uniforms"]
 

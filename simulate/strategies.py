@@ -17,10 +17,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from simulate.sequences import Tokens, histories
-from theory import arguments
-from theory.chains import Array
-from theory.transitions import strategies
+from onset.simulate.sequences import Tokens, histories
+from onset.theory import arguments
+from onset.theory.chains import Array
+from onset.theory.transitions import strategies
 
 __all__ = ["predict"]
 

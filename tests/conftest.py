@@ -10,9 +10,9 @@ from hypothesis import settings
 from scipy.stats import norm
 
 import onset
-from theory.chains import Array
-from theory.dynamics import Gradient, Layout, Measurement
-from theory.setting import Setting
+from onset.theory.chains import Array
+from onset.theory.dynamics import Gradient, Layout, Measurement
+from onset.theory.setting import Setting
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
@@ -91,10 +91,10 @@ def quadratic() -> type[Quadratic]:
 def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
     """A suite of seconds, registered as "tiny" for the session, and the folder with its finished runs: a toy and a transformer too short to pass."""
     pytest.importorskip("torch")
-    from theory.architecture import Architecture
-    from validate import suite
-    from validate.runs import Store
-    from validate.suite.settings import QUICK
+    from onset.theory.architecture import Architecture
+    from onset.validate import suite
+    from onset.validate.runs import Store
+    from onset.validate.suite.settings import QUICK
 
     def tiny() -> tuple[suite.Case, ...]:
         toy = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4})
@@ -133,8 +133,8 @@ def run(capsys):
 def comparison():
     """Make up a comparison of a setting: every side with an interval of ± 1%, judged in all pairs that have both sides."""
     pytest.importorskip("torch")
-    from validate.suite import TRAINED, Comparison, Interval, Judged, judge
-    from validate.suite.tolerances import PAIRS
+    from onset.validate.suite import TRAINED, Comparison, Interval, Judged, judge
+    from onset.validate.suite.tolerances import PAIRS
 
     def made(setting: Setting, told: dict[str, float], seen: float, quantity: str = "formation") -> Comparison:
         sides = {name: Interval(t, 0.99 * t, 1.01 * t) for name, t in (told | {TRAINED: seen}).items()}

@@ -106,7 +106,7 @@ def test_validate_reports_and_its_exit_status_follows_the_verdicts(run, tiny_sui
 
 def test_a_picture_that_cannot_be_drawn_costs_no_numbers(run, tiny_suite, tmp_path, monkeypatch):
     """The page and its results are there, without pictures; what went wrong is not hidden."""
-    from paper.figures import ladder
+    from onset.paper.figures import ladder
 
     folder, _ = tiny_suite
     shutil.copytree(folder / "runs", tmp_path / "runs", dirs_exist_ok=True)
@@ -132,8 +132,8 @@ def test_one_method_of_a_suite_is_computed_again(run, tiny_suite, tmp_path):
 
 def test_a_readme_is_written_from_results_alone(run, tiny_suite, tmp_path):
     """Of a results.json without its runs; without marks it is refused."""
-    from paper.readme import BEGIN, END
-    from validate import report
+    from onset.paper.readme import BEGIN, END
+    from onset.validate import report
 
     _, results = tiny_suite
     report.write(results, tmp_path, {}, seeds=None)
@@ -202,7 +202,7 @@ def test_bad_input_is_one_sentence_and_exit_status_two(run, monkeypatch, tmp_pat
 def test_a_run_file_found_corrupt_is_named_and_computed_again(run, tmp_path):
     """The command says which file, and still answers."""
     pytest.importorskip("torch")
-    from validate.runs import UnreadableRun
+    from onset.validate.runs import UnreadableRun
 
     call = ["train", "--context", "16", "--steps", "20", "--seeds", "1", "--out", str(tmp_path), "--json"]
     first = run(*call)[1]

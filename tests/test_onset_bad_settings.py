@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import onset
-from theory.architecture import Architecture
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting, _toml
+from onset.theory.architecture import Architecture
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting, _toml
 
 MIXED = Mixture((Dirichlet(3, 0.5), Unigram(3)), (0.75, 0.25))
 GOOD = [
@@ -42,7 +42,7 @@ def nothing_is_computed(monkeypatch):
         assert isinstance(setting, Setting)
         raise Started
 
-    monkeypatch.setattr("simulate.predict.predict", start)
+    monkeypatch.setattr("onset.simulate.predict.predict", start)
 
 
 def told(data: bytes, ending: str, folder) -> str | None:

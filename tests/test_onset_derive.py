@@ -8,10 +8,10 @@ from contextlib import nullcontext
 import pytest
 import sympy as sp
 
-from theory import derivations
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.derivations.references import USES
-from validate import derivation_checks
+from onset.theory import derivations
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.references import USES
+from onset.validate import derivation_checks
 
 NAME = "two-state-chain"
 
@@ -145,7 +145,7 @@ def test_modules_of_checks_that_cannot_be_attached_are_named(run, monkeypatch):
     monkeypatch.setattr(derivation_checks, "import_module", load)
     found = derivation_checks.attach_all()
     assert "pip install 'icl-onset[train]'" in found.skipped[0]
-    assert "simulate.checks cannot be attached: OSError: gone" in found.broken[0]
+    assert "onset.simulate.checks cannot be attached: OSError: gone" in found.broken[0]
 
 
 def test_ones_own_derivation_shows_up_everywhere(run, mine, tmp_path):
@@ -235,7 +235,7 @@ def test_cite_derivations_and_commands(run):
 
 def test_the_projects_entry_is_read_from_its_citation_file(tmp_path):
     """Persons, version and year follow the file; one that lacks them or is missing is said so."""
-    from paper.citation import own_entry
+    from onset.paper.citation import own_entry
 
     file = tmp_path / "CITATION.cff"
     head = "title: \"T: of x\"\nversion: 3.1\nlicense: MIT\ndate-released: '2031-01-02'\n"

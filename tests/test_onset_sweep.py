@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from validate.execution import jobs
+from onset.validate.execution import jobs
 
 FILE = """
 seeds = 2

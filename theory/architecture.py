@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from theory import arguments
+from onset.theory import arguments
 
 __all__ = ["POSITIONS", "PRESETS", "Architecture"]
 

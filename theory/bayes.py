@@ -13,8 +13,8 @@ and a class holds (Whittle 1955; here each run of 0s or 1s takes its share of th
 
 sequences, m = n_01. Every sum over the 2^T sequences is one over the O(T²) classes of each length. Evidence is evaluated
 for the longest sequences alone and handed down by Z = Z(0 next) + Z(1 next), a sum of positive terms. Where the prior is
-exchangeable, x_1 = 1 doubles the sum. See ``theory.derivations.get("ideal-finite-losses")``; beyond two states
-`theory.ideal.finite_loss` has unigram and bigram, and the total loss of Bayes is below bigram's by less than ln k - E H(π).
+exchangeable, x_1 = 1 doubles the sum. See ``onset.theory.derivations.get("ideal-finite-losses")``; beyond two states
+`onset.theory.ideal.finite_loss` has unigram and bigram, and the total loss of Bayes is below bigram's by less than ln k - E H(π).
 
 References
 ----------
@@ -31,9 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, binom, gammaln, loggamma, xlogy
 
-from theory import arguments
-from theory.chains import Array
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
+from onset.theory import arguments
+from onset.theory.chains import Array
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
 
 __all__ = ["LONGEST", "PositionLosses", "class_evidence", "class_sizes", "position_losses"]
 
@@ -116,7 +116,7 @@ def _length(name: str, value: int, most: int) -> int:
     length = arguments.integer(name, value, least=1)
     if length > most:
         raise ValueError(
-            f"{name} = {length}: expected at most {most}, beyond which probabilities leave a double's range; take a shorter one or theory.ideal.finite_loss."
+            f"{name} = {length}: expected at most {most}, beyond which probabilities leave a double's range; take a shorter one or onset.theory.ideal.finite_loss."
         )
     return length
 
@@ -160,7 +160,7 @@ def _losses_at(t: int, moves: tuple[tuple[Array, Array], ...], sizes: tuple[Arra
 def _evidence(prior: Prior, length: int) -> Evidence:
     if prior.states != 2:
         raise ValueError(
-            f"prior has {prior.states} states: expected 2; for more, theory.ideal.finite_loss has unigram and bigram."
+            f"prior has {prior.states} states: expected 2; for more, onset.theory.ideal.finite_loss has unigram and bigram."
         )
     match prior:
         case Mixture():
@@ -177,7 +177,7 @@ def _evidence(prior: Prior, length: int) -> Evidence:
             return lambda out, back, n00, n11: np.exp(betaln(out + back + 1, n00 + n11 + 1)) / 2
         case _:
             raise ValueError(
-                f"prior = {prior}: expected Dirichlet, DoublyStochastic, Unigram or a Mixture of them; others have theory.ideal.finite_loss."
+                f"prior = {prior}: expected Dirichlet, DoublyStochastic, Unigram or a Mixture of them; others have onset.theory.ideal.finite_loss."
             )
 
 

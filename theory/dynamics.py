@@ -1,4 +1,4 @@
-r"""Gradient descent and Adam on the few coordinates that training moves; gradient flow is in `theory.flow`.
+r"""Gradient descent and Adam on the few coordinates that training moves; gradient flow is in `onset.theory.flow`.
 
 If prior and initialisation are exchangeable under relabelling of the states, population gradient descent keeps every
 k × k matrix in span{I, 11ᵀ}. Its coordinates here are the values of its two orbits of entries, diagonal and off the
@@ -19,9 +19,9 @@ from typing import Protocol
 
 import numpy as np
 
-from theory.chains import Array
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, combine, read_off
+from onset.theory.chains import Array
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition, combine, read_off
 
 __all__ = [
     "Dynamics",
@@ -126,7 +126,7 @@ def last_attention(lag_logits: Array, context: int) -> Array:
 
 
 class Dynamics(Protocol):
-    """A population loss in reduced coordinates: mean field (`theory.mean_fields.linear`, `theory.mean_fields.softmax`) or finite context (`simulate.reduced`)."""
+    """A population loss in reduced coordinates: mean field (`onset.theory.mean_fields.linear`, `onset.theory.mean_fields.softmax`) or finite context (`onset.simulate.reduced`)."""
 
     layout: Layout
 
@@ -153,7 +153,7 @@ class Trajectory(ReadOff):
     excess : dict of strategy to array, shape (n, 2)
         Of trained models: loss minus the strategy's loss on the same held-out sequences, and its standard error.
     probes : dict of name to array, shape (n, ...)
-        Of trained models: what else was looked at (`validate.held_out.PROBES`).
+        Of trained models: what else was looked at (`onset.validate.held_out.PROBES`).
     diverged : int or None
         The step at which the run diverged; what came before it is kept.
     """

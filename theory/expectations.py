@@ -14,9 +14,9 @@ from scipy import integrate
 from scipy.optimize import nnls
 from scipy.stats import qmc
 
-from theory import arguments
-from theory.chains import Array
-from theory.priors import MappedPrior, Mixture, Prior
+from onset.theory import arguments
+from onset.theory.chains import Array
+from onset.theory.priors import MappedPrior, Mixture, Prior
 
 __all__ = ["Expectation", "calibrated_nodes", "expectation", "nearest_weights", "nodes"]
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy.integrate import LSODA
 from scipy.optimize import brentq
 
-from theory.chains import Array
-from theory.dynamics import DIVERGENCE, MARGIN, Dynamics, Layout, Measurement, Trajectory
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL
+from onset.theory.chains import Array
+from onset.theory.dynamics import DIVERGENCE, MARGIN, Dynamics, Layout, Measurement, Trajectory
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL
 
 __all__ = [
     "BRIEFLY",
@@ -68,7 +68,7 @@ LONGEST = 1e9
 
 @dataclass(frozen=True)
 class Measured:
-    """`theory.dynamics.Measurement` of points of several replicates: loss and distances (replicates, points), attention (…, heads, lags)."""
+    """`onset.theory.dynamics.Measurement` of points of several replicates: loss and distances (replicates, points), attention (…, heads, lags)."""
 
     loss: Array
     distances: dict[str, Array]

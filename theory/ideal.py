@@ -8,9 +8,9 @@ At finite T, with pseudo-count α and t tokens seen, the last of them i,
     unigram  -ln (N_j + α)/(t + kα)        bigram  -ln (c_ij + α)/(c_i· + kα)        trigram  -ln (c_hij + α)/(c_hi· + kα), ….
 
 The logarithm of a ratio splits, so only laws of *single* counts are needed: of N_j, of c_ij and of c_i·, each with the
-current state. Each is a linear recursion over positions on the chain of histories (`theory.chains.lift`; before the first token stands
+current state. Each is a linear recursion over positions on the chain of histories (`onset.theory.chains.lift`; before the first token stands
 a fictitious history, so that the start is stationary), exact for any k, in O(T²k²) per chain; the prior is left to
-`theory.expectations` (quadrature for k = 2, randomised QMC with an error estimate beyond). Exchangeability leaves one block of symbols
+`onset.theory.expectations` (quadrature for k = 2, randomised QMC with an error estimate beyond). Exchangeability leaves one block of symbols
 of each pattern to follow. Derived here ("split logarithm").
 """
 
@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
-from theory import arguments
-from theory.chains import Array, block_law, conditional_entropy, history_law, lift, stationary
-from theory.expectations import Expectation, expectation, smooth
-from theory.priors import Prior
-from theory.transitions import strategies
+from onset.theory import arguments
+from onset.theory.chains import Array, block_law, conditional_entropy, history_law, lift, stationary
+from onset.theory.expectations import Expectation, expectation, smooth
+from onset.theory.priors import Prior
+from onset.theory.transitions import strategies
 
 __all__ = ["finite_loss", "limit_loss", "ngram_limit", "ngram_loss"]
 
@@ -66,7 +66,7 @@ def finite_loss(
     ----------
     prior : Prior
     strategy : str
-        Of `theory.transitions.strategies` for the prior's order.
+        Of `onset.theory.transitions.strategies` for the prior's order.
     context : int
         T.
     pseudo_count : float, optional

@@ -1,6 +1,6 @@
 """What a prediction is: steps with intervals, the curves they were read from, and what was assumed.
 
-Each rung of the ladder predicts where it stands; `simulate.predict` holds the list of methods.
+Each rung of the ladder predicts where it stands; `onset.simulate.predict` holds the list of methods.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from theory import ideal
-from theory.dynamics import Trajectory, combined
-from theory.expectations import Expectation
-from theory.priors import Prior
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL, ReadOff, Transition, strategies
+from onset.theory import ideal
+from onset.theory.dynamics import Trajectory, combined
+from onset.theory.expectations import Expectation
+from onset.theory.priors import Prior
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition, strategies
 
 __all__ = ["EXCHANGEABLE_FLOW", "Prediction", "finite_plateaus", "limit_plateaus", "plateaus"]
 

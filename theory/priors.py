@@ -1,7 +1,7 @@
 r"""Laws over transition matrices.
 
 Every prior but a mixture is one map from independent uniforms to transition matrices. Sampling, quadrature and
-quasi-Monte Carlo (`theory.expectations`) all use that map, so they cannot disagree about what the prior is. A map may
+quasi-Monte Carlo (`onset.theory.expectations`) all use that map, so they cannot disagree about what the prior is. A map may
 reject a point (weight zero): the law is then the accepted points' law. A mixture asks its components.
 
 All priors here are exchangeable: relabelling the states does not change the law.
@@ -21,8 +21,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from scipy.special import betaincinv
 
-from theory import arguments
-from theory.chains import Array
+from onset.theory import arguments
+from onset.theory.chains import Array
 
 __all__ = ["PRIORS", "Dirichlet", "DoublyStochastic", "MappedPrior", "Mixture", "Prior", "Unigram", "sample"]
 
@@ -31,7 +31,7 @@ class MappedPrior(Protocol):
     """A prior that is one map from `dimension` uniforms to a matrix and a weight (zero: rejected).
 
     `kind` is its name in settings, `pseudo_count` what the ideal strategies add to counts, `order` the n of its chains, whose
-    matrices have shape (k^{n-1}, k), see `theory.chains`.
+    matrices have shape (k^{n-1}, k), see `onset.theory.chains`.
     """
 
     kind: ClassVar[str]

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from theory import arguments
-from theory.architecture import PRESETS, Architecture, published
-from theory.families import FAMILIES, OPTIMIZERS
-from theory.priors import PRIORS, Dirichlet, Mixture, Prior
-from theory.transitions import strategies
+from onset.theory import arguments
+from onset.theory.architecture import PRESETS, Architecture, published
+from onset.theory.families import FAMILIES, OPTIMIZERS
+from onset.theory.priors import PRIORS, Dirichlet, Mixture, Prior
+from onset.theory.transitions import strategies
 
 __all__ = ["LARGEST_FILE", "Optimizer", "Setting", "parsed", "why"]
 

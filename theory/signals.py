@@ -5,8 +5,8 @@ The *signal* of lag m says how much attention to the symbol m before a source te
     s_m = E Σ_i π_i² Σ_j (P_ij - p_j) ((P^m)_ij - π_j),
 
 with p the model's prediction: 1/k at the start (reference "uniform"), π on the plateau ("unigram"). At finite context, signals are
-limits of correlations between three positions, which `correlations` holds exactly. `theory.derivations.signals` derives both,
-`theory.derivations.alternation` the closed forms that are evaluated here. (The literature's table leaves out the π_j that is
+limits of correlations between three positions, which `correlations` holds exactly. `onset.theory.derivations.signals` derives both,
+`onset.theory.derivations.alternation` the closed forms that are evaluated here. (The literature's table leaves out the π_j that is
 subtracted from (P^m)_ij; with reference "uniform" that adds E Σ_i π_i² Σ_j (P_ij - 1/k) π_j to every lag alike.)
 """
 
@@ -17,11 +17,11 @@ import math
 import numpy as np
 import sympy as sp
 
-from theory import arguments
-from theory.chains import Array, lag_matrices, stationary
-from theory.derivations import alternation
-from theory.expectations import Expectation, expectation
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
+from onset.theory import arguments
+from onset.theory.chains import Array, lag_matrices, stationary
+from onset.theory.derivations import alternation
+from onset.theory.expectations import Expectation, expectation
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
 
 __all__ = ["correlations", "repetitions", "signal"]
 
@@ -35,7 +35,7 @@ def signal(
     """Signal s_lag of `prior`, with an estimate of its error; dimensionless.
 
     Closed form for two states with Dirichlet rows of whole concentration or doubly stochastic chains, and for chains without
-    memory beyond lag 0; otherwise `theory.expectations.expectation`.
+    memory beyond lag 0; otherwise `onset.theory.expectations.expectation`.
 
     Parameters
     ----------

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from theory.chains import Array
-from theory.dynamics import Trajectory
-from theory.flow import BRIEFLY, Curves, Ensemble, Watch, scale
-from theory.setting import Optimizer, Setting
+from onset.theory.chains import Array
+from onset.theory.dynamics import Trajectory
+from onset.theory.flow import BRIEFLY, Curves, Ensemble, Watch, scale
+from onset.theory.setting import Optimizer, Setting
 
 __all__ = ["strides"]
 
@@ -49,7 +49,7 @@ class _State(NamedTuple):
 def strides(
     ensemble: Ensemble, setting: Setting, *, tolerance: float = TOLERANCE, watch: Watch = BRIEFLY
 ) -> list[Trajectory]:
-    """Adam on all replicates, recorded at steps at which `theory.dynamics.descend` records; one trajectory each.
+    """Adam on all replicates, recorded at steps at which `onset.theory.dynamics.descend` records; one trajectory each.
 
     Parameters
     ----------

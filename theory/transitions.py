@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-from theory import arguments
+from onset.theory import arguments
 
 __all__ = [
     "FORMATION_LEVEL",

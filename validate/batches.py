@@ -15,10 +15,10 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from simulate.sequences import sample
-from theory import priors
-from theory.chains import history_law
-from theory.setting import Setting
+from onset.simulate.sequences import sample
+from onset.theory import priors
+from onset.theory.chains import history_law
+from onset.theory.setting import Setting
 
 __all__ = ["Batches", "Words", "streams", "tokens_on_device"]
 
@@ -91,7 +91,7 @@ class Batches:
 
 
 class Words:
-    """Words of dropout, 16 random bits each: see `validate.models.dropout`. On a CPU they are a function of the seed and of how many came before
+    """Words of dropout, 16 random bits each: see `onset.validate.models.dropout`. On a CPU they are a function of the seed and of how many came before
     (SplitMix64: Steele, Lea, Flood, OOPSLA 2014), so that a processor makes several at once."""
 
     def __init__(self, seed: np.random.SeedSequence, device: torch.device) -> None:
@@ -141,7 +141,7 @@ def _mix(key, first, out):
 
 
 def tokens_on_device(transition: Tensor, law: Tensor, uniforms: Tensor) -> Tensor:
-    """`simulate.sequences.tokens_from_uniforms` in torch, one step of time after another: tokens (n, length) as int64 of chains `transition`
+    """`onset.simulate.sequences.tokens_from_uniforms` in torch, one step of time after another: tokens (n, length) as int64 of chains `transition`
     (n, k^{order-1}, k) that start from `law` (n, k^{order-1}), given `uniforms` (n, length) in [0, 1)."""
     count, rows, states = transition.shape
     each = torch.arange(count, device=transition.device)

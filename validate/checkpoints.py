@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from theory.setting import Setting
-from validate.files import replacing, set_aside
-from validate.provenance import RELEASE
-from validate.runs import UnreadableRun
+from onset.theory.setting import Setting
+from onset.validate.files import replacing, set_aside
+from onset.validate.provenance import RELEASE
+from onset.validate.runs import UnreadableRun
 
 __all__ = ["Checkpoint"]
 

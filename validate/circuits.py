@@ -23,16 +23,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from theory.chains import Array
-from validate.models.transformer import Activations, Attention, Transformer
-from validate.probes import MATCHED
+from onset.theory.chains import Array
+from onset.validate.models.transformer import Activations, Attention, Transformer
+from onset.validate.probes import MATCHED
 
 __all__ = ["circuits", "contrast", "lag_logits", "matched"]
 
 
 @torch.no_grad()
 def circuits(model: Transformer, seen: Activations) -> dict[str, Tensor]:
-    """All of the above in a pass of the model, by the names and with the dimensions of `validate.probes`; NaN where a layer lacks a head."""
+    """All of the above in a pass of the model, by the names and with the dimensions of `onset.validate.probes`; NaN where a layer lacks a head."""
     tokens, stream, scores = seen
     branches: list[Attention] = [layer.attention for layer in model.layers]  # type: ignore[misc]
     symbols = F.one_hot(tokens, model.embedding.num_embeddings).to(stream[0].dtype)

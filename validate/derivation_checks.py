@@ -25,13 +25,13 @@ from typing import Any
 
 import sympy as sp
 
-from theory.derivations import get
-from theory.derivations.derivation import Check, Derivation, Verdict
-from validate.files import write_text
+from onset.theory.derivations import get
+from onset.theory.derivations.derivation import Check, Derivation, Verdict
+from onset.validate.files import write_text
 
 __all__ = ["Attached", "Result", "Status", "attach_all", "location", "recall", "run"]
 
-PACKAGES = ("theory", "simulate", "validate")
+PACKAGES = ("onset.theory", "onset.simulate", "onset.validate")
 """In the order in which they build on each other."""
 OPTIONAL = ("torch", "xarray", "h5netcdf", "h5py", "jinja2")
 """What may be missing: the check that needs it is then skipped, not failed."""

@@ -14,11 +14,11 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from theory import arguments
-from theory.transitions import FORMATION_LEVEL
-from validate.files import replacing_or_told, write_text
-from validate.listing import NAMES, Listed
-from validate.runs import to_dataset
+from onset.theory import arguments
+from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.files import replacing_or_told, write_text
+from onset.validate.listing import NAMES, Listed
+from onset.validate.runs import to_dataset
 
 __all__ = ["ENDINGS", "export", "row", "to_csv", "write_dataset"]
 

@@ -1,9 +1,9 @@
 """When a trained transformer's heads form, read off the head scores that are recorded along training.
 
 A layer has a previous-token head (an induction head) from the step on at which the previous-token (prefix-matching) score of any one of its heads lies
-more than `LEVEL` above that of uniform attention: interpolated between records, and there at the next one too (`theory.transitions.find_crossing`).
+more than `LEVEL` above that of uniform attention: interpolated between records, and there at the next one too (`onset.theory.transitions.find_crossing`).
 Any one, since heads of a layer may change places from seed to seed. An absolute level, not a share of the way to the last value, which would
-make a head out of every drift. Scores are defined in `validate.scores`.
+make a head out of every drift. Scores are defined in `onset.validate.scores`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from theory.dynamics import Trajectory
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL, Transition, combine, find_crossing
-from validate.intervals import Interval
-from validate.observed import Observation
-from validate.probes import SCORES
+from onset.theory.dynamics import Trajectory
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL, Transition, combine, find_crossing
+from onset.validate.intervals import Interval
+from onset.validate.observed import Observation
+from onset.validate.probes import SCORES
 
 __all__ = ["KINDS", "LEVEL", "Head", "heads", "heads_of"]
 

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from simulate.sequences import next_rows, sample
-from simulate.strategies import predict
-from theory.chains import Array, entropy
-from theory.dynamics import Measurement
-from theory.setting import Setting
-from validate.circuits import circuits
-from validate.models import as_model
-from validate.models.transformer import Transformer
-from validate.scores import Targets, head_scores
+from onset.simulate.sequences import next_rows, sample
+from onset.simulate.strategies import predict
+from onset.theory.chains import Array, entropy
+from onset.theory.dynamics import Measurement
+from onset.theory.setting import Setting
+from onset.validate.circuits import circuits
+from onset.validate.models import as_model
+from onset.validate.models.transformer import Transformer
+from onset.validate.scores import Targets, head_scores
 
 __all__ = ["HELD_OUT", "HeldOut", "unseen"]
 

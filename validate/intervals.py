@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from theory.transitions import Transition
+from onset.theory.transitions import Transition
 
 __all__ = ["Interval", "relative_error", "z_score"]
 

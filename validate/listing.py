@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from theory import arguments
-from theory.architecture import PRESETS
-from theory.dynamics import combined
-from theory.families import FAMILIES
-from theory.priors import Mixture
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL
-from validate.runs import FAILURE, Damaged, Record, read
+from onset.theory import arguments
+from onset.theory.architecture import PRESETS
+from onset.theory.dynamics import combined
+from onset.theory.families import FAMILIES
+from onset.theory.priors import Mixture
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.runs import FAILURE, Damaged, Record, read
 
 __all__ = ["NAMES", "Listed", "chosen", "facts", "listed"]
 

@@ -1,6 +1,6 @@
 """Observations and predictions of settings, as a store holds them.
 
-A `Task` is one training run, one prediction or one look at the basins; `validate.execution` computes it, once, into a file of its own. That a
+A `Task` is one training run, one prediction or one look at the basins; `onset.validate.execution` computes it, once, into a file of its own. That a
 theory does not answer for a setting is kept like an answer.
 """
 
@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from simulate.predict import METHODS
-from theory.dynamics import Trajectory, combined
-from theory.expectations import Expectation
-from theory.laws.basins import Basin
-from theory.prediction import Prediction
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
-from validate.runs import Record, Store
+from onset.simulate.predict import METHODS
+from onset.theory.dynamics import Trajectory, combined
+from onset.theory.expectations import Expectation
+from onset.theory.laws.basins import Basin
+from onset.theory.prediction import Prediction
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition
+from onset.validate.runs import Record, Store
 
 __all__ = [
     "BASIN",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from theory.setting import Setting
+from onset.theory.setting import Setting
 
 __all__ = ["MATCHED", "PROBES", "SCORES", "Probe", "labels"]
 
 SCORES = ("previous-token", "prefix-matching", "duplicate-token", "copying")
-"""Head scores, defined in `validate.scores`."""
+"""Head scores, defined in `onset.validate.scores`."""
 
 MATCHED = ("previous", "same")
-"""Symbols of a source that may match the query's: that before it, its own; see `validate.circuits`."""
+"""Symbols of a source that may match the query's: that before it, its own; see `onset.validate.circuits`."""
 
 
 class Probe(NamedTuple):

@@ -21,11 +21,11 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from theory.dynamics import Trajectory
-from theory.setting import Setting
-from validate.files import replacing, set_aside, writable_folder
-from validate.probes import PROBES, labels
-from validate.provenance import RELEASE
+from onset.theory.dynamics import Trajectory
+from onset.theory.setting import Setting
+from onset.validate.files import replacing, set_aside, writable_folder
+from onset.validate.probes import PROBES, labels
+from onset.validate.provenance import RELEASE
 
 __all__ = ["FAILURE", "Damaged", "Record", "Store", "UnreadableRun", "read", "to_dataset"]
 
@@ -33,7 +33,7 @@ FORMAT = 3
 READ = (1, 2, FORMAT)
 """Formats that are read; the first knew no heads, the second no probes."""
 FAILURE = ".failed.json"
-"""What stands in a run's place, with its reason, while it fails; see `validate.execution.failures`."""
+"""What stands in a run's place, with its reason, while it fails; see `onset.validate.execution.failures`."""
 SEAL = b"\nsha256 "
 
 

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simulate.exponents import Fit, fits
-from simulate.predict import METHODS
-from simulate.scan import Grid, Row, predict_one
-from theory import arguments
-from theory.laws.terms import Terms
-from validate.files import write_text
+from onset.simulate.exponents import Fit, fits
+from onset.simulate.predict import METHODS
+from onset.simulate.scan import Grid, Row, predict_one
+from onset.theory import arguments
+from onset.theory.laws.terms import Terms
+from onset.validate.files import write_text
 
 __all__ = ["CSV", "JSON", "run", "to_dict", "write"]
 
@@ -47,7 +47,7 @@ def run(
     ----------
     chosen : Grid
     method : str
-        Of `simulate.predict.METHODS`.
+        Of `onset.simulate.predict.METHODS`.
     seed : int
         Seed of quadrature points and sampled sequences.
     folder : Path, optional

@@ -23,8 +23,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from validate.models.transformer import Activations, Transformer
-from validate.probes import SCORES
+from onset.validate.models.transformer import Activations, Transformer
+from onset.validate.probes import SCORES
 
 __all__ = ["Targets", "copying", "head_scores", "pattern_scores"]
 

@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import stack_module_state
 
-from theory import arguments
-from theory.dynamics import Progress, Recorder, Trajectory
-from theory.setting import Setting
-from validate.batches import Batches, Words, streams
-from validate.checkpoints import Checkpoint
-from validate.held_out import HELD_OUT, HeldOut
-from validate.models import as_model, build, order_parameters
-from validate.models.compiled import network
-from validate.models.likelihood import cross_entropy
-from validate.models.transformer import Transformer
+from onset.theory import arguments
+from onset.theory.dynamics import Progress, Recorder, Trajectory
+from onset.theory.setting import Setting
+from onset.validate.batches import Batches, Words, streams
+from onset.validate.checkpoints import Checkpoint
+from onset.validate.held_out import HELD_OUT, HeldOut
+from onset.validate.models import as_model, build, order_parameters
+from onset.validate.models.compiled import network
+from onset.validate.models.likelihood import cross_entropy
+from onset.validate.models.transformer import Transformer
 
 __all__ = ["DEVICES", "HELD_OUT", "TrainingRun", "resolve_device", "train", "train_together"]
 

@@ -1,6 +1,6 @@
 """Figures, one module each: `compute` takes a suite's results and returns plain data, `draw` turns data into a figure.
 
-`FIGURES` is the one place where a figure is registered; its caption is the module's docstring. A claim's picture is called ``claim-ID`` (`paper.figures.claims`). Those not `OF_SUITE`
+`FIGURES` is the one place where a figure is registered; its caption is the module's docstring. A claim's picture is called ``claim-ID`` (`onset.paper.figures.claims`). Those not `OF_SUITE`
 compute or train what they show themselves, and take None for results.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from paper import style
-from paper.figures import (
+from onset.paper import style
+from onset.paper.figures import (
     attention,
     basins,
     errors,
@@ -28,10 +28,10 @@ from paper.figures import (
     plateau_law,
     signals,
 )
-from paper.figures.claims import PICTURES, Picture
-from theory import arguments
-from validate.files import writable_folder
-from validate.suite import Results
+from onset.paper.figures.claims import PICTURES, Picture
+from onset.theory import arguments
+from onset.validate.files import writable_folder
+from onset.validate.suite import Results
 
 __all__ = ["FIGURES", "OF_SUITE", "caption", "numbers", "of_suite", "render"]
 

@@ -11,11 +11,11 @@ from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper.figures.phases import transformer
-from paper.style import DARK
-from theory.chains import Array
-from theory.dynamics import Trajectory
-from validate.suite import Outcome, Results
+from onset.paper.figures.phases import transformer
+from onset.paper.style import DARK
+from onset.theory.chains import Array
+from onset.theory.dynamics import Trajectory
+from onset.validate.suite import Outcome, Results
 
 __all__ = ["Panel", "compute", "draw", "shows"]
 

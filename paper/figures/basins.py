@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.stats import norm
 
-from paper.style import AMBER, BLUE, DARK, GREEN, RED, VIOLET
-from theory.laws.basins import FALSE_ALARM
-from validate.suite import Results
-from validate.suite.basins import ESCAPED, TRAPPED
+from onset.paper.style import AMBER, BLUE, DARK, GREEN, RED, VIOLET
+from onset.theory.laws.basins import FALSE_ALARM
+from onset.validate.suite import Results
+from onset.validate.suite.basins import ESCAPED, TRAPPED
 
 __all__ = ["Point", "compute", "draw"]
 

@@ -1,4 +1,4 @@
-"""A picture for each claim: a function takes the claim's runs and returns panels, which what most pictures share draws (`paper.figures.panels`), or other data,
+"""A picture for each claim: a function takes the claim's runs and returns panels, which what most pictures share draws (`onset.paper.figures.panels`), or other data,
 drawn by a function of its own. The first one's docstring is the caption.
 
 `PICTURES` is the one place where a claim gets its picture.
@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from paper.figures import scaling
-from paper.figures.panels import Curve, Panel
-from paper.figures.panels import draw as draw_panels
-from paper.style import AMBER, BLUE, GREEN, GREY, STRATEGY_COLOURS
-from theory.chains import Array
-from theory.dynamics import Trajectory
-from theory.ideal import finite_loss
-from theory.transitions import FORMATION_LEVEL
-from validate.claims import Told, alternation, delay, ngrams, phases, toy_delay
-from validate.claims.claim import Runs
-from validate.claims.trained import seen
-from validate.heads import KINDS, LEVEL
-from validate.observed import Observation
-from validate.probes import SCORES
-from validate.suite import Results
+from onset.paper.figures import scaling
+from onset.paper.figures.panels import Curve, Panel
+from onset.paper.figures.panels import draw as draw_panels
+from onset.paper.style import AMBER, BLUE, GREEN, GREY, STRATEGY_COLOURS
+from onset.theory.chains import Array
+from onset.theory.dynamics import Trajectory
+from onset.theory.ideal import finite_loss
+from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.claims import Told, alternation, delay, ngrams, phases, toy_delay
+from onset.validate.claims.claim import Runs
+from onset.validate.claims.trained import seen
+from onset.validate.heads import KINDS, LEVEL
+from onset.validate.observed import Observation
+from onset.validate.probes import SCORES
+from onset.validate.suite import Results
 
 __all__ = ["PANELS", "PICTURES", "Picture"]
 

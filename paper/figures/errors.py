@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from paper.style import DARK, GREY, RUNG_COLOURS
-from theory.chains import Array
-from validate.suite import Results
+from onset.paper.style import DARK, GREY, RUNG_COLOURS
+from onset.theory.chains import Array
+from onset.validate.suite import Results
 
 __all__ = ["Line", "Panel", "compute", "draw"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper.style import DARK, RUNG_COLOURS, STRATEGY_COLOURS
-from simulate.explain import Explanation, Stage
-from theory.chains import Array
-from theory.transitions import Transition
+from onset.paper.style import DARK, RUNG_COLOURS, STRATEGY_COLOURS
+from onset.simulate.explain import Explanation, Stage
+from onset.theory.chains import Array
+from onset.theory.transitions import Transition
 
 __all__ = ["Picture", "compute", "draw"]
 

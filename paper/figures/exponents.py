@@ -11,9 +11,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper.style import DARK, RED, RUNG_COLOURS
-from validate.intervals import Z
-from validate.suite import TRAINED, Results
+from onset.paper.style import DARK, RED, RUNG_COLOURS
+from onset.validate.intervals import Z
+from onset.validate.suite import TRAINED, Results
 
 __all__ = ["Row", "compute", "draw"]
 

@@ -11,12 +11,12 @@ import sympy as sp
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper.style import DARK, GREEN, STRATEGY_COLOURS
-from theory.bayes import position_losses
-from theory.chains import Array
-from theory.derivations import bigram_regret, ideal_limit_losses
-from theory.priors import Dirichlet
-from validate.suite import Results
+from onset.paper.style import DARK, GREEN, STRATEGY_COLOURS
+from onset.theory.bayes import position_losses
+from onset.theory.chains import Array
+from onset.theory.derivations import bigram_regret, ideal_limit_losses
+from onset.theory.priors import Dirichlet
+from onset.validate.suite import Results
 
 __all__ = ["Losses", "compute", "draw"]
 

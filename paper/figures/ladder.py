@@ -12,8 +12,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper.style import DARK, RUNG_COLOURS
-from validate.suite import Comparison, Interval, Results
+from onset.paper.style import DARK, RUNG_COLOURS
+from onset.validate.suite import Comparison, Interval, Results
 
 __all__ = ["Point", "compute", "draw"]
 

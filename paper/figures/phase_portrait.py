@@ -12,15 +12,15 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper.style import GREY, RUNG_COLOURS
-from theory.chains import Array
-from theory.dynamics import Trajectory
-from theory.laws.plateau_law import path
-from theory.setting import Setting
-from validate.execution import compute as compute_tasks
-from validate.observed import TRAIN, Task, observation, prediction
-from validate.runs import Store
-from validate.suite import Results
+from onset.paper.style import GREY, RUNG_COLOURS
+from onset.theory.chains import Array
+from onset.theory.dynamics import Trajectory
+from onset.theory.laws.plateau_law import path
+from onset.theory.setting import Setting
+from onset.validate.execution import compute as compute_tasks
+from onset.validate.observed import TRAIN, Task, observation, prediction
+from onset.validate.runs import Store
+from onset.validate.suite import Results
 
 __all__ = ["Portrait", "compute", "draw"]
 

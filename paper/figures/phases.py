@@ -12,11 +12,11 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper.style import RUNG_COLOURS, STRATEGY_COLOURS
-from theory.dynamics import Trajectory
-from theory.ideal import finite_loss
-from theory.transitions import Transition
-from validate.suite import Outcome, Results
+from onset.paper.style import RUNG_COLOURS, STRATEGY_COLOURS
+from onset.theory.dynamics import Trajectory
+from onset.theory.ideal import finite_loss
+from onset.theory.transitions import Transition
+from onset.validate.suite import Outcome, Results
 
 __all__ = ["Phases", "compute", "draw", "shows", "transformer"]
 

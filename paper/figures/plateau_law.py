@@ -13,15 +13,15 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper.style import AMBER, BLUE, DARK, VIOLET
-from theory.chains import Array
-from theory.laws.terms import terms
-from theory.setting import Setting
-from theory.transitions import Transition
-from validate.execution import compute as compute_tasks
-from validate.observed import TRAIN, Task, observation, prediction
-from validate.runs import Store
-from validate.suite import Results
+from onset.paper.style import AMBER, BLUE, DARK, VIOLET
+from onset.theory.chains import Array
+from onset.theory.laws.terms import terms
+from onset.theory.setting import Setting
+from onset.theory.transitions import Transition
+from onset.validate.execution import compute as compute_tasks
+from onset.validate.observed import TRAIN, Task, observation, prediction
+from onset.validate.runs import Store
+from onset.validate.suite import Results
 
 __all__ = ["Lengths", "compute", "draw"]
 

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper.style import GREY
-from theory.chains import Array
-from validate.listing import Listed
-from validate.observed import TRAIN
+from onset.paper.style import GREY
+from onset.theory.chains import Array
+from onset.validate.listing import Listed
+from onset.validate.observed import TRAIN
 
 __all__ = ["MOST", "Curve", "Family", "compute", "draw"]
 

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper.style import AMBER, BLUE, DARK, GREEN, GREY, ROSE, VIOLET
-from theory.chains import Array
-from validate.claims import scaling
-from validate.claims.claim import Runs
-from validate.intervals import Interval
+from onset.paper.style import AMBER, BLUE, DARK, GREEN, GREY, ROSE, VIOLET
+from onset.theory.chains import Array
+from onset.validate.claims import scaling
+from onset.validate.claims.claim import Runs
+from onset.validate.intervals import Interval
 
 __all__ = ["Point", "Scaling", "draw", "of_runs"]
 

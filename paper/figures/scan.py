@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from paper.style import RED
-from theory.chains import Array
+from onset.paper.style import RED
+from onset.theory.chains import Array
 
 __all__ = ["MOST", "Line", "Panel", "compute", "draw"]
 
@@ -42,7 +42,7 @@ class Panel:
 
 
 def compute(data: Mapping[str, Any], quantity: str = "formation") -> list[Panel]:
-    """Panels of ``validate.scan.to_dict(…)``, one per axis with at least two values."""
+    """Panels of ``onset.validate.scan.to_dict(…)``, one per axis with at least two values."""
     axes = data["axes"]
     shape = [len(values) for values in axes.values()]
     times = np.array([row[quantity] or (np.nan,) * 3 for row in data["rows"]], dtype=float).reshape(*shape, 3)

@@ -13,11 +13,11 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper.style import DARK, GREY
-from theory.chains import Array
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.signals import signal
-from validate.suite import Results
+from onset.paper.style import DARK, GREY
+from onset.theory.chains import Array
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.signals import signal
+from onset.validate.suite import Results
 
 __all__ = ["Panel", "compute", "draw"]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from simulate.explain.explanation import Explanation, Stage, explain
+from onset.simulate.explain.explanation import Explanation, Stage, explain
 
 __all__ = ["Explanation", "Stage", "explain"]

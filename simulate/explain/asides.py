@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from theory.laws.mixture import balance
-from theory.priors import DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL
+from onset.theory.laws.mixture import balance
+from onset.theory.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL
 
 __all__ = ["asides"]
 

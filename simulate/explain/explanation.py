@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from simulate.explain.asides import asides
-from simulate.explain.softmax import of_escape
-from theory.chains import Array
-from theory.dynamics import Trajectory
-from theory.laws.plateau import plateau
-from theory.laws.plateau_law import Path, law, path, relaxation_delay
-from theory.laws.softmax import by_escape, escape
-from theory.laws.terms import MatchLimited, Terms, elasticities, leading_exponent, terms_or_refusal
-from theory.mean_fields.corrected.predict import mean_field_corrected
-from theory.mean_fields.predict import AtSaddle, mean_field
-from theory.prediction import Prediction
-from theory.setting import Setting
-from theory.transitions import STRATEGIES
+from onset.simulate.explain.asides import asides
+from onset.simulate.explain.softmax import of_escape
+from onset.theory.chains import Array
+from onset.theory.dynamics import Trajectory
+from onset.theory.laws.plateau import plateau
+from onset.theory.laws.plateau_law import Path, law, path, relaxation_delay
+from onset.theory.laws.softmax import by_escape, escape
+from onset.theory.laws.terms import MatchLimited, Terms, elasticities, leading_exponent, terms_or_refusal
+from onset.theory.mean_fields.corrected.predict import mean_field_corrected
+from onset.theory.mean_fields.predict import AtSaddle, mean_field
+from onset.theory.prediction import Prediction
+from onset.theory.setting import Setting
+from onset.theory.transitions import STRATEGIES
 
 __all__ = ["Explanation", "Stage", "explain"]
 

@@ -1,4 +1,4 @@
-r"""What sets the wait of the softmax family under SGD, in numbers and words: push, kick, drive and bend of `theory.laws.softmax`."""
+r"""What sets the wait of the softmax family under SGD, in numbers and words: push, kick, drive and bend of `onset.theory.laws.softmax`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from theory.laws.softmax import Escape
-from theory.setting import Setting
+from onset.theory.laws.softmax import Escape
+from onset.theory.setting import Setting
 
 __all__ = ["of_escape"]
 

@@ -1,4 +1,4 @@
-"""paper.figures.claims: each claim's picture shows its runs, a line for each seed."""
+"""onset.paper.figures.claims: each claim's picture shows its runs, a line for each seed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 
 pytest.importorskip("torch")
 
-from paper import style
-from paper.figures import FIGURES, caption, of_suite
-from paper.figures.claims import PANELS
-from theory.architecture import Architecture
-from theory.priors import DoublyStochastic
-from theory.setting import Setting
-from validate.claims import CLAIMS, Told
-from validate.observed import TRAIN, Observation
-from validate.suite import Results
-from validate.training import train_together
+from onset.paper import style
+from onset.paper.figures import FIGURES, caption, of_suite
+from onset.paper.figures.claims import PANELS
+from onset.theory.architecture import Architecture
+from onset.theory.priors import DoublyStochastic
+from onset.theory.setting import Setting
+from onset.validate.claims import CLAIMS, Told
+from onset.validate.observed import TRAIN, Observation
+from onset.validate.suite import Results
+from onset.validate.training import train_together
 
 
 @cache

@@ -1,4 +1,4 @@
-"""paper.figures: each figure shows the numbers of the results, and is written as PDF and PNG."""
+"""onset.paper.figures: each figure shows the numbers of the results, and is written as PDF and PNG."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from paper import style
-from paper.figures import (
+from onset.paper import style
+from onset.paper.figures import (
     FIGURES,
     OF_SUITE,
     attention,
@@ -24,8 +24,8 @@ from paper.figures import (
     render,
     signals,
 )
-from theory.laws.terms import terms
-from validate.execution import compute
+from onset.theory.laws.terms import terms
+from onset.validate.execution import compute
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""paper.latex: prose and formulas that always compile, long sums split, marks that follow the checks."""
+"""onset.paper.latex: prose and formulas that always compile, long sums split, marks that follow the checks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paper import latex
-from paper.citation import fields, readable
-from paper.latex_equations import LIMIT, display, inline, width
-from paper.latex_symbols import SYMBOLS
-from paper.latex_text import to_latex
-from theory.derivations import get, names
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.derivations.references import REFERENCES, USES
-from validate.derivation_checks import Result, Status
+from onset.paper import latex
+from onset.paper.citation import fields, readable
+from onset.paper.latex_equations import LIMIT, display, inline, width
+from onset.paper.latex_symbols import SYMBOLS
+from onset.paper.latex_text import to_latex
+from onset.theory.derivations import get, names
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.references import REFERENCES, USES
+from onset.validate.derivation_checks import Result, Status
 
 PDFLATEX = shutil.which("pdflatex")
 needs_latex = pytest.mark.skipif(
@@ -42,7 +42,7 @@ PROSE = {
     "|z| below ln 2": r"$|z|$ below $\ln 2$",
     "dt = dt_slow + κ dE'/(E'² h)": r"$dt = dt_{\mathrm{slow}} + \kappa dE^{\prime} / (E^{\prime2} h)$",
     "a and b, averaged over a. A chain": r"$a$ and $b$, averaged over $a$. A chain",
-    "theory.chains.entropy_rate of `closed_form`": r"theory.chains.entropy\_rate of \texttt{closed\_form}",
+    "onset.theory.chains.entropy_rate of `closed_form`": r"onset.theory.chains.entropy\_rate of \texttt{closed\_form}",
     "5% of R&D #1_ {x} 10-20 two-state": r"5\% of $R$\&$D$ \#1\_ $\{x\}$ 10-20 two-state",
     "Student's t, e.g. café 中": r"Student's $t$, e.g. caf\'{e} [U+4E2D]",
     '^ ~ \\ $ "': r"\textasciicircum{} \textasciitilde{} \textbackslash{} \$ \textquotedbl{}",

@@ -1,4 +1,4 @@
-"""paper.readme: the section holds the results' numbers, between marks, and nothing else changes."""
+"""onset.paper.readme: the section holds the results' numbers, between marks, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from paper import corrections
-from paper.readme import BEGIN, CORRECTED, END, section, update
+from onset.paper import corrections
+from onset.paper.readme import BEGIN, CORRECTED, END, section, update
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""paper.figures.errors, exponents, basins: what they show are the findings; and all figures as plain data."""
+"""onset.paper.figures.errors, exponents, basins: what they show are the findings; and all figures as plain data."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 pytest.importorskip("torch")
 
-from paper import style
-from paper.figures import FIGURES, basins, errors, exponents, numbers, of_suite
-from theory.setting import Setting
-from validate.suite import Outcome
-from validate.suite.basins import BasinFinding
-from validate.suite.exponents import Exponent, Slope
-from validate.suite.results import Results
-from validate.suite.settings import Case
+from onset.paper import style
+from onset.paper.figures import FIGURES, basins, errors, exponents, numbers, of_suite
+from onset.theory.setting import Setting
+from onset.validate.suite import Outcome
+from onset.validate.suite.basins import BasinFinding
+from onset.validate.suite.exponents import Exponent, Slope
+from onset.validate.suite.results import Results
+from onset.validate.suite.settings import Case
 
 CONTEXTS = (50, 100, 200, 400)
 

@@ -1,12 +1,12 @@
-"""simulate.checks: attached to the derivations once, they pass, and fail when a formula is wrong."""
+"""onset.simulate.checks: attached to the derivations once, they pass, and fail when a formula is wrong."""
 
 from __future__ import annotations
 
 import pytest
 import sympy as sp
 
-from simulate import checks
-from theory.derivations import get, signals
+from onset.simulate import checks
+from onset.theory.derivations import get, signals
 
 EVERY = [(name, check) for name, of in checks.CHECKS.items() for check in of]
 
@@ -44,7 +44,7 @@ def test_a_wrong_gradient_of_the_match_is_found(monkeypatch):
 
 def test_chains_without_alternation_are_found(monkeypatch):
     """Sticky chains only, ρ > 0: signals fall from lag to lag and the check of asymmetry is red."""
-    from theory.priors import DoublyStochastic
+    from onset.theory.priors import DoublyStochastic
 
     whole = DoublyStochastic.transform
     monkeypatch.setattr(DoublyStochastic, "transform", lambda prior, u: whole(prior, 0.5 + u / 2))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulate.explain.asides import asides
-from theory.laws.mixture import balance
-from theory.priors import DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
+from onset.simulate.explain.asides import asides
+from onset.theory.laws.mixture import balance
+from onset.theory.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
 
 
 def test_adam_bounds_are_logarithms_over_the_rate():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulate.predict import predict
-from theory.setting import Setting
+from onset.simulate.predict import predict
+from onset.theory.setting import Setting
 
 
 @pytest.mark.parametrize("method", ["mean-field", "finite-context"])

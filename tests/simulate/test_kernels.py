@@ -1,4 +1,4 @@
-"""simulate.kernels: the pieces that have a plain counterpart."""
+"""onset.simulate.kernels: the pieces that have a plain counterpart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulate import kernels
+from onset.simulate import kernels
 
 EPS = np.finfo(float).eps
 

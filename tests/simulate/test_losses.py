@@ -1,4 +1,4 @@
-"""simulate.losses: Monte-Carlo losses against expectations in closed form, and the honesty of their standard errors."""
+"""onset.simulate.losses: Monte-Carlo losses against expectations in closed form, and the honesty of their standard errors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simulate import losses
-from simulate.losses import strategy_losses
-from theory.chains import entropy
-from theory.priors import Dirichlet, DoublyStochastic, Unigram
-from theory.setting import Setting
+from onset.simulate import losses
+from onset.simulate.losses import strategy_losses
+from onset.theory.chains import entropy
+from onset.theory.priors import Dirichlet, DoublyStochastic, Unigram
+from onset.theory.setting import Setting
 
 
 def bayes_without_memory(t: np.ndarray) -> np.ndarray:

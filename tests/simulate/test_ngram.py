@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from simulate import reduced
-from simulate.reduced import FiniteContext, log_predictions, loss_and_gradient
-from simulate.sequences import next_rows, sample
-from simulate.strategies import predict
-from theory.dynamics import Layout, descend
-from theory.setting import Setting
-from theory.transitions import strategies
+from onset.simulate import reduced
+from onset.simulate.reduced import FiniteContext, log_predictions, loss_and_gradient
+from onset.simulate.sequences import next_rows, sample
+from onset.simulate.strategies import predict
+from onset.theory.dynamics import Layout, descend
+from onset.theory.setting import Setting
+from onset.theory.transitions import strategies
 
 CASES = [("linear", 2, 3), ("linear", 3, 3), ("softmax", 2, 3), ("softmax", 3, 4)]
 
@@ -49,7 +49,7 @@ def scattered(setting: Setting) -> np.ndarray:
 def test_gradient_is_that_of_the_trained_model(family, states, order, sampled):
     """Loss, predictions and gradient equal autograd's of the PyTorch model in double precision, to 1e-12; squares those of single sequences."""
     torch = pytest.importorskip("torch")
-    from validate.models.ngram_toy import NgramToy
+    from onset.validate.models.ngram_toy import NgramToy
 
     setting = Setting.of(family, states=states, order=order, context=17)
     point, drawn, layout = scattered(setting), sample(setting, 20, np.random.default_rng(0)), Layout.of(setting, 17)
@@ -86,8 +86,8 @@ def test_gradient_is_that_of_the_trained_model(family, states, order, sampled):
 def test_order_two_is_the_plain_model(family, monkeypatch):
     """With one head, kernels and module are those of order 2, to rounding."""
     torch = pytest.importorskip("torch")
-    from validate.models.ngram_toy import NgramToy
-    from validate.models.toy import Toy
+    from onset.validate.models.ngram_toy import NgramToy
+    from onset.validate.models.toy import Toy
 
     setting = Setting.of(family, states=3, context=15)
     point, drawn = scattered(setting), sample(setting, 20, np.random.default_rng(0))
@@ -122,8 +122,8 @@ def test_trigrams_come_last_and_training_agrees():
     """Softmax family under Adam, k = 2, T = 60: unigram, bigram, trigram in order, the lag-1 head before the lag-2 head; trained seeds pass
     within the 5% that suites allow for what mini-batches do to parameters, and their scatter."""
     pytest.importorskip("torch")
-    from validate.suite import TOLERANCE
-    from validate.training import train
+    from onset.validate.suite import TOLERANCE
+    from onset.validate.training import train
 
     setting = Setting.of("softmax", order=3, context=60, optimizer="adam", record_every=2)
     found = [descend(FiniteContext(setting, count=128, seed=seed), setting).read(0.1) for seed in range(2)]

@@ -1,4 +1,4 @@
-"""simulate.predict: predictions at finite context, and the table of methods."""
+"""onset.simulate.predict: predictions at finite context, and the table of methods."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from simulate.predict import METHODS, REPLICATES, finite_context, predict
-from theory import ideal
-from theory.setting import Setting
+from onset.simulate.predict import METHODS, REPLICATES, finite_context, predict
+from onset.theory import ideal
+from onset.theory.setting import Setting
 
 
 def test_replicates_are_independent_and_repeatable():

@@ -1,4 +1,4 @@
-"""simulate.reduced: finite-context loss, gradient and variance against plain T × T autograd in float64."""
+"""onset.simulate.reduced: finite-context loss, gradient and variance against plain T × T autograd in float64."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numba
 import numpy as np
 import pytest
 
-from simulate import reduced
-from simulate.reduced import FiniteContext, log_predictions, loss_and_gradient, next_rows
-from simulate.sequences import sample
-from simulate.strategies import predict
-from theory.dynamics import Layout
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
-from theory.transitions import STRATEGIES
+from onset.simulate import reduced
+from onset.simulate.reduced import FiniteContext, log_predictions, loss_and_gradient, next_rows
+from onset.simulate.sequences import sample
+from onset.simulate.strategies import predict
+from onset.theory.dynamics import Layout
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
+from onset.theory.transitions import STRATEGIES
 
 torch = pytest.importorskip("torch")
 

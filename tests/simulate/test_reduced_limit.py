@@ -1,14 +1,14 @@
-"""simulate.reduced against theory.mean_fields.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
+"""onset.simulate.reduced against onset.theory.mean_fields.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from simulate.reduced import log_predictions, next_rows
-from simulate.sequences import sample
-from theory.mean_fields.linear import LinearMeanField
-from theory.priors import Dirichlet
-from theory.setting import Setting
+from onset.simulate.reduced import log_predictions, next_rows
+from onset.simulate.sequences import sample
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.priors import Dirichlet
+from onset.theory.setting import Setting
 
 SCALED, LAG1 = (1.0, 9.0), 0.5
 """C and Ω, and q_1: a model between the unigram and the bigram strategy."""

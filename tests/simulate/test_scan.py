@@ -1,16 +1,16 @@
-"""simulate.scan and simulate.exponents: the grid is what was asked for, the exponents are those of the times."""
+"""onset.simulate.scan and onset.simulate.exponents: the grid is what was asked for, the exponents are those of the times."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from simulate.exponents import fits
-from simulate.scan import Grid, Row, grid, parse, predict_one
-from theory.laws.plateau_law import law
-from theory.laws.terms import terms
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
+from onset.simulate.exponents import fits
+from onset.simulate.scan import Grid, Row, grid, parse, predict_one
+from onset.theory.laws.plateau_law import law
+from onset.theory.laws.terms import terms
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
 
 
 def _run(chosen: Grid, method: str = "law") -> list[Row]:

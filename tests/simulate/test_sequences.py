@@ -1,4 +1,4 @@
-"""simulate.sequences: the compiled sampler against a plain loop, and its tokens against the chains they come from."""
+"""onset.simulate.sequences: the compiled sampler against a plain loop, and its tokens against the chains they come from."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numba
 import numpy as np
 import pytest
 
-from simulate.sequences import sample, tokens_from_uniforms
-from theory import expectations, priors
-from theory.chains import lag_matrices, stationary
-from theory.priors import Dirichlet, DoublyStochastic, Unigram
-from theory.setting import Setting
+from onset.simulate.sequences import sample, tokens_from_uniforms
+from onset.theory import expectations, priors
+from onset.theory.chains import lag_matrices, stationary
+from onset.theory.priors import Dirichlet, DoublyStochastic, Unigram
+from onset.theory.setting import Setting
 
 CHAIN = np.array([[0.9, 0.05, 0.05], [0.6, 0.3, 0.1], [0.25, 0.25, 0.5]])
 

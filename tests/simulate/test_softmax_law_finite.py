@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulate import predict as finite
-from simulate.explain import explain
-from theory.laws import expansion
-from theory.laws.softmax import escape, softmax_law
-from theory.setting import Setting
+from onset.simulate import predict as finite
+from onset.simulate.explain import explain
+from onset.theory.laws import expansion
+from onset.theory.laws.softmax import escape, softmax_law
+from onset.theory.setting import Setting
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,4 +1,4 @@
-"""theory.arguments: each check returns a plain value or names the argument, the value and the mend."""
+"""onset.theory.arguments: each check returns a plain value or names the argument, the value and the mend."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from theory import arguments
+from onset.theory import arguments
 
 
 @pytest.mark.parametrize("value", [3, 3.0, np.int64(3), np.float32(3)])

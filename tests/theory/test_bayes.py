@@ -1,4 +1,4 @@
-"""theory.bayes: exact losses of unigram, bigram and Bayes for two states, position by position."""
+"""onset.theory.bayes: exact losses of unigram, bigram and Bayes for two states, position by position."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from scipy import integrate
 from scipy.special import betaln
 
-from simulate.losses import strategy_losses
-from simulate.strategies import predict
-from theory.bayes import LONGEST, class_evidence, class_sizes, position_losses
-from theory.ideal import finite_loss
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
+from onset.simulate.losses import strategy_losses
+from onset.simulate.strategies import predict
+from onset.theory.bayes import LONGEST, class_evidence, class_sizes, position_losses
+from onset.theory.ideal import finite_loss
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
 
 PRIORS = [Dirichlet(2), Dirichlet(2, 3.0), DoublyStochastic(2), Unigram(2), Unigram(2, 0.4)]
 ROUNDING = 1e-12
@@ -138,7 +138,7 @@ def test_the_first_token_is_all_that_bigram_lacks():
 
 @pytest.mark.parametrize("prior", [Dirichlet(2), Dirichlet(2, 0.5), DoublyStochastic(2)], ids=str)
 def test_mean_over_positions_is_that_of_ideal(prior):
-    """Against the split-logarithm recursion of theory.ideal at T = 50, to its error estimate."""
+    """Against the split-logarithm recursion of onset.theory.ideal at T = 50, to its error estimate."""
     exact = position_losses(prior, 50)
     for strategy in ("unigram", "bigram"):
         found = finite_loss(prior, strategy, 50, tolerance=1e-6)
@@ -146,7 +146,7 @@ def test_mean_over_positions_is_that_of_ideal(prior):
 
 
 def test_against_sampled_sequences(within):
-    """Mean losses at T = 30 against simulate.losses, which samples chains and sequences."""
+    """Mean losses at T = 30 against onset.simulate.losses, which samples chains and sequences."""
     exact = position_losses(Dirichlet(2, 0.5), 30)
     sampled = strategy_losses(Setting.of(prior=Dirichlet(2, 0.5), context=30), 20000, seed=3)
     for strategy in ("unigram", "bigram"):

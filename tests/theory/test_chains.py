@@ -1,4 +1,4 @@
-"""theory.chains: stationary law, lag matrices, entropies."""
+"""onset.theory.chains: stationary law, lag matrices, entropies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from theory.chains import check_transition, entropy, entropy_rate, lag_matrices, stationary
+from onset.theory.chains import check_transition, entropy, entropy_rate, lag_matrices, stationary
 
 EPS = np.finfo(float).eps
 

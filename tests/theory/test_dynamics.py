@@ -1,4 +1,4 @@
-"""theory.dynamics: the orbits' gradient, optimisers on them, gradient flow."""
+"""onset.theory.dynamics: the orbits' gradient, optimisers on them, gradient flow."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.dynamics import Layout, descend
-from theory.flow import Alone, flow, sharpness
-from theory.mean_fields.linear import LinearMeanField
-from theory.setting import Setting
+from onset.theory.dynamics import Layout, descend
+from onset.theory.flow import Alone, flow, sharpness
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.setting import Setting
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 5])

@@ -1,12 +1,12 @@
-"""theory.dynamics: Adam's second moment, what is recorded, when runs stop, what divergence leaves behind."""
+"""onset.theory.dynamics: Adam's second moment, what is recorded, when runs stop, what divergence leaves behind."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.dynamics import MARGIN, Gradient, Layout, Measurement, Recorder, descend
-from theory.setting import Setting
+from onset.theory.dynamics import MARGIN, Gradient, Layout, Measurement, Recorder, descend
+from onset.theory.setting import Setting
 
 
 def measurement(step: float) -> Measurement:

@@ -1,4 +1,4 @@
-"""theory.dynamics: from an exchangeable start, training of all matrix entries stays on the orbits and follows the reduced dynamics."""
+"""onset.theory.dynamics: from an exchangeable start, training of all matrix entries stays on the orbits and follows the reduced dynamics."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from simulate.reduced import loss_and_gradient
-from simulate.sequences import Sample
-from theory.dynamics import Gradient, Layout, Measurement, descend
-from theory.setting import Setting
+from onset.simulate.reduced import loss_and_gradient
+from onset.simulate.sequences import Sample
+from onset.theory.dynamics import Gradient, Layout, Measurement, descend
+from onset.theory.setting import Setting
 
 
 class Closed:
@@ -39,7 +39,7 @@ class Closed:
 def test_reduced_dynamics_are_those_of_the_full_matrices(optimizer, family, states):
     """From an exchangeable start, torch's SGD and Adam on all entries of W, U and v stay on the orbits and follow descend (zero variance)."""
     torch = pytest.importorskip("torch")
-    from validate.models.toy import Toy
+    from onset.validate.models.toy import Toy
 
     start = {"lag_logits": 0.0, "match": 0.3} | ({"readout": 0.7} if family == "softmax" else {})
     setting = Setting.of(

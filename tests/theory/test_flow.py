@@ -1,4 +1,4 @@
-"""theory.flow: gradient flow of replicates against another solver at tight tolerance, its cost, and where it ends."""
+"""onset.theory.flow: gradient flow of replicates against another solver at tight tolerance, its cost, and where it ends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from theory.flow import BRIEFLY, CLOSELY, Alone, flow, flows, sharpness
-from theory.mean_fields.linear import LinearMeanField
-from theory.mean_fields.rules import rules
-from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
-from theory.strides import strides
+from onset.theory.flow import BRIEFLY, CLOSELY, Alone, flow, flows, sharpness
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.rules import rules
+from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
+from onset.theory.strides import strides
 
 FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 

@@ -1,4 +1,4 @@
-"""theory.ideal: expected losses of the ideal strategies, in the limit and at finite T."""
+"""onset.theory.ideal: expected losses of the ideal strategies, in the limit and at finite T."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from simulate.losses import strategy_losses
-from simulate.strategies import predict
-from theory import ideal, priors
-from theory.chains import stationary
-from theory.ideal import finite_loss, limit_loss
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
-from theory.setting import Setting
-from theory.transitions import STRATEGIES
+from onset.simulate.losses import strategy_losses
+from onset.simulate.strategies import predict
+from onset.theory import ideal, priors
+from onset.theory.chains import stationary
+from onset.theory.ideal import finite_loss, limit_loss
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
+from onset.theory.setting import Setting
+from onset.theory.transitions import STRATEGIES
 
 STATE_DEPENDENT = ("unigram", "bigram")
 
@@ -129,7 +129,7 @@ def test_unigram_without_memory_in_closed_form(states, context, within):
     ],
 )
 def test_finite_context_against_sampled_sequences(prior, within):
-    """Exact losses at T = 20 against simulate.losses, z over both errors."""
+    """Exact losses at T = 20 against onset.simulate.losses, z over both errors."""
     sampled = strategy_losses(Setting.of(prior=prior, context=20), 8000, seed=1)
     for strategy in STATE_DEPENDENT:
         exact = finite_loss(prior, strategy, 20)

@@ -8,14 +8,23 @@ import json
 import numpy as np
 import pytest
 
-from simulate.sequences import Sample, next_rows, sample
-from simulate.strategies import predict
-from theory import ideal, priors
-from theory.chains import block_law, conditional_entropy, entropy, entropy_rate, history_law, lift, order_of, stationary
-from theory.mean_fields.ngram_linear import lag_pairs, recent
-from theory.priors import Dirichlet, DoublyStochastic, Mixture
-from theory.setting import Setting
-from theory.transitions import strategies
+from onset.simulate.sequences import Sample, next_rows, sample
+from onset.simulate.strategies import predict
+from onset.theory import ideal, priors
+from onset.theory.chains import (
+    block_law,
+    conditional_entropy,
+    entropy,
+    entropy_rate,
+    history_law,
+    lift,
+    order_of,
+    stationary,
+)
+from onset.theory.mean_fields.ngram_linear import lag_pairs, recent
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture
+from onset.theory.setting import Setting
+from onset.theory.transitions import strategies
 
 ORDERS = [(2, 2), (2, 3), (3, 3), (2, 4)]
 
@@ -118,7 +127,7 @@ def test_sampled_blocks_have_their_law(within):
     """Every block of four tokens, anywhere in a sequence, appears with its stationary probability."""
     setting, count = Setting.of(order=3, context=12), 200_000
     chain = np.repeat(chains(2, 3, 1), count, axis=0)
-    from simulate.sequences import tokens_from_uniforms
+    from onset.simulate.sequences import tokens_from_uniforms
 
     tokens = tokens_from_uniforms(
         chain, history_law(chain), np.random.default_rng(5).random((count, setting.context + 1))

@@ -1,4 +1,4 @@
-"""theory.priors: each prior samples the law its formulas state, and expectations agree with closed forms."""
+"""onset.theory.priors: each prior samples the law its formulas state, and expectations agree with closed forms."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 from scipy.special import digamma
 
-from theory import expectations, priors
-from theory.chains import entropy
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory import expectations, priors
+from onset.theory.chains import entropy
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 
 COUNT = 20_000
 EPS = np.finfo(float).eps

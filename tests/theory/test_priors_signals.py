@@ -1,4 +1,4 @@
-"""theory.priors: the signals s_m = E Σ_a π_a² Σ_c (P_ac - ref_c)(P^m)_ac of the literature, and errors of bad arguments."""
+"""onset.theory.priors: the signals s_m = E Σ_a π_a² Σ_c (P_ac - ref_c)(P^m)_ac of the literature, and errors of bad arguments."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from theory import expectations, priors
-from theory.chains import stationary
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory import expectations, priors
+from onset.theory.chains import stationary
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 
 TABLE = {
     (2, "1/k"): (".1025", ".1252", ".0891", ".1048", ".0896"),

@@ -1,4 +1,4 @@
-"""theory.setting: one validated description, a stable id, lossless files."""
+"""onset.theory.setting: one validated description, a stable id, lossless files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from theory.architecture import PRESETS, Architecture
-from theory.families import FAMILIES, OPTIMIZERS
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
+from onset.theory.architecture import PRESETS, Architecture
+from onset.theory.families import FAMILIES, OPTIMIZERS
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
 
 positive = st.floats(1e-12, 1e12)
 simple = st.one_of(
@@ -106,7 +106,7 @@ def test_id_ignores_the_order_of_entries():
 
 def test_id_is_the_same_in_every_process():
     """Another process, with another hash seed, finds the same id."""
-    program = "from theory.setting import Setting; from theory.priors import *; print(Setting.of('softmax', prior=Mixture((Dirichlet(3), Unigram(3)), (.5, .5)), optimizer='adam').id)"
+    program = "from onset.theory.setting import Setting; from onset.theory.priors import *; print(Setting.of('softmax', prior=Mixture((Dirichlet(3), Unigram(3)), (.5, .5)), optimizer='adam').id)"
     ids = set()
     for seed in ("0", "4242"):
         done = subprocess.run(

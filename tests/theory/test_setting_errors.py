@@ -1,4 +1,4 @@
-"""theory.setting: every bad input is a ValueError that names the argument and shows its value."""
+"""onset.theory.setting: every bad input is a ValueError that names the argument and shows its value."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from theory.architecture import Architecture
-from theory.priors import Dirichlet
-from theory.setting import Optimizer, Setting
+from onset.theory.architecture import Architecture
+from onset.theory.priors import Dirichlet
+from onset.theory.setting import Optimizer, Setting
 
 
 @pytest.mark.parametrize(

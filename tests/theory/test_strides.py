@@ -1,23 +1,23 @@
-"""theory.strides: Adam with interpolated gradients against Adam with every gradient."""
+"""onset.theory.strides: Adam with interpolated gradients against Adam with every gradient."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.dynamics import descend
-from theory.flow import CLOSELY, Alone
-from theory.mean_fields.linear import LinearMeanField
-from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.setting import Setting
-from theory.strides import strides
+from onset.theory.dynamics import descend
+from onset.theory.flow import CLOSELY, Alone
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.setting import Setting
+from onset.theory.strides import strides
 
 FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 
 
 def test_single_strides_are_adam(quadratic, monkeypatch):
     """With strides of one, every step is `descend`'s, to rounding."""
-    monkeypatch.setattr("theory.strides.GROW", 1.0)
+    monkeypatch.setattr("onset.theory.strides.GROW", 1.0)
     setting = Setting.of("linear", context=5, optimizer="adam", initialization=1.0, steps=40, record_every=4)
     dynamics = quadratic(setting, np.array([2.0, 3.0, 4.0, 0.5]))
     (found,), expected = strides(Alone(dynamics), setting, watch=CLOSELY), descend(dynamics, setting)

@@ -1,4 +1,4 @@
-"""theory.transitions: when a curve passes from one strategy to the next, and intervals over seeds."""
+"""onset.theory.transitions: when a curve passes from one strategy to the next, and intervals over seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from theory.transitions import STRATEGIES, Transition, combine, find_formation, find_transition, read_off, strategies
+from onset.theory.transitions import (
+    STRATEGIES,
+    Transition,
+    combine,
+    find_formation,
+    find_transition,
+    read_off,
+    strategies,
+)
 
 
 def curve(steps: np.ndarray, crossing: float, slope: float = 0.01) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""validate.batches: sequences on the device that trains, and words of dropout."""
+"""onset.validate.batches: sequences on the device that trains, and words of dropout."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ pytest.importorskip("torch")
 
 import torch
 
-from simulate.sequences import sample, tokens_from_uniforms
-from theory import priors
-from theory.chains import history_law
-from theory.priors import Dirichlet, DoublyStochastic, Unigram
-from theory.setting import Setting
-from validate.batches import AHEAD, AHEAD_COMPILED, Batches, Words, tokens_on_device
+from onset.simulate.sequences import sample, tokens_from_uniforms
+from onset.theory import priors
+from onset.theory.chains import history_law
+from onset.theory.priors import Dirichlet, DoublyStochastic, Unigram
+from onset.theory.setting import Setting
+from onset.validate.batches import AHEAD, AHEAD_COMPILED, Batches, Words, tokens_on_device
 
 CPU = torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""validate.checks: attached to the derivations once, they pass, and fail when a formula is wrong."""
+"""onset.validate.checks: attached to the derivations once, they pass, and fail when a formula is wrong."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sympy as sp
 
 pytest.importorskip("torch")
 
-from theory.derivations import get, signals, symmetry
-from validate import checks
-from validate.checks import signals as of_signals
-from validate.checks import small_models, third_order
-from validate.checks import symmetry as of_symmetry
+from onset.theory.derivations import get, signals, symmetry
+from onset.validate import checks
+from onset.validate.checks import signals as of_signals
+from onset.validate.checks import small_models, third_order
+from onset.validate.checks import symmetry as of_symmetry
 
 EVERY = [(name, check) for name, of in checks.CHECKS.items() for check in of]
 
@@ -66,7 +66,7 @@ def test_a_wrong_decomposition_is_found(monkeypatch):
 
 def test_a_closed_prior_does_not_leave(monkeypatch):
     """The check that a prior without exchangeability leaves the subspace is red for batches that stay in it."""
-    from theory.setting import Setting
+    from onset.theory.setting import Setting
 
     monkeypatch.setattr(
         of_symmetry,
@@ -98,7 +98,7 @@ def test_layer_one_heard_early_is_found(monkeypatch):
 
 def test_a_wrong_signal_of_the_second_head_is_found(monkeypatch):
     """The signals with the other sign."""
-    from theory.derivations import third_order as derived
+    from onset.theory.derivations import third_order as derived
 
     monkeypatch.setattr(derived, "after", -derived.after)
     assert not third_order._second_head().passed

@@ -1,4 +1,4 @@
-"""validate.circuits: a toy built as a transformer returns its own order parameters, and scores made of known terms their coefficients."""
+"""onset.validate.circuits: a toy built as a transformer returns its own order parameters, and scores made of known terms their coefficients."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ pytest.importorskip("torch")
 import torch
 from torch.nn import functional as F
 
-from theory.architecture import Architecture
-from theory.setting import Setting
-from validate.circuits import circuits, contrast, lag_logits, matched
-from validate.models.toy import Toy
-from validate.models.transformer import Transformer
+from onset.theory.architecture import Architecture
+from onset.theory.setting import Setting
+from onset.validate.circuits import circuits, contrast, lag_logits, matched
+from onset.validate.models.toy import Toy
+from onset.validate.models.transformer import Transformer
 
 STATES, CONTEXT = 3, 40
 TOKENS = torch.from_numpy(np.random.default_rng(0).integers(STATES, size=(16, CONTEXT)))

@@ -1,4 +1,4 @@
-"""validate.models.compiled: products, exponentials and softmax against NumPy, the loss and its derivatives against plain torch in double precision."""
+"""onset.validate.models.compiled: products, exponentials and softmax against NumPy, the loss and its derivatives against plain torch in double precision."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ pytest.importorskip("torch")
 
 import torch
 
-from theory.architecture import Architecture
-from theory.setting import Setting
-from validate.models.compiled import network
-from validate.models.compiled.elementwise import exponentiate, softmax
-from validate.models.compiled.tiles import CHUNK, LANES, LOWER, UPPER, filled, multiply, start
-from validate.models.likelihood import cross_entropy
-from validate.models.transformer import Transformer
+from onset.theory.architecture import Architecture
+from onset.theory.setting import Setting
+from onset.validate.models.compiled import network
+from onset.validate.models.compiled.elementwise import exponentiate, softmax
+from onset.validate.models.compiled.tiles import CHUNK, LANES, LOWER, UPPER, filled, multiply, start
+from onset.validate.models.likelihood import cross_entropy
+from onset.validate.models.transformer import Transformer
 
 SHAPES = [
     Architecture(),

@@ -10,14 +10,14 @@ pytest.importorskip("torch")
 import torch
 from torch.nn import functional as F
 
-from simulate.sequences import sample
-from theory.architecture import Architecture
-from theory.chains import history_law
-from theory.priors import Dirichlet
-from theory.setting import Setting
-from validate.batches import Batches, Words, tokens_on_device
-from validate.models import as_model, build
-from validate.training import TrainingRun, resolve_device, train, train_together
+from onset.simulate.sequences import sample
+from onset.theory.architecture import Architecture
+from onset.theory.chains import history_law
+from onset.theory.priors import Dirichlet
+from onset.theory.setting import Setting
+from onset.validate.batches import Batches, Words, tokens_on_device
+from onset.validate.models import as_model, build
+from onset.validate.training import TrainingRun, resolve_device, train, train_together
 
 pytestmark = pytest.mark.skipif(
     resolve_device("auto").type == "cpu", reason="torch finds no accelerator on this machine"
@@ -109,7 +109,7 @@ def test_a_toy_passes_where_it_does_on_the_host(device, family):
 
 def test_a_run_goes_on_from_its_checkpoint(device, tmp_path):
     """In the middle of sequences drawn ahead: the same losses up to rounding."""
-    from validate.checkpoints import Checkpoint
+    from onset.validate.checkpoints import Checkpoint
 
     setting = short(steps=20)
     whole = train_together(setting, [0, 1], device=device)

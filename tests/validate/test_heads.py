@@ -1,4 +1,4 @@
-"""validate.heads: the step at which a layer has a head, whichever of its heads it is."""
+"""onset.validate.heads: the step at which a layer has a head, whichever of its heads it is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from theory.architecture import Architecture
-from theory.dynamics import Trajectory
-from theory.setting import Setting
-from validate.heads import LEVEL, heads, heads_of
-from validate.observed import Observation
-from validate.probes import SCORES
+from onset.theory.architecture import Architecture
+from onset.theory.dynamics import Trajectory
+from onset.theory.setting import Setting
+from onset.validate.heads import LEVEL, heads, heads_of
+from onset.validate.observed import Observation
+from onset.validate.probes import SCORES
 
 SETTING = Setting.of("transformer", states=3, context=12, architecture=Architecture(2, 8, (2, 1)))
 STEPS = np.arange(0, 101, 10.0)

@@ -11,10 +11,10 @@ pytest.importorskip("torch")
 
 from browser import CHROMIUM, opened
 
-from paper.figures import caption, of_suite, render
-from validate import report
-from validate.claims import CLAIMS, Told
-from validate.claims.claim import positive, share
+from onset.paper.figures import caption, of_suite, render
+from onset.validate import report
+from onset.validate.claims import CLAIMS, Told
+from onset.validate.claims.claim import positive, share
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 

@@ -1,4 +1,4 @@
-"""validate.bench.peer: a folder that stands for the released code is timed beside ours, and what is no such folder is refused by name."""
+"""onset.validate.bench.peer: a folder that stands for the released code is timed beside ours, and what is no such folder is refused by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from validate.bench import peer, timing
+from onset.validate.bench import peer, timing
 
 RELEASED = {
     "datasets.py": """

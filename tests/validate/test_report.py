@@ -1,4 +1,4 @@
-"""validate.report: the page is self-contained, the JSON complete, and both can be made again from a folder."""
+"""onset.validate.report: the page is self-contained, the JSON complete, and both can be made again from a folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from theory.setting import Setting
-from validate import report
-from validate.claims import CLAIMS, Need, Told
-from validate.claims.trained import published
-from validate.intervals import Interval
-from validate.report.page import percent, show
+from onset.theory.setting import Setting
+from onset.validate import report
+from onset.validate.claims import CLAIMS, Need, Told
+from onset.validate.claims.trained import published
+from onset.validate.intervals import Interval
+from onset.validate.report.page import percent, show
 
 
 def test_the_page_is_self_contained_and_the_json_complete(tmp_path, tiny_suite):

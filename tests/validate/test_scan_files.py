@@ -1,4 +1,4 @@
-"""validate.scan: what is written is what was found, and an unfinished scan goes on."""
+"""onset.validate.scan: what is written is what was found, and an unfinished scan goes on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-import validate.scan as scans
-from simulate.scan import grid
-from theory.setting import Setting
+import onset.validate.scan as scans
+from onset.simulate.scan import grid
+from onset.theory.setting import Setting
 
 FAST = Setting.of("linear", context=16, learning_rate={"match": 0.4})
 

@@ -1,4 +1,4 @@
-"""validate.scores: heads that are what they are called score one, and the controls are what chance gives."""
+"""onset.validate.scores: heads that are what they are called score one, and the controls are what chance gives."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ pytest.importorskip("torch")
 
 import torch
 
-from theory.architecture import Architecture
-from theory.setting import Setting
-from validate.models.transformer import Transformer
-from validate.probes import SCORES
-from validate.scores import Targets, copying, head_scores, pattern_scores
+from onset.theory.architecture import Architecture
+from onset.theory.setting import Setting
+from onset.validate.models.transformer import Transformer
+from onset.validate.probes import SCORES
+from onset.validate.scores import Targets, copying, head_scores, pattern_scores
 
 TOKENS = torch.from_numpy(np.random.default_rng(0).integers(4, size=(5, 20)))
 

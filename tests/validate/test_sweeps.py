@@ -1,4 +1,4 @@
-"""validate.sweeps: a file's settings are those that its grid and runs spell out, and its results say what became of each."""
+"""onset.validate.sweeps: a file's settings are those that its grid and runs spell out, and its results say what became of each."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("xarray")
 
-from simulate.scan import grid
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
-from validate.observed import Task
-from validate.runs import Record, Store
-from validate.sweeps import collect, load, write
-from validate.sweeps.plan import LARGEST, read
+from onset.simulate.scan import grid
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
+from onset.validate.observed import Task
+from onset.validate.runs import Record, Store
+from onset.validate.sweeps import collect, load, write
+from onset.validate.sweeps.plan import LARGEST, read
 
 
 def settings(text: str) -> list[Setting]:
@@ -33,7 +33,7 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_grid_is_what_its_names_spell_out(way):
-    """Dotted, quoted, nested, or by a scan's names and ranges: the same settings, the last axis fastest; and those of `simulate.scan`."""
+    """Dotted, quoted, nested, or by a scan's names and ranges: the same settings, the last axis fastest; and those of `onset.simulate.scan`."""
     expected = [
         Setting.of("linear", prior=Dirichlet(2, c), context=t, learning_rate={"match": 0.01})
         for t, c in itertools.product((25, 50), (0.5, 1))

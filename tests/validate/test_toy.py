@@ -1,4 +1,4 @@
-"""validate.models.toy: the PyTorch toy families against the plain T × T form."""
+"""onset.validate.models.toy: the PyTorch toy families against the plain T × T form."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from simulate.reduced import log_predictions  # noqa: E402
-from theory.dynamics import Layout  # noqa: E402
-from theory.setting import Setting  # noqa: E402
-from validate.models.toy import Toy  # noqa: E402
+from onset.simulate.reduced import log_predictions  # noqa: E402
+from onset.theory.dynamics import Layout  # noqa: E402
+from onset.theory.setting import Setting  # noqa: E402
+from onset.validate.models.toy import Toy  # noqa: E402
 
 
 def scattered(family: str, states: int, context: int, size: float = 1.0) -> Toy:
@@ -85,7 +85,7 @@ def test_first_layer_is_a_causal_softmax_over_its_own_past():
 
 @pytest.mark.parametrize(("family", "states"), CASES)
 def test_the_toy_and_its_reduced_form_are_one_model(family, states):
-    """On the orbits the module's predictions are simulate.reduced's, to 1e-10."""
+    """On the orbits the module's predictions are onset.simulate.reduced's, to 1e-10."""
     setting = Setting.of(family, states=states, context=10)
     layout, model = Layout.of(setting, 10), Toy(setting).double()
     point = np.random.default_rng(3).normal(size=len(layout.start))

@@ -1,4 +1,4 @@
-"""validate.training and validate.observed: seeds, divergence, resuming, and agreement with the finite-context theory."""
+"""onset.validate.training and onset.validate.observed: seeds, divergence, resuming, and agreement with the finite-context theory."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ pytest.importorskip("torch")
 import safetensors.torch
 import torch
 
-from simulate.reduced import FiniteContext
-from theory.architecture import Architecture
-from theory.dynamics import descend
-from theory.priors import DoublyStochastic
-from theory.setting import Setting
-from validate.execution import compute
-from validate.observed import Task, observation, prediction
-from validate.runs import Store, UnreadableRun
-from validate.training import TrainingRun, resolve_device, train, train_together
+from onset.simulate.reduced import FiniteContext
+from onset.theory.architecture import Architecture
+from onset.theory.dynamics import descend
+from onset.theory.priors import DoublyStochastic
+from onset.theory.setting import Setting
+from onset.validate.execution import compute
+from onset.validate.observed import Task, observation, prediction
+from onset.validate.runs import Store, UnreadableRun
+from onset.validate.training import TrainingRun, resolve_device, train, train_together
 
 CPU = torch.device("cpu")
 ARRAY = 4 * sys.getsizeof(np.empty(0))
@@ -73,7 +73,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("family", ["linear", "transformer"])
 def test_a_killed_training_goes_on_to_the_same_numbers_to_the_last_bit(tmp_path, monkeypatch, family, seeds):
     """Stopped after its second checkpoint, resumed by the same call: records equal those of an uninterrupted run exactly."""
-    monkeypatch.setattr("validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("onset.validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     more = (
         {"architecture": Architecture(width=8), "tested_on": [DoublyStochastic(2)]} if family == "transformer" else {}
     )
@@ -127,7 +127,7 @@ SPOILT = {
 @pytest.mark.parametrize("spoil", SPOILT)
 def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_gone_on_from(tmp_path, monkeypatch, spoil):
     """It is named in a warning and kept under another name, and training starts anew."""
-    monkeypatch.setattr("validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("onset.validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     path, seed = tmp_path / "run.safetensors", 0 if spoil == "other seed" else 1
     spoilt = SPOILT[spoil](stopped_at(10, path))
     path.write_bytes(spoilt)
@@ -141,11 +141,11 @@ def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_gone_on_from(tmp_
 
 def test_a_checkpoint_of_a_newer_release_is_refused_and_left_where_it_is(tmp_path, monkeypatch):
     """The message names the file, both releases and what to do; the hours it holds are not trained over."""
-    monkeypatch.setattr("validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("onset.validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     path = tmp_path / "run.safetensors"
     with monkeypatch.context() as future:
-        future.setattr("validate.checkpoints.FORMAT", 99)
-        future.setattr("validate.checkpoints.RELEASE", "9.1")
+        future.setattr("onset.validate.checkpoints.FORMAT", 99)
+        future.setattr("onset.validate.checkpoints.RELEASE", "9.1")
         before = stopped_at(10, path)
     with pytest.raises(ValueError, match=r"run\.safetensors has format 99, of Onset 9\.1.*release that wrote it"):
         train(TINY, 1, device=CPU, checkpoint=path)
@@ -166,7 +166,7 @@ def test_memory_grows_by_what_is_recorded_and_nothing_else(monkeypatch, family):
     takes to hold each array."""
     more = {"architecture": Architecture(width=8)} if family == "transformer" else {}
     setting = Setting.of(family, states=2, context=10, steps=200, record_every=1, whole=True, **more)
-    monkeypatch.setattr("validate.held_out.HELD_OUT", 16)
+    monkeypatch.setattr("onset.validate.held_out.HELD_OUT", 16)
     run = TrainingRun(setting, [0], CPU)
     run.record()
 
@@ -283,11 +283,11 @@ def test_workers_do_not_change_numbers(tmp_path):
 def test_a_killed_process_loses_only_what_was_not_finished(tmp_path):
     """kill -9 after the first of many runs: that file is whole, no half-written one is taken for a run, and the rest is computed."""
     script = (
-        "import sys; from tests_setting import SETTING; from validate.execution import compute; from validate.observed import Task; from validate.runs import Store\n"
+        "import sys; from tests_setting import SETTING; from onset.validate.execution import compute; from onset.validate.observed import Task; from onset.validate.runs import Store\n"
         "compute([Task(SETTING, 'train', seed) for seed in range(200)], Store(sys.argv[1]), workers=1)"
     )
     (tmp_path / "tests_setting.py").write_text(
-        "from theory.setting import Setting\nSETTING = Setting.of('linear', states=2, context=16, learning_rate={'match': 0.4}, steps=60)\n"
+        "from onset.theory.setting import Setting\nSETTING = Setting.of('linear', states=2, context=16, learning_rate={'match': 0.4}, steps=60)\n"
     )
     runs = tmp_path / "runs"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()])}

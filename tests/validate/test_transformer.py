@@ -1,4 +1,4 @@
-"""validate.models.transformer and attention: the published model and its relatives, against plain loops and published counts."""
+"""onset.validate.models.transformer and attention: the published model and its relatives, against plain loops and published counts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ pytest.importorskip("torch")
 
 import torch
 
-from theory.architecture import POSITIONS, PRESETS, Architecture
-from theory.setting import Setting
-from validate.models.attention import scores
-from validate.models.compiled.tiles import start
-from validate.models.dropout import drop, pairs
-from validate.models.transformer import Transformer
+from onset.theory.architecture import POSITIONS, PRESETS, Architecture
+from onset.theory.setting import Setting
+from onset.validate.models.attention import scores
+from onset.validate.models.compiled.tiles import start
+from onset.validate.models.dropout import drop, pairs
+from onset.validate.models.transformer import Transformer
 
 KINDS = [Architecture(2, 8, 1, positions=positions) for positions in POSITIONS] + [
     Architecture(2, 8, (2, 1)),

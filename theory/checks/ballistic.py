@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory.derivations.ballistic import waiting
-from theory.derivations.derivation import Check, Outcome
-from theory.flow import flow
-from theory.mean_fields.linear import LinearMeanField
-from theory.priors import DoublyStochastic
-from theory.setting import Setting
-from theory.signals import signal
+from onset.theory.derivations.ballistic import waiting
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.flow import flow
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.priors import DoublyStochastic
+from onset.theory.setting import Setting
+from onset.theory.signals import signal
 
 __all__ = ["CHECKS"]
 

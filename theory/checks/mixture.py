@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from theory.derivations.derivation import Check, Outcome
-from theory.derivations.mixture import push
-from theory.laws.escape import Reduced
-from theory.laws.mixture import NODES, balance, unigram_slope
-from theory.mean_fields.limit import LAGS
-from theory.priors import DoublyStochastic, Mixture, Unigram
-from theory.signals import signal
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.derivations.mixture import push
+from onset.theory.laws.escape import Reduced
+from onset.theory.laws.mixture import NODES, balance, unigram_slope
+from onset.theory.mean_fields.limit import LAGS
+from onset.theory.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.signals import signal
 
 __all__ = ["CHECKS"]
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from theory.chains import Array
-from theory.derivations.derivation import Check, Outcome
-from theory.laws.escape import NODES, Reduced
-from theory.laws.plateau import plateau
-from theory.mean_fields.limit import LAGS
-from theory.priors import Dirichlet
+from onset.theory.chains import Array
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.laws.escape import NODES, Reduced
+from onset.theory.laws.plateau import plateau
+from onset.theory.mean_fields.limit import LAGS
+from onset.theory.priors import Dirichlet
 
 __all__ = ["CHECKS"]
 
 
 def _gradient(context: int, match: Array) -> Array:
-    """∂L/∂(C, Ω) of the mean field at `match`, no lag grown, on the chains that theory.laws.escape's tables use."""
+    """∂L/∂(C, Ω) of the mean field at `match`, no lag grown, on the chains that onset.theory.laws.escape's tables use."""
     return Reduced(Dirichlet(2), context).gradient(match, np.zeros(LAGS))[:2]
 
 
@@ -66,7 +66,7 @@ def _approach() -> Outcome:
 
 CHECKS = (
     Check("stationary", "gradient of the mean field at (C*, Ω*), T = 4⁴ … 4⁷: falls like ln T/T", _stationary),
-    Check("hessian", "theory.laws.plateau's Hessian with differences of the mean field's gradient", _hessian),
+    Check("hessian", "onset.theory.laws.plateau's Hessian with differences of the mean field's gradient", _hessian),
     Check("above-unigram", "height less the ideal unigram loss, k = 2 … 8: positive", _above),
     Check("approach", "slowest rate of gradient flow to the plateau with the Hessian's eigenvalue", _approach),
 )

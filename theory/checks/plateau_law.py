@@ -1,4 +1,4 @@
-"""Checks of "plateau-law": what `theory.laws` makes of it, with the mean field integrated and with the logarithmic integral."""
+"""Checks of "plateau-law": what `onset.theory.laws` makes of it, with the mean field integrated and with the logarithmic integral."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 import numpy as np
 import sympy as sp
 
-from theory.derivations.derivation import Check, Outcome
-from theory.derivations.plateau_law import A, B, E, T, eta, leading
-from theory.flow import flow
-from theory.laws.escape import NODES, manifold
-from theory.laws.plateau import plateau
-from theory.laws.plateau_law import law, path, relaxation_delay, start_delay
-from theory.mean_fields.linear import LinearMeanField
-from theory.priors import Dirichlet
-from theory.setting import Setting
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.derivations.plateau_law import A, B, E, T, eta, leading
+from onset.theory.flow import flow
+from onset.theory.laws.escape import NODES, manifold
+from onset.theory.laws.plateau import plateau
+from onset.theory.laws.plateau_law import law, path, relaxation_delay, start_delay
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.priors import Dirichlet
+from onset.theory.setting import Setting
 
 __all__ = ["CHECKS"]
 

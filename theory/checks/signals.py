@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from theory import signals
-from theory.chains import Array
-from theory.derivations import alternation
-from theory.derivations.derivation import Check, Outcome
-from theory.derivations.signals import by_lag, by_match_limit, evaluate, kernel, linear, softmax
-from theory.mean_fields.limit import MeanField
-from theory.mean_fields.linear import LinearMeanField
-from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.setting import Setting
+from onset.theory import signals
+from onset.theory.chains import Array
+from onset.theory.derivations import alternation
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.derivations.signals import by_lag, by_match_limit, evaluate, kernel, linear, softmax
+from onset.theory.mean_fields.limit import MeanField
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.setting import Setting
 
 __all__ = ["CHECKS"]
 
@@ -96,7 +96,7 @@ def _softmax_rate() -> Outcome:
 CHECKS = (
     Check(
         "mean-field",
-        "both families' limits with theory.mean_fields.limit differenced in ω and μ, all lags tracked, T = 12",
+        "both families' limits with onset.theory.mean_fields.limit differenced in ω and μ, all lags tracked, T = 12",
         _mean_field,
     ),
     Check(

@@ -1,17 +1,17 @@
-"""Checks of "softmax-law": its drive at long contexts, and what `theory.laws.softmax` integrates, with the statement."""
+"""Checks of "softmax-law": its drive at long contexts, and what `onset.theory.laws.softmax` integrates, with the statement."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from theory.derivations import signals
-from theory.derivations.derivation import Check, Outcome
-from theory.derivations.softmax_law import wait
-from theory.expectations import nodes
-from theory.laws.expansion import LAGS, READOUTS, Expansion
-from theory.laws.softmax import follow
-from theory.priors import Dirichlet
-from theory.signals import correlations, signal
+from onset.theory.derivations import signals
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.derivations.softmax_law import wait
+from onset.theory.expectations import nodes
+from onset.theory.laws.expansion import LAGS, READOUTS, Expansion
+from onset.theory.laws.softmax import follow
+from onset.theory.priors import Dirichlet
+from onset.theory.signals import correlations, signal
 
 __all__ = ["CHECKS"]
 
@@ -59,7 +59,7 @@ CHECKS = (
     ),
     Check(
         "law",
-        "what theory.laws.softmax integrates, on an expansion with frozen drive, with the statement",
+        "what onset.theory.laws.softmax integrates, on an expansion with frozen drive, with the statement",
         _law,
     ),
 )

@@ -1,4 +1,4 @@
-"""Checks of "trapped-basin": the limit's constants and the sampled push of `theory.laws.basins` with the exact one of two states."""
+"""Checks of "trapped-basin": the limit's constants and the sampled push of `onset.theory.laws.basins` with the exact one of two states."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from functools import cache
 import numpy as np
 from scipy.stats import norm
 
-from theory.chains import Array
-from theory.derivations import signals
-from theory.derivations.derivation import Check, Outcome
-from theory.derivations.trapped import exact_two_states, limit_push, plateau_two_states, rows
-from theory.laws.basins import escapes, limit_constants
-from theory.setting import Setting
-from theory.signals import correlations
+from onset.theory.chains import Array
+from onset.theory.derivations import signals
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.derivations.trapped import exact_two_states, limit_push, plateau_two_states, rows
+from onset.theory.laws.basins import escapes, limit_constants
+from onset.theory.setting import Setting
+from onset.theory.signals import correlations
 
 __all__ = ["CHECKS"]
 
@@ -85,7 +85,7 @@ CHECKS = (
     ),
     Check(
         "sampled",
-        "theory.laws.basins.escapes with the exact push of two states, at the start and on the plateau, T = 12 and 40",
+        "onset.theory.laws.basins.escapes with the exact push of two states, at the start and on the plateau, T = 12 and 40",
         _sampled,
     ),
 )

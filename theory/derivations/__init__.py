@@ -1,6 +1,6 @@
 """Executable derivations, one module per result; this is where they are found by name and where new ones register.
 
-    >>> from theory.derivations import get
+    >>> from onset.theory.derivations import get
     >>> get("two-state-chain").latex()  # doctest: +SKIP
     >>> get("two-state-chain").check()  # doctest: +SKIP
 
@@ -17,10 +17,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from theory import arguments
+from onset.theory import arguments
 
 if TYPE_CHECKING:
-    from theory.derivations.derivation import Check, Derivation
+    from onset.theory.derivations.derivation import Check, Derivation
 
 __all__ = ["attach", "get", "names", "register"]
 
@@ -66,8 +66,8 @@ def get(name: str) -> Derivation:
 
 
 def _ours(module: str) -> Derivation:
-    """A derivation of ours, with those of its checks that need signals or laws: they stand above it, in `theory.checks`."""
-    found, above = import_module(f"theory.derivations.{module}").derive(), f"theory.checks.{module}"
+    """A derivation of ours, with those of its checks that need signals or laws: they stand above it, in `onset.theory.checks`."""
+    found, above = import_module(f"onset.theory.derivations.{module}").derive(), f"onset.theory.checks.{module}"
     checks = import_module(above).CHECKS if find_spec(above) else ()
     return replace(found, checks=[*found.checks, *checks])
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.chains import Array
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.dynamics import Gradient, Layout, Measurement, descend
-from theory.setting import Setting
+from onset.theory.chains import Array
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.dynamics import Gradient, Layout, Measurement, descend
+from onset.theory.setting import Setting
 
 __all__ = ["background", "derive", "profiles", "rate"]
 
@@ -59,8 +59,8 @@ def derive() -> Derivation:
             "lag 1's signal-to-noise ratio well above one; an untouched lag's grows like e^v",
         ),
         validity=(
-            "Sign and scaling: the prediction that `theory.laws.plateau_law` makes for Adam integrates every lag with its own ratio and "
-            "Adam's memory (`theory.laws.adam`). Lag 1 holds a share a of attention at v - b = ln(T/(1/a - 1)): with s → 0 after "
+            "Sign and scaling: the prediction that `onset.theory.laws.plateau_law` makes for Adam integrates every lag with its own ratio and "
+            "Adam's memory (`onset.theory.laws.adam`). Lag 1 holds a share a of attention at v - b = ln(T/(1/a - 1)): with s → 0 after "
             "ln(T)/η steps, with s → ∞ after half as many. Adam remembers gradients for 1/(1-β₂) steps, so that a gradient that grows "
             "moves its coordinate faster than η."
         ),
@@ -94,7 +94,7 @@ def derive() -> Derivation:
                 "∂a/∂v and ∂A/∂v in `weight` and `gift` from the softmax over five lags, symbolically",
                 _attention,
             ),
-            Check("speed", "`theory.dynamics.descend` under Adam on a steady noisy gradient with `rate`", _speed),
+            Check("speed", "`onset.theory.dynamics.descend` under Adam on a steady noisy gradient with `rate`", _speed),
             Check(
                 "eliminated",
                 "the two lags stepped in time with the statement, η = 0.01 and 0.005: error of order η",

@@ -4,7 +4,7 @@ On the unigram plateau the gradient of lag logit v_m is proportional to the sign
 
     s_m = E Σ_i π_i² Σ_j (P_ij - π_j) ((P^m)_ij - π_j)
 
-(`theory.derivations.signals`). With two states every chain is reversible, P^m - 1π = ρ^m (I - 1π), and with w = π_0 π_1 a
+(`onset.theory.derivations.signals`). With two states every chain is reversible, P^m - 1π = ρ^m (I - 1π), and with w = π_0 π_1 a
 chain's part is 4 w² ρ^{m+1}: a square for odd m, of the sign of ρ for even m. A Dirichlet prior does not change when the columns
 of P are exchanged, which reverses ρ; folding the two halves upon each other gives signs and closed forms.
 
@@ -22,10 +22,10 @@ import numpy as np
 import sympy as sp
 from scipy.stats import t as student
 
-from theory import arguments, expectations, priors
-from theory.chains import Array, lag_matrices, stationary
-from theory.derivations import two_state_chain as chain
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory import arguments, expectations, priors
+from onset.theory.chains import Array, lag_matrices, stationary
+from onset.theory.derivations import two_state_chain as chain
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = [
     "REFERENCES",
@@ -191,7 +191,9 @@ def derive() -> Derivation:
                 _quadrature,
             ),
             Check(
-                "doubly-stochastic", "closed form with theory.expectations, both references, m ≤ 6", _doubly_stochastic
+                "doubly-stochastic",
+                "closed form with onset.theory.expectations, both references, m ≤ 6",
+                _doubly_stochastic,
             ),
             Check(
                 "theorem",

@@ -18,7 +18,7 @@ import numpy as np
 import sympy as sp
 from scipy.integrate import quad
 
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = ["derive", "waiting"]
 

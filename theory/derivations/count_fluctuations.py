@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory import chains
-from theory.chains import Array
-from theory.derivations import two_state_chain
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory import chains
+from onset.theory.chains import Array
+from onset.theory.derivations import two_state_chain
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = ["covariance", "derive", "limit", "two_states"]
 
@@ -55,7 +55,7 @@ def derive() -> Derivation:
         validity=(
             "Cov(N)/T differs from Γ by O(1/T), the mean over T of Σ_r r (P^r - 1π): useless for chains that mix about as slowly as "
             "the context is long, where `covariance` has the finite sum. Given the last token, means move by O(1) and covariances by a relative "
-            "O(1/T); theory.mean_fields.corrected.moments holds both exactly, and those of layer 2's sums; theory.mean_fields.corrected.counts their third cumulants, see ratio-fluctuations."
+            "O(1/T); onset.theory.mean_fields.corrected.moments holds both exactly, and those of layer 2's sums; onset.theory.mean_fields.corrected.counts their third cumulants, see ratio-fluctuations."
         ),
         source="Kemeny, Snell, Finite Markov Chains (1960), section 4.6",
         references=("kemeny1960finite",),

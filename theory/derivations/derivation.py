@@ -107,10 +107,10 @@ class Derivation:
     source : str
         Paper and equation, or "derived here".
     references : sequence of str
-        Keys of `theory.derivations.references`.
+        Keys of `onset.theory.derivations.references`.
     steps : sequence of Step
     checks : list of Check
-        Those of `theory`; `simulate` and `validate` attach theirs, see `theory.derivations.attach`.
+        Those of `theory`; `simulate` and `validate` attach theirs, see `onset.theory.derivations.attach`.
     """
 
     name: str

@@ -14,11 +14,11 @@ import numpy as np
 import sympy as sp
 from scipy.stats import t as student
 
-from theory.chains import Array, entropy, stationary
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.expectations import RANDOMISATIONS, Expectation, expectation
-from theory.ideal import limit_loss
-from theory.priors import Dirichlet
+from onset.theory.chains import Array, entropy, stationary
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.expectations import RANDOMISATIONS, Expectation, expectation
+from onset.theory.ideal import limit_loss
+from onset.theory.priors import Dirichlet
 
 __all__ = ["alpha", "bigram", "cube", "derive", "draw", "k", "remainder", "square", "unigram"]
 
@@ -129,7 +129,11 @@ def derive() -> Derivation:
                 "Cov(δ₂, H) and Cov(δ₃, H) by QMC with those of powers of P_ii, z at k = 3 and 6",
                 _covariances,
             ),
-            Check("limit-loss", "statement and remainder with theory.ideal.limit_loss, z at k = 4 and 8", _limit_loss),
+            Check(
+                "limit-loss",
+                "statement and remainder with onset.theory.ideal.limit_loss, z at k = 4 and 8",
+                _limit_loss,
+            ),
             *(
                 Check(
                     f"{strategy}-rate",

@@ -1,4 +1,4 @@
-r"""The linear family's logits as T → ∞: `theory.mean_fields.linear.logit`, from one expectation.
+r"""The linear family's logits as T → ∞: `onset.theory.mean_fields.linear.logit`, from one expectation.
 
 A source s holds symbol j with probability π_j, and the symbol r before it is then i with probability π_i (P^r)_ij / π_j. So
 
@@ -15,9 +15,9 @@ import itertools
 import numpy as np
 import sympy as sp
 
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.derivations.two_state_chain import stationary, transition
-from theory.mean_fields import linear
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.two_state_chain import stationary, transition
+from onset.theory.mean_fields import linear
 
 __all__ = ["derive"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import sympy as sp
 
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = ["critical_weight", "derive", "push", "resting_match"]
 

@@ -1,15 +1,15 @@
 r"""The unigram plateau of the linear family: a convex fixed point, above the ideal unigram loss, reached at the Hessian's rates.
 
 With no lag grown f = u π_j (C + Ω π_i): linear in (C, Ω), so that the loss is convex and its Hessian the covariance of
-∂f under the model. At the minimum both components of E Σ_i π_i ∫ du Σ_j (P_ij - σ_j) ∂f_j vanish. `theory.laws.plateau` solves them.
+∂f under the model. At the minimum both components of E Σ_i π_i ∫ du Σ_j (P_ij - σ_j) ∂f_j vanish. `onset.theory.laws.plateau` solves them.
 """
 
 from __future__ import annotations
 
 import sympy as sp
 
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.mean_fields import linear
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.mean_fields import linear
 
 __all__ = ["derive", "flat"]
 

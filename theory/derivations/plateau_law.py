@@ -17,7 +17,7 @@ from typing import Any
 
 import sympy as sp
 
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = ["T", "derive", "doubt", "leading", "planar_bend", "planar_drive", "resummed", "steps_and_doubt"]
 
@@ -81,7 +81,7 @@ def derive() -> Derivation:
             "SGD as gradient flow; the rates enter through η and the mobility M alone",
         ),
         validity=(
-            "To second order in t_delay/t_slow; where that exceeds 0.7, `theory.laws.planar` integrates match and lag 1 together. The start must lie where the loss is about "
+            "To second order in t_delay/t_slow; where that exceeds 0.7, `onset.theory.laws.planar` integrates match and lag 1 together. The start must lie where the loss is about "
             "cubic in θ. The other lags follow lag 1 by their ratio of drives."
         ),
         source="derived here",
@@ -117,7 +117,7 @@ def derive() -> Derivation:
                 "planar",
                 planar,
                 "where the match moves as slowly as lag 1 grows both are followed: h to first order around the manifold, with its factor Ω, and θ with the "
-                "loss to third order (`theory.laws.planar`)",
+                "loss to third order (`onset.theory.laws.planar`)",
             ),
         ),
         checks=[

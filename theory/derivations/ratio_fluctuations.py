@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.chains import Array, stationary
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.mean_fields.corrected.families import SoftmaxCorrected
-from theory.setting import Setting
+from onset.theory.chains import Array, stationary
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.mean_fields.corrected.families import SoftmaxCorrected
+from onset.theory.setting import Setting
 
 __all__ = ["covariance", "derive", "read"]
 
@@ -82,7 +82,9 @@ def derive() -> Derivation:
         ),
         checks=[
             Check("expansion", "E u_j u_l with the ratio's expansion to third order, symbolically", _expansion),
-            Check("library", "theory.mean_fields.corrected's covariance with the statement, k = 3, T = 40", _library),
+            Check(
+                "library", "onset.theory.mean_fields.corrected's covariance with the statement, k = 3, T = 40", _library
+            ),
             Check(
                 "rate",
                 "∂Cov/∂ω at ω = 0 by all sequences, T = 8 … 18: error falls like T^-3, without κ like T^-2",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from theory import arguments
+from onset.theory import arguments
 
 __all__ = ["REFERENCES", "USES", "bibtex"]
 

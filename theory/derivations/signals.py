@@ -5,7 +5,7 @@ At the start the model predicts 1/k, so that ∂L/∂f_j = 1/k - P_{x_t j} and e
 
     C[q, s, t] = E Σ_ij Pr(x_q = i, x_s = j, x_t = i) (P_ij - 1/k)
 
-over positions (`theory.signals.correlations`). Both layers are trained by the same sum: with K = a for ω and K = ω ∂a/∂v_r for the lag
+over positions (`onset.theory.signals.correlations`). Both layers are trained by the same sum: with K = a for ω and K = ω ∂a/∂v_r for the lag
 logit v_r,
 
     linear    -(1/T) Σ_t Σ_{s≤t} Σ_{q≤s} K[s, q] C[q, s, t]
@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.chains import Array
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.chains import Array
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = [
     "attention",

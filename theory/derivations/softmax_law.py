@@ -6,7 +6,7 @@ To first order in the match ω, L = L₀(μ) - ω G(v; μ). With lag 1 alone and
 
 Eliminating time, ω dω/dv = (a/b) G/∂G/∂v, which has the first integral ω²/2 = ω₀²/2 + (a/b) [v + (γ - 1)(1 - e^{-v})], γ = g/D. One
 quadrature gives the wait. Its integrand falls like e^{-v}: nearly all of the wait is spent at v of order one, and how far the head is to
-grow hardly counts. `theory.laws.softmax` follows the same equations with all tracked lags, the read-out, and the second order in ω.
+grow hardly counts. `onset.theory.laws.softmax` follows the same equations with all tracked lags, the read-out, and the second order in ω.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import sympy as sp
 from scipy.integrate import quad, solve_ivp
 from sympy.codegen.cfunctions import expm1 as cautious
 
-from theory.derivations import trapped
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations import trapped
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = ["T", "derive", "drive_limit", "frozen", "quadrature", "wait"]
 
@@ -72,7 +72,7 @@ def derive() -> Derivation:
         ),
         validity=(
             "g > 0. Below, lag 1 loses its attention (trapped-basin) unless κ outweighs: κ > 1 - γ + ln(γ) + … where the bracket has its "
-            "minimum. D really falls with v like (ln(T/e^v)/ln T)², the other lags move and ω is bent down by K: `theory.laws.softmax` "
+            "minimum. D really falls with v like (ln(T/e^v)/ln T)², the other lags move and ω is bent down by K: `onset.theory.laws.softmax` "
             "has all three. Exponents: d ln t/d ln η_W = d ln t/d ln η_v = -1/2 at fixed κ; the kick goes as η_W/η_U, so that κ goes as "
             "η_W η_v/η_U². With settling and kick the three exponents sum to -1. Start: a match ω₀ common to no entry counts as a logarithm, "
             "t falling by ln(ω₀)/(D √(ab)) per e-fold, until the push hides it at κ of order γ²/2; what is common to all entries of U, W or v drops out. "

@@ -12,10 +12,10 @@ import itertools
 import numpy as np
 import sympy as sp
 
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.derivations.two_state_chain import a, b, stationary, transition
-from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.setting import Setting
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.two_state_chain import a, b, stationary, transition
+from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.setting import Setting
 
 __all__ = ["derive", "source_law"]
 
@@ -79,7 +79,7 @@ def derive() -> Derivation:
                 _enumeration,
             ),
             Check("first-order", "d h/dω at 0 with π_i Σ_r a_r (P^r)_ij, symbolically", _first_order),
-            Check("library", "product with theory.mean_fields.softmax's, at random weights", _library),
+            Check("library", "product with onset.theory.mean_fields.softmax's, at random weights", _library),
         ],
     )
 

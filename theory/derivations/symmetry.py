@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = ["decomposition", "derive", "fixed_matrices", "relabellings"]
 

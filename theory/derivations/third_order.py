@@ -1,6 +1,6 @@
 r"""Why trigrams come last: what drives the second head of layer 1, before and after the first has formed.
 
-For chains of order 3 the softmax family has two heads (`validate.models.ngram_toy`): the first matches keys z¹_s with the token x_t, the second
+For chains of order 3 the softmax family has two heads (`onset.validate.models.ngram_toy`): the first matches keys z¹_s with the token x_t, the second
 keys z²_s with z¹_t. Let λ_hi be the stationary law of two successive symbols, B_ij = Σ_h λ_hi P_hij / π_i what the last symbol alone tells, and
 σ_ij what the model predicts from it.
 
@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.chains import Array, block_law, lift
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.mean_fields.ngram_linear import NgramLinearMeanField, lag_pairs
-from theory.setting import Setting
+from onset.theory.chains import Array, block_law, lift
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField, lag_pairs
+from onset.theory.setting import Setting
 
 __all__ = ["after", "after_linear", "before", "derive", "gains", "signals"]
 
@@ -123,7 +123,7 @@ def derive() -> Derivation:
             Check("unigram", "Σ λ (P - π) g with 0 for any g of the next symbol alone, exact arithmetic", _unigram),
             Check(
                 "mean-field",
-                "drives of theory.mean_fields.ngram_linear with `after_linear` and, before the first head has formed, with `before`, over its own chains, k = 2 and 3",
+                "drives of onset.theory.mean_fields.ngram_linear with `after_linear` and, before the first head has formed, with `before`, over its own chains, k = 2 and 3",
                 _mean_field,
             ),
         ],

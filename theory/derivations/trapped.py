@@ -19,10 +19,10 @@ import numpy as np
 import sympy as sp
 from scipy.optimize import brentq
 
-from theory.chains import Array, stationary
-from theory.derivations.derivation import Check, Derivation, Outcome, Step
-from theory.expectations import nodes
-from theory.priors import Dirichlet
+from onset.theory.chains import Array, stationary
+from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.expectations import nodes
+from onset.theory.priors import Dirichlet
 
 __all__ = ["asymptotic", "derive", "exact_two_states", "limit_push"]
 
@@ -59,7 +59,7 @@ def derive() -> Derivation:
             "chains mix within the context: terms O(1) inside the bracket are dropped",
         ),
         validity=(
-            "Up to (μ/T) (const + O(ln T / T)) inside the bracket; the constant matters at contexts of tens, where `theory.laws.basins.escapes` "
+            "Up to (μ/T) (const + O(ln T / T)) inside the bracket; the constant matters at contexts of tens, where `onset.theory.laws.basins.escapes` "
             "takes the expectation as it is. A must be positive for escape at long contexts; then ln T of about 2B/A divides trapped from "
             "escaping, an overestimate. With flat or broader rows A and B are dominated by chains that hardly mix and the limit comes late. "
             "Linear family: the same with 1[x_s = j] in place of its deviation from N_j/t."

@@ -4,7 +4,7 @@ A mini-batch's gradient ĝ has E ĝ² = g² + Var/B. Lag 1 has a signal-to-noise
 nothing drives up have ratios around one and fall, each by η g/√(g² + Var/B). The head forms when lag 1 has outgrown them all:
 a mean field that leaves untracked lags at their start is late, one that tracks them without noise is early.
 
-Drives of the matrices and of the first lags, and the curves, are those of `theory.mean_fields.corrected`, the further lags sharing one weight:
+Drives of the matrices and of the first lags, and the curves, are those of `onset.theory.mean_fields.corrected`, the further lags sharing one weight:
 fluctuations of counts weigh on the match (without them it overshoots its plateau, at k = 4 fourfold) and on neighbouring lags. What the first lags
 gain, the others give, each in proportion to
 
@@ -15,7 +15,7 @@ family W's per μ²) and of lag logits, per ω² (softmax: and μ²); away from 
 
     Var_r ∝ Σ_{s>r} [a_{s,r} (1 - a_{s,r})]² (T + 1 - s)/T.
 
-Both are expressions of `theory.derivations.adam_law`, which also has the law's closed form for one untouched lag: a head after between
+Both are expressions of `onset.theory.derivations.adam_law`, which also has the law's closed form for one untouched lag: a head after between
 ln(T)/(2η) and ln(T)/η steps. How far it is off finite context tells the suite `corrections` (`paper/results/corrections.json`).
 """
 
@@ -25,15 +25,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from theory import arguments
-from theory.chains import Array
-from theory.derivations.adam_law import profiles
-from theory.dynamics import Gradient, Layout, Measurement, Progress, descend, last_attention
-from theory.laws.basins import place_readout, relative, softmax, walk, walk_whole
-from theory.laws.plateau import plateau
-from theory.mean_fields.corrected.predict import CORRECTED
-from theory.prediction import Prediction, finite_plateaus
-from theory.setting import Setting
+from onset.theory import arguments
+from onset.theory.chains import Array
+from onset.theory.derivations.adam_law import profiles
+from onset.theory.dynamics import Gradient, Layout, Measurement, Progress, descend, last_attention
+from onset.theory.laws.basins import place_readout, relative, softmax, walk, walk_whole
+from onset.theory.laws.plateau import plateau
+from onset.theory.mean_fields.corrected.predict import CORRECTED
+from onset.theory.prediction import Prediction, finite_plateaus
+from onset.theory.setting import Setting
 
 __all__ = ["NoisyMeanField", "adam_law", "lag_noise"]
 
@@ -61,7 +61,7 @@ ASSUMPTIONS = (
 
 
 class NoisyMeanField:
-    """The corrected mean field of a toy family with all T lags and the variance of its gradients, for `theory.dynamics.descend`.
+    """The corrected mean field of a toy family with all T lags and the variance of its gradients, for `onset.theory.dynamics.descend`.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def adam_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda ste
         ASSUMPTIONS,
         (
             f"neglects terms of relative order ln²T/T = {np.log(setting.context) ** 2 / setting.context:.2g}; how far it was off finite context elsewhere: suite corrections",
-            "predicts the head where `theory.laws.basins.escapes` does; the softmax family below T of about 16 may be trapped instead",
+            "predicts the head where `onset.theory.laws.basins.escapes` does; the softmax family below T of about 16 may be trapped instead",
         ),
         bounds=True,
     )

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from theory import arguments
-from theory.chains import Array, stationary
-from theory.priors import Prior, sample
-from theory.setting import Setting
+from onset.theory import arguments
+from onset.theory.chains import Array, stationary
+from onset.theory.priors import Prior, sample
+from onset.theory.setting import Setting
 
 __all__ = ["Basin", "draw", "escapes", "limit_constants", "place_readout", "relative", "softmax", "walk", "walk_whole"]
 
@@ -127,7 +127,7 @@ def escapes(setting: Setting, *, count: int = 16384, seed: int = 0) -> Basin:
 
 
 def limit_constants(transition: Array, weights: Array, readout: float) -> tuple[float, float]:
-    """A and B of the push at T → ∞ in the softmax family (`theory.derivations.trapped`), at μ = `readout`, for chains (n, k, k) with weights.
+    """A and B of the push at T → ∞ in the softmax family (`onset.theory.derivations.trapped`), at μ = `readout`, for chains (n, k, k) with weights.
 
     Diverges like an inverse power of the spectral gap where the prior does not keep chains away from the identity.
     """

@@ -1,17 +1,17 @@
-r"""The plateau law corrected for finite context: the slow manifold, or the rest of the escape, of `theory.mean_fields.corrected`.
+r"""The plateau law corrected for finite context: the slow manifold, or the rest of the escape, of `onset.theory.mean_fields.corrected`.
 
-Linear family: the corrected loss moves the slow manifold of `theory.laws.escape` by a relative O(ln T/T), which at short contexts is not little. Newton's iteration from
+Linear family: the corrected loss moves the slow manifold of `onset.theory.laws.escape` by a relative O(ln T/T), which at short contexts is not little. Newton's iteration from
 the mean field's manifold finds it: with gradient, Hessian and pull of the corrected loss at a few points,
 
     θ ← θ - H⁻¹ ∂L/∂θ,    h = -(T/E) ∂L/∂v_1 - (∂h/∂θ)·H⁻¹ ∂L/∂θ,
 
 `ROUNDS` times; the other lags follow by the ratio of drives where the match is then. (With the mean field's own Hessian the iteration alternates, from T = 50 downwards without end.)
-`theory.laws.planar` then follows match and lag 1, whatever the rates: the coefficients are made once per prior and context, in seconds. For k > 2 they are means over
+`onset.theory.laws.planar` then follows match and lag 1, whatever the rates: the coefficients are made once per prior and context, in seconds. For k > 2 they are means over
 `SCRAMBLINGS` rules for the prior, whose spread enters the interval.
 
-Softmax family: `theory.laws.softmax` has the finite context up to formation; the rest is the corrected mean field's instead of the mean field's.
+Softmax family: `onset.theory.laws.softmax` has the finite context up to formation; the rest is the corrected mean field's instead of the mean field's.
 
-Range of validity: that of the laws, and of `theory.mean_fields.corrected`.
+Range of validity: that of the laws, and of `onset.theory.mean_fields.corrected`.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from functools import lru_cache
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from theory import arguments
-from theory.chains import Array
-from theory.dynamics import Progress, last_attention
-from theory.laws.escape import Reduced
-from theory.laws.expansion import LAGS as EXPANDED
-from theory.laws.planar import TOGETHER, Plane, follow, formation, planar_law
-from theory.laws.plateau_law import mobility, plane
-from theory.laws.softmax import ASSUMPTIONS, escape, trajectories_of
-from theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
-from theory.mean_fields.predict import MEAN_FIELDS
-from theory.prediction import EXCHANGEABLE_FLOW, Prediction, finite_plateaus
-from theory.priors import Prior
-from theory.setting import Setting
+from onset.theory import arguments
+from onset.theory.chains import Array
+from onset.theory.dynamics import Progress, last_attention
+from onset.theory.laws.escape import Reduced
+from onset.theory.laws.expansion import LAGS as EXPANDED
+from onset.theory.laws.planar import TOGETHER, Plane, follow, formation, planar_law
+from onset.theory.laws.plateau_law import mobility, plane
+from onset.theory.laws.softmax import ASSUMPTIONS, escape, trajectories_of
+from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
+from onset.theory.mean_fields.predict import MEAN_FIELDS
+from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, finite_plateaus
+from onset.theory.priors import Prior
+from onset.theory.setting import Setting
 
 __all__ = ["corrected_planes", "law_corrected", "mean_plane"]
 
@@ -128,7 +128,7 @@ def _softmax(setting: Setting, seed: int, progress: Progress) -> Prediction:
 
 @lru_cache(maxsize=KEPT)
 def corrected_planes(prior: Prior, context: int) -> tuple[tuple[Plane, Plane], ...]:
-    """`theory.laws.plateau_law.plane` with the coefficients of the corrected mean field: for each rule that stands for the prior, after the last
+    """`onset.theory.laws.plateau_law.plane` with the coefficients of the corrected mean field: for each rule that stands for the prior, after the last
     round but one and after the last.
 
     Raises

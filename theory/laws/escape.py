@@ -7,7 +7,7 @@ logit is driven by
 
 with h of order A ln(T/E): h depends on prior, E and T, and on nothing else. The other lags follow, dv_r/dv_1 being the ratio of
 their drives: d e^{-v_r}/d(1/E) = ρ_r, with ρ_r = (drive r/drive 1) E e^{-v_r} slowly varying. Everything is taken from the
-mean field itself (`theory.mean_fields.linear`). Derived here; `theory.laws.plateau_law` adds rates and start.
+mean field itself (`onset.theory.mean_fields.linear`). Derived here; `onset.theory.laws.plateau_law` adds rates and start.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from theory.chains import Array
-from theory.mean_fields.limit import LAGS, MeanField
-from theory.mean_fields.linear import LinearMeanField
-from theory.priors import Prior
-from theory.setting import Setting
-from theory.transitions import STRATEGIES
+from onset.theory.chains import Array
+from onset.theory.mean_fields.limit import LAGS, MeanField
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.priors import Prior
+from onset.theory.setting import Setting
+from onset.theory.transitions import STRATEGIES
 
 if TYPE_CHECKING:
-    from theory.mean_fields.corrected.dynamics import Corrected
+    from onset.theory.mean_fields.corrected.dynamics import Corrected
 
 __all__ = ["Manifold", "Reduced", "manifold"]
 

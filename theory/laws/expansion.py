@@ -8,7 +8,7 @@ Source s scores z_s = Σ_r a_{s,r} 1[x_{s-r} = x_t], so that G is linear in the 
 
     G(v; μ) = Σ_s Σ_r a_{s,r}(v) c_{s,r}(μ),    c_{s,r} = (μ/T) Σ_{t≥s} (1/t) E 1[x_{s-r} = x_t] Σ_j (P_{x_t j} - σ_tj)(1[x_s = j] - N_j/t),
 
-and a table of c by source and lag holds it, and its slopes by every lag logit, for all v. G(0; μ) is the push of `theory.laws.basins`. K is the
+and a table of c by source and lag holds it, and its slopes by every lag logit, for all v. G(0; μ) is the push of `onset.theory.laws.basins`. K is the
 mean of Cov_σ(f', f') - Σ_j (P_j - σ_j) f''_j with f', f'' the first two derivatives of f by ω. Expectations are means over
 sequences sampled at the actual context, one of every chain of a rule that stands for the prior, in groups that give standard errors; no moment
 of the counts is neglected. Derived here, "softmax-law".
@@ -21,12 +21,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from theory.chains import Array
-from theory.expectations import nodes
-from theory.laws.basins import draw, place_readout, softmax
-from theory.priors import Prior
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL
+from onset.theory.chains import Array
+from onset.theory.expectations import nodes
+from onset.theory.laws.basins import draw, place_readout, softmax
+from onset.theory.priors import Prior
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL
 
 __all__ = ["GROUPS", "LAGS", "Expansion", "expansion"]
 
@@ -105,7 +105,7 @@ def expansion(prior: Prior, context: int, seed: int = 0) -> tuple[Expansion, ...
     Raises
     ------
     ValueError
-        If the loss fixes no read-out, see `theory.laws.basins.place_readout`.
+        If the loss fixes no read-out, see `onset.theory.laws.basins.place_readout`.
     """
     pilot, main, rest = np.random.default_rng(seed).spawn(3)
     readout = place_readout(Setting.of("softmax", prior=prior, context=context), pilot)

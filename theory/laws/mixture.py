@@ -21,15 +21,15 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import brentq
 
-from theory import arguments
-from theory.derivations.mixture import critical_weight, push, resting_match
-from theory.flow import flow
-from theory.laws.escape import Reduced
-from theory.mean_fields.limit import LAGS
-from theory.mean_fields.linear import LinearMeanField
-from theory.priors import DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
-from theory.signals import signal
+from onset.theory import arguments
+from onset.theory.derivations.mixture import critical_weight, push, resting_match
+from onset.theory.flow import flow
+from onset.theory.laws.escape import Reduced
+from onset.theory.mean_fields.limit import LAGS
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
+from onset.theory.signals import signal
 
 __all__ = ["Balance", "Delay", "balance", "delay", "unigram_slope"]
 

@@ -1,12 +1,12 @@
 r"""The plateau law where the match moves as slowly as lag 1 grows: the plane of the match (C, Ω) beside the slow manifold.
 
-Around the slow manifold of `theory.laws.escape` the loss is, up to third order in δ = θ - θ*(E), ½ δᵀ H δ + ⅙ B[δ, δ, δ], and lag 1 is driven by Ω times
+Around the slow manifold of `onset.theory.laws.escape` the loss is, up to third order in δ = θ - θ*(E), ½ δᵀ H δ + ⅙ B[δ, δ, δ], and lag 1 is driven by Ω times
 something that is nearly linear in θ, since nothing drives it while Ω = 0:
 
     dθ/dstep = -M (H δ + ½ B[δ, δ]),    dv_1/dstep = η_v (E/T) Ω (s* + ∇s · δ),    s = h/Ω.
 
 All coefficients are tabulated functions of E = e^{v_1}, so that a setting costs one ODE of three variables, some 20 ms, whatever its rates. Where the match is fast, this
-is the plateau law of `theory.laws.plateau_law` with its start integrated; where it is slow, lag 1 waits for Ω. B is taken at E = 1, where the start is
+is the plateau law of `onset.theory.laws.plateau_law` with its start integrated; where it is slow, lag 1 waits for Ω. B is taken at E = 1, where the start is
 far from the plateau. The interval is half of what B changes, and the tables' error. Derived here, "plateau-law" (step "planar").
 
 Range of validity: mean field, SGD, exchangeable prior with a unique plateau, `LARGEST` bounds what B changes.
@@ -22,11 +22,11 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from theory.chains import Array
-from theory.derivations.plateau_law import planar_drive
-from theory.dynamics import Layout, Measurement, Trajectory, last_attention
-from theory.setting import Setting
-from theory.transitions import find_formation
+from onset.theory.chains import Array
+from onset.theory.derivations.plateau_law import planar_drive
+from onset.theory.dynamics import Layout, Measurement, Trajectory, last_attention
+from onset.theory.setting import Setting
+from onset.theory.transitions import find_formation
 
 __all__ = ["LARGEST", "TOGETHER", "Plane", "follow", "formation", "planar_law"]
 
@@ -51,7 +51,7 @@ INTERPOLATION = np.log(2) ** 4 / 24
 @dataclass(frozen=True)
 class Plane:
     """Coefficients at n points of ln E: `force` (n,), `target`, `pull` (n, 2), `hessian` (n, 4), `curves` (n, 4), `lag_logits` (n, R), as in
-    `theory.laws.escape.Manifold`, and `third` (2, 2, 2)."""
+    `onset.theory.laws.escape.Manifold`, and `third` (2, 2, 2)."""
 
     context: int
     log_e: Array
@@ -79,7 +79,7 @@ def follow(plane: Plane, setting: Setting, mobility: Array, *, bent: bool = True
     setting : Setting
         Gives rates and start.
     mobility : array, shape (2, 2)
-        M of `theory.laws.plateau_law.mobility`.
+        M of `onset.theory.laws.plateau_law.mobility`.
     bent : bool
         Whether the loss has its third order.
     """

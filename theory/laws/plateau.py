@@ -19,10 +19,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from theory.chains import Array, entropy, lag_matrices, stationary
-from theory.expectations import nodes
-from theory.mean_fields import linear
-from theory.priors import Prior
+from onset.theory.chains import Array, entropy, lag_matrices, stationary
+from onset.theory.expectations import nodes
+from onset.theory.mean_fields import linear
+from onset.theory.priors import Prior
 
 __all__ = ["Plateau", "plateau"]
 
@@ -46,7 +46,7 @@ class Plateau:
     excess : float
         Height above the ideal unigram loss of the same chains, nats per token.
     hessian : array, shape (2, 2)
-        Of L₀ by (C, Ω): M hessian are the rates of approach, with M from `theory.laws.plateau_law.mobility`.
+        Of L₀ by (C, Ω): M hessian are the rates of approach, with M from `onset.theory.laws.plateau_law.mobility`.
     drives : array, shape (R,)
         A_r of every lag, nats per token.
     offset : float

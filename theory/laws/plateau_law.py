@@ -1,6 +1,6 @@
 r"""The plateau law: how many SGD steps the linear family waits on its unigram plateau.
 
-Along the slow manifold of `theory.laws.escape` the lag logit obeys dv_1/dstep = η_v (E/T) h with E = e^{v_1}, so that it reaches ln E after
+Along the slow manifold of `onset.theory.laws.escape` the lag logit obeys dv_1/dstep = η_v (E/T) h with E = e^{v_1}, so that it reaches ln E after
 
     slow = (T/η_v) ∫₁^E dE' / (E'² h(E')).
 
@@ -10,10 +10,10 @@ Hessian, a shift dθ* of the target delays lag 1 by (∂ ln h/∂θ) (M H)⁻¹ 
     delay = (∂ ln h/∂θ) (M H)⁻¹ (θ* - θ_start) |_{E=1} + ∫ (∂ ln h/∂θ) (M H)⁻¹ dθ*,
 
 the start's part with its second order in θ* - θ_start, which may be far. This is the first order in delay/slow. The steps are its [1/1] Padé approximant, and half of what that
-takes off is the interval: the expressions of `theory.derivations.plateau_law`. Derived here.
+takes off is the interval: the expressions of `onset.theory.derivations.plateau_law`. Derived here.
 
 Range of validity: mean field, SGD, exchangeable prior with a unique plateau, |delay| ≤ `SLOWEST` × slow. Beyond, the match
-relaxes more slowly than lag 1 grows, and `theory.laws.planar` follows both.
+relaxes more slowly than lag 1 grows, and `onset.theory.laws.planar` follows both.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
-from theory import arguments
-from theory.chains import Array
-from theory.derivations.plateau_law import planar_bend, steps_and_doubt
-from theory.dynamics import Layout, Progress, Trajectory, last_attention
-from theory.laws.adam import adam_law
-from theory.laws.escape import GRID, Reduced, longest, manifold
-from theory.laws.planar import TOGETHER, Plane, planar_law
-from theory.laws.softmax import softmax_law
-from theory.mean_fields.limit import LAGS
-from theory.mean_fields.predict import MEAN_FIELDS
-from theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
-from theory.priors import Prior
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL, STRATEGIES
+from onset.theory import arguments
+from onset.theory.chains import Array
+from onset.theory.derivations.plateau_law import planar_bend, steps_and_doubt
+from onset.theory.dynamics import Layout, Progress, Trajectory, last_attention
+from onset.theory.laws.adam import adam_law
+from onset.theory.laws.escape import GRID, Reduced, longest, manifold
+from onset.theory.laws.planar import TOGETHER, Plane, planar_law
+from onset.theory.laws.softmax import softmax_law
+from onset.theory.mean_fields.limit import LAGS
+from onset.theory.mean_fields.predict import MEAN_FIELDS
+from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
+from onset.theory.priors import Prior
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL, STRATEGIES
 
 __all__ = ["Path", "answer", "law", "mobility", "path", "plane", "relaxation_delay", "start_delay", "table_contexts"]
 
@@ -96,7 +96,7 @@ def path(setting: Setting) -> Path:
     reached = FINE if (growing := values[:, 0] > 0).all() else int(np.argmin(growing))
     if reached < 2:
         raise ValueError(
-            f"setting {setting.label}: on the plateau lag 1 is not driven up, so the plateau law has no time to give: expected a drive above zero; see theory.laws.basins, or use the mean field."
+            f"setting {setting.label}: on the plateau lag 1 is not driven up, so the plateau law has no time to give: expected a drive above zero; see onset.theory.laws.basins, or use the mean field."
         )
     fine, values = fine[:reached], values[:reached]
     force, target, pull, hessian = values[:, 0], values[:, 1:3], values[:, 3:5], values[:, 5:9].reshape(-1, 2, 2)
@@ -122,7 +122,7 @@ def start_delay(setting: Setting) -> tuple[float, float, float]:
 
 @lru_cache(maxsize=KEPT)
 def _start_polynomial(prior: Prior, context: int) -> tuple[Array, Array, Array]:
-    """θ*, a and S of the start's delay a·δ + δᵀ S δ, δ = θ - θ*, at a unit rate of the match (`theory.derivations.plateau_law`, "start")."""
+    """θ*, a and S of the start's delay a·δ + δᵀ S δ, δ = θ - θ*, at a unit rate of the match (`onset.theory.derivations.plateau_law`, "start")."""
     around = plane(prior, context)
     mobile = _mobility(prior.states, context)
     force, target, pull = around.force[0], around.target[0], around.pull[0]
@@ -137,7 +137,7 @@ def _start_polynomial(prior: Prior, context: int) -> tuple[Array, Array, Array]:
 def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
     """Predict from the plateau law; the interval is half of what resummation takes off the first order.
 
-    Under Adam, and in the softmax family, the law is another: see `theory.laws.adam` and `theory.laws.softmax`.
+    Under Adam, and in the softmax family, the law is another: see `onset.theory.laws.adam` and `onset.theory.laws.softmax`.
 
     Parameters
     ----------

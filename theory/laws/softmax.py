@@ -4,12 +4,12 @@ From all-zero weights the read-out μ rises to its plateau. There neither the ma
 
     dμ/dstep = (η_U/(k-1)) (-∂L₀/∂μ + ω ∂G/∂μ),    dω/dstep = (η_W/(k-1)) (G - ω K),    dv_r/dstep = η_v ω (∂G/∂v_r - ½ ω ∂K/∂v_r),
 
-with G and K of `theory.laws.expansion`, sampled at the actual context. What starts it is G at v = 0, the push g, and the kick that ω gets while μ
-rises; what amplifies it is D = ∂G/∂v_1. In the frozen form of `theory.derivations.softmax_law` the wait is J(g/D)/(D √(2ab)): proportional to
+with G and K of `onset.theory.laws.expansion`, sampled at the actual context. What starts it is G at v = 0, the push g, and the kick that ω gets while μ
+rises; what amplifies it is D = ∂G/∂v_1. In the frozen form of `onset.theory.derivations.softmax_law` the wait is J(g/D)/(D √(2ab)): proportional to
 1/D, and to ln(D/g) where the push is small. Both g and D are of order ln²T/T at long contexts, but counts that fluctuate
 together take from g, not from D: as T shrinks g changes sign, and the wait diverges before the model is trapped.
 
-Beyond the formation of the head ω is no longer small: the rest is the mean field's (`theory.mean_fields.softmax`), started where the expansion ends.
+Beyond the formation of the head ω is no longer small: the rest is the mean field's (`onset.theory.mean_fields.softmax`), started where the expansion ends.
 
 Range of validity: SGD from weights common to all entries, which is as good as zero; exchangeable prior whose plateau is not trapped; ω so small up to
 formation that K changes the wait by at most `LARGEST`.
@@ -24,17 +24,17 @@ from typing import Any
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from theory import arguments
-from theory.chains import Array
-from theory.derivations.softmax_law import wait
-from theory.dynamics import Progress, Trajectory, last_attention
-from theory.flow import flow
-from theory.laws.expansion import LAGS, Expansion, drive, expansion
-from theory.mean_fields.corrected.families import SoftmaxCorrected
-from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL
+from onset.theory import arguments
+from onset.theory.chains import Array
+from onset.theory.derivations.softmax_law import wait
+from onset.theory.dynamics import Progress, Trajectory, last_attention
+from onset.theory.flow import flow
+from onset.theory.laws.expansion import LAGS, Expansion, drive, expansion
+from onset.theory.mean_fields.corrected.families import SoftmaxCorrected
+from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL
 
 __all__ = ["ASSUMPTIONS", "Escape", "by_escape", "escape", "exponents", "softmax_law", "trajectories_of"]
 
@@ -136,7 +136,7 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
     if path is None:
         told = f"the match's push on the plateau is {push:.2g} ± {deviation:.1g} nats per token"
         raise ValueError(
-            f"setting {setting.label}: trapped on the plateau, where lag 1 loses its attention ({told}); expected a push upwards. `theory.laws.basins.escapes` says where it goes; take a longer context."
+            f"setting {setting.label}: trapped on the plateau, where lag 1 loses its attention ({told}); expected a push upwards. `onset.theory.laws.basins.escapes` says where it goes; take a longer context."
         )
     if any(one is None for one in left):
         raise ValueError(

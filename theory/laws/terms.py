@@ -2,7 +2,7 @@ r"""The plateau law at its two transitions alone, term by term: what a scan over
 
 Where on the slow manifold a transition falls depends on prior and context only, and there the slow time is proportional to
 1/η_v and the delay to 1/η_W. So a prior and context are gone through once, at unit rates, and each further setting costs
-a few numbers. Exponents d ln t/d ln x differentiate the expressions of `theory.derivations.plateau_law`.
+a few numbers. Exponents d ln t/d ln x differentiate the expressions of `onset.theory.derivations.plateau_law`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 import sympy as sp
 from scipy.special import expi
 
-from theory import arguments
-from theory.chains import Array
-from theory.derivations import plateau_law
-from theory.dynamics import last_attention
-from theory.laws.escape import manifold
-from theory.laws.plateau import plateau
-from theory.laws.plateau_law import SLOWEST, answer, law, path, start_delay, table_contexts
-from theory.priors import Dirichlet, Prior
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL, find_formation, find_transition
+from onset.theory import arguments
+from onset.theory.chains import Array
+from onset.theory.derivations import plateau_law
+from onset.theory.dynamics import last_attention
+from onset.theory.laws.escape import manifold
+from onset.theory.laws.plateau import plateau
+from onset.theory.laws.plateau_law import SLOWEST, answer, law, path, start_delay, table_contexts
+from onset.theory.priors import Dirichlet, Prior
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL, find_formation, find_transition
 
 __all__ = [
     "TRANSITIONS",
@@ -42,7 +42,7 @@ CHANGE = 1e-2
 
 
 class MatchLimited(ValueError):
-    """The match relaxes too slowly for the terms of the plateau law; `theory.laws.planar` answers instead."""
+    """The match relaxes too slowly for the terms of the plateau law; `onset.theory.laws.planar` answers instead."""
 
 
 TRANSITIONS = ("formation", "passage")
@@ -61,7 +61,7 @@ class Terms(NamedTuple):
     per_start : float
         ∂ delay/∂W₀; steps.
     step, low, high : float
-        The law's answer and its interval, as `theory.laws.plateau_law.law` gives it; steps.
+        The law's answer and its interval, as `onset.theory.laws.plateau_law.law` gives it; steps.
     """
 
     log_e: float
@@ -106,7 +106,7 @@ def terms(setting: Setting) -> dict[str, Terms]:
     ratio = delay[-1] / slow[-1]
     if not max(abs(ratio), abs(bend) / slow[-1]) <= SLOWEST:
         raise MatchLimited(
-            f"setting {setting.label}: the match relaxes too slowly for the terms of the plateau law, which delays lag 1 by {ratio:.2g} of the slow time: expected at most {SLOWEST:g}; `theory.laws.plateau_law.law` follows match and lag 1 together."
+            f"setting {setting.label}: the match relaxes too slowly for the terms of the plateau law, which delays lag 1 by {ratio:.2g} of the slow time: expected at most {SLOWEST:g}; `onset.theory.laws.plateau_law.law` follows match and lag 1 together."
         )
     if not unit.shares:
         passages, formation = law(setting).transitions()

@@ -12,8 +12,8 @@ A family turns that into logits f_j(u; i) for the query state i at position u. T
 
 where exchangeability of the prior lets one query state stand for all.
 
-Positions and sources are those of `theory.mean_fields.positions`. What the limit neglects, the fluctuations of counts, is of relative order 1/T in the
-linear family and is stated by `theory.mean_fields.predict`.
+Positions and sources are those of `onset.theory.mean_fields.positions`. What the limit neglects, the fluctuations of counts, is of relative order 1/T in the
+linear family and is stated by `onset.theory.mean_fields.predict`.
 
 Everything is evaluated for several points of several rules at once, arrays (rules, points, ...): a prediction's replicates
 and the columns of a Jacobian are one array program.
@@ -28,12 +28,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from theory import arguments
-from theory.chains import Array, entropy, stationary
-from theory.dynamics import Gradient, Layout, Measurement, last_attention
-from theory.expectations import calibrated_nodes
-from theory.flow import Measured
-from theory.setting import Setting
+from onset.theory import arguments
+from onset.theory.chains import Array, entropy, stationary
+from onset.theory.dynamics import Gradient, Layout, Measurement, last_attention
+from onset.theory.expectations import calibrated_nodes
+from onset.theory.flow import Measured
+from onset.theory.setting import Setting
 
 __all__ = ["Logits", "MeanField"]
 
@@ -77,7 +77,7 @@ def signals(transition: Array, lags: int) -> Array:
 
 
 class MeanField(ABC):
-    """Population loss of a toy family as T → ∞, in the coordinates of `theory.dynamics.Layout` with `lags` lag logits.
+    """Population loss of a toy family as T → ∞, in the coordinates of `onset.theory.dynamics.Layout` with `lags` lag logits.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ Logits f_t = Σ_{s≤t} (e_tᵀ W z_s) e_s with W = ωI + c·11ᵀ. With C = Tc 
     f_j(u; i) = u { C π_j + Ω π_i [ π_j + Σ_r p_r(u) ((P^r)_ij - π_j) ] },    p_r(u) = (1/u) ∫₀^u a_r(u') du'.
 
 The logit below is differentiated and evaluated as it stands. The integral p_r = (q_r/u) ln(1 + u/Q) is the limit against
-which the sum over sources, `theory.mean_fields.positions.LagShares`, is tested.
+which the sum over sources, `onset.theory.mean_fields.positions.LagShares`, is tested.
 Derived here; the model is the minimal one of arXiv 2402.11004 (released code: row-softmax lag weights).
 """
 
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.chains import Array
-from theory.mean_fields.limit import Logits, MeanField
-from theory.mean_fields.positions import LagShares
+from onset.theory.chains import Array
+from onset.theory.mean_fields.limit import Logits, MeanField
+from onset.theory.mean_fields.positions import LagShares
 
 __all__ = ["LinearMeanField", "lag_share", "layer1_weight", "logit", "logit_and_slopes"]
 

@@ -1,14 +1,14 @@
 r"""The linear family for chains of order n, with n - 1 heads, in the mean-field limit.
 
 Head h compares its key z^h with the query q^h, which is the token for the first head and what head h - 1 shows for the others
-(`validate.models.ngram_toy`). As T → ∞, with D^r_ij = Pr(x_{s-r} = i, x_s = j) - π_i π_j, tracked lags r and u = t/T,
+(`onset.validate.models.ngram_toy`). As T → ∞, with D^r_ij = Pr(x_{s-r} = i, x_s = j) - π_i π_j, tracked lags r and u = t/T,
 
     f_j(u; x_t, x_{t-1}, …) = u { C π_j + Σ_h Ω_h Σ_i q^h_i(u) M^h_ij(u) },
     M^h_ij(u) = π_i π_j + Σ_r p^h_r(u) D^r_ij,          p^h_r(u) = (1/u) ∫₀^u a^h_r(u') du',
     q^1_i = 1[x_t = i],    q^h_i(u) = π_i + Σ_r a^{h-1}_r(u) (1[x_{t-r} = i] - π_i).
 
 The expectation runs over the prior and over the last R tokens; exchangeability lets x_t = 0 stand for all. Positions are those of
-`theory.mean_fields.limit`, resolved for the head whose lags have grown least. Derived here, "third-order".
+`onset.theory.mean_fields.limit`, resolved for the head whose lags have grown least. Derived here, "third-order".
 
 Logits are sums over heads: with all heads formed the model adds log-odds of its matches, and is not the n-gram strategy, which knows
 what they say together.
@@ -21,12 +21,12 @@ from functools import partial
 
 import numpy as np
 
-from theory import arguments
-from theory.chains import Array, block_law, entropy, history_law, lift
-from theory.dynamics import Gradient, Layout, Measurement, last_attention
-from theory.expectations import calibrated_nodes
-from theory.mean_fields.positions import legendre_rule
-from theory.setting import Setting
+from onset.theory import arguments
+from onset.theory.chains import Array, block_law, entropy, history_law, lift
+from onset.theory.dynamics import Gradient, Layout, Measurement, last_attention
+from onset.theory.expectations import calibrated_nodes
+from onset.theory.mean_fields.positions import legendre_rule
+from onset.theory.setting import Setting
 
 __all__ = ["HeadsGrid", "NgramLinearMeanField", "lag_pairs"]
 
@@ -44,7 +44,7 @@ def tracked(states: int, order: int) -> int:
 
 
 class HeadsGrid:
-    """Positions u = t/T as in `theory.mean_fields.positions.PositionGrid`, for several heads, lag logits (heads, R).
+    """Positions u = t/T as in `onset.theory.mean_fields.positions.PositionGrid`, for several heads, lag logits (heads, R).
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ def recent(transition: Array, length: int) -> tuple[Array, Array]:
 
 
 def signals(transition: Array, lags: int, order: int) -> Array:
-    """What a small rule must integrate as the large one does, shape (n, m), as `theory.mean_fields.limit.signals`."""
+    """What a small rule must integrate as the large one does, shape (n, m), as `onset.theory.mean_fields.limit.signals`."""
     pairs = lag_pairs(transition, lags)[:, :, 0]
     law = pairs[:, 0].sum(axis=1) if lags else np.ones(len(transition))
     query = law
@@ -120,7 +120,7 @@ def signals(transition: Array, lags: int, order: int) -> Array:
 
 
 class NgramLinearMeanField:
-    """Mean-field loss of the linear family for chains of order n, in the coordinates of `theory.dynamics.Layout` with `lags` lag logits a head.
+    """Mean-field loss of the linear family for chains of order n, in the coordinates of `onset.theory.dynamics.Layout` with `lags` lag logits a head.
 
     Parameters
     ----------

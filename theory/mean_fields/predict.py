@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory import arguments
-from theory.dynamics import Progress, Trajectory
-from theory.flow import Alone, Ensemble, flows, sharpness
-from theory.mean_fields.limit import MeanField
-from theory.mean_fields.linear import LinearMeanField
-from theory.mean_fields.ngram_linear import NgramLinearMeanField
-from theory.mean_fields.rules import SCRAMBLINGS, rules
-from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.prediction import Prediction, limit_plateaus
-from theory.setting import Setting
-from theory.strides import strides
+from onset.theory import arguments
+from onset.theory.dynamics import Progress, Trajectory
+from onset.theory.flow import Alone, Ensemble, flows, sharpness
+from onset.theory.mean_fields.limit import MeanField
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField
+from onset.theory.mean_fields.rules import SCRAMBLINGS, rules
+from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.prediction import Prediction, limit_plateaus
+from onset.theory.setting import Setting
+from onset.theory.strides import strides
 
 __all__ = ["MEAN_FIELDS", "NGRAM_MEAN_FIELDS", "AtSaddle", "mean_field"]
 
@@ -39,7 +39,7 @@ class AtSaddle(ValueError):
 def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
     """Predict from the mean field: gradient flow for SGD, the optimiser's own steps for Adam.
 
-    The first setting of a prior and family also makes their rules (`theory.mean_fields.rules`), which costs several times as much.
+    The first setting of a prior and family also makes their rules (`onset.theory.mean_fields.rules`), which costs several times as much.
 
     Parameters
     ----------

@@ -26,9 +26,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from theory.chains import Array
-from theory.mean_fields.limit import Logits, MeanField
-from theory.mean_fields.positions import PositionGrid
+from onset.theory.chains import Array
+from onset.theory.mean_fields.limit import Logits, MeanField
+from onset.theory.mean_fields.positions import PositionGrid
 
 __all__ = ["SoftmaxMeanField"]
 

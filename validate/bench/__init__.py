@@ -21,27 +21,27 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from simulate.reduced import loss_and_gradient
-from simulate.scan import grid, parse
-from simulate.sequences import next_rows, sample, tokens_from_uniforms
-from simulate.strategies import predict
-from theory import arguments
-from theory.dynamics import Layout
-from theory.laws.plateau_law import law
-from theory.laws.terms import terms
-from theory.mean_fields.predict import mean_field
-from theory.mean_fields.rules import rules
-from theory.prediction import limit_plateaus
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
-from validate.bench import baselines
-from validate.bench import peer as released
-from validate.bench.timing import ROUNDS, SECONDS, Timing, Work, agree, compare, elapsed, fastest, summary
-from validate.models import build
-from validate.models.toy import Toy
-from validate.models.transformer import Transformer
-from validate.scan import run as run_scan
-from validate.training import TrainingRun
+from onset.simulate.reduced import loss_and_gradient
+from onset.simulate.scan import grid, parse
+from onset.simulate.sequences import next_rows, sample, tokens_from_uniforms
+from onset.simulate.strategies import predict
+from onset.theory import arguments
+from onset.theory.dynamics import Layout
+from onset.theory.laws.plateau_law import law
+from onset.theory.laws.terms import terms
+from onset.theory.mean_fields.predict import mean_field
+from onset.theory.mean_fields.rules import rules
+from onset.theory.prediction import limit_plateaus
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
+from onset.validate.bench import baselines
+from onset.validate.bench import peer as released
+from onset.validate.bench.timing import ROUNDS, SECONDS, Timing, Work, agree, compare, elapsed, fastest, summary
+from onset.validate.models import build
+from onset.validate.models.toy import Toy
+from onset.validate.models.transformer import Transformer
+from onset.validate.scan import run as run_scan
+from onset.validate.training import TrainingRun
 
 __all__ = ["BENCHMARKS", "Timing", "as_table", "machine", "run"]
 
@@ -69,7 +69,7 @@ def run(
     names : sequence of str
         Of `BENCHMARKS`.
     peer : Path, optional
-        A clone of it: see `validate.bench.peer`.
+        A clone of it: see `onset.validate.bench.peer`.
     progress : callable
         Called with the number of measurements done and in total, and with what is measured next.
 

@@ -1,4 +1,4 @@
-"""What `validate.bench` measures against: the same results, written the usual way in PyTorch or plain Python."""
+"""What `onset.validate.bench` measures against: the same results, written the usual way in PyTorch or plain Python."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from validate.models.toy import Toy
-from validate.models.transformer import Attention, Transformer
+from onset.validate.models.toy import Toy
+from onset.validate.models.transformer import Attention, Transformer
 
 __all__ = [
     "PlainToy",

@@ -28,12 +28,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulate.sequences import sample
-from simulate.strategies import predict
-from theory.setting import Setting
-from validate.bench.timing import Timing, Work, agree, compare, fastest
-from validate.models import build
-from validate.training import TrainingRun
+from onset.simulate.sequences import sample
+from onset.simulate.strategies import predict
+from onset.theory.setting import Setting
+from onset.validate.bench.timing import Timing, Work, agree, compare, fastest
+from onset.validate.models import build
+from onset.validate.training import TrainingRun
 
 __all__ = ["Peer", "load", "timings"]
 

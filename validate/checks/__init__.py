@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from theory.derivations import attach
-from validate.checks import signals, symmetry, third_order, trapped_basin
+from onset.theory.derivations import attach
+from onset.validate.checks import signals, symmetry, third_order, trapped_basin
 
 __all__ = ["CHECKS", "attach_all"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from theory.derivations import signals
-from theory.derivations.derivation import Check, Outcome
-from theory.setting import Setting
-from theory.signals import correlations, repetitions
-from validate.checks.small_models import (
+from onset.theory.derivations import signals
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.setting import Setting
+from onset.theory.signals import correlations, repetitions
+from onset.validate.checks.small_models import (
     CASES,
     EPS,
     derivative,

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from theory.chains import Array, stationary
-from theory.derivations.derivation import Outcome
-from theory.setting import Setting
+from onset.theory.chains import Array, stationary
+from onset.theory.derivations.derivation import Outcome
+from onset.theory.setting import Setting
 
 __all__ = [
     "CASES",
@@ -72,7 +72,7 @@ def distinct_model(setting: Setting, off: float = 0.0) -> Any:
     """A float64 model with matrices in span{I, 11ᵀ} and distinct lag logits; `off` moves one entry of each matrix off it."""
     import torch
 
-    from validate.models.toy import Toy
+    from onset.validate.models.toy import Toy
 
     model = Toy(setting).double()
     with torch.no_grad():
@@ -107,7 +107,7 @@ def reduced_loss(setting: Setting, tokens: Any, targets: Any) -> tuple[Callable[
     """Loss as a function of ω, c, μ, d and v, and those at an uninformed start."""
     import torch
 
-    from validate.models.toy import Toy
+    from onset.validate.models.toy import Toy
 
     model, k = Toy(setting).double(), setting.states
     eye, ones = torch.eye(k, dtype=torch.float64), torch.ones(k, k, dtype=torch.float64)

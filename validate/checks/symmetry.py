@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from theory.chains import Array
-from theory.derivations import get, symmetry
-from theory.derivations.derivation import Check, Outcome
-from theory.setting import Setting
-from validate.checks.small_models import (
+from onset.theory.chains import Array
+from onset.theory.derivations import get, symmetry
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.setting import Setting
+from onset.validate.checks.small_models import (
     CASES,
     EPS,
     distinct_model,
@@ -106,9 +106,9 @@ def _hessian(setting: Setting, point: Array, count: int) -> tuple[Array, Array, 
     """Second derivatives by the entries of all matrices on a closed sample: transverse block, mixed block, and rounding."""
     import torch
 
-    from simulate.sequences import next_rows, sample
-    from theory.dynamics import Layout
-    from validate.models.toy import Toy
+    from onset.simulate.sequences import next_rows, sample
+    from onset.theory.dynamics import Layout
+    from onset.validate.models.toy import Toy
 
     k, drawn = setting.states, sample(setting, count, np.random.default_rng(5))
     orders = [np.array(order) for order in itertools.permutations(range(k))]
@@ -139,8 +139,8 @@ def _hessian(setting: Setting, point: Array, count: int) -> tuple[Array, Array, 
 
 def _plateau(family: str, states: int, context: int, steps: int) -> tuple[Setting, Array]:
     """A setting and where its finite-context prediction stands after `steps`."""
-    from simulate.reduced import FiniteContext
-    from theory.dynamics import descend
+    from onset.simulate.reduced import FiniteContext
+    from onset.theory.dynamics import descend
 
     setting = Setting.of(family, states=states, context=context, optimizer="sgd", steps=steps, record_every=steps)
     found = descend(FiniteContext(setting, count=128, held_out=16), setting)

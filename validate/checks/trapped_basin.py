@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory.derivations.derivation import Check, Outcome
-from theory.setting import Setting
-from validate.checks.small_models import EPS, derivative, every_sequence, one_thread, reduced_loss
+from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.setting import Setting
+from onset.validate.checks.small_models import EPS, derivative, every_sequence, one_thread, reduced_loss
 
 __all__ = ["CHECKS"]
 
@@ -17,8 +17,8 @@ BASINS = (("sgd", 25, 500), ("adam", 25, 120), ("adam", 12, 200))
 @one_thread
 def _trained_basins() -> Outcome:
     """Trained models whose match or lag 1 went another way than predicted; both signs must be among the predictions."""
-    from theory.laws.basins import escapes
-    from validate.training import train
+    from onset.theory.laws.basins import escapes
+    from onset.validate.training import train
 
     wrong, signs = 0, set()
     for optimizer, context, steps in BASINS:
@@ -42,7 +42,7 @@ def _trained_basins() -> Outcome:
 @one_thread
 def _enumerated_push() -> Outcome:
     """∂L/∂ω at μ ≠ 0 by autograd over all sequences of two states, with the recursion over counts."""
-    from theory.derivations import trapped
+    from onset.theory.derivations import trapped
 
     context, level = 6, 1.3
     tokens, targets, chains, weights = every_sequence(2, context)
@@ -64,7 +64,7 @@ CHECKS = (
     ),
     Check(
         "training",
-        "sign of theory.laws.basins.escapes with where match and lag 1 of trained softmax models go, k = 2: SGD and Adam at T = 25, Adam at T = 12",
+        "sign of onset.theory.laws.basins.escapes with where match and lag 1 of trained softmax models go, k = 2: SGD and Adam at T = 25, Adam at T = 12",
         _trained_basins,
     ),
 )

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from theory import arguments
-from validate.claims import (
+from onset.theory import arguments
+from onset.validate.claims import (
     alternation,
     delay,
     long_context,
@@ -23,10 +23,10 @@ from validate.claims import (
     second_layer_first,
     toy_delay,
 )
-from validate.claims.claim import Claim, Finding, Need, Told
-from validate.claims.trained import SEEDS
-from validate.observed import TRAIN, Refused, Task, observation, prediction
-from validate.runs import Store
+from onset.validate.claims.claim import Claim, Finding, Need, Told
+from onset.validate.claims.trained import SEEDS
+from onset.validate.observed import TRAIN, Refused, Task, observation, prediction
+from onset.validate.runs import Store
 
 __all__ = ["CLAIMS", "Claim", "Finding", "Need", "Told", "chosen", "needs", "tasks", "tell"]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from theory.chains import Array
-from theory.dynamics import Trajectory
-from theory.setting import Setting
-from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, SEEDS, at, memoryless, published
+from onset.theory.chains import Array
+from onset.theory.dynamics import Trajectory
+from onset.theory.setting import Setting
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, positive, share
+from onset.validate.claims.trained import EDELMAN, SEEDS, at, memoryless, published
 
 __all__ = ["CLAIM", "alternation", "shortly_before"]
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from theory.chains import Array
-from theory.setting import Setting
-from validate.intervals import Interval, relative_error
-from validate.observed import TRAIN, Task
-from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, counted, of_share, worst
+from onset.theory.chains import Array
+from onset.theory.setting import Setting
+from onset.validate.intervals import Interval, relative_error
+from onset.validate.observed import TRAIN, Task
+from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, counted, of_share, worst
 
 __all__ = ["Claim", "Finding", "Need", "Runs", "Told", "mean", "one_more", "positive", "share"]
 

@@ -7,15 +7,15 @@ from functools import cache
 
 import numpy as np
 
-from simulate.losses import strategy_losses
-from theory.dynamics import Trajectory
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
-from theory.transitions import Transition, bootstrap, find_crossing
-from validate.claims.claim import SPREAD, WIDEST, Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, in_order, mixture, no_repeats, published, untrained
-from validate.intervals import Interval
-from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Verdict
+from onset.simulate.losses import strategy_losses
+from onset.theory.dynamics import Trajectory
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
+from onset.theory.transitions import Transition, bootstrap, find_crossing
+from onset.validate.claims.claim import SPREAD, WIDEST, Claim, Finding, Need, Runs, positive, share
+from onset.validate.claims.trained import EDELMAN, in_order, mixture, no_repeats, published, untrained
+from onset.validate.intervals import Interval
+from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Verdict
 
 __all__ = ["ARMS", "CLAIM", "CONTEXT", "PART", "STATES", "delay", "half", "half_drop"]
 

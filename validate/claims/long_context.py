@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from theory.dynamics import Trajectory
-from theory.setting import Setting
-from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, nearest, no_repeats, published, untrained
+from onset.theory.dynamics import Trajectory
+from onset.theory.setting import Setting
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, positive, share
+from onset.validate.claims.trained import EDELMAN, nearest, no_repeats, published, untrained
 
 __all__ = ["CLAIM", "unigram_phase"]
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from theory.architecture import PRESETS
-from theory.chains import Array
-from theory.transitions import FORMATION_LEVEL
-from validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
-from validate.claims.trained import EDELMAN, at, nearest, no_repeats, published, seen, stages, untrained
+from onset.theory.architecture import PRESETS
+from onset.theory.chains import Array
+from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
+from onset.validate.claims.trained import EDELMAN, at, nearest, no_repeats, published, seen, stages, untrained
 
 __all__ = ["CLAIM", "claimed", "taken"]
 

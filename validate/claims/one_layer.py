@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from theory.architecture import PRESETS
-from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, FEWER, SEEDS, passage, published, untrained
+from onset.theory.architecture import PRESETS
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, positive, share
+from onset.validate.claims.trained import EDELMAN, FEWER, SEEDS, passage, published, untrained
 
 __all__ = ["CLAIM"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from validate.claims.claim import Claim, Finding, Need, Runs, positive
-from validate.claims.trained import EDELMAN, SEEDS, passage, published, seen
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, positive
+from onset.validate.claims.trained import EDELMAN, SEEDS, passage, published, seen
 
 __all__ = ["CLAIM"]
 

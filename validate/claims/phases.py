@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from theory.transitions import STRATEGIES
-from validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
-from validate.claims.trained import (
+from onset.theory.transitions import STRATEGIES
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
+from onset.validate.claims.trained import (
     EDELMAN,
     SEEDS,
     at,

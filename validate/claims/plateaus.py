@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from theory.ideal import finite_loss
-from validate.claims.claim import Claim, Finding, Need, Runs, mean
-from validate.claims.trained import PART, SEEDS, losses, published
-from validate.intervals import Interval
-from validate.observed import Observation
-from validate.verdicts import Tolerance
-from validate.verdicts import judge as judge_number
+from onset.theory.ideal import finite_loss
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, mean
+from onset.validate.claims.trained import PART, SEEDS, losses, published
+from onset.validate.intervals import Interval
+from onset.validate.observed import Observation
+from onset.validate.verdicts import Tolerance
+from onset.validate.verdicts import judge as judge_number
 
 __all__ = ["CLAIM"]
 

@@ -6,7 +6,7 @@ optimiser at the same rate. Steps of seeds are averaged as logarithms: what is p
 two seeds of one setting hardly have one.
 
 If c were a clock alone, running slower or faster than the toy's, order parameters would take the toy's path too, as functions of the step over that of the
-passage: `path` compares them, as `validate.circuits` measures them. And a toy started at the untrained transformer's order parameters would need no
+passage: `path` compares them, as `onset.validate.circuits` measures them. And a toy started at the untrained transformer's order parameters would need no
 constant: under Adam no coordinate moves by more than about η a step, so that a start at x changes the wait by at most about |x|/η.
 
 What a better theory has to know: the toy's lag logit is a parameter, the transformer's a product, v_r = q·ρ_r/√d of a query and an offset's vector, both small
@@ -31,18 +31,18 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from simulate.exponents import regression
-from theory.chains import Array
-from theory.dynamics import Trajectory
-from theory.priors import Dirichlet
-from theory.setting import Setting
-from theory.transitions import ReadOff
-from validate.claims.claim import LEVEL, Claim, Finding, Need, Runs, mean, share
-from validate.claims.trained import SEEDS, at, passage, published, seen
-from validate.intervals import Interval
-from validate.observed import Observation
-from validate.verdicts import INCONCLUSIVE, Tolerance, Verdict, decide
-from validate.verdicts import judge as judge_number
+from onset.simulate.exponents import regression
+from onset.theory.chains import Array
+from onset.theory.dynamics import Trajectory
+from onset.theory.priors import Dirichlet
+from onset.theory.setting import Setting
+from onset.theory.transitions import ReadOff
+from onset.validate.claims.claim import LEVEL, Claim, Finding, Need, Runs, mean, share
+from onset.validate.claims.trained import SEEDS, at, passage, published, seen
+from onset.validate.intervals import Interval
+from onset.validate.observed import Observation
+from onset.validate.verdicts import INCONCLUSIVE, Tolerance, Verdict, decide
+from onset.validate.verdicts import judge as judge_number
 
 __all__ = [
     "ADAMW",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from validate.claims.claim import Claim, Finding, Need, Runs, positive, share
-from validate.claims.trained import EDELMAN, FEWER, SEEDS, at, passage, published, seen, untrained
-from validate.heads import heads_of
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, positive, share
+from onset.validate.claims.trained import EDELMAN, FEWER, SEEDS, at, passage, published, seen, untrained
+from onset.validate.heads import heads_of
 
 __all__ = ["CLAIM"]
 

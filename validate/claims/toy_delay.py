@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from theory.setting import Setting
-from theory.transitions import Transition
-from validate.claims import delay
-from validate.claims.claim import Claim, Finding, Need, Runs
-from validate.claims.delay import ARMS, CONTEXT, PART
-from validate.claims.trained import published
-from validate.intervals import Interval
-from validate.verdicts import Tolerance
-from validate.verdicts import judge as judge_number
+from onset.theory.setting import Setting
+from onset.theory.transitions import Transition
+from onset.validate.claims import delay
+from onset.validate.claims.claim import Claim, Finding, Need, Runs
+from onset.validate.claims.delay import ARMS, CONTEXT, PART
+from onset.validate.claims.trained import published
+from onset.validate.intervals import Interval
+from onset.validate.verdicts import Tolerance
+from onset.validate.verdicts import judge as judge_number
 
 __all__ = ["CLAIM", "TOYS"]
 

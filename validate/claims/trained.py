@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from theory.chains import Array
-from theory.dynamics import Trajectory
-from theory.ideal import finite_loss
-from theory.priors import DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
-from theory.transitions import Transition, find_crossing
-from validate.claims.claim import Finding, share
-from validate.intervals import Interval, Z
-from validate.observed import Observation
-from validate.probes import PROBES, labels
-from validate.verdicts import Tolerance, Verdict, judge
+from onset.theory.chains import Array
+from onset.theory.dynamics import Trajectory
+from onset.theory.ideal import finite_loss
+from onset.theory.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
+from onset.theory.transitions import Transition, find_crossing
+from onset.validate.claims.claim import Finding, share
+from onset.validate.intervals import Interval, Z
+from onset.validate.observed import Observation
+from onset.validate.probes import PROBES, labels
+from onset.validate.verdicts import Tolerance, Verdict, judge
 
 __all__ = [
     "EDELMAN",

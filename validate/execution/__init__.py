@@ -6,8 +6,8 @@ process, in processes of this machine, on a dask cluster; `computing` hands out 
 
 from __future__ import annotations
 
-from validate.execution.computing import Tally, compute, missing
-from validate.execution.failures import Failure, failed_in
-from validate.execution.status import Status, cost
+from onset.validate.execution.computing import Tally, compute, missing
+from onset.validate.execution.failures import Failure, failed_in
+from onset.validate.execution.status import Status, cost
 
 __all__ = ["Failure", "Status", "Tally", "compute", "cost", "failed_in", "missing"]

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from validate.execution.jobs import FAILED, UNWRITABLE, Answer, Job, carry_out
-from validate.execution.local import Ended, one_thread
-from validate.execution.locks import LOCKS
-from validate.stopped import Stopped
+from onset.validate.errors import ComputationStopped
+from onset.validate.execution.jobs import FAILED, UNWRITABLE, Answer, Job, carry_out
+from onset.validate.execution.local import Ended, one_thread
+from onset.validate.execution.locks import LOCKS
 
 __all__ = ["PATIENCE", "Cluster"]
 
@@ -87,14 +87,14 @@ class Cluster:
         from distributed.scheduler import KilledWorker
 
         if future.status not in ("finished", "error"):  # cancelled or lost: nobody else cancels
-            raise Stopped(self._gone())
+            raise ComputationStopped(self._gone())
         job = self._jobs.pop(future.key)
         try:
             return future.result(timeout=PATIENCE)
         except KilledWorker:
             return [Answer(task, FAILED, "worker after worker died of it") for task in job.tasks]
         except TimeoutError:
-            raise Stopped(self._gone()) from None
+            raise ComputationStopped(self._gone()) from None
         except Exception as problem:  # what the worker raised: it lacks a module, for instance
             reason = f"{type(problem).__name__}: {problem}"
             return [Answer(task, FAILED, reason) for task in job.tasks]

@@ -11,17 +11,17 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from theory.dynamics import Progress
-from validate.execution import failures
-from validate.execution.failures import Failure
-from validate.execution.jobs import BUSY, COMPUTED, DIED, FOUND, UNWRITABLE, Answer, Job, Plan
-from validate.execution.local import Executor, InProcess, Processes
-from validate.execution.locks import LOCKS
-from validate.execution.status import Status
-from validate.execution.together import LARGEST
-from validate.observed import TRAIN, Task
-from validate.runs import Store
-from validate.stopped import Stopped
+from onset.theory.dynamics import Progress
+from onset.validate.errors import ComputationStopped
+from onset.validate.execution import failures
+from onset.validate.execution.failures import Failure
+from onset.validate.execution.jobs import BUSY, COMPUTED, DIED, FOUND, UNWRITABLE, Answer, Job, Plan
+from onset.validate.execution.local import Executor, InProcess, Processes
+from onset.validate.execution.locks import LOCKS
+from onset.validate.execution.status import Status
+from onset.validate.execution.together import LARGEST
+from onset.validate.observed import TRAIN, Task
+from onset.validate.runs import Store
 
 __all__ = ["TRIES", "Tally", "Watch", "compute", "drive", "missing"]
 
@@ -47,9 +47,9 @@ class Tally:
     failed: tuple[Failure, ...] = ()
 
     def check(self) -> None:
-        """Raise `Stopped` with the first failure, if there is one."""
+        """Raise `ComputationStopped` with the first failure, if there is one."""
         for one in self.failed:
-            raise Stopped(
+            raise ComputationStopped(
                 f"{one.label} failed: {one.reason}; what was finished is kept, and the same command tries it again."
             )
 
@@ -95,7 +95,7 @@ def compute(
     ------
     ValueError
         If the scheduler does not answer.
-    Stopped
+    ComputationStopped
         If the folder can no longer be written to, or the scheduler goes away.
     """
     todo = missing(tasks, store, fresh=fresh)
@@ -104,7 +104,7 @@ def compute(
     (store.folder / LOCKS).mkdir(exist_ok=True)
     plan = Plan(str(store.folder.resolve()), device, fresh, together)
     if scheduler is not None:
-        from validate.execution.cluster import Cluster
+        from onset.validate.execution.cluster import Cluster
 
         executor: Executor = Cluster(scheduler)
     else:
@@ -128,7 +128,7 @@ def jobs(tasks: Sequence[Task], plan: Plan) -> list[Job]:
 def _may_share(plan: Plan) -> bool:
     if plan.together is not None:
         return plan.together
-    from validate.training import resolve_device
+    from onset.validate.training import resolve_device
 
     return plan.device in ("cuda", "mps") or resolve_device(plan.device).type != "cpu"
 
@@ -164,7 +164,7 @@ def drive(
         task = answer.task
         deaths[task] += answer.end == DIED
         if answer.end == UNWRITABLE:
-            raise Stopped(_unwritable(answer.reason))
+            raise ComputationStopped(_unwritable(answer.reason))
         if answer.end == BUSY:
             return elsewhere.append(task)
         if answer.end == DIED and deaths[task] < TRIES:
@@ -205,7 +205,7 @@ def _kept(store: Store, task: Task, reason: str, details: str) -> Failure:
     try:
         return failures.keep(store, task, reason, details)
     except ValueError as problem:
-        raise Stopped(_unwritable(f"{problem} and {task.label} failed ({reason})")) from problem
+        raise ComputationStopped(_unwritable(f"{problem} and {task.label} failed ({reason})")) from problem
 
 
 def _unwritable(reason: str) -> str:

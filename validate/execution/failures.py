@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from validate.files import write_text
-from validate.observed import Task
-from validate.runs import FAILURE, Store
+from onset.validate.files import write_text
+from onset.validate.observed import Task
+from onset.validate.runs import FAILURE, Store
 
 __all__ = ["Failure", "clear", "failed_in", "keep"]
 

@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulate.predict import predict
-from theory.dynamics import Progress, Trajectory
-from theory.laws.basins import escapes
-from validate.execution import failures
-from validate.execution.locks import locked
-from validate.observed import BASIN, TRAIN, Task
-from validate.provenance import provenance
-from validate.runs import Record, Store
+from onset.simulate.predict import predict
+from onset.theory.dynamics import Progress, Trajectory
+from onset.theory.laws.basins import escapes
+from onset.validate.execution import failures
+from onset.validate.execution.locks import locked
+from onset.validate.observed import BASIN, TRAIN, Task
+from onset.validate.provenance import provenance
+from onset.validate.runs import Record, Store
 
 __all__ = ["BUSY", "COMPUTED", "DIED", "FAILED", "FOUND", "UNWRITABLE", "Answer", "Job", "Plan", "carry_out"]
 
@@ -113,8 +113,8 @@ def _records(tasks: Sequence[Task], job: Job, progress: Progress) -> Iterator[tu
                 trajectories, notes = (), {"refused": str(problem)}
             yield task, _record(task, trajectories, made | notes, started)
         return
-    from validate.execution.together import pays
-    from validate.training import resolve_device, train_together
+    from onset.validate.execution.together import pays
+    from onset.validate.training import resolve_device, train_together
 
     setting, device = tasks[0].setting, resolve_device(job.plan.device)
     together = pays(setting, len(tasks), device) if job.plan.together is None else job.plan.together

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from multiprocessing import connection
 from typing import Any, Protocol
 
-from theory.dynamics import Progress
-from validate.execution.jobs import DIED, Answer, Job, carry_out
+from onset.theory.dynamics import Progress
+from onset.validate.execution.jobs import DIED, Answer, Job, carry_out
 
 __all__ = ["Ended", "Executor", "InProcess", "Processes", "one_thread"]
 

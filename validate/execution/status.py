@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from validate.observed import BASIN, TRAIN, Task
+from onset.validate.observed import BASIN, TRAIN, Task
 
 __all__ = ["Status", "cost"]
 

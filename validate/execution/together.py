@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from theory.setting import Setting
-from validate.training import TrainingRun
+from onset.theory.setting import Setting
+from onset.validate.training import TrainingRun
 
 __all__ = ["LARGEST", "pays"]
 

@@ -13,10 +13,10 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from theory.setting import Setting
-from validate.models.ngram_toy import NgramToy
-from validate.models.toy import Toy, ToyModel
-from validate.models.transformer import Transformer
+from onset.theory.setting import Setting
+from onset.validate.models.ngram_toy import NgramToy
+from onset.validate.models.toy import Toy, ToyModel
+from onset.validate.models.transformer import Transformer
 
 __all__ = ["Model", "build", "order_parameters"]
 

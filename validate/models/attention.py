@@ -1,4 +1,4 @@
-r"""Causal attention with dropout and relative positions in plain torch: for what the kernels of `validate.models.compiled` do not do, and to test them by.
+r"""Causal attention with dropout and relative positions in plain torch: for what the kernels of `onset.validate.models.compiled` do not do, and to test them by.
 
 Head by head, scores are q_i·k_j/√d, plus q_i·r_{i-j}/√d with relative positions, for j ≤ i; the pattern is their softmax over j, the output
 Σ_j drop(pattern)_ij v_j. Dropout acts on r anew at every pair (i, j), as in the released code of arXiv 2402.11004.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from validate.models.dropout import drop, unpacked
+from onset.validate.models.dropout import drop, unpacked
 
 __all__ = ["attend", "scores"]
 

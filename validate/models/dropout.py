@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from validate.models.compiled.tiles import start
+from onset.validate.models.compiled.tiles import start
 
 __all__ = ["drop", "least", "pairs", "scale", "unpacked"]
 

@@ -8,7 +8,7 @@ the token itself for the first head and what head h - 1 shows at t for the other
     softmax   f_t = Uᵀ Σ_{s≤t} softmax_s(score_ts) e_s.
 
 With head h on lag h, softmax scores are products of matches: sources that follow the same n - 1 symbols. The linear family adds them,
-and cannot form their product. For n = 2 both are those of `validate.models.toy`. Defined here; the published transformer for n-grams
+and cannot form their product. For n = 2 both are those of `onset.validate.models.toy`. Defined here; the published transformer for n-grams
 also has its n - 1 heads in layer 1 only (arXiv 2402.11004, released code).
 """
 
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from theory.setting import Setting
-from validate.models.toy import ToyModel
+from onset.theory.setting import Setting
+from onset.validate.models.toy import ToyModel
 
 __all__ = ["NgramToy"]
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from theory.setting import Setting
+from onset.theory.setting import Setting
 
 __all__ = ["Toy", "ToyModel"]
 
@@ -59,7 +59,7 @@ class ToyModel(nn.Module):
         return []
 
     def order_parameters(self) -> dict[str, float]:
-        """The mean of each orbit of entries, and the lag logits; named as `theory.dynamics.Layout` does."""
+        """The mean of each orbit of entries, and the lag logits; named as `onset.theory.dynamics.Layout` does."""
         found: dict[str, float] = {}
         by_head = self.match.ndim > 2
         for name, parameter in self.named_parameters():

@@ -11,7 +11,7 @@ q_i·k_j/√d, and by `positions`
 Dropout on embeddings, pattern, branches and r. Weights N(0, std²), those that end a branch std/√(2·layers). No biases but those of LayerNorm
 and the feed-forward branch. The published table of offsets has one row more than a context of T tokens can reach; it is left out here.
 
-What dropout needs is drawn by the caller: `sites` says how many words, and `forward` takes them (`validate.models.dropout`), so that a
+What dropout needs is drawn by the caller: `sites` says how many words, and `forward` takes them (`onset.validate.models.dropout`), so that a
 model trained alone and one of many trained together drop the same.
 """
 
@@ -26,11 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from theory.architecture import Architecture
-from theory.setting import Setting
-from validate.models.attention import attend, scores
-from validate.models.compiled import network
-from validate.models.dropout import drop, pairs
+from onset.theory.architecture import Architecture
+from onset.theory.setting import Setting
+from onset.validate.models.attention import attend, scores
+from onset.validate.models.compiled import network
+from onset.validate.models.dropout import drop, pairs
 
 __all__ = ["Activations", "Transformer"]
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from theory import arguments
-from validate.files import writable_folder, write_text
-from validate.provenance import versions
-from validate.report.page import render
-from validate.runs import Store
-from validate.suite import SUITES, Results, collect
+from onset.theory import arguments
+from onset.validate.files import writable_folder, write_text
+from onset.validate.provenance import versions
+from onset.validate.report.page import render
+from onset.validate.runs import Store
+from onset.validate.suite import SUITES, Results, collect
 
 __all__ = ["PAGE", "RESULTS", "load", "results_of", "write"]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import jinja2
 
-from validate.claims import Finding
-from validate.heads import KINDS, LEVEL
-from validate.intervals import Interval
-from validate.suite.comparisons import Comparison
-from validate.suite.results import Results
-from validate.suite.tolerances import TRAINED
-from validate.verdicts import counted, worst
+from onset.validate.claims import Finding
+from onset.validate.heads import KINDS, LEVEL
+from onset.validate.intervals import Interval
+from onset.validate.suite.comparisons import Comparison
+from onset.validate.suite.results import Results
+from onset.validate.suite.tolerances import TRAINED
+from onset.validate.verdicts import counted, worst
 
 __all__ = ["percent", "render", "show"]
 

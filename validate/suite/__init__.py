@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from validate.intervals import Interval
-from validate.suite.comparisons import Comparison, Judged, Outcome
-from validate.suite.results import Results, collect
-from validate.suite.running import run_tasks, wanted
-from validate.suite.settings import METHODS, SUITES, SURROGATE, Case
-from validate.suite.tolerances import TOLERANCE, TRAINED
-from validate.verdicts import Verdict, judge
+from onset.validate.intervals import Interval
+from onset.validate.suite.comparisons import Comparison, Judged, Outcome
+from onset.validate.suite.results import Results, collect
+from onset.validate.suite.running import run_tasks, wanted
+from onset.validate.suite.settings import METHODS, SUITES, SURROGATE, Case
+from onset.validate.suite.tolerances import TOLERANCE, TRAINED
+from onset.validate.verdicts import Verdict, judge
 
 __all__ = [
     "METHODS",

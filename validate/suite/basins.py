@@ -1,4 +1,4 @@
-"""Findings on basins: whether trained models leave the plateau for an induction head where `theory.laws.basins` says so."""
+"""Findings on basins: whether trained models leave the plateau for an induction head where `onset.theory.laws.basins` says so."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from theory.dynamics import Trajectory
-from validate.suite.comparisons import Outcome
-from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from onset.theory.dynamics import Trajectory
+from onset.validate.suite.comparisons import Outcome
+from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 __all__ = ["ESCAPED", "TRAPPED", "UNDECIDED", "BasinFinding", "basins", "fate"]
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from theory.laws.basins import Basin
-from theory.prediction import Prediction
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL, ReadOff, Transition
-from validate.intervals import Interval, relative_error
-from validate.observed import Observation
-from validate.suite.settings import Case
-from validate.suite.tolerances import PAIRS, TRAINED
-from validate.verdicts import DISAGREES, Verdict, judge
+from onset.theory.laws.basins import Basin
+from onset.theory.prediction import Prediction
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition
+from onset.validate.intervals import Interval, relative_error
+from onset.validate.observed import Observation
+from onset.validate.suite.settings import Case
+from onset.validate.suite.tolerances import PAIRS, TRAINED
+from onset.validate.verdicts import DISAGREES, Verdict, judge
 
 __all__ = ["Comparison", "Judged", "Outcome", "compare"]
 

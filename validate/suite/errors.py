@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from theory.setting import Setting
-from validate.suite.comparisons import Comparison
-from validate.suite.series import series
-from validate.suite.tolerances import MEDIAN_TOLERANCE, PAIRS, TRAINED
-from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, counted
+from onset.theory.setting import Setting
+from onset.validate.suite.comparisons import Comparison
+from onset.validate.suite.series import series
+from onset.validate.suite.tolerances import MEDIAN_TOLERANCE, PAIRS, TRAINED
+from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, counted
 
 __all__ = ["Promise", "Spread", "promises", "spreads"]
 

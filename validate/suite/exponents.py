@@ -1,7 +1,7 @@
 r"""Findings on exponents: how trained times go with T, or with a rate, beside what each rung predicts.
 
 Along a series of settings that differ in x alone, ln t is regressed on ln x, over the settings that have a time. The standard error comes
-from the residuals, so it holds the curvature of the line as well as noise (`simulate.exponents`). A rung is compared over the settings that both
+from the residuals, so it holds the curvature of the line as well as noise (`onset.simulate.exponents`). A rung is compared over the settings that both
 have: the slope of ln(t_predicted/t_trained), in which a curvature that both share cancels, with the standard error that the intervals give. Its tolerance
 is what errors within `TOLERANCE` at both ends can make of a slope: 2 τ / ln(x_last/x_first).
 """
@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from simulate.exponents import fits, regression
-from simulate.scan import Row, grid
-from theory.laws.terms import terms_or_refusal
-from theory.setting import Setting
-from validate.intervals import Interval, Z
-from validate.suite.comparisons import Comparison
-from validate.suite.series import AXES, Series, series
-from validate.suite.tolerances import TOLERANCE, TRAINED
-from validate.verdicts import decide
+from onset.simulate.exponents import fits, regression
+from onset.simulate.scan import Row, grid
+from onset.theory.laws.terms import terms_or_refusal
+from onset.theory.setting import Setting
+from onset.validate.intervals import Interval, Z
+from onset.validate.suite.comparisons import Comparison
+from onset.validate.suite.series import AXES, Series, series
+from onset.validate.suite.tolerances import TOLERANCE, TRAINED
+from onset.validate.verdicts import decide
 
 __all__ = ["Exponent", "Slope", "exponents"]
 

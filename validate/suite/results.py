@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from theory.laws.basins import Basin
-from theory.prediction import Prediction
-from theory.setting import Setting
-from validate import claims
-from validate.claims import Told
-from validate.heads import Head, heads
-from validate.observed import BASIN, TRAIN, Observation, Refused, Task, basin, observation, prediction
-from validate.plain import finite, without
-from validate.runs import Store
-from validate.suite.basins import BasinFinding, basins
-from validate.suite.comparisons import Comparison, Outcome, compare
-from validate.suite.errors import Promise, Spread, promises, spreads
-from validate.suite.exponents import Exponent, exponents
-from validate.suite.running import seeds_of
-from validate.suite.settings import Case, cases
-from validate.suite.tolerances import PAIRS
-from validate.suite.transformer import compare_transformer
-from validate.suite.words import disagreements
+from onset.theory.laws.basins import Basin
+from onset.theory.prediction import Prediction
+from onset.theory.setting import Setting
+from onset.validate import claims
+from onset.validate.claims import Told
+from onset.validate.heads import Head, heads
+from onset.validate.observed import BASIN, TRAIN, Observation, Refused, Task, basin, observation, prediction
+from onset.validate.plain import finite, without
+from onset.validate.runs import Store
+from onset.validate.suite.basins import BasinFinding, basins
+from onset.validate.suite.comparisons import Comparison, Outcome, compare
+from onset.validate.suite.errors import Promise, Spread, promises, spreads
+from onset.validate.suite.exponents import Exponent, exponents
+from onset.validate.suite.running import seeds_of
+from onset.validate.suite.settings import Case, cases
+from onset.validate.suite.tolerances import PAIRS
+from onset.validate.suite.transformer import compare_transformer
+from onset.validate.suite.words import disagreements
 
 __all__ = ["FORMAT", "Results", "collect"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from theory import arguments
-from validate import claims
-from validate.execution import Tally, compute, cost
-from validate.observed import BASIN, KINDS, TRAIN, Task
-from validate.runs import Store
-from validate.suite.settings import Case, cases
+from onset.theory import arguments
+from onset.validate import claims
+from onset.validate.execution import Tally, compute, cost
+from onset.validate.observed import BASIN, KINDS, TRAIN, Task
+from onset.validate.runs import Store
+from onset.validate.suite.settings import Case, cases
 
 __all__ = ["run_tasks", "seeds_of", "tasks", "wanted"]
 
@@ -53,7 +53,7 @@ def run_tasks(
     claimed: Sequence[str] = (),
     **how: Any,
 ) -> Tally:
-    """Compute what `store` lacks of a suite; `validate.suite.collect` then tells what it found.
+    """Compute what `store` lacks of a suite; `onset.validate.suite.collect` then tells what it found.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def run_tasks(
     kinds : sequence of str
         Compute only these, of `KINDS`; by default all. What else the store holds enters the results as it is.
     claimed : sequence of str
-        Compute only what these claims need, of `validate.claims.CLAIMS`.
+        Compute only what these claims need, of `onset.validate.claims.CLAIMS`.
     **how
-        Where and how, as `validate.execution.compute` takes it.
+        Where and how, as `onset.validate.execution.compute` takes it.
     """
     return compute(wanted(name, seeds=seeds, kinds=kinds, claimed=claimed), store, **how)

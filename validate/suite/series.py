@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from theory.families import FAMILIES
-from theory.setting import Setting
+from onset.theory.families import FAMILIES
+from onset.theory.setting import Setting
 
 __all__ = ["AXES", "Series", "series"]
 

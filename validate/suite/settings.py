@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simulate import predict as predictions
-from theory import arguments
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
-from validate.claims import trained
-from validate.claims.trained import mixture, published
+from onset.simulate import predict as predictions
+from onset.theory import arguments
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
+from onset.validate.claims import trained
+from onset.validate.claims.trained import mixture, published
 
 __all__ = ["METHODS", "SUITES", "SURROGATE", "Case", "cases"]
 

@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from theory.setting import Setting
-from validate.suite.settings import SURROGATE
-from validate.verdicts import Tolerance
+from onset.theory.setting import Setting
+from onset.validate.suite.settings import SURROGATE
+from onset.validate.verdicts import Tolerance
 
 __all__ = ["MEDIAN_TOLERANCE", "PAIRS", "TOLERANCE", "TRAINED", "Pair"]
 

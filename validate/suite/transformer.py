@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from theory.transitions import STRATEGIES
-from validate.claims.trained import in_order, losses
-from validate.intervals import Interval
-from validate.suite.comparisons import Comparison, Judged, Outcome, compare
-from validate.suite.tolerances import TRAINED
-from validate.verdicts import Verdict, of_share
+from onset.theory.transitions import STRATEGIES
+from onset.validate.claims.trained import in_order, losses
+from onset.validate.intervals import Interval
+from onset.validate.suite.comparisons import Comparison, Judged, Outcome, compare
+from onset.validate.suite.tolerances import TRAINED
+from onset.validate.verdicts import Verdict, of_share
 
 __all__ = ["compare_transformer"]
 

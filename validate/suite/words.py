@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from validate.intervals import Interval
-from validate.suite.basins import BasinFinding
-from validate.suite.comparisons import Comparison, Judged
-from validate.suite.errors import Promise
-from validate.suite.exponents import Exponent
-from validate.suite.tolerances import TRAINED
-from validate.verdicts import DISAGREES
+from onset.validate.intervals import Interval
+from onset.validate.suite.basins import BasinFinding
+from onset.validate.suite.comparisons import Comparison, Judged
+from onset.validate.suite.errors import Promise
+from onset.validate.suite.exponents import Exponent
+from onset.validate.suite.tolerances import TRAINED
+from onset.validate.verdicts import DISAGREES
 
 __all__ = ["disagreements", "steps"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from validate.sweeps.plan import Point, Sweep, load
-from validate.sweeps.results import collect, lines, write
+from onset.validate.sweeps.plan import Point, Sweep, load
+from onset.validate.sweeps.results import collect, lines, write
 
 __all__ = ["Point", "Sweep", "collect", "lines", "load", "write"]

@@ -1,7 +1,7 @@
 """What a sweep's TOML file says: which settings, from which seeds, computed in which ways.
 
 ``[setting]`` is a setting as `Setting.from_dict` reads it. ``[grid]`` gives entries of it, under dotted names, several values each; every ``[[runs]]``
-is a table of changes. With both, each run goes over the grid. What the file leaves at its default follows the changes, as in `simulate.scan`, whose
+is a table of changes. With both, each run goes over the grid. What the file leaves at its default follows the changes, as in `onset.simulate.scan`, whose
 short names of axes and ranges FIRST:LAST:COUNT are understood too.
 """
 
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulate import scan
-from theory import arguments
-from theory.setting import Setting, parsed, why
-from validate.observed import KINDS, TRAIN, Task
+from onset.simulate import scan
+from onset.theory import arguments
+from onset.theory.setting import Setting, parsed, why
+from onset.validate.observed import KINDS, TRAIN, Task
 
 __all__ = ["LARGEST", "Point", "Sweep", "load", "read"]
 
@@ -44,7 +44,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Settings, seeds of the trained models, and kinds of tasks, of `validate.observed.KINDS`."""
+    """Settings, seeds of the trained models, and kinds of tasks, of `onset.validate.observed.KINDS`."""
 
     points: tuple[Point, ...]
     seeds: tuple[int, ...]

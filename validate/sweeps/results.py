@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from theory.setting import Setting
-from validate.execution import failed_in
-from validate.files import write_text
-from validate.observed import BASIN, TRAIN, Refused, Task, basin, observation, prediction
-from validate.plain import finite, without
-from validate.runs import Store
-from validate.sweeps.plan import Sweep
+from onset.theory.setting import Setting
+from onset.validate.execution import failed_in
+from onset.validate.files import write_text
+from onset.validate.observed import BASIN, TRAIN, Refused, Task, basin, observation, prediction
+from onset.validate.plain import finite, without
+from onset.validate.runs import Store
+from onset.validate.sweeps.plan import Sweep
 
 __all__ = ["CSV", "JSON", "collect", "lines", "write"]
 

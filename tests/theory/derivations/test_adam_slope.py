@@ -1,11 +1,11 @@
-"""theory.derivations.adam_law: its checks, that they can fail, and the noise profile."""
+"""onset.theory.derivations.adam_law: its checks, that they can fail, and the noise profile."""
 
 from __future__ import annotations
 
 import numpy as np
 import sympy as sp
 
-from theory.derivations import adam_law, get
+from onset.theory.derivations import adam_law, get
 
 
 def test_all_checks_pass():

@@ -1,4 +1,4 @@
-"""theory.derivations.alternation: closed forms of the signals and the even-odd theorem, and that its checks can fail."""
+"""onset.theory.derivations.alternation: closed forms of the signals and the even-odd theorem, and that its checks can fail."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.derivations import alternation
-from theory.priors import Dirichlet, sample
+from onset.theory.derivations import alternation
+from onset.theory.priors import Dirichlet, sample
 
 EPS = np.finfo(float).eps
 

@@ -1,4 +1,4 @@
-"""theory.derivations.ballistic: its checks, that they can fail, and its scaling."""
+"""onset.theory.derivations.ballistic: its checks, that they can fail, and its scaling."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.checks import ballistic as above
-from theory.derivations import ballistic, get
+from onset.theory.checks import ballistic as above
+from onset.theory.derivations import ballistic, get
 
 
 def test_all_checks_pass():

@@ -1,4 +1,4 @@
-"""theory.derivations.bigram_regret: k(k-1)/2 ln T and its constant, and that its checks can fail."""
+"""onset.theory.derivations.bigram_regret: k(k-1)/2 ln T and its constant, and that its checks can fail."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.derivations import bigram_regret
-from theory.derivations.bigram_regret import T, alpha, k, log_stationary, logs
+from onset.theory.derivations import bigram_regret
+from onset.theory.derivations.bigram_regret import T, alpha, k, log_stationary, logs
 
 
 @pytest.mark.parametrize("check", bigram_regret.derive().checks, ids=lambda check: check.name)

@@ -1,12 +1,12 @@
-"""theory.derivations.count_fluctuations: its checks, that they can fail, and sampled counts."""
+"""onset.theory.derivations.count_fluctuations: its checks, that they can fail, and sampled counts."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from simulate.sequences import tokens_from_uniforms
-from theory.chains import stationary
-from theory.derivations import count_fluctuations, get
+from onset.simulate.sequences import tokens_from_uniforms
+from onset.theory.chains import stationary
+from onset.theory.derivations import count_fluctuations, get
 
 
 def test_all_checks_pass():

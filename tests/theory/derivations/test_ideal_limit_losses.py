@@ -1,4 +1,4 @@
-"""theory.derivations.ideal_limit_losses: bigram and unigram as T → ∞ in π and ln 2, and that its checks can fail."""
+"""onset.theory.derivations.ideal_limit_losses: bigram and unigram as T → ∞ in π and ln 2, and that its checks can fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.derivations import get, ideal_limit_losses
+from onset.theory.derivations import get, ideal_limit_losses
 
 
 @pytest.mark.parametrize("check", ideal_limit_losses.derive().checks, ids=lambda check: check.name)

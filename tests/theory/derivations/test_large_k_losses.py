@@ -1,4 +1,4 @@
-"""theory.derivations.large_k_losses: losses of many states in powers of 1/k, and that its checks can fail."""
+"""onset.theory.derivations.large_k_losses: losses of many states in powers of 1/k, and that its checks can fail."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.derivations import large_k_losses
-from theory.derivations.large_k_losses import alpha, cube, draw, k, square
-from theory.priors import Dirichlet, sample
+from onset.theory.derivations import large_k_losses
+from onset.theory.derivations.large_k_losses import alpha, cube, draw, k, square
+from onset.theory.priors import Dirichlet, sample
 
 
 @pytest.mark.parametrize("check", large_k_losses.derive().checks, ids=lambda check: check.name)

@@ -1,4 +1,4 @@
-"""theory.derivations of both mean fields and of the plateau: their checks, and that they can fail."""
+"""onset.theory.derivations of both mean fields and of the plateau: their checks, and that they can fail."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.checks import plateau
-from theory.derivations import get, linear_mean_field, softmax_mean_field
-from theory.mean_fields import linear
+from onset.theory.checks import plateau
+from onset.theory.derivations import get, linear_mean_field, softmax_mean_field
+from onset.theory.mean_fields import linear
 
 
 @pytest.mark.parametrize("name", ["linear-mean-field", "softmax-mean-field", "plateau"])
@@ -19,7 +19,7 @@ def test_all_checks_pass(name):
 
 
 def test_the_statement_is_what_the_library_evaluates():
-    """One expression: the derivation's right-hand side is theory.mean_fields.linear.logit() itself."""
+    """One expression: the derivation's right-hand side is onset.theory.mean_fields.linear.logit() itself."""
     assert get("linear-mean-field").value == linear.logit()
     found = get("linear-mean-field").function(linear.u, linear.C, linear.Omega, linear.pi_i, linear.pi_j, linear.excess)
     assert found(0.5, 1.0, 2.0, 0.3, 0.7, 0.1) == linear.logit_and_slopes(0.5, 1.0, 2.0, 0.3, 0.7, 0.1)[0]

@@ -1,11 +1,11 @@
-"""theory.derivations.plateau_law: its checks, and that they can fail."""
+"""onset.theory.derivations.plateau_law: its checks, and that they can fail."""
 
 from __future__ import annotations
 
 import sympy as sp
 
-from theory.derivations import get, plateau_law
-from theory.derivations.plateau_law import resummed
+from onset.theory.derivations import get, plateau_law
+from onset.theory.derivations.plateau_law import resummed
 
 
 def test_all_checks_pass():

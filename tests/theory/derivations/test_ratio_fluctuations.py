@@ -1,8 +1,8 @@
-"""theory.derivations.ratio_fluctuations: its checks, and that they can fail."""
+"""onset.theory.derivations.ratio_fluctuations: its checks, and that they can fail."""
 
 from __future__ import annotations
 
-from theory.derivations import get, ratio_fluctuations
+from onset.theory.derivations import get, ratio_fluctuations
 
 
 def test_all_checks_pass():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from theory.derivations import get, softmax_law
+from onset.theory.derivations import get, softmax_law
 
 
 def test_all_checks_pass():

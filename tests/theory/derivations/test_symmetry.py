@@ -1,4 +1,4 @@
-"""theory.derivations.symmetry: the checks pass, and fail when a formula is wrong."""
+"""onset.theory.derivations.symmetry: the checks pass, and fail when a formula is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.derivations import get, symmetry
+from onset.theory.derivations import get, symmetry
 
 
 @pytest.mark.parametrize("check", symmetry.derive().checks, ids=lambda check: check.name)

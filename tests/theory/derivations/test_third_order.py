@@ -1,4 +1,4 @@
-"""theory.derivations.third_order: its checks, and that they can fail."""
+"""onset.theory.derivations.third_order: its checks, and that they can fail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from theory.derivations import get, third_order
+from onset.theory.derivations import get, third_order
 
 
 def test_all_checks_pass():
@@ -33,7 +33,7 @@ def test_a_wrong_drive_is_found(expression, monkeypatch):
 def test_lag_two_leads_over_the_prior():
     """Flat chains with an ideal read-out: lag 2 is driven most, lag 1 not at all."""
     chains = np.random.default_rng(0).dirichlet(np.ones(2), size=(64, 4))
-    from theory.chains import block_law
+    from onset.theory.chains import block_law
 
     pairs = block_law(chains, 2)
     bigram = block_law(chains, 3).sum(axis=1) / pairs.sum(axis=1)[:, :, None]

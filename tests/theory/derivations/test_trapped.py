@@ -1,12 +1,12 @@
-"""theory.derivations.trapped: its checks, and that they can fail."""
+"""onset.theory.derivations.trapped: its checks, and that they can fail."""
 
 from __future__ import annotations
 
 import sympy as sp
 
-from theory.checks import trapped as above
-from theory.derivations import get, trapped
-from theory.laws import basins
+from onset.theory.checks import trapped as above
+from onset.theory.derivations import get, trapped
+from onset.theory.laws import basins
 
 
 def test_all_checks_pass():

@@ -1,18 +1,18 @@
-"""theory.laws.basins: signs where training and exact sums know them, standard errors, limits, and what it refuses."""
+"""onset.theory.laws.basins: signs where training and exact sums know them, standard errors, limits, and what it refuses."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.chains import lag_matrices, stationary
-from theory.derivations import signals, trapped
-from theory.expectations import nodes
-from theory.laws import basins
-from theory.laws.basins import escapes, limit_constants
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
-from theory.signals import correlations
+from onset.theory.chains import lag_matrices, stationary
+from onset.theory.derivations import signals, trapped
+from onset.theory.expectations import nodes
+from onset.theory.laws import basins
+from onset.theory.laws.basins import escapes, limit_constants
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
+from onset.theory.signals import correlations
 
 
 @pytest.mark.parametrize(

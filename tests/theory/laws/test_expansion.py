@@ -1,17 +1,17 @@
-"""theory.laws.expansion: tables against exact correlations, and both orders against a plain loss differenced on the same sequences."""
+"""onset.theory.laws.expansion: tables against exact correlations, and both orders against a plain loss differenced on the same sequences."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.derivations import signals
-from theory.expectations import nodes
-from theory.laws import expansion as module
-from theory.laws.basins import draw
-from theory.laws.expansion import GROUPS, LAGS, READOUTS, drive
-from theory.priors import Dirichlet
-from theory.signals import correlations
+from onset.theory.derivations import signals
+from onset.theory.expectations import nodes
+from onset.theory.laws import expansion as module
+from onset.theory.laws.basins import draw
+from onset.theory.laws.expansion import GROUPS, LAGS, READOUTS, drive
+from onset.theory.priors import Dirichlet
+from onset.theory.signals import correlations
 
 
 def plain_loss(transition, weights, tokens, readout, match, lag_logits) -> float:

@@ -1,4 +1,4 @@
-"""theory.laws.plateau_law and theory.laws.escape: the plateau law against what it reduces."""
+"""onset.theory.laws.plateau_law and onset.theory.laws.escape: the plateau law against what it reduces."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from theory.dynamics import Layout
-from theory.flow import flow
-from theory.laws import plateau_law as module
-from theory.laws.escape import Reduced, manifold
-from theory.laws.plateau_law import law, mobility, path
-from theory.mean_fields.linear import LinearMeanField
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
+from onset.theory.dynamics import Layout
+from onset.theory.flow import flow
+from onset.theory.laws import plateau_law as module
+from onset.theory.laws.escape import Reduced, manifold
+from onset.theory.laws.plateau_law import law, mobility, path
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
 
 
 def formation(prediction) -> float:

@@ -1,19 +1,19 @@
-"""theory.laws.corrected: against the corrected mean field it reduces, and its limit for long contexts."""
+"""onset.theory.laws.corrected: against the corrected mean field it reduces, and its limit for long contexts."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.flow import flow
-from theory.laws import corrected
-from theory.laws.corrected import corrected_planes, law_corrected, mean_plane
-from theory.laws.escape import Reduced
-from theory.laws.planar import planar_law
-from theory.laws.plateau_law import law, mobility, plane
-from theory.mean_fields.corrected.families import LinearCorrected
-from theory.priors import Dirichlet
-from theory.setting import Setting
+from onset.theory.flow import flow
+from onset.theory.laws import corrected
+from onset.theory.laws.corrected import corrected_planes, law_corrected, mean_plane
+from onset.theory.laws.escape import Reduced
+from onset.theory.laws.planar import planar_law
+from onset.theory.laws.plateau_law import law, mobility, plane
+from onset.theory.mean_fields.corrected.families import LinearCorrected
+from onset.theory.priors import Dirichlet
+from onset.theory.setting import Setting
 
 
 @pytest.mark.parametrize("changes", [{}, {"match": 0.01}])

@@ -1,15 +1,15 @@
-"""theory.laws.mixture: where the match of a mixture rests, its delay, and the derivation."""
+"""onset.theory.laws.mixture: where the match of a mixture rests, its delay, and the derivation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.derivations import get, mixture
-from theory.laws.escape import manifold
-from theory.laws.mixture import balance, delay
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
+from onset.theory.derivations import get, mixture
+from onset.theory.laws.escape import manifold
+from onset.theory.laws.mixture import balance, delay
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
 
 
 def test_all_checks_pass():

@@ -1,18 +1,18 @@
-"""theory.laws.planar: the match-limited regime against the integrated mean field, and its limits."""
+"""onset.theory.laws.planar: the match-limited regime against the integrated mean field, and its limits."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.dynamics import last_attention
-from theory.flow import flow
-from theory.laws.planar import follow
-from theory.laws.plateau_law import SLOWEST, law, mobility, path, plane
-from theory.mean_fields.linear import LinearMeanField
-from theory.priors import Dirichlet
-from theory.setting import Setting
-from theory.transitions import find_formation
+from onset.theory.dynamics import last_attention
+from onset.theory.flow import flow
+from onset.theory.laws.planar import follow
+from onset.theory.laws.plateau_law import SLOWEST, law, mobility, path, plane
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.priors import Dirichlet
+from onset.theory.setting import Setting
+from onset.theory.transitions import find_formation
 
 
 def formed(setting: Setting, **changes) -> float:

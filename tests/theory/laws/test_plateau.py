@@ -1,4 +1,4 @@
-"""theory.laws.plateau: the fixed point of the linear family, its height and its drives."""
+"""onset.theory.laws.plateau: the fixed point of the linear family, its height and its drives."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from theory.chains import entropy, stationary
-from theory.expectations import expectation, nodes
-from theory.laws.escape import NODES
-from theory.laws.plateau import plateau
-from theory.mean_fields.linear import LinearMeanField
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
+from onset.theory.chains import entropy, stationary
+from onset.theory.expectations import expectation, nodes
+from onset.theory.laws.escape import NODES
+from onset.theory.laws.plateau import plateau
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
 
 ERROR = 1e-6
 """Asked of the cubature."""

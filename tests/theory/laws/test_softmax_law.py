@@ -1,16 +1,16 @@
-"""theory.laws.softmax: symmetries of the wait, its dependence on the context, and what it refuses; finite context in tests/simulate."""
+"""onset.theory.laws.softmax: symmetries of the wait, its dependence on the context, and what it refuses; finite context in tests/simulate."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.derivations.softmax_law import quadrature, wait
-from theory.laws import expansion
-from theory.laws.plateau_law import law
-from theory.laws.softmax import escape, exponents, softmax_law
-from theory.priors import Dirichlet
-from theory.setting import Setting
+from onset.theory.derivations.softmax_law import quadrature, wait
+from onset.theory.laws import expansion
+from onset.theory.laws.plateau_law import law
+from onset.theory.laws.softmax import escape, exponents, softmax_law
+from onset.theory.priors import Dirichlet
+from onset.theory.setting import Setting
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,16 +1,16 @@
-"""theory.laws.terms: the terms are the law's own, and the exponents its derivatives."""
+"""onset.theory.laws.terms: the terms are the law's own, and the exponents its derivatives."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.derivations import plateau_law
-from theory.laws.plateau import plateau
-from theory.laws.plateau_law import law
-from theory.laws.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent, terms
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
+from onset.theory.derivations import plateau_law
+from onset.theory.laws.plateau import plateau
+from onset.theory.laws.plateau_law import law
+from onset.theory.laws.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent, terms
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
 
 
 def _setting(states=2, context=100, lag_logits=0.7, match=0.01, start=0.007):

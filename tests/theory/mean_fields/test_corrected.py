@@ -1,4 +1,4 @@
-"""theory.mean_fields.corrected: exact moments, the corrected loss and its gradient, and steps against finite context."""
+"""onset.theory.mean_fields.corrected: exact moments, the corrected loss and its gradient, and steps against finite context."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from math import factorial
 import numpy as np
 import pytest
 
-from simulate.predict import METHODS
-from simulate.reduced import FiniteContext
-from theory.chains import stationary
-from theory.derivations.count_fluctuations import covariance
-from theory.dynamics import descend
-from theory.mean_fields.corrected.counts import Counts
-from theory.mean_fields.corrected.dynamics import EVEN, logit_loss
-from theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
-from theory.mean_fields.corrected.moments import Memory, Moments, positions
-from theory.mean_fields.corrected.predict import CORRECTED, mean_field_corrected
-from theory.priors import Dirichlet
-from theory.setting import Setting
+from onset.simulate.predict import METHODS
+from onset.simulate.reduced import FiniteContext
+from onset.theory.chains import stationary
+from onset.theory.derivations.count_fluctuations import covariance
+from onset.theory.dynamics import descend
+from onset.theory.mean_fields.corrected.counts import Counts
+from onset.theory.mean_fields.corrected.dynamics import EVEN, logit_loss
+from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
+from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
+from onset.theory.mean_fields.corrected.predict import CORRECTED, mean_field_corrected
+from onset.theory.priors import Dirichlet
+from onset.theory.setting import Setting
 
 EPS = np.finfo(float).eps
 FAMILIES = {"linear": LinearCorrected, "softmax": SoftmaxCorrected}

@@ -1,4 +1,4 @@
-"""theory.mean_fields.linear: the linear family's logits, symbolically at finite T, and their compiled evaluation."""
+"""onset.theory.mean_fields.linear: the linear family's logits, symbolically at finite T, and their compiled evaluation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import sympy as sp
 from scipy import integrate
 
-from theory.mean_fields import linear
-from theory.mean_fields.linear import (
+from onset.theory.mean_fields import linear
+from onset.theory.mean_fields.linear import (
     C,
     LinearMeanField,
     Omega,
@@ -25,8 +25,8 @@ from theory.mean_fields.linear import (
     source,
     u,
 )
-from theory.priors import DoublyStochastic
-from theory.setting import Setting
+from onset.theory.priors import DoublyStochastic
+from onset.theory.setting import Setting
 
 
 def test_lag_share_is_the_average_of_the_layer_1_weight():

@@ -1,4 +1,4 @@
-"""theory.mean_fields.limit: the loss and gradient both toy families share."""
+"""onset.theory.mean_fields.limit: the loss and gradient both toy families share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 import sympy as sp
 from scipy import stats
 
-from theory.expectations import RICH, calibrated_nodes, nodes
-from theory.mean_fields import limit as mean_field
-from theory.mean_fields import positions
-from theory.mean_fields.linear import LinearMeanField
-from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
+from onset.theory.expectations import RICH, calibrated_nodes, nodes
+from onset.theory.mean_fields import limit as mean_field
+from onset.theory.mean_fields import positions
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
 
 EPS = np.finfo(float).eps
 FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}

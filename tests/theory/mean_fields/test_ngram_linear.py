@@ -1,18 +1,18 @@
-"""theory.mean_fields.ngram_linear: the linear family for chains of higher order, as T → ∞."""
+"""onset.theory.mean_fields.ngram_linear: the linear family for chains of higher order, as T → ∞."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from simulate.reduced import loss_and_gradient
-from simulate.sequences import sample
-from theory.dynamics import Layout
-from theory.mean_fields import positions
-from theory.mean_fields.linear import LinearMeanField
-from theory.mean_fields.ngram_linear import HeadsGrid, NgramLinearMeanField
-from theory.mean_fields.predict import mean_field
-from theory.setting import Setting
+from onset.simulate.reduced import loss_and_gradient
+from onset.simulate.sequences import sample
+from onset.theory.dynamics import Layout
+from onset.theory.mean_fields import positions
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.ngram_linear import HeadsGrid, NgramLinearMeanField
+from onset.theory.mean_fields.predict import mean_field
+from onset.theory.setting import Setting
 
 
 def point_of(dynamics: NgramLinearMeanField, context: int) -> np.ndarray:
@@ -22,7 +22,7 @@ def point_of(dynamics: NgramLinearMeanField, context: int) -> np.ndarray:
 
 
 def test_order_two_is_the_plain_mean_field(monkeypatch):
-    """With one head, on the same chains, loss and gradient tend to those of theory.mean_fields.linear as positions are resolved."""
+    """With one head, on the same chains, loss and gradient tend to those of onset.theory.mean_fields.linear as positions are resolved."""
     monkeypatch.setattr(positions, "NODES", 24)
     setting = Setting.of("linear", states=3, context=100)
     plain, other = LinearMeanField(setting, lags=4, count=16), NgramLinearMeanField(setting, lags=4, count=16)
@@ -85,8 +85,8 @@ def test_gradient_of_finite_contexts_tends_to_the_mean_field(slope):
         match = np.array([[3.0, 1.0], [2.0, 0.0]]).ravel() / context
         drawn = sample(setting, 40_000, np.random.default_rng(1))
         chosen = np.random.default_rng(2).integers(len(chains), size=len(drawn.tokens))
-        from simulate.sequences import Sample, tokens_from_uniforms
-        from theory.chains import history_law
+        from onset.simulate.sequences import Sample, tokens_from_uniforms
+        from onset.theory.chains import history_law
 
         picked = chains[chosen]
         law = history_law(chains)[chosen]
@@ -124,7 +124,7 @@ def test_bigrams_are_where_the_linear_family_ends():
 
 def test_what_knows_pairs_only_says_so():
     for family, method in (("softmax", "mean-field"), ("linear", "law"), ("linear", "mean-field-corrected")):
-        from simulate.predict import predict
+        from onset.simulate.predict import predict
 
         with pytest.raises(ValueError, match=r"order|higher order"):
             predict(Setting.of(family, order=3, context=20), method)

@@ -1,4 +1,4 @@
-"""theory.mean_fields.positions: the grids of positions and sources."""
+"""onset.theory.mean_fields.positions: the grids of positions and sources."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sympy as sp
 from scipy import integrate
 from scipy.special import digamma
 
-from theory.mean_fields import linear
-from theory.mean_fields.positions import LagShares, PositionGrid
+from onset.theory.mean_fields import linear
+from onset.theory.mean_fields.positions import LagShares, PositionGrid
 
 EPS = np.finfo(float).eps
 

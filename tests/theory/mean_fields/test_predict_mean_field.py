@@ -1,4 +1,4 @@
-"""theory.prediction and theory.mean_fields.predict: a prediction is steps with an interval, the curves behind them, and what was assumed."""
+"""onset.theory.prediction and onset.theory.mean_fields.predict: a prediction is steps with an interval, the curves behind them, and what was assumed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from theory import ideal
-from theory.mean_fields.predict import AtSaddle, mean_field
-from theory.mean_fields.rules import SCRAMBLINGS
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
-from theory.transitions import combine
+from onset.theory import ideal
+from onset.theory.mean_fields.predict import AtSaddle, mean_field
+from onset.theory.mean_fields.rules import SCRAMBLINGS
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
+from onset.theory.transitions import combine
 
 
 def test_deterministic_for_two_states():

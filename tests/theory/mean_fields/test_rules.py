@@ -1,17 +1,17 @@
-"""theory.mean_fields.rules: small rules against the large ones they are cut from, and against exact quadrature for two states."""
+"""onset.theory.mean_fields.rules: small rules against the large ones they are cut from, and against exact quadrature for two states."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from theory.expectations import nodes
-from theory.flow import flow, flows
-from theory.mean_fields.linear import LinearMeanField
-from theory.mean_fields.rules import KEPT, POINTS, SCRAMBLINGS, rules
-from theory.mean_fields.softmax import SoftmaxMeanField
-from theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from theory.setting import Setting
+from onset.theory.expectations import nodes
+from onset.theory.flow import flow, flows
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.rules import KEPT, POINTS, SCRAMBLINGS, rules
+from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.setting import Setting
 
 FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 

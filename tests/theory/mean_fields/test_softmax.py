@@ -1,4 +1,4 @@
-"""theory.mean_fields.softmax: the expected weight of sources against enumeration, and what the family reads in known limits."""
+"""onset.theory.mean_fields.softmax: the expected weight of sources against enumeration, and what the family reads in known limits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import itertools
 import numpy as np
 import pytest
 
-from theory.mean_fields.limit import MeanField
-from theory.mean_fields.linear import LinearMeanField
-from theory.mean_fields.positions import LagShares, PositionGrid
-from theory.mean_fields.softmax import SoftmaxMeanField, _Chained
-from theory.setting import Setting
+from onset.theory.mean_fields.limit import MeanField
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.positions import LagShares, PositionGrid
+from onset.theory.mean_fields.softmax import SoftmaxMeanField, _Chained
+from onset.theory.setting import Setting
 
 
 def make(states: int, context: int, lags: int, count: int = 8) -> SoftmaxMeanField:

@@ -1,4 +1,4 @@
-"""validate.claims: each claim agrees with runs made to obey it, and disagrees with runs made to break it."""
+"""onset.validate.claims: each claim agrees with runs made to obey it, and disagrees with runs made to break it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import pytest
 
 pytest.importorskip("torch")
 
-from simulate.losses import strategy_losses
-from theory.dynamics import Trajectory
-from theory.priors import Dirichlet, DoublyStochastic
-from theory.setting import Setting
-from theory.transitions import FORMATION_LEVEL
-from validate.claims import CLAIMS, chosen, tasks, tell
-from validate.claims.alternation import alternation
-from validate.claims.claim import mean, one_more, positive, share
-from validate.claims.delay import delay, half_drop
-from validate.claims.long_context import unigram_phase
-from validate.claims.ngrams import claimed, taken
-from validate.claims.toy_delay import TOYS
-from validate.claims.trained import at, no_repeats, published, seen, stages, untrained
-from validate.execution import compute
-from validate.heads import KINDS
-from validate.observed import Observation, Task
-from validate.probes import PROBES, SCORES, labels
-from validate.runs import Store
-from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from onset.simulate.losses import strategy_losses
+from onset.theory.dynamics import Trajectory
+from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.claims import CLAIMS, chosen, tasks, tell
+from onset.validate.claims.alternation import alternation
+from onset.validate.claims.claim import mean, one_more, positive, share
+from onset.validate.claims.delay import delay, half_drop
+from onset.validate.claims.long_context import unigram_phase
+from onset.validate.claims.ngrams import claimed, taken
+from onset.validate.claims.toy_delay import TOYS
+from onset.validate.claims.trained import at, no_repeats, published, seen, stages, untrained
+from onset.validate.execution import compute
+from onset.validate.heads import KINDS
+from onset.validate.observed import Observation, Task
+from onset.validate.probes import PROBES, SCORES, labels
+from onset.validate.runs import Store
+from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 STEPS = np.arange(0, 2501, 10.0)
 
@@ -340,7 +340,7 @@ def test_claims_share_what_they_train_and_say_what_is_missing(tmp_path):
 def test_a_claim_is_told_from_trained_runs(tmp_path, monkeypatch):
     """Trained for a few steps, the transformer has not passed: the claim says so, as plain data."""
     short = published(2, steps=20)
-    monkeypatch.setattr("validate.claims.phases.published", lambda states, **more: short)
+    monkeypatch.setattr("onset.validate.claims.phases.published", lambda states, **more: short)
     store = Store(tmp_path)
     compute([Task(short, "train", seed) for seed in (0, 1)], store, workers=1)
     told = tell(CLAIMS["phases"], "quick", store)

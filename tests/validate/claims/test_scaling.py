@@ -1,4 +1,4 @@
-"""validate.claims.scaling: its arithmetic returns a constant and exponents that runs were made with, and sees what breaks them."""
+"""onset.validate.claims.scaling: its arithmetic returns a constant and exponents that runs were made with, and sees what breaks them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from paper import style
-from paper.figures import FIGURES
-from paper.figures.scaling import of_runs
-from theory.dynamics import Trajectory
-from theory.setting import Setting
-from validate.claims import Told
-from validate.claims.scaling import (
+from onset.paper import style
+from onset.paper.figures import FIGURES
+from onset.paper.figures.scaling import of_runs
+from onset.theory.dynamics import Trajectory
+from onset.theory.setting import Setting
+from onset.validate.claims import Told
+from onset.validate.claims.scaling import (
     BASE,
     CLAIM,
     VARIATIONS,
@@ -29,11 +29,11 @@ from validate.claims.scaling import (
     spread,
     toy,
 )
-from validate.intervals import Interval
-from validate.observed import Observation
-from validate.probes import PROBES, labels
-from validate.suite import Results
-from validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from onset.validate.intervals import Interval
+from onset.validate.observed import Observation
+from onset.validate.probes import PROBES, labels
+from onset.validate.suite import Results
+from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 CONSTANT, SPREAD = 0.4, 0.02
 SHAPE = np.array([2.0, 3.0, 1.5])

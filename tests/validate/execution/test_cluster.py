@@ -1,4 +1,4 @@
-"""validate.execution.cluster: the same numbers wherever a task runs, also when a worker or the scheduler dies on the way."""
+"""onset.validate.execution.cluster: the same numbers wherever a task runs, also when a worker or the scheduler dies on the way."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ pytest.importorskip("distributed")
 
 import distributed
 
-from theory.setting import Setting
-from validate.execution import compute
-from validate.execution.cluster import Cluster, _on_worker
-from validate.execution.computing import missing
-from validate.execution.jobs import UNWRITABLE, Job, Plan
-from validate.observed import Task
-from validate.runs import Store
+from onset.theory.setting import Setting
+from onset.validate.execution import compute
+from onset.validate.execution.cluster import Cluster, _on_worker
+from onset.validate.execution.computing import missing
+from onset.validate.execution.jobs import UNWRITABLE, Job, Plan
+from onset.validate.observed import Task
+from onset.validate.runs import Store
 
 SETTING = Setting.of("linear", states=2, context=10, steps=200, record_every=100, whole=True)
 TASKS = [Task(SETTING, "train", seed) for seed in range(6)] + [Task(Setting.of("linear"), "law")]

@@ -1,4 +1,4 @@
-"""validate.execution: every task is computed once whoever asks for it, dies or fails, and what failed is listed with its reason."""
+"""onset.validate.execution: every task is computed once whoever asks for it, dies or fails, and what failed is listed with its reason."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ pytest.importorskip("torch")
 
 import torch
 
-from theory.setting import Setting
-from validate.execution import compute, failed_in, jobs, together
-from validate.execution.computing import missing
-from validate.execution.locks import locked
-from validate.execution.status import Status
-from validate.observed import Task, observation
-from validate.runs import Record, Store
+from onset.theory.setting import Setting
+from onset.validate.execution import compute, failed_in, jobs, together
+from onset.validate.execution.computing import missing
+from onset.validate.execution.locks import locked
+from onset.validate.execution.status import Status
+from onset.validate.observed import Task, observation
+from onset.validate.runs import Record, Store
 
 TINY = Setting.of("linear", states=2, context=10, steps=40, record_every=10)
 QUICK = [Task(Setting.of("linear", states=2, context=20 + n), "law") for n in range(3)]

@@ -15,12 +15,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from theory.setting import Setting
-from validate.execution import compute
-from validate.execution.computing import missing
-from validate.execution.locks import locked
-from validate.observed import Task
-from validate.runs import Store
+from onset.theory.setting import Setting
+from onset.validate.execution import compute
+from onset.validate.execution.computing import missing
+from onset.validate.execution.locks import locked
+from onset.validate.observed import Task
+from onset.validate.runs import Store
 
 TINY = Setting.of("linear", states=2, context=10, steps=40, record_every=10)
 TASKS = [Task(TINY, "train", seed) for seed in range(4)]
@@ -28,10 +28,10 @@ HEAD = f"""
 import signal
 import sys
 from pathlib import Path
-from theory.setting import Setting
-from validate.execution import compute
-from validate.observed import Task
-from validate.runs import Store
+from onset.theory.setting import Setting
+from onset.validate.execution import compute
+from onset.validate.observed import Task
+from onset.validate.runs import Store
 # A shell's background job, and all that it starts, is deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 store = Store(sys.argv[1])
@@ -142,8 +142,8 @@ def test_two_sweeps_on_one_folder_compute_every_task_once(tmp_path):
 def test_a_process_killed_while_it_writes_leaves_no_half_written_run(tmp_path):
     """The file is absent, what was half-written is hidden, removed by the next call, and the run computed."""
     script = (
-        "import os, signal, validate.files\n"
-        "validate.files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal, onset.validate.files\n"
+        "onset.validate.files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         "compute(tasks, store, device='cpu', workers=1)"
     )
     assert started(script, tmp_path).wait(120) == -signal.SIGKILL
@@ -217,7 +217,7 @@ def test_a_disk_that_fails_on_the_way_stops_the_call(run, tmp_path, monkeypatch,
 
     call = (*CALL, "--out", str(tmp_path), "--seeds", "3")
     with monkeypatch.context() as patched:
-        patched.setattr("validate.files.os.fsync", fails)
+        patched.setattr("onset.validate.files.os.fsync", fails)
         status, out, err = run(*call)
     assert (status, out) == (1, "")
     assert os.strerror(code) in err

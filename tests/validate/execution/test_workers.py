@@ -1,4 +1,4 @@
-"""validate.execution.local: a worker process that dies is replaced, and its task tried again, but not for ever."""
+"""onset.validate.execution.local: a worker process that dies is replaced, and its task tried again, but not for ever."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip("xarray")
 
-from theory.setting import Setting
-from validate.execution.computing import drive, missing
-from validate.execution.jobs import COMPUTED, Answer, Plan
-from validate.execution.local import Processes
-from validate.observed import Task
-from validate.runs import Record, Store
+from onset.theory.setting import Setting
+from onset.validate.execution.computing import drive, missing
+from onset.validate.execution.jobs import COMPUTED, Answer, Plan
+from onset.validate.execution.local import Processes
+from onset.validate.observed import Task
+from onset.validate.runs import Record, Store
 
 
 def mortal(job, progress, deaths):

@@ -1,4 +1,4 @@
-"""validate.suite: what each suite holds, what is computed of it, and what is found."""
+"""onset.validate.suite: what each suite holds, what is computed of it, and what is found."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 
 pytest.importorskip("torch")
 
-from theory.laws.basins import escapes
-from theory.priors import Dirichlet, DoublyStochastic, Mixture
-from theory.setting import Setting
-from validate import suite
-from validate.execution import compute, jobs
-from validate.observed import BASIN, TRAIN, Refused, Task, prediction
-from validate.runs import Store
-from validate.suite import running
-from validate.suite.series import series
-from validate.suite.settings import cases
+from onset.theory.laws.basins import escapes
+from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture
+from onset.theory.setting import Setting
+from onset.validate import suite
+from onset.validate.execution import compute, jobs
+from onset.validate.observed import BASIN, TRAIN, Refused, Task, prediction
+from onset.validate.runs import Store
+from onset.validate.suite import running
+from onset.validate.suite.series import series
+from onset.validate.suite.settings import cases
 
 
 def test_the_quick_suite_holds_what_it_must():

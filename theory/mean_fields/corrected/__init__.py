@@ -1,4 +1,4 @@
-"""The mean field at finite context, with fluctuating counts: `theory.mean_fields.corrected.predict.mean_field_corrected`.
+"""The mean field at finite context, with fluctuating counts: `onset.theory.mean_fields.corrected.predict.mean_field_corrected`.
 
 `moments` holds the exact recursion for what layer 2 sums, `dynamics` the loss of logits that fluctuate, `families` what is particular to
 either toy family.

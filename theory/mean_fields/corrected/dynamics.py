@@ -5,9 +5,9 @@ P and x_t = i, the loss of a position is
 
     -Σ_j P_ij m_j + E lse(f),    E lse(f) ≈ lse(m) + ½ Σ_jl H_jl K_jl,    H = diag(σ) - σσᵀ,  σ = softmax(m).
 
-The mean field has K = 0 and the limit of m. Here m and K come from `theory.mean_fields.corrected.moments`. What is left out are the third and
+The mean field has K = 0 and the limit of m. Here m and K come from `onset.theory.mean_fields.corrected.moments`. What is left out are the third and
 higher cumulants of f: of relative order 1/T², but not small where a chain mixes about as slowly as the context is long. The first few
-positions are followed sequence by sequence instead, see `theory.mean_fields.corrected.early`.
+positions are followed sequence by sequence instead, see `onset.theory.mean_fields.corrected.early`.
 
 Distances are those to the strategies *at finite context*. Predictions of the bigram strategy are posterior means, so that they may be replaced
 by the rows P_i when averaged with what depends on the tokens only (but for the little that a stationary first token tells), also in
@@ -25,14 +25,14 @@ from typing import NamedTuple, Self
 import numpy as np
 from scipy.special import entr
 
-from theory import arguments, ideal
-from theory.chains import Array, entropy
-from theory.dynamics import Gradient, Layout, Measurement, last_attention
-from theory.expectations import calibrated_nodes, smooth
-from theory.mean_fields.corrected.early import Early, reach
-from theory.mean_fields.corrected.moments import Memory, Moments, positions
-from theory.mean_fields.limit import signals
-from theory.setting import Setting
+from onset.theory import arguments, ideal
+from onset.theory.chains import Array, entropy
+from onset.theory.dynamics import Gradient, Layout, Measurement, last_attention
+from onset.theory.expectations import calibrated_nodes, smooth
+from onset.theory.mean_fields.corrected.early import Early, reach
+from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
+from onset.theory.mean_fields.limit import signals
+from onset.theory.setting import Setting
 
 __all__ = ["COUNT", "LAGS", "Corrected", "Link", "logit_loss"]
 
@@ -74,7 +74,7 @@ def logit_loss(mean: Array, covariance: Array, row: Array) -> tuple[Array, Array
 
 
 class Corrected(ABC):
-    """Population loss of a toy family at context T in the coordinates of `theory.dynamics.Layout` with `lags` lag logits.
+    """Population loss of a toy family at context T in the coordinates of `onset.theory.dynamics.Layout` with `lags` lag logits.
 
     Parameters
     ----------

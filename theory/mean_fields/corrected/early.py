@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import entr
 
-from theory.chains import Array, stationary
+from onset.theory.chains import Array, stationary
 
 __all__ = ["Early", "reach"]
 

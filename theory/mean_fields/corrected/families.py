@@ -1,4 +1,4 @@
-r"""What each toy family puts into `theory.mean_fields.corrected.dynamics`: the weight G_s of a source, and how logits follow from the sums S."""
+r"""What each toy family puts into `onset.theory.mean_fields.corrected.dynamics`: the weight G_s of a source, and how logits follow from the sums S."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from copy import copy
 
 import numpy as np
 
-from theory.chains import Array
-from theory.dynamics import Layout
-from theory.expectations import smooth
-from theory.mean_fields.corrected.counts import Counts
-from theory.mean_fields.corrected.dynamics import LAGS, Corrected, EarlyPullback, Link, Pullback
-from theory.mean_fields.corrected.moments import Moments
-from theory.mean_fields.corrected.nodes import chosen_nodes
-from theory.mean_fields.limit import signals
+from onset.theory.chains import Array
+from onset.theory.dynamics import Layout
+from onset.theory.expectations import smooth
+from onset.theory.mean_fields.corrected.counts import Counts
+from onset.theory.mean_fields.corrected.dynamics import LAGS, Corrected, EarlyPullback, Link, Pullback
+from onset.theory.mean_fields.corrected.moments import Moments
+from onset.theory.mean_fields.corrected.nodes import chosen_nodes
+from onset.theory.mean_fields.limit import signals
 
 __all__ = ["LinearCorrected", "SoftmaxCorrected"]
 
@@ -83,7 +83,7 @@ class SoftmaxCorrected(Corrected):
     r"""The softmax family, G_s = e^{ω z_s} up to a common factor and f = μ S/|S| + d.
 
     With η = ω/normaliser, what the tracked lags of a source contribute to E[G_s | x_s = b] is a product along the reversed chain, as in
-    `theory.mean_fields.softmax`, begun with the background N' of the lags r ≥ R: E e^{ηN'} ≈ exp(η E N' + ½ η² Var N'), given x_{s-R+1}. The
+    `onset.theory.mean_fields.softmax`, begun with the background N' of the lags r ≥ R: E e^{ηN'} ≈ exp(η E N' + ½ η² Var N'), given x_{s-R+1}. The
     ratio's second-order bias and covariance are divided by 1 + Var|S|/(E|S|)², which keeps them bounded where a few sources take all the
     attention. The slopes are η g_s for N, and κ g_s/(1 + κ E[1(x_{s-r} = 0) | x_s]), κ = e^{η(e^{v_r} - 1)} - 1, for a followed lag r.
     """

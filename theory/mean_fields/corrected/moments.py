@@ -13,7 +13,7 @@ lag. So with (x_{s-1}, x_s) = (a, b) and X_s = D_b C_a X_{s-1},
 is a closed linear recursion of one step per token, and nothing is neglected in it: mixing may take as long as the context. Given x_t = 0 the mean and covariance of S(t) follow from E[G_s; b], E[G_s²; b] and E[G_s S_l(s-1); b]. What a
 fixed query state says about the end of the sequence is included: Pr(x_s = j | x_t = 0) = π_j (P^{t-s})_{j0} / π_0.
 
-Derived here; `theory.derivations.count_fluctuations` has the limit of counts alone.
+Derived here; `onset.theory.derivations.count_fluctuations` has the limit of counts alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.chains import Array, lag_matrices, stationary
+from onset.theory.chains import Array, lag_matrices, stationary
 
 __all__ = ["TINY", "Memory", "Moments", "positions"]
 

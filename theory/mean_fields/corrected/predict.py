@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory import arguments
-from theory.dynamics import Progress, descend
-from theory.flow import flow
-from theory.mean_fields.corrected.dynamics import COUNT, LAGS, Corrected
-from theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
-from theory.prediction import Prediction, finite_plateaus
-from theory.setting import Setting
+from onset.theory import arguments
+from onset.theory.dynamics import Progress, descend
+from onset.theory.flow import flow
+from onset.theory.mean_fields.corrected.dynamics import COUNT, LAGS, Corrected
+from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
+from onset.theory.prediction import Prediction, finite_plateaus
+from onset.theory.setting import Setting
 
 __all__ = ["CORRECTED", "mean_field_corrected"]
 

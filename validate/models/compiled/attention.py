@@ -1,4 +1,4 @@
-r"""Compiled arithmetic of an attention branch, x + drop(projection(heads(norm(x)))), and its derivative: see `validate.models.transformer`.
+r"""Compiled arithmetic of an attention branch, x + drop(projection(heads(norm(x)))), and its derivative: see `onset.validate.models.transformer`.
 
 What the vectors r, dropped anew at every pair (i, j), add to the scores is one product per position i, of all sequences; everything else is done one
 sequence after another, and of its T × T pattern `LANES` rows at a time, up to the column where
@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import float32, njit, prange
 
-from validate.models.compiled.elementwise import affine, keep_words, normalize, normalize_back, softmax, transpose
-from validate.models.compiled.tiles import LANES, LOWER, UPPER, chunk, chunks_of, filled, multiply, start
+from onset.validate.models.compiled.elementwise import affine, keep_words, normalize, normalize_back, softmax, transpose
+from onset.validate.models.compiled.tiles import LANES, LOWER, UPPER, chunk, chunks_of, filled, multiply, start
 
 __all__ = ["PARTS", "Drop", "Kept", "Weights", "backward", "forward"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int32, njit
 
-from validate.models.compiled.tiles import LANES
+from onset.validate.models.compiled.tiles import LANES
 
 __all__ = ["affine", "exponentiate", "keep_words", "normalize", "normalize_back", "softmax", "transpose"]
 

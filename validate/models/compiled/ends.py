@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import float32, njit, prange
 
-from validate.models.compiled.elementwise import affine, exponentiate, keep_words, normalize, normalize_back
-from validate.models.compiled.tiles import chunk, chunks_of, filled, multiply
+from onset.validate.models.compiled.elementwise import affine, exponentiate, keep_words, normalize, normalize_back
+from onset.validate.models.compiled.tiles import chunk, chunks_of, filled, multiply
 
 __all__ = ["Head", "embed", "embed_back", "logits", "losses"]
 

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from theory.architecture import Architecture
-from validate.models.compiled import attention, ends
-from validate.models.compiled.attention import PARTS, Drop, Kept, Weights
-from validate.models.compiled.ends import Head
-from validate.models.compiled.tiles import chunks_of, filled, start
-from validate.models.dropout import least, scale
+from onset.theory.architecture import Architecture
+from onset.validate.models.compiled import attention, ends
+from onset.validate.models.compiled.attention import PARTS, Drop, Kept, Weights
+from onset.validate.models.compiled.ends import Head
+from onset.validate.models.compiled.tiles import chunks_of, filled, start
+from onset.validate.models.dropout import least, scale
 
 __all__ = ["logits", "loss"]
 
@@ -35,7 +35,7 @@ def loss(
     ----------
     shape : Architecture
     parameters : mapping of str to tensor
-        Those of `validate.models.transformer.Transformer`, by name.
+        Those of `onset.validate.models.transformer.Transformer`, by name.
     tokens : tensor, shape (B, T + 1)
     words : sequence of tensor
         Of dropout, in the order of ``Transformer.sites``; none if nothing is dropped.

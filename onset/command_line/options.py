@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
-    from theory.setting import Setting
+    from onset.theory.setting import Setting
 
 __all__ = ["ComputingOptions", "SettingOptions"]
 
@@ -59,10 +59,10 @@ class SettingOptions:
     "Read the setting from this TOML or JSON file instead."
 
     def build(self) -> Setting:
-        from theory import arguments
-        from theory.architecture import PRESETS
-        from theory.priors import PRIORS, Mixture
-        from theory.setting import Setting
+        from onset.theory import arguments
+        from onset.theory.architecture import PRESETS
+        from onset.theory.priors import PRIORS, Mixture
+        from onset.theory.setting import Setting
 
         if self.setting is not None:
             return Setting.load(self.setting)
@@ -114,9 +114,9 @@ class ComputingOptions:
     "Compute again what is there."
 
     def checked(self) -> dict[str, Any]:
-        """Arguments of `validate.execution.compute`; a ``ValueError`` if one is out of range."""
-        from theory import arguments
-        from validate.training import DEVICES, resolve_device
+        """Arguments of `onset.validate.execution.compute`; a ``ValueError`` if one is out of range."""
+        from onset.theory import arguments
+        from onset.validate.training import DEVICES, resolve_device
 
         if self.workers is not None:
             arguments.integer("workers", self.workers, least=1)

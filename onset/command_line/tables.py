@@ -1,4 +1,4 @@
-"""What commands show on a terminal: progress, tables, JSON."""
+"""Results of commands on a terminal: tables, or JSON."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import json
 import os
 import shutil
 import sys
-import time
 import webbrowser
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 __all__ = [
     "open_page",
     "print_json",
-    "progress",
     "show_derivations",
     "show_failures",
     "show_fits",
@@ -27,72 +24,7 @@ __all__ = [
     "show_sweep",
     "show_transitions",
     "table",
-    "watching",
 ]
-
-QUIET = 60.0
-"""Seconds between two plain lines while nothing ends."""
-
-
-@contextmanager
-def progress(title: str, *, quiet: bool, estimate: bool = True) -> Iterator[Callable[..., None]]:
-    """A bar on a terminal, plain lines elsewhere, nothing if `quiet`; call it with what is done, the total and what was done.
-
-    With `estimate` the bar says how much time is left, supposing that all steps take as long.
-    """
-    if quiet:
-        yield lambda done, total, what="": None
-        return
-    if not sys.stderr.isatty():
-        yield (
-            lambda done, total, what="": (
-                print(f"{title}: {done}/{total} {what}", file=sys.stderr, flush=True) if what else None
-            )
-        )
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
-    if estimate:
-        columns.append(TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        shown = bar.add_task(title, total=None)
-        yield lambda done, total, what="": bar.update(shown, completed=done, total=total, description=what or title)
-
-
-class Watcher:
-    """Shows how far a computation is; `steps` shows the steps of one run instead."""
-
-    def __init__(self, advance: Callable[..., None]) -> None:
-        self._advance, self._live = advance, sys.stderr.isatty()
-        self._told, self._by_steps = time.monotonic(), False
-
-    def __call__(self, status: Any) -> None:
-        now = time.monotonic()
-        if (self._live and not self._by_steps) or status.last is not None or now - self._told > QUIET:
-            self._told = now
-            told = [status.last.label] if status.last is not None else []
-            self._advance(status.done + status.failed, status.total, ", ".join(filter(None, [*told, status.words])))
-
-    def steps(self, step: int, steps: int) -> None:
-        self._by_steps = True
-        if self._live:
-            self._advance(step, steps)
-
-
-@contextmanager
-def watching(title: str, *, quiet: bool) -> Iterator[Watcher]:
-    """Progress of `validate.execution.compute`: each second on a terminal, elsewhere a line when a task has ended, and one a minute between."""
-    with progress(title, quiet=quiet, estimate=False) as advance:
-        yield Watcher(advance)
 
 
 def show_failures(failed: Iterable[Any], most: int = 20) -> None:
@@ -204,7 +136,7 @@ def show_plan(sweep: Any, held: Any, as_json: bool) -> None:
 
 def show_sweep(data: dict[str, Any], most: int = 60) -> None:
     """The transitions of a sweep's settings, the first `most`."""
-    from validate.sweeps import lines
+    from onset.validate.sweeps import lines
 
     rows = []
     for line in lines(data):
@@ -220,9 +152,9 @@ def show_sweep(data: dict[str, Any], most: int = 60) -> None:
 
 def show_suites(as_json: bool) -> None:
     """The suites with their sizes, and the claims that there are."""
-    from validate.claims import CLAIMS, needs
-    from validate.observed import TRAIN
-    from validate.suite import SUITES, wanted
+    from onset.validate.claims import CLAIMS, needs
+    from onset.validate.observed import TRAIN
+    from onset.validate.suite import SUITES, wanted
 
     sizes = {name: [one.id for one in CLAIMS.values() if needs(one, name)] for name in SUITES}
     suites = {}
@@ -255,7 +187,7 @@ def show_suites(as_json: bool) -> None:
 
 def show_results(results: Any, most: int = 12) -> None:
     """Every comparison, how far each rung is from the next, and the first `most` disagreements in words."""
-    from validate.report.page import percent, share, show
+    from onset.validate.report.page import percent, share, show
 
     if results.claims:
         told = [
@@ -306,7 +238,7 @@ def show_results(results: Any, most: int = 12) -> None:
 
 
 def show_derivations(statuses: list[Any], *, checked: bool, whole: bool) -> None:
-    from paper import plain
+    from onset.command_line import derivation_text as plain
 
     if checked:
         head = ("check", "", "residual", "tolerance", "where the tolerance comes from", "seconds")

@@ -7,10 +7,10 @@ from typing import Any
 
 import sympy as sp
 
-from paper.citation import fields
-from paper.latex_equations import inline
-from theory.derivations.references import REFERENCES
-from validate.derivation_checks import Result, Status
+from onset.paper.citation import fields
+from onset.paper.latex_equations import inline
+from onset.theory.derivations.references import REFERENCES
+from onset.validate.derivation_checks import Result, Status
 
 __all__ = ["as_text", "check_rows", "to_dict"]
 

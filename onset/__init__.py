@@ -1,0 +1,59 @@
+"""Onset: predict when a model passes from one in-context strategy to the next, check it, and find the heads that carry it.
+
+>>> import onset
+>>> setting = onset.Setting.of("linear", states=3, context=50)
+>>> (to_unigram, to_bigram), formation = onset.predict(setting, "mean-field").transitions()
+>>> print(f"bigram at step {to_bigram.step:.0f}, previous-token head at step {formation.step:.0f}")
+bigram at step 192, previous-token head at step 133
+
+Every name below is imported when it is first used, so that ``import onset`` costs nothing. What stands behind them is
+importable too: `onset.theory`, `onset.simulate`, `onset.validate` (needs the extra ``train``) and `onset.paper`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onset.command_line import main
+    from onset.simulate.explain import explain
+    from onset.simulate.losses import strategy_losses
+    from onset.simulate.predict import predict
+    from onset.theory.derivations import get as derive
+    from onset.theory.setting import Setting
+    from onset.validate.training import train
+
+    __version__: str
+
+_HOME = {
+    "Setting": "onset.theory.setting",
+    "derive": ("onset.theory.derivations", "get"),
+    "explain": "onset.simulate.explain",
+    "main": "onset.command_line",
+    "predict": "onset.simulate.predict",
+    "strategy_losses": "onset.simulate.losses",
+    "train": "onset.validate.training",
+}
+"""Module of each name of the facade, with its name there where that differs."""
+
+__all__ = ["Setting", "__version__", "derive", "explain", "main", "predict", "strategy_losses", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("icl-onset")
+    elif name in _HOME:
+        home = _HOME[name]
+        module, attribute = home if isinstance(home, tuple) else (home, name)
+        value = getattr(import_module(module), attribute)
+    else:
+        raise AttributeError(f"module 'onset' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

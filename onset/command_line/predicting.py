@@ -1,0 +1,185 @@
+"""Commands that need no training: predict, scan, explain, simulate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from onset.command_line.application import Flag, Json, Names, app
+from onset.command_line.options import SettingOptions
+from onset.command_line.progress import progress
+from onset.command_line.tables import print_json, show_fits, show_transitions, table
+
+__all__ = ["explain", "predict", "scan", "simulate"]
+
+
+@app.command
+def predict(
+    options: SettingOptions | None = None,
+    *,
+    method: str = "mean-field",
+    formation_level: float = 0.1,
+    seed: int = 0,
+    json_: Json = False,
+) -> None:
+    """Predict the plateau losses and the transitions of a setting.
+
+    Parameters
+    ----------
+    method
+        law (closed form of the plateau), law-corrected (the same at finite context), mean-field (T to infinity),
+        mean-field-corrected or finite-context (exact population dynamics at T).
+    formation_level
+        Share of the last position's layer-1 attention on lag 1 that counts as a formed head.
+    seed
+        Seed of quadrature points and sampled sequences.
+    json_
+        Print JSON.
+    """
+    setting = (options or SettingOptions()).build()
+    from onset.simulate.predict import predict as run
+
+    with progress(f"predicting {setting.label}", quiet=json_) as advance:
+        prediction = run(setting, method, seed=seed, progress=advance)
+    data = prediction.to_dict(formation_level)
+    if json_:
+        return print_json(data)
+    show_transitions(f"{setting.label}: predicted by {method}", data)
+    table(
+        "ideal losses, nats per token",
+        ("strategy", "loss", "± error"),
+        [(name, f"{p['loss']:.4f}", f"{p['error']:.1g}") for name, p in data["plateaus"].items()],
+    )
+    for title in ("assumptions", "validity"):
+        print(f"{title}: " + "; ".join(data[title]))
+    return None
+
+
+@app.command
+def scan(
+    options: SettingOptions | None = None,
+    *,
+    grid: Names = (),
+    method: str = "law",
+    out: Path = Path("out/scan"),
+    seed: int = 0,
+    fresh: Flag = False,
+    json_: Json = False,
+) -> None:
+    """Predict a setting over a grid; write scan.csv, scan.json and a figure; fit the exponent of the time along each axis.
+
+    Parameters
+    ----------
+    grid
+        AXIS=V,V,… or AXIS=FIRST:LAST:COUNT (geometric; evenly spaced with :lin appended). Axes: context, states,
+        concentration, batch, weight (of a mixture's first part; other priors are mixed with unigram), learning-rate and
+        initialization, or those of one group: learning-rate.GROUP.
+    method
+        law, or any method of onset predict.
+    out
+        Folder for the files.
+    seed
+        Seed of quadrature points and sampled sequences.
+    fresh
+        Predict again what an unfinished or earlier scan in OUT holds (methods other than the law).
+    json_
+        Print JSON.
+    """
+    from onset.simulate import scan as grids
+
+    chosen = grids.grid((options or SettingOptions()).build(), grid)
+    from onset.simulate.predict import METHODS
+    from onset.theory import arguments
+    from onset.validate import scan as scans
+    from onset.validate.files import writable_folder
+
+    arguments.one_of("method", method, METHODS)
+    writable_folder(out)
+    with progress(f"scanning {len(chosen)} settings", quiet=json_) as advance:
+        rows, fitted = scans.run(chosen, method, seed=seed, folder=out, fresh=fresh, progress=advance)
+    data = scans.to_dict(chosen, rows, fitted, method, seed)
+    files = scans.write(out, data)
+    from onset.paper import style
+    from onset.paper.figures import scan as picture
+
+    with style.styled():
+        title = f"{chosen.base.label}, varied: by {method}"
+        files.append(style.save(picture.draw(picture.compute(data), title), out, "scan"))
+    if json_:
+        return print_json(data)
+    show_fits(data, fitted)
+    return print("  ".join(map(str, files)))
+
+
+@app.command
+def explain(
+    options: SettingOptions | None = None, *, out: Path = Path("out/explain"), seed: int = 0, json_: Json = False
+) -> None:
+    """Explain, in words and with a picture, what sets the time of a setting: slow time, delays, drives, exponents.
+
+    Parameters
+    ----------
+    out
+        Folder for explain.json and the picture.
+    seed
+        Seed of the mean field's quadrature points.
+    json_
+        Print JSON.
+    """
+    setting = (options or SettingOptions()).build()
+    from onset.simulate.explain import explain as run
+    from onset.validate.files import writable_folder, write_text
+
+    explanation = run(setting, seed=seed)
+    data = explanation.to_dict()
+    writable_folder(out)
+    from onset.paper import style
+    from onset.paper.figures import explain as picture
+
+    write_text(out / "explain.json", json.dumps(data, indent=1, allow_nan=False) + "\n")
+    with style.styled():
+        png = style.save(picture.draw(picture.compute(explanation)), out, "explain")
+    if json_:
+        return print_json(data)
+    print("\n".join((f"{setting.label}: {explanation.regime}", *explanation.sentences)))
+    return print(f"{out / 'explain.json'}  {png}")
+
+
+@app.command
+def simulate(
+    options: SettingOptions | None = None,
+    *,
+    sequences: int = 16384,
+    pseudo_count: float | None = None,
+    seed: int = 0,
+    json_: Json = False,
+) -> None:
+    """Measure the losses of the ideal strategies on sampled sequences of a setting.
+
+    Parameters
+    ----------
+    sequences
+        Number of fresh sequences.
+    pseudo_count
+        Added to every count; by default the prior's concentration.
+    seed
+        Seed of the sequences.
+    json_
+        Print JSON.
+    """
+    setting = (options or SettingOptions()).build()
+    from onset.simulate.losses import strategy_losses
+
+    with progress(f"simulating {setting.label}", quiet=json_) as advance:
+        losses = strategy_losses(setting, sequences, pseudo_count=pseudo_count, seed=seed, progress=advance)
+    if json_:
+        named = {
+            name: {"mean": e.mean, "error": e.error, "last": e.last, "last_error": e.last_error}
+            for name, e in losses.items()
+        }
+        return print_json({"setting": setting.to_dict() | {"id": setting.id}, "sequences": sequences, "losses": named})
+    return table(
+        f"{setting.label}: losses over {sequences} sequences, nats per token (± standard error)",
+        ("strategy", "all positions", "last position"),
+        [(name, f"{e.mean:.4f} ± {e.error:.4f}", f"{e.last:.4f} ± {e.last_error:.4f}") for name, e in losses.items()],
+    )

@@ -1,0 +1,179 @@
+"""Commands that set predictions beside trained models: validate, figures, report, bench."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from onset.command_line.application import Json, Names, app
+from onset.command_line.options import ComputingOptions
+from onset.command_line.progress import progress, watching
+from onset.command_line.tables import open_page, print_json, show_failures, show_results, show_suites
+
+__all__ = ["bench", "figures", "report", "validate"]
+
+QUICK = "quick"
+"""The suite that is validated, and whose results figures show, where nothing else is said."""
+
+
+@app.command
+def validate(
+    *,
+    suite: str = QUICK,
+    out: Path | None = None,
+    seeds: int | None = None,
+    methods: Names = (),
+    claims: Names = (),
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    computing: ComputingOptions | None = None,
+    json_: Json = False,
+) -> None:
+    """Compare predictions with trained models, setting by setting; write a report. Exit status 1 if a promise fails.
+
+    Parameters
+    ----------
+    suite
+        quick (5 minutes on two cores), standard (about 75 minutes), full (about 8 hours), or another of --list. The same
+        command resumes an interrupted suite.
+    out
+        Folder of the report, figures and runs; by default out/SUITE.
+    seeds
+        Seeds per setting; by default the suite's own number.
+    methods
+        Compute only these: train, basin, or methods of onset predict; by default all. With --fresh, compute them again and
+        keep the rest.
+    claims
+        Train only what these claims need.
+    list_
+        List the suites with their sizes and the claims, and compute nothing.
+    json_
+        Print results.json.
+    """
+    from onset.paper.report import write_report
+    from onset.theory import arguments
+    from onset.validate import suite as suites
+    from onset.validate.claims import chosen
+    from onset.validate.observed import KINDS
+    from onset.validate.report import RESULTS
+    from onset.validate.runs import Store
+
+    if list_:
+        return show_suites(json_)
+    chosen(claims)
+    arguments.one_of("suite", suite, suites.SUITES)
+    for method in methods:
+        arguments.one_of("method", method, KINDS)
+    how = (computing or ComputingOptions()).checked()
+    folder = Path("out") / suite if out is None else out
+    store = Store(folder / "runs")
+    with watching(f"suite {suite}", quiet=json_) as watch:
+        failed = suites.run_tasks(suite, store, seeds=seeds, kinds=methods, claimed=claims, **how, watch=watch).failed
+    results = suites.collect(suite, store, seeds=seeds)
+    page = write_report(results, folder, seeds)
+    if json_:
+        print((folder / RESULTS).read_text(), end="")
+    else:
+        show_results(results)
+        print(f"report: {page}")
+        open_page(page)
+    show_failures(failed)
+    if failed or not results.holds:
+        sys.exit(1)
+    return None
+
+
+@app.command
+def figures(*names: str, out: Path = Path("out/figures"), results: Path | None = None, json_: Json = False) -> None:
+    """Draw figures as PDF and PNG: those of a suite from its results, those of the theory without.
+
+    Parameters
+    ----------
+    names
+        Which figures; by default all.
+    out
+        Folder for the files.
+    results
+        Folder of the suite's results; by default out/quick, computed first if it has none.
+    json_
+        Print the data of the figures as JSON, and draw none.
+    """
+    from onset.paper.figures import FIGURES, OF_SUITE, numbers, render
+    from onset.theory import arguments
+    from onset.validate import report as pages
+
+    for name in names:
+        arguments.one_of("figure", name, FIGURES)
+    shown = None
+    if not names or set(names) & set(OF_SUITE):
+        folder = Path("out") / QUICK if results is None else results
+        if results is None and not (folder / pages.RESULTS).exists():
+            _compute_quick(folder, quiet=json_)
+        shown, _ = pages.results_of(folder)
+    if json_:
+        return print_json(numbers(shown, names))
+    for png in render(shown, out, names).values():
+        print(f"{png.with_suffix('.pdf')}  {png}")
+    return None
+
+
+def _compute_quick(folder: Path, *, quiet: bool) -> None:
+    """Run the quick suite and write its report into `folder`; what failed is listed on stderr."""
+    from onset.paper.report import write_report
+    from onset.validate import suite as suites
+    from onset.validate.runs import Store
+
+    store = Store(folder / "runs")
+    with watching(f"suite {QUICK}", quiet=quiet) as watch:
+        failed = suites.run_tasks(QUICK, store, watch=watch).failed
+    show_failures(failed)
+    write_report(suites.collect(QUICK, store), folder)
+
+
+@app.command
+def report(folder: Path, *, readme: Path | None = None) -> None:
+    """Write a suite's report and figures again from its stored runs; or update a README's section of results.
+
+    Parameters
+    ----------
+    folder
+        The --out folder of onset validate; with --readme a results.json is enough.
+    readme
+        Update only the part of this file between the marks of measured results, from results.json.
+    """
+    from onset.validate import report as pages
+
+    if readme is not None:
+        from onset.paper.readme import update
+
+        return print(update(readme, pages.load(folder)))
+    from onset.paper.report import write_report
+
+    results, seeds = pages.results_of(folder)
+    return print(write_report(results, folder, seeds))
+
+
+@app.command
+def bench(*names: str, peer: Path | None = None, json_: Json = False) -> None:
+    """Measure speed as ratios to named baselines and to stated limits, in one run.
+
+    Parameters
+    ----------
+    names
+        Which benchmarks; by default all, with --peer none.
+    peer
+        Clone of the released code of arXiv 2402.11004, timed beside ours: sampler, strategy evaluation, training step.
+    json_
+        Print JSON.
+    """
+    from onset.validate import bench as benches
+
+    with progress("measuring", quiet=json_) as advance:
+        rows = benches.run(names, peer=peer, progress=advance)
+    data = {"machine": benches.machine(), "benchmarks": [row.to_dict() for row in rows]}
+    if json_:
+        return print_json(data)
+    print(benches.as_table(data))
+    return None

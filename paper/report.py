@@ -1,0 +1,32 @@
+"""The report of a suite with its figures: what `onset validate` leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onset.paper.figures import caption, of_suite, render
+from onset.validate import report
+from onset.validate.suite import Results
+
+__all__ = ["write_report"]
+
+
+def write_report(results: Results, folder: Path, seeds: int | None = None) -> Path:
+    """Write figures, ``results.json`` and ``report.html`` of a suite into `folder`; return the page's path.
+
+    Parameters
+    ----------
+    results : Results
+    folder : Path
+    seeds : int, optional
+        The number that the suite was asked for, kept so that the report can be written again.
+    """
+    names = of_suite(results)
+    pictures: dict[str, Path] = {}
+    try:
+        if names:
+            pictures = render(results, folder / "figures", names)
+    finally:  # a figure that cannot be drawn must not cost the numbers
+        shown = {name: (png, caption(name)) for name, png in pictures.items()}
+        page = report.write(results, folder, shown, seeds=seeds)
+    return page

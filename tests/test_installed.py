@@ -1,0 +1,97 @@
+"""A wheel in a fresh environment: what is installed works beside a user's own files called theory, simulate and paper."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The project's wheel, built from a copy of the sources as they stand, so that nothing is left among them."""
+    folder = tmp_path_factory.mktemp("wheel")
+    unwanted = shutil.ignore_patterns(".*", "out", "build", "*.egg-info", "tests", "results")
+    shutil.copytree(ROOT, folder / "sources", symlinks=True, ignore=unwanted)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(folder), str(folder / "sources")], check=True, cwd=folder)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """Run the installed `onset` in a folder whose files have the names of Onset's own packages."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv", system_site_packages=False, with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    site = next((folder / "venv" / "lib").glob("python*/site-packages"))
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    # The dependencies are those of this environment; the package itself is not: its links and sources are elsewhere.
+    (site / "dependencies.pth").write_text("\n".join(p for p in sys.path if p.endswith("site-packages")) + "\n")
+    work = folder / "work"
+    (work / "theory").mkdir(parents=True)
+    for name in ("simulate.py", "paper.py", "validate.py", "theory/__init__.py"):
+        (work / name).write_text("raise RuntimeError('a file of the user was imported')\n")
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        environment |= {"MPLBACKEND": "Agg", "PYTHONPATH": str(work)}
+        return subprocess.run([str(python), *arguments], capture_output=True, text=True, cwd=work, env=environment)
+
+    return call
+
+
+def test_the_wheel_takes_one_name(wheel):
+    """Nothing but `onset` and its metadata goes into site-packages, and all that is needed at run time does."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"onset", "icl_onset"}
+    for name in ("paper/onset.mplstyle", "paper/CITATION.cff", "validate/report/page.css", "theory/setting.py"):
+        assert f"onset/{name}" in names
+
+
+def test_the_installed_package_is_used(installed):
+    """`import onset` finds the wheel, not the sources of the repository, nor the user's files."""
+    found = installed(
+        "-c", "import onset, onset.theory, onset.simulate, onset.validate, onset.paper; print(onset.__file__)"
+    )
+    assert found.returncode == 0, found.stderr
+    assert "/venv/" in found.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("predict", "--states", "2", "--context", "16", "--json"),
+        ("predict", "--context", "16", "--learning-rate", "match=0.4", "--method", "finite-context", "--json"),
+        ("explain", "--states", "3", "--context", "200", "--json"),
+        ("scan", "--grid", "context=100:1000:3", "--json"),
+        ("simulate", "--states", "4", "--prior", "doubly-stochastic", "--sequences", "64", "--json"),
+        ("train", "--context", "16", "--learning-rate", "match=0.4", "--seeds", "2", "--json"),
+        ("runs", "out", "--picture", "--json"),
+        ("derive", "two-state-chain", "--json"),
+        ("derive", "--check", "two-state-chain", "--json"),
+        ("derive", "two-state-chain", "--latex", "tex", "--json"),
+        ("cite", "--json"),
+        ("figures", "signals", "--json"),
+        ("validate", "--list", "--json"),
+    ],
+    ids=" ".join,
+)
+def test_commands_work_beside_files_of_the_same_names(installed, command):
+    """Each command, in its `python -m onset` form, answers with JSON; `runs` lists what `train` left."""
+    if command[0] in ("train", "runs", "figures", "validate"):
+        pytest.importorskip("torch")
+    done = installed("-m", "onset", *command)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
