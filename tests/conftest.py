@@ -107,7 +107,7 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
     suite.SUITES["tiny"] = tiny
     folder = tmp_path_factory.mktemp("tiny")
     store = Store(folder / "runs")
-    suite.run_tasks("tiny", store, workers=1)
+    suite.run_jobs("tiny", store, workers=1)
     results = suite.collect("tiny", store)
     yield folder, results
     del suite.SUITES["tiny"]

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.validate.execution import jobs
+from onset.validate.execution import worker
 
 FILE = """
 seeds = 2
@@ -33,10 +33,10 @@ def call(tmp_path):
 
 
 def test_a_sweep_is_planned_computed_and_told(run, tmp_path, call):
-    """--list computes nothing; then every task once, a divergence being a result; the same command computes nothing again."""
+    """--list computes nothing; then every job once, a divergence being a result; the same command computes nothing again."""
     status, out, _ = run(*call, "--list")
     assert status == 0
-    assert "2 settings, 6 tasks" in out
+    assert "2 settings, 6 jobs" in out
     assert not (tmp_path / "out").exists()
     status, out, err = run(*call)
     assert status == 0
@@ -58,8 +58,8 @@ def test_a_sweep_is_planned_computed_and_told(run, tmp_path, call):
 
 
 def test_a_failure_is_told_and_tried_again(run, monkeypatch, call):
-    """Exit status 1 with the task and the reason, in the results too; the rest is computed; the next call completes it."""
-    monkeypatch.setattr(jobs, "predict", lambda *_, **__: 1 / 0)
+    """Exit status 1 with the job and the reason, in the results too; the rest is computed; the next call completes it."""
+    monkeypatch.setattr(worker, "predict", lambda *_, **__: 1 / 0)
     status, out, err = run(*call, "--json")
     assert status == 1
     assert "law failed: ZeroDivisionError" in err

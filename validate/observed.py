@@ -1,6 +1,6 @@
 """Observations and predictions of settings, as a store holds them.
 
-A `Task` is one training run, one prediction or one look at the basins; `onset.validate.execution` computes it, once, into a file of its own. That a
+A `Job` is one training run, one prediction or one look at the basins; `onset.validate.execution` computes it, once, into a file of its own. That a
 theory does not answer for a setting is kept like an answer.
 """
 
@@ -25,9 +25,9 @@ __all__ = [
     "BASIN",
     "KINDS",
     "TRAIN",
+    "Job",
     "Observation",
     "Refused",
-    "Task",
     "basin",
     "observation",
     "prediction",
@@ -37,7 +37,7 @@ TRAIN = "train"
 BASIN = "basin"
 
 KINDS = (TRAIN, *reversed(METHODS), BASIN)
-"""Kinds of tasks: training, each method of prediction, the basins."""
+"""Kinds of jobs: training, each method of prediction, the basins."""
 
 
 class Refused(ValueError):
@@ -45,7 +45,7 @@ class Refused(ValueError):
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """Train `setting` from `seed`, say which basin it leads to, or predict it by the method that `kind` names."""
 
     setting: Setting
@@ -99,7 +99,7 @@ class Observation(ReadOff):
 
 def observation(setting: Setting, seeds: Sequence[int], store: Store) -> Observation:
     """The trained runs of `setting` that `store` holds for `seeds`."""
-    found = [_held(store, Task(setting, TRAIN, seed)) for seed in seeds]
+    found = [_held(store, Job(setting, TRAIN, seed)) for seed in seeds]
     return Observation(setting, tuple(seeds), tuple(r.trajectories[0] for r in found), tuple(r.notes for r in found))
 
 
@@ -113,7 +113,7 @@ def prediction(setting: Setting, method: str, store: Store) -> Prediction:
     ValueError
         If the store does not hold it.
     """
-    record = _answered(store, Task(setting, method))
+    record = _answered(store, Job(setting, method))
     plateaus = {name: Expectation(*pair) for name, pair in record.notes["plateaus"].items()}
     return Prediction(
         setting,
@@ -128,21 +128,21 @@ def prediction(setting: Setting, method: str, store: Store) -> Prediction:
 
 def basin(setting: Setting, store: Store) -> Basin:
     """The basin of `setting` that `store` holds; raises as `prediction` does."""
-    found = _answered(store, Task(setting, BASIN)).notes["basin"]
+    found = _answered(store, Job(setting, BASIN)).notes["basin"]
     return Basin(**(found | {"drives": np.array(found["drives"]), "lags": tuple(found["lags"])}))
 
 
-def _answered(store: Store, task: Task) -> Record:
-    record = _held(store, task)
+def _answered(store: Store, job: Job) -> Record:
+    record = _held(store, job)
     if "refused" in record.notes:
         raise Refused(record.notes["refused"])
     return record
 
 
-def _held(store: Store, task: Task) -> Record:
-    record = store.load(task.name)
+def _held(store: Store, job: Job) -> Record:
+    record = store.load(job.name)
     if record is None:
         raise ValueError(
-            f"store {store.folder} has no finished run {task.name} ({task.label}): compute it first, for instance with onset validate."
+            f"store {store.folder} has no finished run {job.name} ({job.label}): compute it first, for instance with onset validate."
         )
     return record

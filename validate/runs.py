@@ -69,9 +69,9 @@ class Store:
     def path(self, name: str) -> Path:
         return self.folder / f"{name}.nc"
 
-    def __contains__(self, task: Any) -> bool:
+    def __contains__(self, job: Any) -> bool:
         """Whether there is a file for what has this `name`, readable or not."""
-        return self.path(task.name).exists()
+        return self.path(job.name).exists()
 
     def save(self, name: str, record: Record) -> Path:
         """Write `record`; after a crash the file is either whole or absent."""

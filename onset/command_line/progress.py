@@ -70,6 +70,6 @@ class Watcher:
 
 @contextmanager
 def watching(title: str, *, quiet: bool) -> Iterator[Watcher]:
-    """Progress of `onset.validate.execution.compute`: each second on a terminal, elsewhere a line when a task has ended, and one a minute between."""
+    """Progress of `onset.validate.execution.compute`: each second on a terminal, elsewhere a line when a job has ended, and one a minute between."""
     with progress(title, quiet=quiet, estimate=False) as advance:
         yield Watcher(advance)

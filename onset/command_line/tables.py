@@ -117,20 +117,20 @@ def show_runs(rows: list[dict[str, Any]], title: str) -> None:
 
 
 def show_plan(sweep: Any, held: Any, as_json: bool) -> None:
-    """The settings of a sweep, and how many of their tasks `held` contains."""
+    """The settings of a sweep, and how many of their jobs `held` contains."""
     rows = []
     for point in sweep.points:
-        tasks = sweep.tasks_of(point)
-        there = sum(task in held for task in tasks)
-        rows.append({"label": point.setting.label, "changes": dict(point.changes), "tasks": len(tasks), "there": there})
+        jobs = sweep.jobs_of(point)
+        there = sum(job in held for job in jobs)
+        rows.append({"label": point.setting.label, "changes": dict(point.changes), "jobs": len(jobs), "there": there})
     if as_json:
         return print_json({"settings": rows, "seeds": list(sweep.seeds), "kinds": list(sweep.kinds)})
     told = [
-        (*(str(row["changes"].get(axis, "")) for axis in sweep.axes), row["label"], f"{row['there']} of {row['tasks']}")
+        (*(str(row["changes"].get(axis, "")) for axis in sweep.axes), row["label"], f"{row['there']} of {row['jobs']}")
         for row in rows
     ]
-    there, tasks = (sum(row[name] for row in rows) for name in ("there", "tasks"))
-    title = f"{len(rows)} settings, {tasks} tasks ({', '.join(sweep.kinds)}; seeds {', '.join(map(str, sweep.seeds))}), {there} there"
+    there, jobs = (sum(row[name] for row in rows) for name in ("there", "jobs"))
+    title = f"{len(rows)} settings, {jobs} jobs ({', '.join(sweep.kinds)}; seeds {', '.join(map(str, sweep.seeds))}), {there} there"
     return table(title, (*sweep.axes, "setting", "there"), told)
 
 
@@ -159,14 +159,14 @@ def show_suites(as_json: bool) -> None:
     sizes = {name: [one.id for one in CLAIMS.values() if needs(one, name)] for name in SUITES}
     suites = {}
     for name, made in SUITES.items():
-        tasks = wanted(name)
-        trained = [task.setting.family == "transformer" for task in tasks if task.kind == TRAIN]
+        jobs = wanted(name)
+        trained = [job.setting.family == "transformer" for job in jobs if job.kind == TRAIN]
         suites[name] = {
             "about": made.__doc__ or "",
             "settings": len(made()),
             "transformer runs": sum(trained),
             "toy runs": len(trained) - sum(trained),
-            "predictions": len(tasks) - len(trained),
+            "predictions": len(jobs) - len(trained),
             "claims": sizes[name],
         }
     claims = [{"id": c.id, "title": c.title, "statement": c.statement, "source": c.source} for c in CLAIMS.values()]

@@ -45,20 +45,20 @@ def train(
     arguments.integer("seeds", seeds, least=1)
     how = (computing or ComputingOptions()).checked()
     from onset.validate.execution import compute
-    from onset.validate.observed import TRAIN, Task, observation
+    from onset.validate.observed import TRAIN, Job, observation
     from onset.validate.runs import Store
 
     store = Store(out / "runs")
-    tasks = [Task(setting, TRAIN, seed) for seed in range(seeds)]
+    jobs = [Job(setting, TRAIN, seed) for seed in range(seeds)]
     with watching(f"training {setting.label}", quiet=json_) as watch:
         by_step = watch.steps if seeds == 1 else lambda step, steps: None
-        failed = compute(tasks, store, **how, progress=by_step, watch=watch).failed
-    trained = [task for task in tasks if task in store]
+        failed = compute(jobs, store, **how, progress=by_step, watch=watch).failed
+    trained = [job for job in jobs if job in store]
     show_failures(failed)
     if not trained:
         sys.exit(1)
-    data = observation(setting, [task.seed for task in trained], store).to_dict(formation_level)
-    data["files"] = [str(store.path(task.name)) for task in trained]
+    data = observation(setting, [job.seed for job in trained], store).to_dict(formation_level)
+    data["files"] = [str(store.path(job.name)) for job in trained]
     if json_:
         print_json(data)
         sys.exit(bool(failed))
@@ -111,7 +111,7 @@ def sweep(
         return show_plan(chosen, held, json_)
     store = Store(folder / "runs")
     with watching(f"sweep {file.stem}", quiet=json_) as watch:
-        failed = compute(chosen.tasks(), store, **how, watch=watch).failed
+        failed = compute(chosen.jobs(), store, **how, watch=watch).failed
     data = sweeps.collect(chosen, store)
     files = sweeps.write(folder, data)
     if json_:

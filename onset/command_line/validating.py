@@ -70,7 +70,7 @@ def validate(
     folder = Path("out") / suite if out is None else out
     store = Store(folder / "runs")
     with watching(f"suite {suite}", quiet=json_) as watch:
-        failed = suites.run_tasks(suite, store, seeds=seeds, kinds=methods, claimed=claims, **how, watch=watch).failed
+        failed = suites.run_jobs(suite, store, seeds=seeds, kinds=methods, claimed=claims, **how, watch=watch).failed
     results = suites.collect(suite, store, seeds=seeds)
     page = write_report(results, folder, seeds)
     if json_:
@@ -127,7 +127,7 @@ def _compute_quick(folder: Path, *, quiet: bool) -> None:
 
     store = Store(folder / "runs")
     with watching(f"suite {QUICK}", quiet=quiet) as watch:
-        failed = suites.run_tasks(QUICK, store, watch=watch).failed
+        failed = suites.run_jobs(QUICK, store, watch=watch).failed
     show_failures(failed)
     write_report(suites.collect(QUICK, store), folder)
 

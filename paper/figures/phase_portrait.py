@@ -17,8 +17,8 @@ from onset.theory.chains import Array
 from onset.theory.dynamics import Trajectory
 from onset.theory.laws.plateau_law import path
 from onset.theory.setting import Setting
-from onset.validate.execution import compute as compute_tasks
-from onset.validate.observed import TRAIN, Task, observation, prediction
+from onset.validate.execution import compute as compute_jobs
+from onset.validate.observed import TRAIN, Job, observation, prediction
 from onset.validate.runs import Store
 from onset.validate.suite import Results
 
@@ -44,8 +44,8 @@ def compute(results: Results | None = None) -> Portrait:
     """Predict and train what the store lacks; no suite's results are needed."""
     setting = Setting.of("linear", states=STATES, context=CONTEXT, initialization={"match": 1 / CONTEXT})
     store = Store(FOLDER)
-    predicted, trained = Task(setting, "mean-field"), Task(setting, TRAIN, 0)
-    compute_tasks([predicted, trained], store).check()
+    predicted, trained = Job(setting, "mean-field"), Job(setting, TRAIN, 0)
+    compute_jobs([predicted, trained], store).check()
     slow = path(setting)
     return Portrait(
         setting.label,

@@ -18,8 +18,8 @@ from onset.theory.chains import Array
 from onset.theory.laws.terms import terms
 from onset.theory.setting import Setting
 from onset.theory.transitions import Transition
-from onset.validate.execution import compute as compute_tasks
-from onset.validate.observed import TRAIN, Task, observation, prediction
+from onset.validate.execution import compute as compute_jobs
+from onset.validate.observed import TRAIN, Job, observation, prediction
 from onset.validate.runs import Store
 from onset.validate.suite import Results
 
@@ -70,26 +70,26 @@ def compute(results: Results | None = None) -> list[Lengths]:
     """Predict and train what the store lacks; no suite's results are needed."""
     store = Store(FOLDER)
     points = [
-        *((k, t, "mean field", Task(setting(k, t), "mean-field")) for k in STATES for t in LONG),
-        *((k, t, "finite context", Task(setting(k, t), "finite-context")) for k in STATES for t in FINITE),
-        *((k, t, "trained", Task(setting(k, t), TRAIN, seed)) for k in STATES for t in SHORT for seed in range(SEEDS)),
+        *((k, t, "mean field", Job(setting(k, t), "mean-field")) for k in STATES for t in LONG),
+        *((k, t, "finite context", Job(setting(k, t), "finite-context")) for k in STATES for t in FINITE),
+        *((k, t, "trained", Job(setting(k, t), TRAIN, seed)) for k in STATES for t in SHORT for seed in range(SEEDS)),
     ]
-    compute_tasks([task for *_, task in points], store).check()
+    compute_jobs([job for *_, job in points], store).check()
     found = []
     for k in STATES:
         seen: dict[str, dict[int, Transition]] = {name: {} for name in MARKERS}
-        for states, t, name, task in points:
+        for states, t, name, job in points:
             if states == k and t not in seen[name]:
-                seen[name][t] = _passage(task, store)
+                seen[name][t] = _passage(job, store)
         contexts = np.geomspace(min(SHORT), max(LONG), POINTS)
         found.append(Lengths(k, by_law(k, contexts), {name: _rows(group) for name, group in seen.items()}))
     return found
 
 
-def _passage(task: Task, store: Store) -> Transition:
-    if task.kind == TRAIN:
-        return observation(task.setting, range(SEEDS), store).transitions()[0][-1]
-    return prediction(task.setting, task.kind, store).transitions()[0][-1]
+def _passage(job: Job, store: Store) -> Transition:
+    if job.kind == TRAIN:
+        return observation(job.setting, range(SEEDS), store).transitions()[0][-1]
+    return prediction(job.setting, job.kind, store).transitions()[0][-1]
 
 
 def by_law(states: int, contexts: Array) -> Array:

@@ -42,7 +42,7 @@ def small(monkeypatch, tmp_path):
         if hasattr(figure, "FOLDER"):
             monkeypatch.setattr(figure, "FOLDER", tmp_path / "runs")
             # In this process: starting others takes longer than these runs.
-            monkeypatch.setattr(figure, "compute_tasks", functools.partial(compute, workers=1))
+            monkeypatch.setattr(figure, "compute_jobs", functools.partial(compute, workers=1))
 
 
 def test_every_figure_is_drawn_and_written(tmp_path, tiny_suite, small):

@@ -22,7 +22,7 @@ from onset.theory.setting import Setting
 from onset.validate.execution import failures
 from onset.validate.export import to_csv
 from onset.validate.listing import chosen, facts, listed
-from onset.validate.observed import Task
+from onset.validate.observed import Job
 from onset.validate.runs import Record, Store
 
 LINEAR, LONGER = (Setting.of("linear", context=context) for context in (20, 40))
@@ -87,9 +87,9 @@ def test_every_file_is_listed_and_none_is_touched(folder):
 def test_a_run_that_failed_is_listed_with_its_reason_until_it_succeeds(folder):
     """Its setting, kind and seed can be chosen by like those of finished ones."""
     store = Store(folder / "runs")
-    failures.keep(store, Task(LONGER, "train", 7), "MemoryError: too large")
-    failures.keep(store, Task(LONGER, "train", 8), "it was killed")
-    store.save(Task(LONGER, "train", 8).name, RECORDS["b-train-0"])
+    failures.keep(store, Job(LONGER, "train", 7), "MemoryError: too large")
+    failures.keep(store, Job(LONGER, "train", 8), "it was killed")
+    store.save(Job(LONGER, "train", 8).name, RECORDS["b-train-0"])
     (run,) = chosen(listed(folder), ["state=failed", "context=40", "seed=7", "kind=train"])
     assert run.to_dict()["outcome"] == "MemoryError: too large"
     assert "too large" in run.problem

@@ -18,7 +18,7 @@ import onset.validate.runs
 from onset.theory.dynamics import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
-from onset.validate.observed import TRAIN, Task
+from onset.validate.observed import TRAIN, Job
 from onset.validate.runs import Record, Store, UnreadableRun
 
 STEPS = np.array([0.0, 5.0, 10.0])
@@ -146,11 +146,11 @@ def test_a_setting_of_a_newer_release_is_refused_too(tmp_path, monkeypatch):
 @pytest.mark.parametrize("fresh", [False, True])
 def test_nothing_is_computed_over_a_run_of_a_newer_release(tmp_path, monkeypatch, fresh):
     """Before anything is trained, and also when everything is to be computed again."""
-    task = Task(Setting.of(context=16, steps=5), TRAIN)
-    store = newer(tmp_path, monkeypatch, task.name, FORMAT=99)
-    with pytest.raises(ValueError, match=f"{task.name}.nc was written by Onset 9.1"):
-        compute([Task(task.setting, TRAIN, 1), task], store, workers=1, fresh=fresh)
-    assert [one.name for one in tmp_path.iterdir()] == [f"{task.name}.nc"]
+    job = Job(Setting.of(context=16, steps=5), TRAIN)
+    store = newer(tmp_path, monkeypatch, job.name, FORMAT=99)
+    with pytest.raises(ValueError, match=f"{job.name}.nc was written by Onset 9.1"):
+        compute([Job(job.setting, TRAIN, 1), job], store, workers=1, fresh=fresh)
+    assert [one.name for one in tmp_path.iterdir()] == [f"{job.name}.nc"]
 
 
 def test_what_cannot_be_opened_is_not_taken_for_damaged(tmp_path):
@@ -184,10 +184,10 @@ def test_runs_of_older_formats_are_read(tmp_path, form):
 
 def test_a_run_says_where_it_comes_from(tmp_path):
     """When it started, how long it took, the device, the seed and the versions."""
-    store, task = Store(tmp_path), Task(Setting.of(context=16, steps=5), TRAIN, 4)
+    store, job = Store(tmp_path), Job(Setting.of(context=16, steps=5), TRAIN, 4)
     before = datetime.now(UTC).replace(microsecond=0)
-    compute([task], store, workers=1, device="cpu")
-    found = store.load(task.name)
+    compute([job], store, workers=1, device="cpu")
+    found = store.load(job.name)
     assert found is not None
     assert before <= datetime.fromisoformat(found.notes["started"]) <= datetime.now(UTC)
     assert found.notes["seconds"] > 0

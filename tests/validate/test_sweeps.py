@@ -13,7 +13,7 @@ pytest.importorskip("xarray")
 from onset.simulate.scan import grid
 from onset.theory.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
-from onset.validate.observed import Task
+from onset.validate.observed import Job
 from onset.validate.runs import Record, Store
 from onset.validate.sweeps import collect, load, write
 from onset.validate.sweeps.plan import LARGEST, read
@@ -70,13 +70,13 @@ def test_every_run_goes_over_the_grid():
     assert settings("") == [Setting.of("linear")]
 
 
-def test_tasks_are_seeds_of_training_and_one_of_each_prediction(tmp_path):
+def test_jobs_are_seeds_of_training_and_one_of_each_prediction(tmp_path):
     """A number of seeds or a list of them; the command line's number goes before the file's."""
     file = tmp_path / "night.toml"
     file.write_text('seeds = [3, 5]\nkinds = ["train", "law", "basin"]\ngrid.context = [20, 30]\n')
     sweep = load(file)
-    assert sweep.tasks() == [
-        Task(Setting.of("linear", context=t), kind, seed)
+    assert sweep.jobs() == [
+        Job(Setting.of("linear", context=t), kind, seed)
         for t in (20, 30)
         for kind, seed in (("train", 3), ("train", 5), ("law", 0), ("basin", 0))
     ]
@@ -117,13 +117,13 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, text, names):
         load(file)
 
 
-def test_results_say_what_became_of_every_task(tmp_path):
+def test_results_say_what_became_of_every_job(tmp_path):
     """A refusal with its reason, what is missing with why, and a line of the CSV for each."""
     sweep = read(tomllib.loads("kinds = ['law', 'basin']\ngrid.context = [20, 30]"))
     store = Store(tmp_path / "runs")
-    store.save(sweep.tasks()[0].name, Record(sweep.points[0].setting, (), {"refused": "outside its range"}))
-    (store.folder / f"{sweep.tasks()[1].name}.failed.json").write_text(
-        f'{{"name": "{sweep.tasks()[1].name}", "label": "", "reason": "out of luck", "details": ""}}'
+    store.save(sweep.jobs()[0].name, Record(sweep.points[0].setting, (), {"refused": "outside its range"}))
+    (store.folder / f"{sweep.jobs()[1].name}.failed.json").write_text(
+        f'{{"name": "{sweep.jobs()[1].name}", "label": "", "reason": "out of luck", "details": ""}}'
     )
     data = collect(sweep, store)
     assert not data["complete"]

@@ -25,7 +25,7 @@ from onset.theory.dynamics import descend
 from onset.theory.priors import DoublyStochastic
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
-from onset.validate.observed import Task, observation, prediction
+from onset.validate.observed import Job, observation, prediction
 from onset.validate.runs import Store, UnreadableRun
 from onset.validate.training import TrainingRun, resolve_device, train, train_together
 
@@ -246,7 +246,7 @@ def test_divergence_is_reported_and_what_came_before_is_kept(tmp_path):
         record_every=1, optimizer=Setting.of("linear", states=2, context=16, learning_rate=1e4).optimizer
     )
     store = Store(tmp_path)
-    compute([Task(setting, "train")], store)
+    compute([Job(setting, "train")], store)
     found = observation(setting, [0], store)
     (run,) = found.trajectories
     assert run.diverged is not None
@@ -260,21 +260,21 @@ def test_divergence_is_reported_and_what_came_before_is_kept(tmp_path):
 def test_a_second_call_reuses_finished_runs_and_fresh_does_not(tmp_path):
     """Modification times tell: unchanged on a second call, new with `fresh`."""
     store = Store(tmp_path)
-    tasks = [Task(TINY, "train", 0), Task(TINY, "mean-field")]
-    compute(tasks, store, workers=1)
-    before = [store.path(task.name).stat().st_mtime_ns for task in tasks]
-    compute(tasks, store, workers=1)
-    assert [store.path(task.name).stat().st_mtime_ns for task in tasks] == before
-    compute(tasks, store, workers=1, fresh=True)
-    assert all(store.path(task.name).stat().st_mtime_ns > then for task, then in zip(tasks, before, strict=True))
+    jobs = [Job(TINY, "train", 0), Job(TINY, "mean-field")]
+    compute(jobs, store, workers=1)
+    before = [store.path(job.name).stat().st_mtime_ns for job in jobs]
+    compute(jobs, store, workers=1)
+    assert [store.path(job.name).stat().st_mtime_ns for job in jobs] == before
+    compute(jobs, store, workers=1, fresh=True)
+    assert all(store.path(job.name).stat().st_mtime_ns > then for job, then in zip(jobs, before, strict=True))
     assert prediction(TINY, "mean-field", store).plateaus["uniform"].value == np.log(2)
 
 
 def test_workers_do_not_change_numbers(tmp_path):
     """Two processes side by side write what one writes."""
-    tasks = [Task(TINY, "train", seed) for seed in (0, 1)]
+    jobs = [Job(TINY, "train", seed) for seed in (0, 1)]
     for workers in (1, 2):
-        compute(tasks, Store(tmp_path / str(workers)), workers=workers)
+        compute(jobs, Store(tmp_path / str(workers)), workers=workers)
     one, two = (observation(TINY, (0, 1), Store(tmp_path / str(workers))) for workers in (1, 2))
     for a, b in zip(one.trajectories, two.trajectories, strict=True):
         assert np.array_equal(a.loss, b.loss)
@@ -283,8 +283,8 @@ def test_workers_do_not_change_numbers(tmp_path):
 def test_a_killed_process_loses_only_what_was_not_finished(tmp_path):
     """kill -9 after the first of many runs: that file is whole, no half-written one is taken for a run, and the rest is computed."""
     script = (
-        "import sys; from tests_setting import SETTING; from onset.validate.execution import compute; from onset.validate.observed import Task; from onset.validate.runs import Store\n"
-        "compute([Task(SETTING, 'train', seed) for seed in range(200)], Store(sys.argv[1]), workers=1)"
+        "import sys; from tests_setting import SETTING; from onset.validate.execution import compute; from onset.validate.observed import Job; from onset.validate.runs import Store\n"
+        "compute([Job(SETTING, 'train', seed) for seed in range(200)], Store(sys.argv[1]), workers=1)"
     )
     (tmp_path / "tests_setting.py").write_text(
         "from onset.theory.setting import Setting\nSETTING = Setting.of('linear', states=2, context=16, learning_rate={'match': 0.4}, steps=60)\n"
@@ -304,7 +304,7 @@ def test_a_killed_process_loses_only_what_was_not_finished(tmp_path):
     todo = []
     seeds = range(len(finished) + 1)
     compute(
-        [Task(TINY, "train", seed) for seed in seeds],
+        [Job(TINY, "train", seed) for seed in seeds],
         store,
         workers=1,
         watch=lambda status: todo.append(status.last.seed) if status.last else None,

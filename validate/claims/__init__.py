@@ -25,10 +25,10 @@ from onset.validate.claims import (
 )
 from onset.validate.claims.claim import Claim, Finding, Need, Told
 from onset.validate.claims.trained import SEEDS
-from onset.validate.observed import TRAIN, Refused, Task, observation, prediction
+from onset.validate.observed import TRAIN, Job, Refused, observation, prediction
 from onset.validate.runs import Store
 
-__all__ = ["CLAIMS", "Claim", "Finding", "Need", "Told", "chosen", "needs", "tasks", "tell"]
+__all__ = ["CLAIMS", "Claim", "Finding", "Need", "Told", "chosen", "jobs", "needs", "tell"]
 
 CLAIMS: dict[str, Claim] = {
     module.CLAIM.id: module.CLAIM
@@ -62,10 +62,10 @@ def needs(claim: Claim, size: str, seeds: int | None = None) -> dict[str, Need]:
     }
 
 
-def tasks(claims: Iterable[Claim], size: str, seeds: int | None = None) -> list[Task]:
+def jobs(claims: Iterable[Claim], size: str, seeds: int | None = None) -> list[Job]:
     """What has to be computed for the claims in a suite of this size, each once."""
     wanted = (need for claim in claims for need in needs(claim, size, seeds).values())
-    return list(dict.fromkeys(task for need in wanted for task in need.tasks()))
+    return list(dict.fromkeys(job for need in wanted for job in need.jobs()))
 
 
 def tell(claim: Claim, size: str, store: Store, seeds: int | None = None) -> Told | None:
@@ -73,7 +73,7 @@ def tell(claim: Claim, size: str, store: Store, seeds: int | None = None) -> Tol
     wanted = needs(claim, size, seeds)
     if not wanted:
         return None
-    lacking = [task.label for need in wanted.values() for task in need.tasks() if task not in store]
+    lacking = [job.label for need in wanted.values() for job in need.jobs() if job not in store]
     if lacking:
         return Told(claim, wanted, (), tuple(lacking))
     runs = {}

@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 from onset.theory.chains import Array
 from onset.theory.setting import Setting
 from onset.validate.intervals import Interval, relative_error
-from onset.validate.observed import TRAIN, Task
+from onset.validate.observed import TRAIN, Job
 from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, counted, of_share, worst
 
 __all__ = ["Claim", "Finding", "Need", "Runs", "Told", "mean", "one_more", "positive", "share"]
@@ -43,8 +43,8 @@ class Need:
     seeds: int = 1
     kind: str = TRAIN
 
-    def tasks(self) -> list[Task]:
-        return [Task(self.setting, self.kind, seed) for seed in range(self.seeds)]
+    def jobs(self) -> list[Job]:
+        return [Job(self.setting, self.kind, seed) for seed in range(self.seeds)]
 
     @property
     def file(self) -> str:

@@ -1,7 +1,7 @@
-"""Carrying out tasks: each is computed once, in a process that holds its lock, and its answer written to the shared folder.
+"""Carrying out jobs: each is computed once, in a process that holds its lock, and its answer written to the shared folder.
 
-`jobs` is what a worker does, `locks` keeps two from doing the same, `failures` keeps what failed; `local` and `cluster` are the executors, in this
-process, in processes of this machine, on a dask cluster; `computing` hands out the tasks and listens; `status` says how far it is.
+`worker` is what a worker does, `locks` keeps two from doing the same, `failures` keeps what failed; `local` and `cluster` are the executors, in this
+process, in processes of this machine, on a dask cluster; `computing` hands out the jobs and listens; `status` says how far it is.
 """
 
 from __future__ import annotations

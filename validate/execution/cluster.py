@@ -1,6 +1,6 @@
 """The executor on a dask.distributed cluster that is there already; its workers write to the folder that all machines share.
 
-The scheduler gives a task whose worker died to another one, by its own setting (`distributed.scheduler.allowed-failures`) three times.
+The scheduler gives a job whose worker died to another one, by its own setting (`distributed.scheduler.allowed-failures`) three times.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from onset.validate.errors import ComputationStopped
-from onset.validate.execution.jobs import FAILED, UNWRITABLE, Answer, Job, carry_out
 from onset.validate.execution.local import Ended, one_thread
 from onset.validate.execution.locks import LOCKS
+from onset.validate.execution.worker import FAILED, UNWRITABLE, Answer, Assignment, carry_out
 
 __all__ = ["PATIENCE", "Cluster"]
 
@@ -48,7 +48,7 @@ class Cluster:
             raise ValueError(
                 f"scheduler = {address!r}: expected a dask scheduler that answers within {patience:g} s ({problem}); start one with dask scheduler and give the address that it prints."
             ) from problem
-        self._jobs: dict[Any, Job] = {}
+        self._jobs: dict[Any, Assignment] = {}
         self._threads = 0
         self._ended: queue.Queue[Any] = queue.Queue()
 
@@ -66,12 +66,12 @@ class Cluster:
 
     @property
     def steps(self) -> int:
-        """Nothing is known of them before a task has ended."""
+        """Nothing is known of them before a job has ended."""
         return 0
 
-    def submit(self, job: Job) -> None:
-        future = self._client.submit(_on_worker, job, pure=False)
-        self._jobs[future.key] = job
+    def submit(self, assignment: Assignment) -> None:
+        future = self._client.submit(_on_worker, assignment, pure=False)
+        self._jobs[future.key] = assignment
         future.add_done_callback(self._ended.put)
 
     def wait(self, seconds: float, tick: Callable[[], None]) -> Ended:
@@ -88,16 +88,16 @@ class Cluster:
 
         if future.status not in ("finished", "error"):  # cancelled or lost: nobody else cancels
             raise ComputationStopped(self._gone())
-        job = self._jobs.pop(future.key)
+        assignment = self._jobs.pop(future.key)
         try:
             return future.result(timeout=PATIENCE)
         except KilledWorker:
-            return [Answer(task, FAILED, "worker after worker died of it") for task in job.tasks]
+            return [Answer(job, FAILED, "worker after worker died of it") for job in assignment.jobs]
         except TimeoutError:
             raise ComputationStopped(self._gone()) from None
         except Exception as problem:  # what the worker raised: it lacks a module, for instance
             reason = f"{type(problem).__name__}: {problem}"
-            return [Answer(task, FAILED, reason) for task in job.tasks]
+            return [Answer(job, FAILED, reason) for job in assignment.jobs]
 
     def _gone(self) -> str:
         return f"scheduler {self.address} is gone; what was finished is kept: start it again, with workers, and give the same command again."
@@ -110,9 +110,9 @@ class Cluster:
         self._client.close(timeout=2)
 
 
-def _on_worker(job: Job) -> list[Answer]:
+def _on_worker(assignment: Assignment) -> list[Answer]:
     one_thread()
-    if not (Path(job.plan.folder) / LOCKS).is_dir():
-        reason = f"{job.plan.folder} is not there on {socket.gethostname()}, where a worker runs"
-        return [Answer(task, UNWRITABLE, reason) for task in job.tasks]
-    return carry_out(job)
+    if not (Path(assignment.plan.folder) / LOCKS).is_dir():
+        reason = f"{assignment.plan.folder} is not there on {socket.gethostname()}, where a worker runs"
+        return [Answer(job, UNWRITABLE, reason) for job in assignment.jobs]
+    return carry_out(assignment)

@@ -1,6 +1,6 @@
-"""Seeing to it that a store holds tasks: they are handed out, tried again if their process dies, and those that fail are listed.
+"""Seeing to it that a store holds jobs: they are handed out, tried again if their process dies, and those that fail are listed.
 
-A task that another process holds is left to it; in the end its answer is waited for, and it is computed here if the other gave up.
+A job that another process holds is left to it; in the end its answer is waited for, and it is computed here if the other gave up.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from onset.theory.dynamics import Progress
 from onset.validate.errors import ComputationStopped
 from onset.validate.execution import failures
 from onset.validate.execution.failures import Failure
-from onset.validate.execution.jobs import BUSY, COMPUTED, DIED, FOUND, UNWRITABLE, Answer, Job, Plan
 from onset.validate.execution.local import Executor, InProcess, Processes
 from onset.validate.execution.locks import LOCKS
 from onset.validate.execution.status import Status
 from onset.validate.execution.together import LARGEST
-from onset.validate.observed import TRAIN, Task
+from onset.validate.execution.worker import BUSY, COMPUTED, DIED, FOUND, UNWRITABLE, Answer, Assignment, Plan
+from onset.validate.observed import TRAIN, Job
 from onset.validate.runs import Store
 
 __all__ = ["TRIES", "Tally", "Watch", "compute", "drive", "missing"]
 
 TRIES = 3
-"""Times that a task is begun whose process dies."""
+"""Times that a job is begun whose process dies."""
 
 TICK = 1.0
 """Seconds between two looks at what runs."""
@@ -35,15 +35,15 @@ PAUSES = (0.5, 10.0)
 """Seconds, the shortest and the longest, between two attempts at what another process holds."""
 
 Watch = Callable[[Status], None]
-"""Called when a task has ended, and about once a second."""
+"""Called when a job has ended, and about once a second."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Tasks that were computed here, those that others finished meanwhile, and what failed."""
+    """Jobs that were computed here, those that others finished meanwhile, and what failed."""
 
-    computed: tuple[Task, ...] = ()
-    found: tuple[Task, ...] = ()
+    computed: tuple[Job, ...] = ()
+    found: tuple[Job, ...] = ()
     failed: tuple[Failure, ...] = ()
 
     def check(self) -> None:
@@ -54,13 +54,13 @@ class Tally:
             )
 
 
-def missing(tasks: Iterable[Task], store: Store, *, fresh: bool = False) -> list[Task]:
-    """Of `tasks`, each once and in their order, those that `store` does not hold; with `fresh`, all, unless a newer release wrote one."""
-    return [task for task in dict.fromkeys(tasks) if store.load(task.name) is None or fresh]
+def missing(jobs: Iterable[Job], store: Store, *, fresh: bool = False) -> list[Job]:
+    """Of `jobs`, each once and in their order, those that `store` does not hold; with `fresh`, all, unless a newer release wrote one."""
+    return [job for job in dict.fromkeys(jobs) if store.load(job.name) is None or fresh]
 
 
 def compute(
-    tasks: Sequence[Task],
+    jobs: Sequence[Job],
     store: Store,
     *,
     device: str = "auto",
@@ -71,24 +71,24 @@ def compute(
     progress: Progress = lambda step, steps: None,
     watch: Watch = lambda status: None,
 ) -> Tally:
-    """See to it that `store` holds every task.
+    """See to it that `store` holds every job.
 
     Parameters
     ----------
-    tasks : sequence of Task
+    jobs : sequence of Job
     store : Store
     device : str
         Where models train.
     fresh : bool
         Compute even what the store holds.
     workers : int, optional
-        Processes side by side; by default one per core. One task, or one worker, runs in this process.
+        Processes side by side; by default one per core. One job, or one worker, runs in this process.
     scheduler : str, optional
-        Address of a dask scheduler, to whose workers the tasks go instead.
+        Address of a dask scheduler, to whose workers the jobs go instead.
     together : bool, optional
         Whether seeds of a setting train as one batched model; by default on devices other than the CPU, where a few measured steps are faster so.
     progress : callable
-        Steps of a task that runs in this process.
+        Steps of a job that runs in this process.
     watch : callable
 
     Raises
@@ -98,7 +98,7 @@ def compute(
     ComputationStopped
         If the folder can no longer be written to, or the scheduler goes away.
     """
-    todo = missing(tasks, store, fresh=fresh)
+    todo = missing(jobs, store, fresh=fresh)
     if not todo:
         return Tally()
     (store.folder / LOCKS).mkdir(exist_ok=True)
@@ -108,20 +108,22 @@ def compute(
 
         executor: Executor = Cluster(scheduler)
     else:
-        workers = min(len(jobs(todo, plan)), (os.cpu_count() or 1) if workers is None else workers)
+        workers = min(len(assignments(todo, plan)), (os.cpu_count() or 1) if workers is None else workers)
         executor = InProcess(progress) if workers <= 1 else Processes(workers)
     return drive(todo, plan, store, executor, watch)
 
 
-def jobs(tasks: Sequence[Task], plan: Plan) -> list[Job]:
-    """One for each task; seeds of a setting that may train together share one. In the order of their first tasks."""
-    groups: dict[object, list[Task]] = defaultdict(list)
-    shared = any(task.kind == TRAIN for task in tasks) and _may_share(plan)
-    for task in tasks:
-        group = groups[task.setting if shared and task.kind == TRAIN else task]
-        group.append(task)
+def assignments(jobs: Sequence[Job], plan: Plan) -> list[Assignment]:
+    """One for each job; seeds of a setting that may train together share one. In the order of their first jobs."""
+    groups: dict[object, list[Job]] = defaultdict(list)
+    shared = any(job.kind == TRAIN for job in jobs) and _may_share(plan)
+    for job in jobs:
+        group = groups[job.setting if shared and job.kind == TRAIN else job]
+        group.append(job)
     return [
-        Job(tuple(group[n : n + LARGEST]), plan) for group in groups.values() for n in range(0, len(group), LARGEST)
+        Assignment(tuple(group[n : n + LARGEST]), plan)
+        for group in groups.values()
+        for n in range(0, len(group), LARGEST)
     ]
 
 
@@ -134,23 +136,23 @@ def _may_share(plan: Plan) -> bool:
 
 
 def drive(
-    tasks: Sequence[Task],
+    jobs: Sequence[Job],
     plan: Plan,
     store: Store,
     executor: Executor,
     watch: Watch = lambda status: None,
 ) -> Tally:
-    """Hand out the tasks and listen until each has come to its end."""
-    status = Status(tasks)
-    waiting = deque(jobs(tasks, plan))
-    elsewhere: list[Task] = []
-    ended: dict[str, list[Task]] = {COMPUTED: [], FOUND: []}
+    """Hand out the jobs and listen until each has come to its end."""
+    status = Status(jobs)
+    waiting = deque(assignments(jobs, plan))
+    elsewhere: list[Job] = []
+    ended: dict[str, list[Job]] = {COMPUTED: [], FOUND: []}
     failed: list[Failure] = []
-    deaths: Counter[Task] = Counter()
-    news: deque[Task] = deque()
+    deaths: Counter[Job] = Counter()
+    news: deque[Job] = deque()
     pause, again, told = PAUSES[0], 0.0, 0.0
 
-    def tell(last: Task | None = None) -> None:
+    def tell(last: Job | None = None) -> None:
         nonlocal told
         if last is None and time.monotonic() - told < TICK:
             return
@@ -161,21 +163,21 @@ def drive(
         watch(status)
 
     def heard(answer: Answer) -> None:
-        task = answer.task
-        deaths[task] += answer.end == DIED
+        job = answer.job
+        deaths[job] += answer.end == DIED
         if answer.end == UNWRITABLE:
             raise ComputationStopped(_unwritable(answer.reason))
         if answer.end == BUSY:
-            return elsewhere.append(task)
-        if answer.end == DIED and deaths[task] < TRIES:
-            return waiting.extend(jobs([task], plan))
+            return elsewhere.append(job)
+        if answer.end == DIED and deaths[job] < TRIES:
+            return waiting.extend(assignments([job], plan))
         if answer.end in ended:
-            ended[answer.end].append(task)
+            ended[answer.end].append(job)
         else:
             reason = answer.reason + (f", {TRIES} times" if answer.end == DIED else "")
-            failed.append(_kept(store, task, reason, answer.details))
-        status.end(task, failed=answer.end not in ended)
-        return news.append(task)
+            failed.append(_kept(store, job, reason, answer.details))
+        status.end(job, failed=answer.end not in ended)
+        return news.append(job)
 
     def hand_out() -> None:
         while waiting and executor.free:
@@ -185,7 +187,7 @@ def drive(
     with executor:
         while waiting or status.running or elsewhere:
             if elsewhere and not waiting and executor.free and time.monotonic() >= again:
-                waiting.extend(jobs(elsewhere, plan))
+                waiting.extend(assignments(elsewhere, plan))
                 elsewhere.clear()
                 again, pause = time.monotonic() + pause, min(2 * pause, PAUSES[1])
             hand_out()
@@ -201,11 +203,11 @@ def drive(
     return Tally(tuple(ended[COMPUTED]), tuple(ended[FOUND]), tuple(failed))
 
 
-def _kept(store: Store, task: Task, reason: str, details: str) -> Failure:
+def _kept(store: Store, job: Job, reason: str, details: str) -> Failure:
     try:
-        return failures.keep(store, task, reason, details)
+        return failures.keep(store, job, reason, details)
     except ValueError as problem:
-        raise ComputationStopped(_unwritable(f"{problem} and {task.label} failed ({reason})")) from problem
+        raise ComputationStopped(_unwritable(f"{problem} and {job.label} failed ({reason})")) from problem
 
 
 def _unwritable(reason: str) -> str:

@@ -1,4 +1,4 @@
-"""Tasks that failed, kept beside the runs as `NAME.failed.json` until they succeed."""
+"""Jobs that failed, kept beside the runs as `NAME.failed.json` until they succeed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onset.validate.files import write_text
-from onset.validate.observed import Task
+from onset.validate.observed import Job
 from onset.validate.runs import FAILURE, Store
 
 __all__ = ["Failure", "clear", "failed_in", "keep"]
@@ -15,7 +15,7 @@ __all__ = ["Failure", "clear", "failed_in", "keep"]
 
 @dataclass(frozen=True)
 class Failure:
-    """A task, by name and label, that came to no answer: the reason in one sentence, and the traceback where there is one."""
+    """A job, by name and label, that came to no answer: the reason in one sentence, and the traceback where there is one."""
 
     name: str
     label: str
@@ -23,21 +23,21 @@ class Failure:
     details: str = ""
 
 
-def keep(store: Store, task: Task, reason: str, details: str = "") -> Failure:
-    """Write down that `task` failed."""
-    found = Failure(task.name, task.label, reason, details)
-    data = {"setting": task.setting.to_dict(), "kind": task.kind, "seed": task.seed} | found.__dict__
-    write_text(_path(store, task.name), json.dumps(data, indent=1) + "\n")
+def keep(store: Store, job: Job, reason: str, details: str = "") -> Failure:
+    """Write down that `job` failed."""
+    found = Failure(job.name, job.label, reason, details)
+    data = {"setting": job.setting.to_dict(), "kind": job.kind, "seed": job.seed} | found.__dict__
+    write_text(_path(store, job.name), json.dumps(data, indent=1) + "\n")
     return found
 
 
-def clear(store: Store, task: Task) -> None:
-    """Forget that `task` once failed."""
-    _path(store, task.name).unlink(missing_ok=True)
+def clear(store: Store, job: Job) -> None:
+    """Forget that `job` once failed."""
+    _path(store, job.name).unlink(missing_ok=True)
 
 
 def failed_in(store: Store) -> dict[str, Failure]:
-    """What failed and has not succeeded since, by the task's name; a file that is none of ours is passed over."""
+    """What failed and has not succeeded since, by the job's name; a file that is none of ours is passed over."""
     found = {}
     for path in sorted(store.folder.glob(f"*{FAILURE}")):
         try:

@@ -13,38 +13,38 @@ from multiprocessing import connection
 from typing import Any, Protocol
 
 from onset.theory.dynamics import Progress
-from onset.validate.execution.jobs import DIED, Answer, Job, carry_out
+from onset.validate.execution.worker import DIED, Answer, Assignment, carry_out
 
 __all__ = ["Ended", "Executor", "InProcess", "Processes", "one_thread"]
 
 Ended = list[list[Answer]]
-"""The answers of jobs that came to an end, one list for each."""
+"""The answers of assignments that came to an end, one list for each."""
 
-Work = Callable[[Job, Progress], list[Answer]]
+Work = Callable[[Assignment, Progress], list[Answer]]
 
 
 class Executor(Protocol):
-    """Something that brings jobs to workers; used as a context manager, at whose end nothing runs any more."""
+    """Something that brings assignments to workers; used as a context manager, at whose end nothing runs any more."""
 
     @property
     def workers(self) -> int:
-        """How many jobs run side by side."""
+        """How many assignments run side by side."""
         ...
 
     @property
     def free(self) -> bool:
-        """Whether it takes another job."""
+        """Whether it takes another assignment."""
         ...
 
     @property
     def steps(self) -> int:
-        """Steps trained so far, of all jobs."""
+        """Steps trained so far, of all assignments."""
         ...
 
-    def submit(self, job: Job) -> None: ...
+    def submit(self, assignment: Assignment) -> None: ...
 
     def wait(self, seconds: float, tick: Callable[[], None]) -> Ended:
-        """Jobs that ended, after at most `seconds` where it can be had; `tick` is called now and then if it cannot."""
+        """Assignments that ended, after at most `seconds` where it can be had; `tick` is called now and then if it cannot."""
         ...
 
     def __enter__(self) -> Executor: ...
@@ -52,11 +52,11 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """One job at a time, here; `progress` is told of its steps."""
+    """One assignment at a time, here; `progress` is told of its steps."""
 
     def __init__(self, progress: Progress, work: Work = carry_out) -> None:
         self._progress, self._work = progress, work
-        self._job: Job | None = None
+        self._job: Assignment | None = None
         self._counted = _Steps()
 
     @property
@@ -71,22 +71,22 @@ class InProcess:
     def steps(self) -> int:
         return self._counted.total
 
-    def submit(self, job: Job) -> None:
-        self._job = job
+    def submit(self, assignment: Assignment) -> None:
+        self._job = assignment
 
     def wait(self, seconds: float, tick: Callable[[], None]) -> Ended:
         if self._job is None:
             time.sleep(seconds)
             return []
-        job, self._job = self._job, None
-        count = self._counted.of_a_job()
+        assignment, self._job = self._job, None
+        count = self._counted.of_an_assignment()
 
         def told(step: int, steps: int) -> None:
             count(step, steps)
             self._progress(step, steps)
             tick()
 
-        return [self._work(job, told)]
+        return [self._work(assignment, told)]
 
     def __enter__(self) -> InProcess:
         return self
@@ -96,7 +96,7 @@ class InProcess:
 
 
 class Processes:
-    """At most `workers` processes side by side. One that dies is replaced; its job's tasks are answered with `DIED` and the reason."""
+    """At most `workers` processes side by side. One that dies is replaced; its assignment's jobs are answered with `DIED` and the reason."""
 
     def __init__(self, workers: int, work: Work = carry_out) -> None:
         self._workers = [_Worker(work) for _ in range(workers)]
@@ -107,17 +107,17 @@ class Processes:
 
     @property
     def free(self) -> bool:
-        return any(worker.job is None for worker in self._workers)
+        return any(worker.assignment is None for worker in self._workers)
 
     @property
     def steps(self) -> int:
         return sum(worker.counted.value for worker in self._workers)
 
-    def submit(self, job: Job) -> None:
-        next(worker for worker in self._workers if worker.job is None).begin(job)
+    def submit(self, assignment: Assignment) -> None:
+        next(worker for worker in self._workers if worker.assignment is None).begin(assignment)
 
     def wait(self, seconds: float, tick: Callable[[], None]) -> Ended:
-        busy = {worker.pipe: worker for worker in self._workers if worker.job is not None}
+        busy = {worker.pipe: worker for worker in self._workers if worker.assignment is not None}
         ready = connection.wait(list(busy), seconds)
         return [busy[pipe].end() for pipe in ready]  # type: ignore[index]
 
@@ -134,16 +134,16 @@ class _Worker:
 
     def __init__(self, work: Work) -> None:
         self._work, self._context = work, multiprocessing.get_context("spawn")
-        self.job: Job | None = None
+        self.assignment: Assignment | None = None
         self.counted: Any = self._context.RawValue("q", 0)
         self.pipe: Any = None
         self._process: Any = None
 
-    def begin(self, job: Job) -> None:
-        self.job = job
+    def begin(self, assignment: Assignment) -> None:
+        self.assignment = assignment
         if self._process is None or not self._process.is_alive():
             self._start()
-        self.pipe.send(job)
+        self.pipe.send(assignment)
 
     def _start(self) -> None:
         self.kill()
@@ -154,15 +154,15 @@ class _Worker:
         theirs.close()
 
     def end(self) -> list[Answer]:
-        """The job's answers, once the pipe has something to say."""
-        job, self.job = self.job, None
+        """The assignment's answers, once the pipe has something to say."""
+        assignment, self.assignment = self.assignment, None
         try:
             return self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             reason = _last_words(self._process.exitcode)
             self.kill()
-            return [Answer(task, DIED, reason) for task in job.tasks] if job else []
+            return [Answer(job, DIED, reason) for job in assignment.jobs] if assignment else []
 
     def kill(self) -> None:
         if self._process is not None:
@@ -185,10 +185,10 @@ def _serve(pipe: Any, counted: Any, work: Work) -> None:
     steps = _Steps(counted)
     while True:
         try:
-            job = pipe.recv()
+            assignment = pipe.recv()
         except EOFError:
             return
-        pipe.send(work(job, steps.of_a_job()))
+        pipe.send(work(assignment, steps.of_an_assignment()))
 
 
 def _end_with_parent() -> None:
@@ -200,25 +200,25 @@ def _end_with_parent() -> None:
 
 
 def one_thread() -> None:
-    """Keep compiled kernels from using more than one core: tasks run side by side instead."""
+    """Keep compiled kernels from using more than one core: jobs run side by side instead."""
     import numba
 
     numba.set_num_threads(1)
 
 
 class _Steps:
-    """Counts steps of jobs, one after the other, in `total`, perhaps shared with another process."""
+    """Counts steps of assignments, one after the other, in `total`, perhaps shared with another process."""
 
     def __init__(self, shared: Any = None) -> None:
         self._shared = shared
         self.total = 0 if shared is None else int(shared.value)
 
-    def of_a_job(self) -> Progress:
+    def of_an_assignment(self) -> Progress:
         last: int | None = None
 
         def told(step: int, steps: int) -> None:
             nonlocal last
-            if last is not None and step > last:  # the first says where a job goes on from
+            if last is not None and step > last:  # the first says where an assignment goes on from
                 self.total += step - last
                 if self._shared is not None:
                     self._shared.value = self.total

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from onset.validate.observed import BASIN, TRAIN, Task
+from onset.validate.observed import BASIN, TRAIN, Job
 
 __all__ = ["Status", "cost"]
 
@@ -23,42 +23,42 @@ WINDOW = 30.0
 """Seconds over which the pace of training is taken."""
 
 
-def cost(task: Task) -> float:
-    """About how many seconds a task takes, up to a factor common to all."""
-    setting = task.setting
-    if task.kind not in (TRAIN, "finite-context"):
-        return PER_PREDICTION.get(task.kind, 1.0) * setting.context / 100 * setting.states / 3
+def cost(job: Job) -> float:
+    """About how many seconds a job takes, up to a factor common to all."""
+    setting = job.setting
+    if job.kind not in (TRAIN, "finite-context"):
+        return PER_PREDICTION.get(job.kind, 1.0) * setting.context / 100 * setting.states / 3
     transformer = setting.family == "transformer"
     steps = setting.steps if transformer or setting.whole else SHARE * setting.steps
-    each = POPULATION if task.kind != TRAIN else TRANSFORMER if transformer else TOY
+    each = POPULATION if job.kind != TRAIN else TRANSFORMER if transformer else TOY
     return each * steps * (setting.context + 10) * (setting.order - 1) ** 2 * (setting.states / 3) ** 0.5
 
 
 class Status:
-    """Counts of tasks; `last` is the task that has just ended, if one has.
+    """Counts of jobs; `last` is the job that has just ended, if one has.
 
     Parameters
     ----------
-    tasks : iterable of Task
+    jobs : iterable of Job
         All that is to be done.
     workers : int
         How many run side by side. Their first answers say little of the time left: they waited for imports and compilation.
     """
 
-    def __init__(self, tasks: Iterable[Task], workers: int = 1) -> None:
-        self._costs = {task: cost(task) for task in tasks}
+    def __init__(self, jobs: Iterable[Job], workers: int = 1) -> None:
+        self._costs = {job: cost(job) for job in jobs}
         self.total, self.workers = len(self._costs), workers
         self.done = self.failed = self.running = self.elsewhere = 0
-        self.last: Task | None = None
+        self.last: Job | None = None
         self._spent, self._started = 0.0, time.monotonic()
         self._paces = deque([(self._started, 0)])
 
-    def end(self, task: Task, *, failed: bool = False) -> None:
-        """A task came to its end."""
+    def end(self, job: Job, *, failed: bool = False) -> None:
+        """A job came to its end."""
         self.done += not failed
         self.failed += failed
-        self.last = task
-        self._spent += self._costs[task]
+        self.last = job
+        self._spent += self._costs[job]
 
     def count(self, steps: int) -> None:
         """So many steps have been trained by now."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from onset.validate.intervals import Interval
 from onset.validate.suite.comparisons import Comparison, Judged, Outcome
 from onset.validate.suite.results import Results, collect
-from onset.validate.suite.running import run_tasks, wanted
+from onset.validate.suite.running import run_jobs, wanted
 from onset.validate.suite.settings import METHODS, SUITES, SURROGATE, Case
 from onset.validate.suite.tolerances import TOLERANCE, TRAINED
 from onset.validate.verdicts import Verdict, judge
@@ -29,6 +29,6 @@ __all__ = [
     "Verdict",
     "collect",
     "judge",
-    "run_tasks",
+    "run_jobs",
     "wanted",
 ]

@@ -13,7 +13,7 @@ from onset.theory.setting import Setting
 from onset.validate import claims
 from onset.validate.claims import Told
 from onset.validate.heads import Head, heads
-from onset.validate.observed import BASIN, TRAIN, Observation, Refused, Task, basin, observation, prediction
+from onset.validate.observed import BASIN, TRAIN, Job, Observation, Refused, basin, observation, prediction
 from onset.validate.plain import finite, without
 from onset.validate.runs import Store
 from onset.validate.suite.basins import BasinFinding, basins
@@ -140,19 +140,19 @@ def _outcome(case: Case, store: Store, seeds: Sequence[int]) -> tuple[Outcome, l
     setting, lacks = case.setting, []
     told: dict[str, Prediction | str] = {}
     for name, (predicted, method) in case.predicted().items():
-        task = Task(predicted, method)
-        if task not in store:
-            lacks.append(task.label)
+        job = Job(predicted, method)
+        if job not in store:
+            lacks.append(job.label)
             continue
         try:
             told[name] = prediction(predicted, method, store)
         except Refused as problem:
             told[name] = str(problem)
-    here = [seed for seed in seeds if Task(setting, TRAIN, seed) in store]
-    lacks += [Task(setting, TRAIN, seed).label for seed in seeds if seed not in here]
+    here = [seed for seed in seeds if Job(setting, TRAIN, seed) in store]
+    lacks += [Job(setting, TRAIN, seed).label for seed in seeds if seed not in here]
     observed = observation(setting, here, store) if here else None
     leads: Basin | str | None = None
-    if case.toy and Task(setting, BASIN) in store:
+    if case.toy and Job(setting, BASIN) in store:
         try:
             leads = basin(setting, store)
         except Refused as problem:

@@ -1,4 +1,4 @@
-"""Computing what a suite lacks: its tasks, and which of them come first."""
+"""Computing what a suite lacks: its jobs, and which of them come first."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from onset.theory import arguments
 from onset.validate import claims
 from onset.validate.execution import Tally, compute, cost
-from onset.validate.observed import BASIN, KINDS, TRAIN, Task
+from onset.validate.observed import BASIN, KINDS, TRAIN, Job
 from onset.validate.runs import Store
 from onset.validate.suite.settings import Case, cases
 
-__all__ = ["run_tasks", "seeds_of", "tasks", "wanted"]
+__all__ = ["jobs", "run_jobs", "seeds_of", "wanted"]
 
 
 def seeds_of(case: Case, seeds: int | None) -> range:
@@ -20,31 +20,29 @@ def seeds_of(case: Case, seeds: int | None) -> range:
     return range(case.seeds if seeds is None else arguments.integer("seeds", seeds, least=1))
 
 
-def tasks(chosen: Iterable[Case], *, seeds: int | None = None, kinds: Sequence[str] = ()) -> list[Task]:
-    """All tasks of the cases, or those of the named kinds; the cheapest cases first, each with all that it needs."""
+def jobs(chosen: Iterable[Case], *, seeds: int | None = None, kinds: Sequence[str] = ()) -> list[Job]:
+    """All jobs of the cases, or those of the named kinds; the cheapest cases first, each with all that it needs."""
     wanted = [arguments.one_of("method", kind, KINDS) for kind in kinds] or KINDS
     groups = []
     for case in chosen:
-        own = [Task(case.setting, TRAIN, seed) for seed in seeds_of(case, seeds)]
-        own += [Task(*told) for told in case.predicted().values()]
-        own += [Task(case.setting, BASIN)] if case.toy and case.setting.order == 2 else []
-        groups.append([task for task in own if task.kind in wanted])
+        own = [Job(case.setting, TRAIN, seed) for seed in seeds_of(case, seeds)]
+        own += [Job(*told) for told in case.predicted().values()]
+        own += [Job(case.setting, BASIN)] if case.toy and case.setting.order == 2 else []
+        groups.append([job for job in own if job.kind in wanted])
     groups.sort(key=lambda group: sum(map(cost, group)))
-    return [task for group in groups for task in group]
+    return [job for group in groups for job in group]
 
 
-def wanted(
-    name: str, *, seeds: int | None = None, kinds: Sequence[str] = (), claimed: Sequence[str] = ()
-) -> list[Task]:
-    """What a suite consists of, or of it the named kinds, or what the named claims need of it; each task once, its claims' last."""
-    found = [] if claimed else tasks(cases(name), seeds=seeds, kinds=kinds)
+def wanted(name: str, *, seeds: int | None = None, kinds: Sequence[str] = (), claimed: Sequence[str] = ()) -> list[Job]:
+    """What a suite consists of, or of it the named kinds, or what the named claims need of it; each job once, its claims' last."""
+    found = [] if claimed else jobs(cases(name), seeds=seeds, kinds=kinds)
     found += [
-        task for task in claims.tasks(claims.chosen(claimed), name, seeds) if claimed or not kinds or task.kind in kinds
+        job for job in claims.jobs(claims.chosen(claimed), name, seeds) if claimed or not kinds or job.kind in kinds
     ]
     return list(dict.fromkeys(found))
 
 
-def run_tasks(
+def run_jobs(
     name: str,
     store: Store,
     *,

@@ -18,7 +18,7 @@ from typing import Any
 from onset.simulate import scan
 from onset.theory import arguments
 from onset.theory.setting import Setting, parsed, why
-from onset.validate.observed import KINDS, TRAIN, Task
+from onset.validate.observed import KINDS, TRAIN, Job
 
 __all__ = ["LARGEST", "Point", "Sweep", "load", "read"]
 
@@ -44,7 +44,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Settings, seeds of the trained models, and kinds of tasks, of `onset.validate.observed.KINDS`."""
+    """Settings, seeds of the trained models, and kinds of jobs, of `onset.validate.observed.KINDS`."""
 
     points: tuple[Point, ...]
     seeds: tuple[int, ...]
@@ -55,14 +55,14 @@ class Sweep:
         """All entries that some point changes."""
         return tuple(dict.fromkeys(name for point in self.points for name in point.changes))
 
-    def tasks_of(self, point: Point) -> list[Task]:
+    def jobs_of(self, point: Point) -> list[Job]:
         return [
-            Task(point.setting, kind, seed) for kind in self.kinds for seed in (self.seeds if kind == TRAIN else (0,))
+            Job(point.setting, kind, seed) for kind in self.kinds for seed in (self.seeds if kind == TRAIN else (0,))
         ]
 
-    def tasks(self) -> list[Task]:
+    def jobs(self) -> list[Job]:
         """What has to be computed, setting by setting."""
-        return [task for point in self.points for task in self.tasks_of(point)]
+        return [job for point in self.points for job in self.jobs_of(point)]
 
 
 def load(path: str | Path, *, seeds: int | None = None) -> Sweep:

@@ -12,7 +12,7 @@ from typing import Any
 from onset.theory.setting import Setting
 from onset.validate.execution import failed_in
 from onset.validate.files import write_text
-from onset.validate.observed import BASIN, TRAIN, Refused, Task, basin, observation, prediction
+from onset.validate.observed import BASIN, TRAIN, Job, Refused, basin, observation, prediction
 from onset.validate.plain import finite, without
 from onset.validate.runs import Store
 from onset.validate.sweeps.plan import Sweep
@@ -27,7 +27,7 @@ COLUMNS = ("kind", "seeds", "quantity", "step", "low", "high", "reason")
 def collect(sweep: Sweep, store: Store) -> dict[str, Any]:
     """All that `store` holds of a sweep, as plain data; what it lacks is named, with the reason if it failed."""
     failed, rows = failed_in(store), []
-    lacking = [task for task in sweep.tasks() if task not in store]
+    lacking = [job for job in sweep.jobs() if job not in store]
     for point in sweep.points:
         answers = {kind: _answer(point.setting, kind, sweep, store) for kind in sweep.kinds}
         identity = {"label": point.setting.label, "setting": point.setting.to_dict() | {"id": point.setting.id}}
@@ -39,8 +39,8 @@ def collect(sweep: Sweep, store: Store) -> dict[str, Any]:
         "axes": list(sweep.axes),
         "complete": not lacking,
         "missing": [
-            {"task": task.label, "reason": failed[task.name].reason if task.name in failed else "not computed"}
-            for task in lacking
+            {"job": job.label, "reason": failed[job.name].reason if job.name in failed else "not computed"}
+            for job in lacking
         ],
         "rows": rows,
     }
@@ -49,7 +49,7 @@ def collect(sweep: Sweep, store: Store) -> dict[str, Any]:
 
 def _answer(setting: Setting, kind: str, sweep: Sweep, store: Store) -> dict[str, Any] | None:
     """What trained models, or a theory, say of a setting; None if nothing is there."""
-    seeds = [seed for seed in (sweep.seeds if kind == TRAIN else (0,)) if Task(setting, kind, seed) in store]
+    seeds = [seed for seed in (sweep.seeds if kind == TRAIN else (0,)) if Job(setting, kind, seed) in store]
     if not seeds:
         return None
     try:

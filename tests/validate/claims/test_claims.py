@@ -15,7 +15,7 @@ from onset.theory.dynamics import Trajectory
 from onset.theory.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
-from onset.validate.claims import CLAIMS, chosen, tasks, tell
+from onset.validate.claims import CLAIMS, chosen, jobs, tell
 from onset.validate.claims.alternation import alternation
 from onset.validate.claims.claim import mean, one_more, positive, share
 from onset.validate.claims.delay import delay, half_drop
@@ -25,7 +25,7 @@ from onset.validate.claims.toy_delay import TOYS
 from onset.validate.claims.trained import at, no_repeats, published, seen, stages, untrained
 from onset.validate.execution import compute
 from onset.validate.heads import KINDS
-from onset.validate.observed import Observation, Task
+from onset.validate.observed import Job, Observation
 from onset.validate.probes import PROBES, SCORES, labels
 from onset.validate.runs import Store
 from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
@@ -323,10 +323,10 @@ def test_controls_catch_a_model_that_cannot_know_what_it_knows():
 
 def test_claims_share_what_they_train_and_say_what_is_missing(tmp_path):
     """The published configuration of k = 3 is trained once for all claims; without runs a claim is inconclusive and names them."""
-    todo = tasks(chosen(), "standard")
+    todo = jobs(chosen(), "standard")
     assert len(todo) == len(set(todo))
-    assert sum(task.setting == published(3) for task in todo) == 5
-    assert tasks(chosen(["one-layer"]), "quick") == []
+    assert sum(job.setting == published(3) for job in todo) == 5
+    assert jobs(chosen(["one-layer"]), "quick") == []
     store = Store(tmp_path)
     told = tell(CLAIMS["phases"], "standard", store)
     assert told is not None
@@ -342,7 +342,7 @@ def test_a_claim_is_told_from_trained_runs(tmp_path, monkeypatch):
     short = published(2, steps=20)
     monkeypatch.setattr("onset.validate.claims.phases.published", lambda states, **more: short)
     store = Store(tmp_path)
-    compute([Task(short, "train", seed) for seed in (0, 1)], store, workers=1)
+    compute([Job(short, "train", seed) for seed in (0, 1)], store, workers=1)
     told = tell(CLAIMS["phases"], "quick", store)
     assert told is not None
     data = told.to_dict()

@@ -1,4 +1,4 @@
-"""onset.validate.execution.cluster: the same numbers wherever a task runs, also when a worker or the scheduler dies on the way."""
+"""onset.validate.execution.cluster: the same numbers wherever a job runs, also when a worker or the scheduler dies on the way."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from onset.theory.setting import Setting
 from onset.validate.execution import compute
 from onset.validate.execution.cluster import Cluster, _on_worker
 from onset.validate.execution.computing import missing
-from onset.validate.execution.jobs import UNWRITABLE, Job, Plan
-from onset.validate.observed import Task
+from onset.validate.execution.worker import UNWRITABLE, Assignment, Plan
+from onset.validate.observed import Job
 from onset.validate.runs import Store
 
 SETTING = Setting.of("linear", states=2, context=10, steps=200, record_every=100, whole=True)
-TASKS = [Task(SETTING, "train", seed) for seed in range(6)] + [Task(Setting.of("linear"), "law")]
+JOBS = [Job(SETTING, "train", seed) for seed in range(6)] + [Job(Setting.of("linear"), "law")]
 
 
 def dask(*arguments: object) -> subprocess.Popen[bytes]:
@@ -66,10 +66,10 @@ def machines():
 
 
 def numbers(store: Store) -> list[np.ndarray]:
-    """Every number of every trajectory of every task."""
+    """Every number of every trajectory of every job."""
     found = []
-    for task in TASKS:
-        record = store.load(task.name)
+    for job in JOBS:
+        record = store.load(job.name)
         assert record is not None
         for one in record.trajectories:
             found += [one.steps, one.loss, one.attention, *one.distances.values(), *one.parameters.values()]
@@ -79,21 +79,21 @@ def numbers(store: Store) -> list[np.ndarray]:
 def test_a_sweep_gives_the_same_numbers_wherever_it_runs(tmp_path, machines):
     """In this process, on a local cluster, and on a scheduler started separately with two workers, one of which is killed on the way: to the last bit."""
     here, local, apart = (Store(tmp_path / name) for name in ("here", "local", "apart"))
-    compute(TASKS, here, device="cpu", workers=1)
+    compute(JOBS, here, device="cpu", workers=1)
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
-        found = compute(TASKS, local, device="cpu", scheduler=cluster.scheduler_address)
-        assert set(found.computed) == set(TASKS)
+        found = compute(JOBS, local, device="cpu", scheduler=cluster.scheduler_address)
+        assert set(found.computed) == set(JOBS)
 
     def watch(status) -> None:
         if status.last is not None and status.done == 1:
             machines.workers[0].kill()
 
-    found = compute(TASKS, apart, device="cpu", scheduler=machines.address, watch=watch)
+    found = compute(JOBS, apart, device="cpu", scheduler=machines.address, watch=watch)
     assert machines.workers[0].wait() < 0
     assert found.failed == ()
-    assert {*found.computed, *found.found} == set(TASKS)
+    assert {*found.computed, *found.found} == set(JOBS)
     for store in (local, apart):
         for one, other in zip(numbers(here), numbers(store), strict=True):
             assert np.array_equal(one, other)
@@ -146,8 +146,8 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
     """It makes no folder of its own, in which its runs would be lost."""
-    (answer,) = _on_worker(Job(tuple(TASKS[:1]), Plan(str(tmp_path / "elsewhere"))))
+    (answer,) = _on_worker(Assignment(tuple(JOBS[:1]), Plan(str(tmp_path / "elsewhere"))))
     assert answer.end == UNWRITABLE
     assert socket.gethostname() in answer.reason
-    assert missing(TASKS[:1], Store(tmp_path)) == TASKS[:1]
+    assert missing(JOBS[:1], Store(tmp_path)) == JOBS[:1]
     assert not (tmp_path / "elsewhere").exists()

@@ -1,4 +1,4 @@
-"""onset.validate.execution: every task is computed once whoever asks for it, dies or fails, and what failed is listed with its reason."""
+"""onset.validate.execution: every job is computed once whoever asks for it, dies or fails, and what failed is listed with its reason."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ pytest.importorskip("torch")
 import torch
 
 from onset.theory.setting import Setting
-from onset.validate.execution import compute, failed_in, jobs, together
+from onset.validate.execution import compute, failed_in, together, worker
 from onset.validate.execution.computing import missing
 from onset.validate.execution.locks import locked
 from onset.validate.execution.status import Status
-from onset.validate.observed import Task, observation
+from onset.validate.observed import Job, observation
 from onset.validate.runs import Record, Store
 
 TINY = Setting.of("linear", states=2, context=10, steps=40, record_every=10)
-QUICK = [Task(Setting.of("linear", states=2, context=20 + n), "law") for n in range(3)]
+QUICK = [Job(Setting.of("linear", states=2, context=20 + n), "law") for n in range(3)]
 
 
 def ends(seen: list[str]):
-    """A watch that writes down the tasks that end."""
+    """A watch that writes down the jobs that end."""
     return lambda status: seen.append(status.last.name) if status.last else None
 
 
-def test_a_failing_task_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
+def test_a_failing_job_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
     """The reason is in the tally and in the folder; a later call tries it again, and when it succeeds nothing is left of it."""
-    real = jobs.predict
+    real = worker.predict
 
     def broken(setting, *rest, **more):
         if setting == QUICK[1].setting:
@@ -39,11 +39,11 @@ def test_a_failing_task_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
         return real(setting, *rest, **more)
 
     store = Store(tmp_path)
-    monkeypatch.setattr(jobs, "predict", broken)
+    monkeypatch.setattr(worker, "predict", broken)
     for _ in range(2):
         found = compute(QUICK, store, workers=1)
         assert [one.reason for one in found.failed] == ["RuntimeError: out of luck"]
-        assert [task in store for task in QUICK] == [True, False, True]
+        assert [job in store for job in QUICK] == [True, False, True]
         assert failed_in(store) == {QUICK[1].name: found.failed[0]}
         kept = json.loads((tmp_path / f"{QUICK[1].name}.failed.json").read_text())
         assert Setting.from_dict(kept["setting"]) == QUICK[1].setting
@@ -58,7 +58,7 @@ def test_a_failing_task_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("finishes", [True, False])
 def test_what_another_process_holds_is_left_to_it_and_in_the_end_waited_for(tmp_path, finishes):
-    """The others come first; then its answer is taken if it gave one, and the task is computed if it gave up."""
+    """The others come first; then its answer is taken if it gave one, and the job is computed if it gave up."""
     store, order = Store(tmp_path), []
     first, *others = QUICK
     seen = threading.Event()
@@ -84,7 +84,7 @@ def test_what_another_process_holds_is_left_to_it_and_in_the_end_waited_for(tmp_
 
     found = compute(QUICK, store, workers=1, watch=watch)
     thread.join()
-    assert order == [*(task.name for task in others), first.name]
+    assert order == [*(job.name for job in others), first.name]
     assert found.found == ((first,) if finishes else ())
     record = store.load(first.name)
     assert record is not None
@@ -94,16 +94,16 @@ def test_what_another_process_holds_is_left_to_it_and_in_the_end_waited_for(tmp_
 def test_seeds_of_a_setting_train_together_if_asked(tmp_path):
     """One batched model, one checkpoint; each seed's file holds the numbers of its solo run within floating-point error. What is there is left out."""
     store = Store(tmp_path / "together")
-    tasks = [Task(TINY, "train", seed) for seed in (0, 1, 2)] + [QUICK[0]]
-    compute(tasks[1:2], store, device="cpu", workers=1)
-    before = store.path(tasks[1].name).stat().st_mtime_ns
+    jobs = [Job(TINY, "train", seed) for seed in (0, 1, 2)] + [QUICK[0]]
+    compute(jobs[1:2], store, device="cpu", workers=1)
+    before = store.path(jobs[1].name).stat().st_mtime_ns
     begun = []
-    compute(tasks, store, device="cpu", workers=1, together=True, progress=lambda step, steps: begun.append(step))
+    compute(jobs, store, device="cpu", workers=1, together=True, progress=lambda step, steps: begun.append(step))
     assert begun == sorted(set(begun))
-    assert store.path(tasks[1].name).stat().st_mtime_ns == before
-    assert [store.load(task.name).notes["together"] for task in tasks[:3]] == [2, 1, 2]
+    assert store.path(jobs[1].name).stat().st_mtime_ns == before
+    assert [store.load(job.name).notes["together"] for job in jobs[:3]] == [2, 1, 2]
     alone = Store(tmp_path / "alone")
-    compute(tasks, alone, device="cpu", workers=1)
+    compute(jobs, alone, device="cpu", workers=1)
     # Forty steps of single precision, whose unit in the last place is 1.2e-7, as in tests/validate/test_training.py.
     for one, other in zip(*(observation(TINY, (0, 1, 2), held).trajectories for held in (store, alone)), strict=True):
         assert one.loss == pytest.approx(other.loss, abs=40 * 40 * 1.2e-7)
@@ -111,14 +111,14 @@ def test_seeds_of_a_setting_train_together_if_asked(tmp_path):
 
 
 def test_status_counts_steps_and_tells_the_time_left():
-    """A pace of the last half minute; the time left in proportion to what tasks cost; nothing before each worker has answered."""
-    tasks = [Task(TINY, "train", seed) for seed in range(4)]
-    status = Status(tasks, 1)
-    status.end(tasks[0])
+    """A pace of the last half minute; the time left in proportion to what jobs cost; nothing before each worker has answered."""
+    jobs = [Job(TINY, "train", seed) for seed in range(4)]
+    status = Status(jobs, 1)
+    status.end(jobs[0])
     assert status.left is None
     status.count(100)
     time.sleep(0.05)
-    status.end(tasks[1], failed=True)
+    status.end(jobs[1], failed=True)
     assert status.left == pytest.approx(time.monotonic() - status._started, rel=0.1)
     assert (status.done, status.failed) == (1, 1)
     assert status.steps_per_second > 0

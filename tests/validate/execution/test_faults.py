@@ -19,23 +19,23 @@ from onset.theory.setting import Setting
 from onset.validate.execution import compute
 from onset.validate.execution.computing import missing
 from onset.validate.execution.locks import locked
-from onset.validate.observed import Task
+from onset.validate.observed import Job
 from onset.validate.runs import Store
 
 TINY = Setting.of("linear", states=2, context=10, steps=40, record_every=10)
-TASKS = [Task(TINY, "train", seed) for seed in range(4)]
+JOBS = [Job(TINY, "train", seed) for seed in range(4)]
 HEAD = f"""
 import signal
 import sys
 from pathlib import Path
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
-from onset.validate.observed import Task
+from onset.validate.observed import Job
 from onset.validate.runs import Store
 # A shell's background job, and all that it starts, is deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 store = Store(sys.argv[1])
-tasks = [Task(Setting.from_dict({TINY.to_dict()}), "train", seed) for seed in range(4)]
+jobs = [Job(Setting.from_dict({TINY.to_dict()}), "train", seed) for seed in range(4)]
 """
 SWEEP = """
 seeds = 2
@@ -48,9 +48,9 @@ steps = 40
 steps = 1_000_000_000
 whole = true
 """
-"""Two tasks that end at once, the first of TASKS, and two that never do."""
+"""Two jobs that end at once, the first of JOBS, and two that never do."""
 
-ENDLESS = [Task(TINY.replace(steps=10**9, whole=True), "train", seed) for seed in range(2)]
+ENDLESS = [Job(TINY.replace(steps=10**9, whole=True), "train", seed) for seed in range(2)]
 
 
 def started(script: str, *arguments: object, **more) -> subprocess.Popen[str]:
@@ -81,11 +81,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def held(store: Store, tasks) -> list[bool]:
-    """Whether somebody holds each task's lock."""
+def held(store: Store, jobs) -> list[bool]:
+    """Whether somebody holds each job's lock."""
     found = []
-    for task in tasks:
-        with locked(store.folder, task.name) as free:
+    for job in jobs:
+        with locked(store.folder, job.name) as free:
             found.append(not free)
     return found
 
@@ -103,7 +103,7 @@ def test_a_sweep_that_ends_in_the_middle_takes_its_workers_along(tmp_path, fault
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE) | {"stdin": subprocess.DEVNULL}
     store = Store(tmp_path / "runs")
     process = started(script, store.folder, file, "--out", tmp_path, start_new_session=True, **pipes)
-    wait_for(lambda: all(task in store for task in TASKS[:2]), "the first two tasks end")
+    wait_for(lambda: all(job in store for job in JOBS[:2]), "the first two jobs end")
     workers = children(process.pid)
     assert len(workers) >= 2
     wait_for(lambda: all(held(store, ENDLESS)), "the endless ones begin")
@@ -118,25 +118,25 @@ def test_a_sweep_that_ends_in_the_middle_takes_its_workers_along(tmp_path, fault
     assert (fault == "interrupted") == err.endswith("and the same command goes on from there.\n")
     wait_for(lambda: not any(map(alive, workers)), "workers end with their parent")
     assert not any(held(store, ENDLESS))
-    before = [store.path(task.name).stat().st_mtime_ns for task in TASKS[:2]]
-    assert compute(TASKS, store, device="cpu", workers=1).computed == tuple(TASKS[2:])
-    assert [store.path(task.name).stat().st_mtime_ns for task in TASKS[:2]] == before
+    before = [store.path(job.name).stat().st_mtime_ns for job in JOBS[:2]]
+    assert compute(JOBS, store, device="cpu", workers=1).computed == tuple(JOBS[2:])
+    assert [store.path(job.name).stat().st_mtime_ns for job in JOBS[:2]] == before
 
 
-def test_two_sweeps_on_one_folder_compute_every_task_once(tmp_path):
-    """Both start together and end with every task there; what the two computed is each task, once."""
+def test_two_sweeps_on_one_folder_compute_every_job_once(tmp_path):
+    """Both start together and end with every job there; what the two computed is each job, once."""
     script = (
         "Path(sys.argv[2]).touch()\nwhile not Path(sys.argv[3]).exists(): pass\n"
-        "tally = compute(tasks, store, device='cpu', workers=1)\n"
+        "tally = compute(jobs, store, device='cpu', workers=1)\n"
         "assert not tally.failed and len(tally.computed + tally.found) <= 4\n"
-        "print(*(task.name for task in tally.computed))"
+        "print(*(job.name for job in tally.computed))"
     )
     runs, a, b = tmp_path / "runs", tmp_path / "a", tmp_path / "b"
     both = [started(script, runs, *pair, stdout=subprocess.PIPE) for pair in ((a, b), (b, a))]
     computed = [name for process in both for name in process.communicate(timeout=120)[0].split()]
     assert [process.returncode for process in both] == [0, 0]
-    assert sorted(computed) == [task.name for task in TASKS]
-    assert missing(TASKS, Store(runs)) == []
+    assert sorted(computed) == [job.name for job in JOBS]
+    assert missing(JOBS, Store(runs)) == []
 
 
 def test_a_process_killed_while_it_writes_leaves_no_half_written_run(tmp_path):
@@ -144,13 +144,13 @@ def test_a_process_killed_while_it_writes_leaves_no_half_written_run(tmp_path):
     script = (
         "import os, signal, onset.validate.files\n"
         "onset.validate.files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "compute(tasks, store, device='cpu', workers=1)"
+        "compute(jobs, store, device='cpu', workers=1)"
     )
     assert started(script, tmp_path).wait(120) == -signal.SIGKILL
     store = Store(tmp_path)
     assert not list(tmp_path.glob("*.nc"))
     assert len(list(tmp_path.glob(".*.part"))) == 1
-    assert compute(TASKS, store, device="cpu", workers=1).computed == tuple(TASKS)
+    assert compute(JOBS, store, device="cpu", workers=1).computed == tuple(JOBS)
     assert not list(tmp_path.glob(".*.part"))
 
 

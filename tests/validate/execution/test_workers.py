@@ -1,4 +1,4 @@
-"""onset.validate.execution.local: a worker process that dies is replaced, and its task tried again, but not for ever."""
+"""onset.validate.execution.local: a worker process that dies is replaced, and its job tried again, but not for ever."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ pytest.importorskip("xarray")
 
 from onset.theory.setting import Setting
 from onset.validate.execution.computing import drive, missing
-from onset.validate.execution.jobs import COMPUTED, Answer, Plan
 from onset.validate.execution.local import Processes
-from onset.validate.observed import Task
+from onset.validate.execution.worker import COMPUTED, Answer, Plan
+from onset.validate.observed import Job
 from onset.validate.runs import Record, Store
 
 
-def mortal(job, progress, deaths):
-    """Stands for work in a worker process: kills it as often as `deaths` says at each task, then writes an empty record."""
-    store, (task,) = Store(job.plan.folder), job.tasks
-    with (store.folder / f"{task.name}.begun").open("a") as counted:
+def mortal(assignment, progress, deaths):
+    """Stands for work in a worker process: kills it as often as `deaths` says at each job, then writes an empty record."""
+    store, (job,) = Store(assignment.plan.folder), assignment.jobs
+    with (store.folder / f"{job.name}.begun").open("a") as counted:
         counted.write("x")
-    if (store.folder / f"{task.name}.begun").stat().st_size <= deaths.get(task.name, 0):
+    if (store.folder / f"{job.name}.begun").stat().st_size <= deaths.get(job.name, 0):
         os.kill(os.getpid(), signal.SIGKILL)
-    store.save(task.name, Record(task.setting, (), {}))
-    return [Answer(task, COMPUTED)]
+    store.save(job.name, Record(job.setting, (), {}))
+    return [Answer(job, COMPUTED)]
 
 
-def test_a_worker_that_dies_is_replaced_and_its_task_tried_again_at_most_twice(tmp_path):
-    """kill -9 of a worker once: its task still succeeds. Three times: it is listed with the reason. The others are computed once."""
+def test_a_worker_that_dies_is_replaced_and_its_job_tried_again_at_most_twice(tmp_path):
+    """kill -9 of a worker once: its job still succeeds. Three times: it is listed with the reason. The others are computed once."""
     store, setting = Store(tmp_path), Setting.of("linear")
-    unlucky, deadly, *_ = tasks = [Task(setting, "law", seed) for seed in range(5)]
+    unlucky, deadly, *_ = jobs = [Job(setting, "law", seed) for seed in range(5)]
     work = partial(mortal, deaths={unlucky.name: 1, deadly.name: 3})
-    found = drive(tasks, Plan(str(tmp_path), "cpu"), store, Processes(2, work))
+    found = drive(jobs, Plan(str(tmp_path), "cpu"), store, Processes(2, work))
     (failure,) = found.failed
     assert failure.name == deadly.name
     assert "SIGKILL" in failure.reason
-    assert missing(tasks, store) == [deadly]
-    begun = [(tmp_path / f"{task.name}.begun").stat().st_size for task in tasks]
+    assert missing(jobs, store) == [deadly]
+    begun = [(tmp_path / f"{job.name}.begun").stat().st_size for job in jobs]
     assert begun == [2, 3, 1, 1, 1]

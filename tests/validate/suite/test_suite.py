@@ -13,8 +13,8 @@ from onset.theory.laws.basins import escapes
 from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture
 from onset.theory.setting import Setting
 from onset.validate import suite
-from onset.validate.execution import compute, jobs
-from onset.validate.observed import BASIN, TRAIN, Refused, Task, prediction
+from onset.validate.execution import compute, worker
+from onset.validate.observed import BASIN, TRAIN, Job, Refused, prediction
 from onset.validate.runs import Store
 from onset.validate.suite import running
 from onset.validate.suite.series import series
@@ -76,7 +76,7 @@ def test_the_corrections_train_nothing():
     assert sgd == {
         (f, k, c, t) for f in ("linear", "softmax") for k in (2, 3, 4, 8) for c in (0.3, 1, 3) for t in (50, 100)
     }
-    wanted = {task.kind for task in running.tasks(chosen)}
+    wanted = {job.kind for job in running.jobs(chosen)}
     assert wanted == {"law", "law-corrected", "mean-field-corrected", "finite-context", BASIN}
 
 
@@ -90,27 +90,27 @@ def test_some_standard_settings_are_predicted_to_be_trapped():
     assert {s.family for s in short if escapes(s, count=2048).sign < 0} == {"linear", "softmax"}
 
 
-def test_tasks_of_some_methods_are_those_alone():
+def test_jobs_of_some_methods_are_those_alone():
     """Each once per setting, training once per seed; an unknown one is refused."""
     chosen = cases("standard")
     toys = sum(case.toy for case in chosen)
-    assert len(running.tasks(chosen, kinds=["law"])) == toys
-    assert len(running.tasks(chosen, kinds=[TRAIN], seeds=2)) == 2 * len(chosen)
-    assert {t.setting.order for t in running.tasks(chosen, kinds=[BASIN])} == {2}
+    assert len(running.jobs(chosen, kinds=["law"])) == toys
+    assert len(running.jobs(chosen, kinds=[TRAIN], seeds=2)) == 2 * len(chosen)
+    assert {t.setting.order for t in running.jobs(chosen, kinds=[BASIN])} == {2}
     claimed = running.wanted("standard", claimed=["toy-delay"])
-    assert {task.kind for task in claimed} == {TRAIN, "mean-field", "finite-context"}
-    assert {task.kind for task in running.wanted("standard", kinds=["law"])} == {"law"}
+    assert {job.kind for job in claimed} == {TRAIN, "mean-field", "finite-context"}
+    assert {job.kind for job in running.wanted("standard", kinds=["law"])} == {"law"}
     assert set(claimed) < set(running.wanted("standard"))
-    whole = running.tasks(chosen)
+    whole = running.jobs(chosen)
     assert len(whole) == len(set(whole))
     with pytest.raises(ValueError, match="did you mean 'finite-context'"):
-        running.tasks(chosen, kinds=["finite-contxt"])
+        running.jobs(chosen, kinds=["finite-contxt"])
 
 
 def test_time_left_is_told_once_each_worker_has_answered(tmp_path, tiny_suite):
     """Nothing at first, then a number that ends at zero."""
     told = []
-    running.run_tasks(
+    running.run_jobs(
         "tiny",
         Store(tmp_path),
         seeds=1,
@@ -126,9 +126,9 @@ def test_time_left_is_told_once_each_worker_has_answered(tmp_path, tiny_suite):
 def test_one_method_can_be_computed_again_alone(tmp_path, tiny_suite, monkeypatch):
     """Of what the store holds only the named method's files change."""
     store = Store(tmp_path)
-    running.run_tasks("tiny", store, seeds=1, kinds=["law", BASIN], workers=1)
+    running.run_jobs("tiny", store, seeds=1, kinds=["law", BASIN], workers=1)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.nc")}
-    running.run_tasks("tiny", store, seeds=1, kinds=["law"], workers=1, fresh=True)
+    running.run_jobs("tiny", store, seeds=1, kinds=["law"], workers=1, fresh=True)
     changed = {path.name for path in tmp_path.glob("*.nc") if path.stat().st_mtime_ns != before[path.name]}
     assert changed
     assert all("-law-" in name for name in changed)
@@ -136,12 +136,12 @@ def test_one_method_can_be_computed_again_alone(tmp_path, tiny_suite, monkeypatc
 
 def test_a_refusal_is_kept_and_read_again(tmp_path, monkeypatch):
     """The reason comes back, without asking the theory twice."""
-    store, task = Store(tmp_path), Task(Setting.of("linear", order=3, context=20), "law")
-    compute([task], store, workers=1)
-    monkeypatch.setattr(jobs, "predict", None)
-    compute([task], store, workers=1)
+    store, job = Store(tmp_path), Job(Setting.of("linear", order=3, context=20), "law")
+    compute([job], store, workers=1)
+    monkeypatch.setattr(worker, "predict", None)
+    compute([job], store, workers=1)
     with pytest.raises(Refused, match="knows Markov chains"):
-        prediction(task.setting, "law", store)
+        prediction(job.setting, "law", store)
 
 
 def test_results_hold_each_quantity_of_each_setting(tiny_suite):
@@ -177,7 +177,7 @@ def test_an_unfinished_suite_says_what_is_missing(tmp_path, tiny_suite):
             shutil.copy(path, tmp_path)
     found = suite.collect("tiny", Store(tmp_path))
     assert found.holds
-    assert sorted(found.missing) == sorted(t.label for t in running.tasks(cases("tiny"), kinds=[TRAIN]))
+    assert sorted(found.missing) == sorted(t.label for t in running.jobs(cases("tiny"), kinds=[TRAIN]))
     assert {one.upper for c in found.comparisons for one in c.judged} == {"mean-field", "finite-context"}
     assert len(found.outcomes) == len(results.outcomes)
     json.dumps(found.to_dict(), allow_nan=False)
