@@ -115,7 +115,7 @@ def test_a_sweep_that_ends_in_the_middle_takes_its_workers_along(tmp_path, fault
     assert process.returncode == (-signal.SIGKILL if fault == "killed" else 130)
     assert "Traceback" not in err
     assert out == ""
-    assert (fault == "interrupted") == err.endswith("and the same command goes on from there.\n")
+    assert (fault == "interrupted") == err.endswith("and the same command resumes.\n")
     wait_for(lambda: not any(map(alive, workers)), "workers end with their parent")
     assert not any(held(store, ENDLESS))
     before = [store.path(job.name).stat().st_mtime_ns for job in JOBS[:2]]
