@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations import attach, signals
 from onset.theory.derivations.derivation import Check, Outcome
-from onset.theory.dynamics import Layout
-from onset.theory.priors import DoublyStochastic
+from onset.theory.dynamics.layout import Layout
+from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.setting import Setting
 from onset.theory.signals import correlations
 
@@ -45,16 +45,16 @@ def _z(groups: Array) -> Array:
 
 
 def _groups(setting: Setting, count: int) -> list[Any]:
-    from onset.simulate.sequences import sample
+    from onset.simulate.tasks.markov_chains import sample
 
-    return [sample(setting, count, generator) for generator in np.random.default_rng(7).spawn(GROUPS)]
+    return [sample(setting.task, count, generator) for generator in np.random.default_rng(7).spawn(GROUPS)]
 
 
 def _sampled(setting: Setting, groups: list[Any]) -> Array:
     """Derivative of the gradient per ω (linear, by lag logits) or per μ (softmax, by ω) at the start, shape (GROUPS, n)."""
-    from onset.simulate.reduced import loss_and_gradient
+    from onset.simulate.finite_context.dynamics import loss_and_gradient
 
-    layout, linear = Layout.of(setting, setting.context), setting.family == "linear"
+    layout, linear = Layout.of(setting, setting.task.context), setting.model.family == "linear"
     direction = np.array(
         [SMALL * (name == ("match.diagonal" if linear else "readout.diagonal")) for name in layout.names]
     )
@@ -64,11 +64,11 @@ def _sampled(setting: Setting, groups: list[Any]) -> Array:
 
 def _known(setting: Setting, groups: list[Any]) -> Array:
     """The same by `onset.theory.derivations.signals` for the chains of each group."""
-    context, found = setting.context, []
+    context, found = setting.task.context, []
     for drawn in groups:
         count = len(drawn.transition)
         at = {"T": context, "C": correlations(drawn.transition, np.full(count, 1 / count), context)}
-        if setting.family == "linear":
+        if setting.model.family == "linear":
             kernels = [signals.kernel(context, lag)[0] for lag in range(context)]
             found.append([signals.evaluate(signals.linear, K=inner, **at) for inner in kernels])
         else:

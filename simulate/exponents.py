@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from onset.simulate.scan import Grid, Row
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.laws.softmax import exponents
 from onset.theory.laws.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent
 from onset.theory.setting import Setting
@@ -149,7 +149,7 @@ def _stated(
     told = [row.terms[quantity] if row.terms else None for row in rows]
     if not any(told):
         return _frozen(chosen, rows, settings) if quantity == "formation" else {}
-    start = np.array([setting.initialization["match"] for setting in settings])
+    start = np.array([setting.model.initialization["match"] for setting in settings])
     columns = [
         np.array([getattr(t, name) if t else np.nan for t in told]) for name in ("slow", "delay", "per_start", "log_e")
     ]
@@ -162,9 +162,9 @@ def _stated(
         if quantity != "formation" or axis not in chosen.axes:
             continue
         leading = np.full(len(rows), np.nan)
-        for prior in {s.prior for s, t in zip(settings, told, strict=True) if t}:
-            here = np.array([t is not None and s.prior == prior for s, t in zip(settings, told, strict=True)])
-            context = np.array([s.context for s in settings])[here]
+        for prior in {s.task.prior for s, t in zip(settings, told, strict=True) if t}:
+            here = np.array([t is not None and s.task.prior == prior for s, t in zip(settings, told, strict=True)])
+            context = np.array([s.task.context for s in settings])[here]
             leading[here] = exponent(prior, context, log_e[here])
         found[axis] = (leading.reshape(chosen.shape), "leading logarithmic integral")
     return found
@@ -172,7 +172,7 @@ def _stated(
 
 def _frozen(chosen: Grid, rows: Sequence[Row], settings: Sequence[Setting]) -> dict[str, tuple[Array, str]]:
     """Of the softmax family under SGD: the closed form of its law, differentiated by the rates."""
-    if any(s.family != "softmax" or s.optimizer.name != "sgd" for s in settings):
+    if any(s.model.family != "softmax" or s.training.optimizer.name != "sgd" for s in settings):
         return {}
     local: list[dict[str, float]] = []
     for setting, row in zip(settings, rows, strict=True):

@@ -7,20 +7,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onset.simulate.sequences import next_rows, sample
-from onset.simulate.strategies import predict
+from onset.simulate.tasks import sampler
 from onset.theory import arguments
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.setting import Setting
 
 __all__ = ["Estimate", "strategy_losses"]
 
 CHUNK = 2048
+"""Sequences sampled at a time."""
 
 
 class Estimate(NamedTuple):
-    """Loss in nats per token and its standard error: `mean`, `error` over all positions; `last`, `last_error` at position T;
-    `by_position` and `by_position_error`, shape (T,)."""
+    """Loss in nats per token, with its standard error.
+
+    Attributes
+    ----------
+    mean, error : float
+        Over all scored positions.
+    last, last_error : float
+        At the last scored position.
+    by_position, by_position_error : array, shape (scored positions,)
+    """
 
     mean: float
     error: float
@@ -38,10 +46,10 @@ def strategy_losses(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Estimate]:
-    r"""Expected loss of each ideal strategy on `count` fresh sequences of `setting`.
+    r"""Expected loss of each ideal strategy on `count` fresh sequences of `setting`'s task.
 
-    The next token is averaged out exactly, -Σ_j P_ij ln s_j (Rao-Blackwell): same mean, smaller error. Errors are over
-    sequences, each of its own chain. The same seed gives the same numbers.
+    The next token is averaged out exactly, -Σ_j P_j ln s_j (Rao-Blackwell): the same mean with a smaller error. Errors are over
+    sequences. The same seed gives the same numbers.
 
     Parameters
     ----------
@@ -49,26 +57,23 @@ def strategy_losses(
     count : int
         Number of sequences, at least 2.
     pseudo_count : float, optional
-        By default the prior's concentration.
+        Of Markov chains: added to every count; by default the prior's concentration.
     seed : int
     progress : callable
-        Called with sequences done and in total.
+        Called with the sequences done and in total.
     """
-    count = arguments.integer("count", count, least=2)
-    pseudo_count = (
-        setting.prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
-    )
-    seen = {name: _Moments(setting.context + 1) for name in setting.strategies}
+    count, task = arguments.integer("count", count, least=2), setting.task
+    source = sampler(task) if pseudo_count is None else sampler(task, pseudo_count=pseudo_count)
+    scored = task.scored
+    moments = {name: _Moments(int(scored.sum()) + 1) for name in task.strategies}
     chunks = -(-count // CHUNK)
     for done, generator in enumerate(np.random.default_rng(seed).spawn(chunks)):
-        drawn = sample(setting, min(CHUNK, count - done * CHUNK), generator)
-        rows = next_rows(drawn)
-        for name, moments in seen.items():
-            law = predict(drawn.tokens, setting.states, name, pseudo_count)
-            loss = -np.einsum("ntj,ntj->nt", rows, np.log(law))
-            moments.add(np.concatenate([loss, loss.mean(axis=1, keepdims=True)], axis=1))
+        sample = source.sample(min(CHUNK, count - done * CHUNK), generator)
+        for running, losses in zip(moments.values(), source.laws(sample).losses(), strict=True):
+            loss = losses[:, scored]
+            running.add(np.concatenate([loss, loss.mean(axis=1, keepdims=True)], axis=1))
         progress(min((done + 1) * CHUNK, count), count)
-    return {name: moments.estimate() for name, moments in seen.items()}
+    return {name: running.estimate() for name, running in moments.items()}
 
 
 class _Moments:

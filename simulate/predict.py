@@ -10,10 +10,11 @@ import onset.theory.laws.corrected
 import onset.theory.laws.plateau_law
 import onset.theory.mean_fields.corrected.predict
 import onset.theory.mean_fields.predict
-from onset.simulate.reduced import FiniteContext
+from onset.simulate.finite_context.dynamics import FiniteContext
 from onset.theory import arguments
-from onset.theory.dynamics import Progress, descend
+from onset.theory.dynamics.descent import descend
 from onset.theory.prediction import Prediction, finite_plateaus
+from onset.theory.recording import Progress
 from onset.theory.setting import Setting
 
 __all__ = ["METHODS", "finite_context", "predict"]
@@ -43,7 +44,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
                 progress=lambda step, steps, r=replicate: progress(r * steps + step, REPLICATES * steps),
             )
         )
-    adam = setting.optimizer.name != "sgd"
+    adam = setting.training.optimizer.name != "sgd"
     assumptions = (
         "population gradient at the actual context, all lags, prior and initialisation exchangeable",
         f"expectations over {REPLICATES} replicates × {COUNT} fresh sequences per step, whose spread is the interval",
@@ -52,7 +53,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
         else "gradient noise of the mini-batch is averaged out",
     )
     validity = (
-        f"neglects fluctuations of the parameters from mini-batches of {setting.batch}: of relative order rate/B",
+        f"neglects fluctuations of the parameters from mini-batches of {setting.training.batch}: of relative order rate/B",
     )
     losses = finite_plateaus(setting, seed)
     return Prediction(setting, "finite-context", tuple(found), losses, assumptions, validity)
@@ -81,8 +82,8 @@ def predict(
     ValueError
         If the method is unknown or does not answer for the setting, with the reason.
     """
-    if setting.frozen and method in WHOLE:
+    if setting.training.frozen and method in WHOLE:
         raise ValueError(
-            f"frozen = {list(setting.frozen)}: the {method} knows training of all parts only; use the mean field or the finite context."
+            f"frozen = {list(setting.training.frozen)}: the {method} knows training of all parts only; use the mean field or the finite context."
         )
     return METHODS[arguments.one_of("method", method, METHODS)](setting, seed=seed, progress=progress)

@@ -18,9 +18,8 @@ import numpy as np
 
 from onset.simulate.predict import METHODS
 from onset.theory import arguments
-from onset.theory.families import FAMILIES, OPTIMIZERS
 from onset.theory.laws.terms import TRANSITIONS, MatchLimited, Terms, terms_or_refusal
-from onset.theory.priors import Mixture, Prior, Unigram
+from onset.theory.markov.priors import Mixture, Prior, Unigram
 from onset.theory.setting import Setting
 
 __all__ = ["LARGEST", "Grid", "Row", "axes_of", "grid", "parse", "predict_one"]
@@ -74,7 +73,7 @@ class Grid:
 
     @cached_property
     def _given(self) -> dict[str, Any]:
-        return _given(self.base)
+        return self.base.explicit()
 
     def setting(self, point: Sequence[float]) -> Setting:
         """The setting at `point`, one value per axis."""
@@ -90,19 +89,15 @@ class Grid:
             for name, value in changes.items():
                 head, _, group = name.partition(".")
                 if head == what:
-                    groups = [group] if group else FAMILIES[self.base.family].groups
+                    groups = [group] if group else self.base.model.groups
                     key = what.replace("-", "_")
                     given[key] = dict(given[key]) | dict.fromkeys(groups, value)
-        made = Setting.of(**given)
-        epsilon = self.base.optimizer.epsilon
-        if epsilon == made.optimizer.epsilon:
-            return made
-        return made.replace(optimizer=dataclasses.replace(made.optimizer, epsilon=epsilon))
+        return Setting.of(**given)
 
 
 def axes_of(base: Setting) -> tuple[str, ...]:
     """Names of the axes along which `base` can be varied."""
-    groups = FAMILIES[base.family].groups
+    groups = base.model.groups
     per_group = [f"{what}{group}" for what in PER_GROUP for group in ("", *(f".{g}" for g in groups))]
     return ("context", "states", "concentration", "batch", "weight", *per_group)
 
@@ -174,7 +169,7 @@ def grid(base: Setting, axes: Sequence[str] | Mapping[str, Sequence[float]]) -> 
     named = [parse(a) for a in axes] if not isinstance(axes, Mapping) else [(n, tuple(v)) for n, v in axes.items()]
     if not named:
         raise ValueError("grid: expected at least one axis; give for instance context=50,100,200.")
-    known, groups = axes_of(base), FAMILIES[base.family].groups
+    known, groups = axes_of(base), base.model.groups
     named = [(f"learning-rate.{name}" if name in groups else name, values) for name, values in named]
     for n, (name, _) in enumerate(named):
         arguments.one_of("axis of the grid", name, known)
@@ -199,7 +194,11 @@ def predict_one(
     setting = chosen.setting(point)
     found = terms_or_refusal(setting)
     by_law = None if isinstance(found, ValueError) else found
-    in_terms = setting.family == "linear" and setting.optimizer.name == "sgd" and not isinstance(found, MatchLimited)
+    in_terms = (
+        setting.model.family == "linear"
+        and setting.training.optimizer.name == "sgd"
+        and not isinstance(found, MatchLimited)
+    )
     if method == "law" and in_terms:
         if by_law is None:
             return Row(point, None, None, str(found))
@@ -217,35 +216,6 @@ def _interval(found: Any) -> tuple[float, float, float] | None:
     if found.step is None:
         return None
     return float(found.step), float(found.low), float(found.high)
-
-
-def _given(base: Setting) -> dict[str, Any]:
-    """What `base` sets: arguments of `Setting.of`, without those that equal the family's defaults."""
-    family = FAMILIES[base.family]
-    defaults = family.defaults(base.optimizer.name, base.context, base.order)
-    usual = OPTIMIZERS[base.optimizer.name]
-    rates = {g: r for g, r in base.optimizer.learning_rate.items() if r != defaults.learning_rate[g]}
-    start = {g: v for g, v in base.initialization.items() if v != family.initialization[g]}
-    given: dict[str, Any] = {
-        "family": base.family,
-        "prior": base.prior,
-        "context": base.context,
-        "optimizer": base.optimizer.name,
-        "learning_rate": rates,
-        "initialization": start,
-        "batch": base.batch,
-        "architecture": base.architecture,
-        "frozen": base.frozen,
-        "precision": base.precision,
-        "whole": base.whole,
-    }
-    for name in ("betas", "weight_decay"):
-        if getattr(base.optimizer, name) != usual[name]:
-            given[name] = getattr(base.optimizer, name)
-    for name in ("steps", "record_every"):
-        if getattr(base, name) != getattr(defaults, name):
-            given[name] = getattr(base, name)
-    return given
 
 
 def _prior(prior: Prior, **changes: float) -> Prior:

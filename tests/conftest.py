@@ -10,8 +10,9 @@ from hypothesis import settings
 from scipy.stats import norm
 
 import onset
-from onset.theory.chains import Array
-from onset.theory.dynamics import Gradient, Layout, Measurement
+from onset.theory.arrays import Array
+from onset.theory.dynamics.layout import Gradient, Layout
+from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)

@@ -46,7 +46,9 @@ def installed(wheel, tmp_path_factory):
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
         environment |= {"MPLBACKEND": "Agg", "PYTHONPATH": str(work)}
-        return subprocess.run([str(python), *arguments], check=False, capture_output=True, text=True, cwd=work, env=environment)
+        return subprocess.run(
+            [str(python), *arguments], check=False, capture_output=True, text=True, cwd=work, env=environment
+        )
 
     return call
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import onset
 from onset.theory.architecture import Architecture
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting, _toml
 
 MIXED = Mixture((Dirichlet(3, 0.5), Unigram(3)), (0.75, 0.25))

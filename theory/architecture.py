@@ -11,9 +11,12 @@ from onset.theory import arguments
 __all__ = ["POSITIONS", "PRESETS", "Architecture"]
 
 POSITIONS = ("relative", "bias", "rotary", "learned")
-"""How attention learns where a token stands: a vector per offset that meets the query (Shaw et al., arXiv 1803.02155; the published
-model), a scalar per offset (T5, arXiv 1910.10683, one bucket per offset), rotated queries and keys (arXiv 2104.09864), or a vector per position
-added to the embedding."""
+"""Kinds of position encoding.
+
+relative: a vector per offset that meets the query (Shaw et al., arXiv 1803.02155; the published model). bias: a scalar per offset
+(T5, arXiv 1910.10683, one bucket per offset). rotary: rotated queries and keys (arXiv 2104.09864). learned: a vector per position
+added to the embedding.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Architecture:
     layers, width : int
         `width` is d.
     heads : int or sequence of int
-        Of every layer, or of each; a layer's heads split the width.
+        Heads per layer: one number for all layers, or one for each; a layer's heads split the width.
     dropout : float
         Probability in [0, 1), on embeddings, attention, residual and relative-position vectors.
     positions : {"relative", "bias", "rotary", "learned"}
@@ -67,23 +70,26 @@ class Architecture:
         self._check_heads()
 
     def _check_heads(self) -> None:
-        each = isinstance(self.heads, Sequence) and not isinstance(self.heads, str)
-        given = tuple(self.heads) if each else (self.heads,)  # type: ignore[arg-type]
+        by_layer = isinstance(self.heads, Sequence) and not isinstance(self.heads, str)
+        given = tuple(self.heads) if by_layer else (self.heads,)  # type: ignore[arg-type]
         heads = tuple(arguments.integer("heads", number, least=1) for number in given)
-        if each and len(heads) != self.layers:
+        if by_layer and len(heads) != self.layers:
             raise ValueError(
-                f"heads = {arguments.shown(list(heads))} for layers = {self.layers}: expected one number, or one for each layer."
+                f"heads = {arguments.shown(list(heads))} for layers = {self.layers}: expected one number, "
+                "or one for each layer."
             )
         for number in heads:
             if self.width % number:
                 raise ValueError(
-                    f"width = {self.width} does not split into heads = {number}: expected a multiple; give width = {number * -(-self.width // number)}."
+                    f"width = {self.width} does not split into heads = {number}: expected a multiple; "
+                    f"give width = {number * -(-self.width // number)}."
                 )
             if self.positions == "rotary" and self.width // number % 2:
                 raise ValueError(
-                    f"positions = 'rotary' with width = {self.width} and heads = {number}: expected an even width of each head, whose entries turn in pairs; give width = {2 * self.width}."
+                    f"positions = 'rotary' with width = {self.width} and heads = {number}: expected an even width of each "
+                    f"head, whose entries turn in pairs; give width = {2 * self.width}."
                 )
-        # One number wherever one says it all, so that equal shapes are equal.
+        # One number where all layers have the same, so that equal shapes compare equal.
         object.__setattr__(self, "heads", heads[0] if len(set(heads)) == 1 else heads)
 
     @property
@@ -92,24 +98,30 @@ class Architecture:
         return (self.heads,) * self.layers if isinstance(self.heads, int) else self.heads
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers; of the fields that came later, those that differ from their defaults, so that older ids and files stay."""
+        """Plain numbers; fields added later only where they differ from their defaults, so that older ids and files stay."""
         first = ("layers", "width", "heads", "dropout")
         default = asdict(Architecture())
         entries = {name: value for name, value in asdict(self).items() if name in first or value != default[name]}
         return entries | {"heads": list(self.heads) if isinstance(self.heads, tuple) else self.heads}
 
 
-def published(order: int) -> Architecture:
-    """Two attention layers for chains of order n: n - 1 heads of width 16 in the first, one in the second (arXiv 2402.11004)."""
-    return Architecture(width=16 * (order - 1), heads=(order - 1, 1))
+def published(heads: int) -> Architecture:
+    """Two attention layers with `heads` heads of width 16 in the first and one in the second (arXiv 2402.11004).
+
+    For chains of order n it has n - 1 heads, one for each lag.
+    """
+    return Architecture(width=16 * heads, heads=(heads, 1))
 
 
 PRESETS: dict[str, Callable[[int], Architecture]] = {
     "published": published,
-    "one-head": lambda order: Architecture(width=16 * (order - 1)),
-    "one-layer": lambda order: Architecture(layers=1, width=16 * (order - 1)),
-    "feed-forward": lambda order: Architecture(width=16 * (order - 1), heads=(order - 1, 1), feed_forward=4),
-    "smeared": lambda order: Architecture(layers=1, width=16 * (order - 1), smeared=True),
+    "one-head": lambda heads: Architecture(width=16 * heads),
+    "one-layer": lambda heads: Architecture(layers=1, width=16 * heads),
+    "feed-forward": lambda heads: Architecture(width=16 * heads, heads=(heads, 1), feed_forward=4),
+    "smeared": lambda heads: Architecture(layers=1, width=16 * heads, smeared=True),
 }
-"""The one place where a shape gets a name: each takes the order n of the chains. Those beside `published` differ from it in what their name says;
-the feed-forward branch is that of the released code, the one-layer model with smeared keys that of arXiv 2209.11895 at this width."""
+"""Architectures by name, as functions of the number of layer-1 heads that the task needs.
+
+They differ from `published` in what their name says. The feed-forward branch is that of the released code; the one-layer model with
+smeared keys is that of arXiv 2209.11895 at this width.
+"""

@@ -1,27 +1,40 @@
-"""Checks of arguments: one sentence that names the argument, what came, what was expected and how to mend it."""
+"""Checks of arguments. Each message names the argument, shows the value, and says what was expected and how to mend it."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["LARGEST", "flag", "integer", "items", "one_of", "only_known", "positive", "real", "shown", "table"]
+__all__ = [
+    "LARGEST",
+    "flag",
+    "integer",
+    "items",
+    "made_from",
+    "one_of",
+    "only_known",
+    "positive",
+    "real",
+    "shown",
+    "table",
+]
 
 LARGEST = 10**9
-"""The largest whole number that is taken where nothing else is said: no computer counts so many sequences, steps or tokens."""
+"""Default upper bound of whole numbers: more sequences, steps or tokens than can be computed."""
 
 INTEGRAL, REAL = (int, numbers.Integral), (float, int, numbers.Real)
-"""The usual types first: an abstract one is slow to ask."""
+"""Accepted types, common ones first: ``isinstance`` is slow on abstract types."""
 
 SHOWN = 80
-"""Characters of a value that a message shows."""
+"""Characters of a value shown in a message."""
 
 
 def shown(value: object) -> str:
-    """`value` as code, cut short where it is long."""
+    """`value` as code, shortened where it is long."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deeply, or a whole number of thousands of digits
@@ -97,6 +110,18 @@ def only_known(where: str, given: Mapping[str, object], known: Iterable[str]) ->
             raise ValueError(
                 f"{where} has no entry {shown(key)}: expected {', '.join(names)}; {_nearest(str(key), names)}"
             )
+
+
+def made_from(where: str, kind: type, entries: Mapping[str, Any]) -> Any:
+    """An instance of the dataclass `kind` from named entries; ``ValueError`` for an unknown or a missing one."""
+    fields = [field for field in dataclasses.fields(kind) if field.init]
+    only_known(where, entries, {field.name for field in fields})
+    required = [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in entries]
+    if required:
+        raise ValueError(
+            f"{where} lacks {', '.join(required)}: expected {', '.join(f.name for f in fields)}; add {required[0]}."
+        )
+    return kind(**entries)
 
 
 def _nearest(value: str, names: list[str]) -> str:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from onset.theory import ideal
-from onset.theory.dynamics import Trajectory, combined
-from onset.theory.expectations import Expectation
-from onset.theory.priors import Prior
+from onset.theory.expectation import Expectation
+from onset.theory.markov import ideal
+from onset.theory.markov.priors import Prior
+from onset.theory.markov.task import strategies
+from onset.theory.recording import Trajectory, combined
 from onset.theory.setting import Setting
-from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition, strategies
+from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition
 
 __all__ = ["EXCHANGEABLE_FLOW", "Prediction", "finite_plateaus", "limit_plateaus", "plateaus"]
 
@@ -86,8 +87,10 @@ def limit_plateaus(prior: Prior) -> dict[str, Expectation]:
 def finite_plateaus(setting: Setting, seed: int = 0) -> dict[str, Expectation]:
     """Ideal losses at the setting's context, nats per token, by strategy."""
     return plateaus(
-        setting.prior,
-        lambda strategy: ideal.finite_loss(setting.prior, strategy, setting.context, tolerance=TOLERANCE, seed=seed),
+        setting.task.prior,
+        lambda strategy: ideal.finite_loss(
+            setting.task.prior, strategy, setting.task.context, tolerance=TOLERANCE, seed=seed
+        ),
     )
 
 

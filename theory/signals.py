@@ -18,10 +18,12 @@ import numpy as np
 import sympy as sp
 
 from onset.theory import arguments
-from onset.theory.chains import Array, lag_matrices, stationary
+from onset.theory.arrays import Array
 from onset.theory.derivations import alternation
-from onset.theory.expectations import Expectation, expectation
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
+from onset.theory.expectation import Expectation
+from onset.theory.markov.chains import lag_matrices, stationary
+from onset.theory.markov.expectations import expectation
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
 
 __all__ = ["correlations", "repetitions", "signal"]
 
@@ -35,7 +37,7 @@ def signal(
     """Signal s_lag of `prior`, with an estimate of its error; dimensionless.
 
     Closed form for two states with Dirichlet rows of whole concentration or doubly stochastic chains, and for chains without
-    memory beyond lag 0; otherwise `onset.theory.expectations.expectation`.
+    memory beyond lag 0; otherwise `onset.theory.markov.expectations.expectation`.
 
     Parameters
     ----------

@@ -1,11 +1,10 @@
-r"""When a curve passes from one strategy to the next: one definition for predicted and observed curves.
+r"""Transitions from one strategy to the next: one definition for predicted and observed curves.
 
 A curve holds, at recorded steps, the distance KL(strategy ‖ model) in nats per token to each ideal strategy. The
 transition a → b is the first step at which the model is nearer to b than to a, linearly interpolated between recorded
-steps, provided it is still nearer at the next record. Formation of the previous-token head is the first step at which
-layer-1 attention on lag 1 exceeds a level, read in the same way; of several heads, that of any one. Further heads, on lags
-2 … n - 1, are wanted where the next symbol depends on the last n - 1. Not finding one is an answer: `step` is None and
-`reason` says why.
+steps, provided it is still nearer at the next record. Formation of the head of lag r is the first step at which the layer-1
+attention of any one head on lag r exceeds a level, read in the same way; the task says which lags need a head. That there is
+none is an answer: `step` is None and `reason` says why.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from onset.theory import arguments
 
 __all__ = [
     "FORMATION_LEVEL",
-    "STRATEGIES",
     "ReadOff",
     "Transition",
     "bootstrap",
@@ -32,24 +30,21 @@ __all__ = [
     "find_crossing",
     "find_formation",
     "find_transition",
+    "made",
     "read_off",
-    "strategies",
 ]
 
-NAMED = ("uniform", "unigram", "bigram", "trigram")
-
-
-def strategies(order: int) -> tuple[str, ...]:
-    """Ideal strategies for chains of order n, in the order in which they are expected: uniform, unigram, …, n-gram."""
-    return tuple(NAMED[n] if n < len(NAMED) else f"{n}-gram" for n in range(order + 1))
-
-
-STRATEGIES = strategies(2)
-"""Those of plain Markov chains."""
-
 FORMATION_LEVEL = 0.1
+"""Share of attention on its lag at which a head counts as formed."""
+
 RESAMPLES = 2000
+"""Bootstrap resamples."""
+
 CONFIDENCE = 0.95
+"""Confidence level of intervals."""
+
+ROUNDING = 1e-12
+"""Difference of distances, nats per token, below which two strategies count as equally near."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +179,34 @@ def bootstrap(statistic: Callable[[np.ndarray], np.ndarray], count: int, *, seed
     return -min(float(below), 0.0), max(float(above), 0.0)
 
 
+def made(distances: np.ndarray, attention: np.ndarray, lags: Sequence[int]) -> np.ndarray:
+    """Transitions that records have behind them.
+
+    Parameters
+    ----------
+    distances : array, shape (..., strategies)
+        KL(strategy ‖ model), the strategies in the expected order.
+    attention : array, shape (..., heads, lags)
+        Layer-1 attention of the last position on each lag.
+    lags : sequence of int
+        Lags that need a head.
+
+    Returns
+    -------
+    bool array, shape (..., strategies - 1 + len(lags))
+        Nearer to the next strategy than to the one before it, for each pair; then, for each lag, a head formed.
+    """
+    nearer = distances[..., 1:] < distances[..., :-1] - ROUNDING
+    return np.concatenate([nearer, attention.max(axis=-2)[..., list(lags)] > FORMATION_LEVEL], axis=-1)
+
+
 def read_off(
-    steps: ArrayLike, distances: Mapping[str, ArrayLike], attention: ArrayLike, level: float = FORMATION_LEVEL
+    steps: ArrayLike,
+    distances: Mapping[str, ArrayLike],
+    attention: ArrayLike,
+    level: float = FORMATION_LEVEL,
+    *,
+    lags: Sequence[int] = (1,),
 ) -> tuple[list[Transition], list[Transition]]:
     """All transitions of one curve.
 
@@ -197,30 +218,33 @@ def read_off(
     attention : array, shape (n, heads, lags)
         Layer-1 attention of the last position on each lag.
     level : float
+        Share of attention at which a head counts as formed.
+    lags : sequence of int
+        Lags that need a head.
 
     Returns
     -------
-    passages, formations : list of Transition
-        Between successive strategies; of the head of each lag that the last strategy needs, the previous-token head first.
+    transitions, formations : list of Transition
+        Between successive strategies; of the head of each lag.
     """
-    passages = [find_transition(steps, distances, a, b) for a, b in pairwise(distances)]
-    most = np.asarray(attention, dtype=float).max(axis=1)
-    lags = range(1, max(2, len(distances) - 1))
-    return passages, [find_formation(steps, most[:, lag], level, lag=lag) for lag in lags]
+    between = [find_transition(steps, distances, a, b) for a, b in pairwise(distances)]
+    strongest = np.asarray(attention, dtype=float).max(axis=1)
+    return between, [find_formation(steps, strongest[:, lag], level, lag=lag) for lag in lags]
 
 
 class ReadOff(ABC):
-    """What transitions can be read off: a curve, several seeds' curves, a prediction."""
+    """A source of transitions: a curve, the curves of several seeds, a prediction."""
 
     @abstractmethod
     def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
-        """Passages between successive strategies, and formations of heads, as `read_off`."""
+        """Transitions between successive strategies, and formations of heads, as `read_off` returns them."""
 
     def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
-        """Passages between successive strategies, and formation of the previous-token head."""
-        passages, formations = self.read(level)
-        return passages, formations[0]
+        """Transitions between successive strategies, and formation of the first head, that of the previous token."""
+        between, formations = self.read(level)
+        missing = Transition("none", "previous-token head", None, reason="the task needs no head")
+        return between, formations[0] if formations else missing
 
     def formations(self, level: float = FORMATION_LEVEL) -> list[Transition]:
-        """Formation of the head of each lag that the last strategy needs, the previous-token head first."""
+        """Formation of the head of each lag that needs one."""
         return self.read(level)[1]

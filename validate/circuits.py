@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.validate.models.transformer import Activations, Attention, Transformer
 from onset.validate.probes import MATCHED
 

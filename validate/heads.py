@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from onset.theory.dynamics import Trajectory
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, Transition, combine, find_crossing
 from onset.validate.intervals import Interval
@@ -32,9 +32,9 @@ KINDS = {"previous-token head": "previous-token", "induction head": "prefix-matc
 def heads_of(setting: Setting, run: Trajectory) -> dict[tuple[int, str], Transition]:
     """When each kind of head forms in each layer (counted from 1) of one run; `step` is None where none does."""
     found: dict[tuple[int, str], Transition] = {}
-    if setting.architecture is None:
+    if setting.model.architecture is None:
         return found
-    for layer in range(1, setting.architecture.layers + 1):
+    for layer in range(1, setting.model.architecture.layers + 1):
         for kind, score in KINDS.items():
             scores = run.probes["head_score"][:, SCORES.index(score), layer - 1]
             # A layer with fewer heads than another holds NaN in their places.

@@ -16,9 +16,9 @@ import numpy as np
 
 from onset.theory import arguments
 from onset.theory.architecture import PRESETS
-from onset.theory.dynamics import combined
-from onset.theory.families import FAMILIES
-from onset.theory.priors import Mixture
+from onset.theory.markov.priors import Mixture
+from onset.theory.models import FAMILIES
+from onset.theory.recording import combined
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.runs import FAILURE, Damaged, Record, read
@@ -126,21 +126,21 @@ def chosen(runs: Sequence[Listed], where: Sequence[str]) -> list[Listed]:
 
 def facts(setting: Setting) -> dict[str, Fact]:
     """What a setting says, by the names of the command line; several values stand in a tuple."""
-    prior, optimizer, shape = setting.prior, setting.optimizer, setting.architecture
+    prior, optimizer, shape = setting.task.prior, setting.training.optimizer, setting.model.architecture
     parts = prior.components if isinstance(prior, Mixture) else (prior,)
     found: dict[str, Fact] = {name.replace("_", "-"): getattr(setting, name) for name in PLAIN}
-    found |= {"id": setting.id, "prior": prior.kind, "optimizer": optimizer.name, "frozen": setting.frozen}
+    found |= {"id": setting.id, "prior": prior.kind, "optimizer": optimizer.name, "frozen": setting.training.frozen}
     found["concentration"] = tuple(part.concentration for part in parts if hasattr(part, "concentration"))  # type: ignore[union-attr]
     if isinstance(prior, Mixture):
         found["weight"] = prior.weights[0]
     if optimizer.weight_decay:
         found["weight-decay"] = optimizer.weight_decay
-    for what, values in (("learning-rate", optimizer.learning_rate), ("initialization", setting.initialization)):
+    for what, values in (("learning-rate", optimizer.learning_rate), ("initialization", setting.model.initialization)):
         found |= {f"{what}.{group}": value for group, value in values.items()}
         if len(set(values.values())) == 1:
             found[what] = next(iter(values.values()))
     if shape is not None:
-        names = [name for name, made in PRESETS.items() if made(setting.order) == shape]
+        names = [name for name, made in PRESETS.items() if made(setting.task.order) == shape]
         found["architecture"] = names[0] if names else "own"
     return found
 
@@ -183,7 +183,18 @@ def _place(run: Listed) -> tuple[Any, ...]:
         return (1, str(run.path))
     one = run.record.setting
     kind, seed = str(run.facts.get("kind", "")), int(run.record.notes.get("seed", 0))
-    return (0, one.family, one.optimizer.name, one.states, one.order, one.context, one.label, one.id, kind, seed)
+    return (
+        0,
+        one.model.family,
+        one.training.optimizer.name,
+        one.task.vocabulary,
+        one.task.lags,
+        one.task.context,
+        one.label,
+        one.id,
+        kind,
+        seed,
+    )
 
 
 def _each(fact: Fact | None) -> tuple[Any, ...]:

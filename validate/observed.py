@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from onset.simulate.predict import METHODS
-from onset.theory.dynamics import Trajectory, combined
-from onset.theory.expectations import Expectation
+from onset.theory.expectation import Expectation
 from onset.theory.laws.basins import Basin
 from onset.theory.prediction import Prediction
+from onset.theory.recording import Trajectory, combined
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition
 from onset.validate.runs import Record, Store

@@ -54,16 +54,16 @@ PROBES = {
 
 def labels(setting: Setting, dimension: str) -> list[str] | list[int]:
     """Names along a dimension of a probe."""
-    shape = setting.architecture
+    shape = setting.model.architecture
     named: dict[str, list[str] | list[int]] = {
-        "law": [*setting.strategies, "true"],
-        "position": list(range(1, setting.context + 1)),
-        "chains": [str(prior) for prior in setting.tested_on],
+        "law": [*setting.task.strategies, "true"],
+        "position": list(range(1, setting.task.context + 1)),
+        "chains": [str(prior) for prior in setting.task.tested_on],
         "score": list(SCORES),
-        "part": list(setting.parts),
+        "part": list(setting.model.parts),
         "matched": list(MATCHED),
         "head": list(range(1, 1 + (shape.heads_of[0] if shape else 1))),
-        "lag": list(range(setting.context)),
+        "lag": list(range(setting.task.context)),
         "layer": list(range(1, 1 + (shape.layers if shape else 1))),
         "head_of_layer": list(range(1, 1 + max(shape.heads_of if shape else (1,)))),
     }

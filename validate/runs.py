@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from onset.theory.dynamics import Trajectory
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.files import replacing, set_aside, writable_folder
 from onset.validate.probes import PROBES, labels

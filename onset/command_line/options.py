@@ -61,7 +61,7 @@ class SettingOptions:
     def build(self) -> Setting:
         from onset.theory import arguments
         from onset.theory.architecture import PRESETS
-        from onset.theory.priors import PRIORS, Mixture
+        from onset.theory.markov.priors import PRIORS, Mixture
         from onset.theory.setting import Setting
 
         if self.setting is not None:

@@ -160,7 +160,7 @@ def show_suites(as_json: bool) -> None:
     suites = {}
     for name, made in SUITES.items():
         jobs = wanted(name)
-        trained = [job.setting.family == "transformer" for job in jobs if job.kind == TRAIN]
+        trained = [job.setting.model.family == "transformer" for job in jobs if job.kind == TRAIN]
         suites[name] = {
             "about": made.__doc__ or "",
             "settings": len(made()),

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from onset.paper.figures.phases import transformer
 from onset.paper.style import DARK
-from onset.theory.chains import Array
-from onset.theory.dynamics import Trajectory
+from onset.theory.arrays import Array
+from onset.theory.recording import Trajectory
 from onset.validate.suite import Outcome, Results
 
 __all__ = ["Panel", "compute", "draw", "shows"]
@@ -39,9 +39,9 @@ def shows(results: Results) -> bool:
 
 def _toy(results: Results) -> Outcome | None:
     """The linear toy model nearest to the transformer's T = 100 that is trained and predicted at finite context."""
-    there = [o for o in results.outcomes if o.setting.family == "linear" and o.observed is not None]
+    there = [o for o in results.outcomes if o.setting.model.family == "linear" and o.observed is not None]
     there = [o for o in there if RUNG in o.answers]
-    return min(there, key=lambda o: abs(o.setting.context - 100), default=None)
+    return min(there, key=lambda o: abs(o.setting.task.context - 100), default=None)
 
 
 def compute(results: Results) -> list[Panel]:
@@ -51,7 +51,7 @@ def compute(results: Results) -> list[Panel]:
         raise ValueError(
             f"suite {results.suite!r} holds no linear toy model trained and predicted at finite context: expected one for the attention figure; run onset validate to its end."
         )
-    context = toy.setting.context
+    context = toy.setting.task.context
     panels = [
         _panel(f"predicted: {toy.setting.label}, finite context", toy.answers[RUNG].trajectories, context),
         _panel(f"observed: {toy.setting.label}", toy.observed.trajectories, context),
@@ -59,7 +59,7 @@ def compute(results: Results) -> list[Panel]:
     other = transformer(results)
     if other is not None and other.observed is not None:
         (rung, prediction), *_ = other.answers.items()
-        context = other.setting.context
+        context = other.setting.task.context
         panels.append(_panel(f"predicted: {rung}, same rate", prediction.trajectories, context))
         panels.append(_panel(f"observed: {other.setting.label}", other.observed.trajectories, context))
     return panels

@@ -16,9 +16,9 @@ from onset.paper.figures import scaling
 from onset.paper.figures.panels import Curve, Panel
 from onset.paper.figures.panels import draw as draw_panels
 from onset.paper.style import AMBER, BLUE, GREEN, GREY, STRATEGY_COLOURS
-from onset.theory.chains import Array
-from onset.theory.dynamics import Trajectory
-from onset.theory.ideal import finite_loss
+from onset.theory.arrays import Array
+from onset.theory.markov.ideal import finite_loss
+from onset.theory.recording import Trajectory
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims import Told, alternation, delay, ngrams, phases, toy_delay
 from onset.validate.claims.claim import Runs
@@ -66,7 +66,7 @@ def _strategies(title: str, observed: Observation, published: Sequence[float] = 
     """KL(strategy ‖ model) on the last token; dotted, where published runs pass."""
     curves = [
         _curve(name, observed, STRATEGY_COLOURS[name], lambda one, name=name: seen(observed.setting, one, "last", name))
-        for name in observed.setting.strategies
+        for name in observed.setting.task.strategies
     ]
     lines = {"published": (published, "black")} if published else {}
     return Panel(title, STEP, "KL(strategy ‖ model) / nats", curves, marks=lines)
@@ -106,7 +106,8 @@ def _alternation(runs: Runs) -> list[Panel]:
     panels = []
     for name, observed in runs.items():
         curves = [
-            (lags, observed.setting.context * alternation.shortly_before(one)[lags]) for one in observed.trajectories
+            (lags, observed.setting.task.context * alternation.shortly_before(one)[lags])
+            for one in observed.trajectories
         ]
         shown = Curve("a seed each", [(x.astype(float), y) for x, y in curves], BLUE)
         panels.append(Panel(name, "lag", "attention × T", [shown], levels={"even spread": (1.0, GREY)}))
@@ -118,7 +119,7 @@ def _delay(runs: Runs) -> list[Panel]:
     curves, start = [], []
     for (arm, share), colour in zip((("doubly stochastic", 1.0), ("mixture", delay.PART)), (BLUE, AMBER), strict=True):
         observed = runs[arm]
-        sequences = share * observed.setting.batch / 1000
+        sequences = share * observed.setting.training.batch / 1000
         start += [one.probes["tested_on"][0, 0] for one in observed.trajectories]
         seeds = [(sequences * one.steps, one.probes["tested_on"][:, 0]) for one in observed.trajectories]
         curves.append(Curve(arm, seeds, colour))
@@ -137,7 +138,7 @@ def _toy_delay(runs: Runs) -> list[Panel]:
             found = runs.get(f"{name}, {arm}" if name else arm)
             if found is None:  # a method that does not answer
                 continue
-            thousands = share * found.setting.batch / 1000
+            thousands = share * found.setting.training.batch / 1000
             seeds = [(thousands * one.steps, one.attention[:, 0, 1]) for one in found.trajectories]
             curves.append(Curve(arm, seeds, colour))
         x = "thousands of doubly stochastic sequences"
@@ -182,8 +183,8 @@ def _plateaus(runs: Runs) -> list[Panel]:
     for name, observed in runs.items():
         setting = observed.setting
         levels = {
-            f"ideal {s}": (finite_loss(setting.prior, s, setting.context).value, STRATEGY_COLOURS[s])
-            for s in setting.strategies
+            f"ideal {s}": (finite_loss(setting.task.prior, s, setting.task.context).value, STRATEGY_COLOURS[s])
+            for s in setting.task.strategies
         }
         curve = _curve("trained", observed, "black", lambda one: one.loss)
         panels.append(Panel(name, STEP, "loss / nats per token", [curve], levels))

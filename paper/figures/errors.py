@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from onset.paper.style import DARK, GREY, RUNG_COLOURS
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.validate.suite import Results
 
 __all__ = ["Line", "Panel", "compute", "draw"]
@@ -58,15 +58,19 @@ def _errors(results: Results) -> dict[tuple[str, str, str], list[tuple[float, fl
             setting is None
             or c.quantity != QUANTITY
             or "(" in c.setting
-            or setting.prior.kind != "dirichlet"
-            or setting.order != 2
+            or setting.task.prior.kind != "dirichlet"
+            or setting.task.order != 2
         ):
             continue
         for one in c.judged:
             error, half = one.verdict.error, one.verdict.half
             if one.upper == "trained" and error is not None and half is not None:
-                key = (f"{setting.family}, {_named(setting.optimizer.name)}", f"k = {setting.states}", one.lower)
-                found.setdefault(key, []).append((setting.context, error, half))
+                key = (
+                    f"{setting.model.family}, {_named(setting.training.optimizer.name)}",
+                    f"k = {setting.task.states}",
+                    one.lower,
+                )
+                found.setdefault(key, []).append((setting.task.context, error, half))
     return found
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from onset.paper.style import DARK, RUNG_COLOURS, STRATEGY_COLOURS
 from onset.simulate.explain import Explanation, Stage
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.transitions import Transition
 
 __all__ = ["Picture", "compute", "draw"]
@@ -40,7 +40,7 @@ def compute(explained: Explanation) -> Picture:
     """What the picture shows of an explanation."""
     one = explained.trajectory
     lag1 = one.parameters["lag_logits.1"]
-    scale = explained.setting.context if explained.setting.family == "linear" else 1
+    scale = explained.setting.task.context if explained.setting.model.family == "linear" else 1
     omega = scale * (one.parameters["match.diagonal"] - one.parameters["match.off_diagonal"])
     target = np.full(len(lag1), np.nan)
     if explained.manifold is not None:

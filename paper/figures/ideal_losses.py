@@ -12,10 +12,10 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from onset.paper.style import DARK, GREEN, STRATEGY_COLOURS
-from onset.theory.bayes import position_losses
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations import bigram_regret, ideal_limit_losses
-from onset.theory.priors import Dirichlet
+from onset.theory.markov.bayes import position_losses
+from onset.theory.markov.priors import Dirichlet
 from onset.validate.suite import Results
 
 __all__ = ["Losses", "compute", "draw"]

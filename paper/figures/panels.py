@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 
 __all__ = ["Curve", "Panel", "draw"]
 

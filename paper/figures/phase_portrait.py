@@ -13,9 +13,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from onset.paper.style import GREY, RUNG_COLOURS
-from onset.theory.chains import Array
-from onset.theory.dynamics import Trajectory
+from onset.theory.arrays import Array
 from onset.theory.laws.plateau_law import path
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import compute as compute_jobs
 from onset.validate.observed import TRAIN, Job, observation, prediction

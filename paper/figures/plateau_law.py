@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from onset.paper.style import AMBER, BLUE, DARK, VIOLET
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.laws.terms import terms
 from onset.theory.setting import Setting
 from onset.theory.transitions import Transition

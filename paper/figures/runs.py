@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from onset.paper.style import GREY
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.validate.listing import Listed
 from onset.validate.observed import TRAIN
 

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from onset.paper.style import AMBER, BLUE, DARK, GREEN, GREY, ROSE, VIOLET
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.validate.claims import scaling
 from onset.validate.claims.claim import Runs
 from onset.validate.intervals import Interval

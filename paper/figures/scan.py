@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from onset.paper.style import RED
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 
 __all__ = ["MOST", "Line", "Panel", "compute", "draw"]
 

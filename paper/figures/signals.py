@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from onset.paper.style import DARK, GREY
-from onset.theory.chains import Array
-from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.arrays import Array
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.signals import signal
 from onset.validate.suite import Results
 

@@ -9,17 +9,17 @@ import numpy as np
 
 from onset.simulate.explain.asides import asides
 from onset.simulate.explain.softmax import of_escape
-from onset.theory.chains import Array
-from onset.theory.dynamics import Trajectory
+from onset.theory.arrays import Array
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.plateau_law import Path, law, path, relaxation_delay
 from onset.theory.laws.softmax import by_escape, escape
 from onset.theory.laws.terms import MatchLimited, Terms, elasticities, leading_exponent, terms_or_refusal
+from onset.theory.markov.task import STRATEGIES
 from onset.theory.mean_fields.corrected.predict import mean_field_corrected
 from onset.theory.mean_fields.predict import AtSaddle, mean_field
 from onset.theory.prediction import Prediction
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
-from onset.theory.transitions import STRATEGIES
 
 __all__ = ["Explanation", "Stage", "explain"]
 
@@ -86,7 +86,7 @@ def explain(setting: Setting, *, seed: int = 0) -> Explanation:
 
 
 def _explain(setting: Setting, seed: int) -> Explanation:
-    if setting.family == "softmax" and setting.optimizer.name == "sgd":
+    if setting.model.family == "softmax" and setting.training.optimizer.name == "sgd":
         try:
             found = escape(setting, seed=seed)
             predicted = by_escape(setting, found, seed=seed)
@@ -122,7 +122,7 @@ def _followed(setting: Setting, seed: int) -> tuple[Prediction, str]:
 
 def _numbers(setting: Setting, told: dict[str, Terms], found: Path) -> dict[str, Any]:
     formed = told["formation"]
-    start = setting.initialization["match"]
+    start = setting.model.initialization["match"]
     by: dict[str, float | None] = {
         name: float(e)
         for name, e in elasticities(
@@ -130,9 +130,9 @@ def _numbers(setting: Setting, told: dict[str, Terms], found: Path) -> dict[str,
         ).items()
     }
     by["context, leading form"] = _number(
-        leading_exponent(setting.prior, np.array(setting.context), np.array(formed.log_e))
+        leading_exponent(setting.task.prior, np.array(setting.task.context), np.array(formed.log_e))
     )
-    limit = plateau(setting.prior)
+    limit = plateau(setting.task.prior)
     return {
         "terms": {name: one._asdict() for name, one in told.items()},
         "ratio": formed.delay / formed.slow,

@@ -16,7 +16,7 @@ def of_escape(setting: Setting, found: Escape) -> tuple[str, dict[str, Any], tup
     """Regime, plain numbers and sentences. ``pushed`` if the push alone would move lag 1 within an e-fold of the growth, else ``amplified``."""
     gain = float(found.drives[1])
     gamma = found.push / gain
-    rate, k = setting.optimizer.learning_rate, setting.states
+    rate, k = setting.training.optimizer.learning_rate, setting.task.states
     fold = 1 / (gain * np.sqrt(rate["match"] / (k - 1) * rate["lag_logits"]))
     regime = "pushed" if gamma >= 1 else "amplified"
     numbers = {
@@ -58,5 +58,5 @@ def of_escape(setting: Setting, found: Escape) -> tuple[str, dict[str, Any], tup
 
 
 def _in_steps(found: Escape, setting: Setting) -> str:
-    speed = setting.optimizer.learning_rate["match"] / (setting.states - 1) * found.push
+    speed = setting.training.optimizer.learning_rate["match"] / (setting.task.states - 1) * found.push
     return f"{found.kick / speed:.0f}"

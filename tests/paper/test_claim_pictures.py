@@ -14,7 +14,7 @@ from onset.paper import style
 from onset.paper.figures import FIGURES, caption, of_suite
 from onset.paper.figures.claims import PANELS
 from onset.theory.architecture import Architecture
-from onset.theory.priors import DoublyStochastic
+from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.setting import Setting
 from onset.validate.claims import CLAIMS, Told
 from onset.validate.observed import TRAIN, Observation
@@ -43,7 +43,7 @@ def trained(order: int) -> Observation:
 def results(claim: str, *, refused: bool = False) -> Results:
     """A suite that holds the runs of one claim, all of them the same small model; or no answer of any method of prediction."""
     needs = {n: need for n, need in CLAIMS[claim].needs("standard").items() if need.kind == TRAIN or not refused}
-    runs = {name: trained(3 if need.setting.order > 2 else 2) for name, need in needs.items()}
+    runs = {name: trained(3 if need.setting.task.order > 2 else 2) for name, need in needs.items()}
     return Results("made up", (), (), (), (), (), (Told(CLAIMS[claim], {}, (), (), runs),))
 
 

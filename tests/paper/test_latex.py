@@ -42,7 +42,7 @@ PROSE = {
     "|z| below ln 2": r"$|z|$ below $\ln 2$",
     "dt = dt_slow + κ dE'/(E'² h)": r"$dt = dt_{\mathrm{slow}} + \kappa dE^{\prime} / (E^{\prime2} h)$",
     "a and b, averaged over a. A chain": r"$a$ and $b$, averaged over $a$. A chain",
-    "onset.theory.chains.entropy_rate of `closed_form`": r"onset.theory.chains.entropy\_rate of \texttt{closed\_form}",
+    "onset.theory.markov.chains.entropy_rate of `closed_form`": r"onset.theory.markov.chains.entropy\_rate of \texttt{closed\_form}",
     "5% of R&D #1_ {x} 10-20 two-state": r"5\% of $R$\&$D$ \#1\_ $\{x\}$ 10-20 two-state",
     "Student's t, e.g. café 中": r"Student's $t$, e.g. caf\'{e} [U+4E2D]",
     '^ ~ \\ $ "': r"\textasciicircum{} \textasciitilde{} \textbackslash{} \$ \textquotedbl{}",

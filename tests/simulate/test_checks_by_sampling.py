@@ -44,7 +44,7 @@ def test_a_wrong_gradient_of_the_match_is_found(monkeypatch):
 
 def test_chains_without_alternation_are_found(monkeypatch):
     """Sticky chains only, ρ > 0: signals fall from lag to lag and the check of asymmetry is red."""
-    from onset.theory.priors import DoublyStochastic
+    from onset.theory.markov.priors import DoublyStochastic
 
     whole = DoublyStochastic.transform
     monkeypatch.setattr(DoublyStochastic, "transform", lambda prior, u: whole(prior, 0.5 + u / 2))

@@ -7,7 +7,7 @@ import pytest
 
 from onset.simulate.explain.asides import asides
 from onset.theory.laws.mixture import balance
-from onset.theory.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
 
 

@@ -1,4 +1,4 @@
-"""onset.simulate.kernels: the pieces that have a plain counterpart."""
+"""onset.simulate.finite_context.kernels: the pieces that have a plain counterpart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onset.simulate import kernels
+from onset.simulate.finite_context import kernels
 
 EPS = np.finfo(float).eps
 

@@ -8,8 +8,8 @@ from scipy import stats
 
 from onset.simulate import losses
 from onset.simulate.losses import strategy_losses
-from onset.theory.chains import entropy
-from onset.theory.priors import Dirichlet, DoublyStochastic, Unigram
+from onset.theory.markov.chains import entropy
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Unigram
 from onset.theory.setting import Setting
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from onset.simulate import reduced
-from onset.simulate.reduced import FiniteContext, log_predictions, loss_and_gradient
-from onset.simulate.sequences import next_rows, sample
-from onset.simulate.strategies import predict
-from onset.theory.dynamics import Layout, descend
+from onset.simulate.finite_context import dynamics
+from onset.simulate.finite_context.dynamics import FiniteContext, log_predictions, loss_and_gradient
+from onset.simulate.strategies.ngrams import predict
+from onset.simulate.tasks.markov_chains import next_rows, sample
+from onset.theory.dynamics.descent import descend
+from onset.theory.dynamics.layout import Layout
+from onset.theory.markov.task import strategies
 from onset.theory.setting import Setting
-from onset.theory.transitions import strategies
 
 CASES = [("linear", 2, 3), ("linear", 3, 3), ("softmax", 2, 3), ("softmax", 3, 4)]
 
@@ -40,7 +41,7 @@ def test_ngrams_equal_the_plain_loop(states, order):
 
 
 def scattered(setting: Setting) -> np.ndarray:
-    layout = Layout.of(setting, setting.context)
+    layout = Layout.of(setting, setting.task.context)
     return np.random.default_rng(1).standard_normal(len(layout.start)) * 0.7
 
 
@@ -52,7 +53,11 @@ def test_gradient_is_that_of_the_trained_model(family, states, order, sampled):
     from onset.validate.models.ngram_toy import NgramToy
 
     setting = Setting.of(family, states=states, order=order, context=17)
-    point, drawn, layout = scattered(setting), sample(setting, 20, np.random.default_rng(0)), Layout.of(setting, 17)
+    point, drawn, layout = (
+        scattered(setting),
+        sample(setting.task, 20, np.random.default_rng(0)),
+        Layout.of(setting, 17),
+    )
     model, heads = NgramToy(setting).double(), order - 1
     pairs = point[: layout.lags.start].reshape(-1, 2)
     matrices = torch.from_numpy(pairs[:, 1, None, None] + (pairs[:, 0] - pairs[:, 1])[:, None, None] * np.eye(states))
@@ -90,11 +95,11 @@ def test_order_two_is_the_plain_model(family, monkeypatch):
     from onset.validate.models.toy import Toy
 
     setting = Setting.of(family, states=3, context=15)
-    point, drawn = scattered(setting), sample(setting, 20, np.random.default_rng(0))
+    point, drawn = scattered(setting), sample(setting.task, 20, np.random.default_rng(0))
     plain = loss_and_gradient(setting, point, drawn, variance=True)
-    model = reduced._ngram_model(setting, point)
+    model = dynamics._ngram_model(setting, point)
     sums = np.zeros(2), np.zeros((2, len(point))), np.zeros((2, len(point)))
-    reduced.ngram_kernels.gradient(drawn.tokens, next_rows(drawn), model, *sums)
+    dynamics.ngram_kernels.gradient(drawn.tokens, next_rows(drawn), model, *sums)
     assert sums[0].sum() / 20 == pytest.approx(plain.loss, rel=1e-13)
     np.testing.assert_allclose(sums[1].sum(axis=0) / 20, plain.derivative, atol=1e-14)
     two, one, tokens = NgramToy(setting).double(), Toy(setting).double(), torch.from_numpy(drawn.tokens[:, :-1]).long()
@@ -110,7 +115,7 @@ def test_order_two_is_the_plain_model(family, monkeypatch):
 def test_nothing_sees_the_future(family, states, order):
     """Changing the last token of the context moves no earlier prediction."""
     setting = Setting.of(family, states=states, order=order, context=12)
-    tokens = sample(setting, 8, np.random.default_rng(0)).tokens
+    tokens = sample(setting.task, 8, np.random.default_rng(0)).tokens
     changed = tokens.copy()
     changed[:, 11] = (changed[:, 11] + 1) % states
     before, after = (log_predictions(setting, scattered(setting), x) for x in (tokens, changed))

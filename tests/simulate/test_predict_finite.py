@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from onset.simulate.predict import METHODS, REPLICATES, finite_context, predict
-from onset.theory import ideal
+from onset.theory.markov import ideal
 from onset.theory.setting import Setting
 
 
@@ -22,7 +22,7 @@ def test_replicates_are_independent_and_repeatable():
     assert losses.tolist() == [t.loss[1] for t in again.trajectories]
     assert json.loads(json.dumps(found.to_dict()))["method"] == "finite-context"
     for name, plateau in found.plateaus.items():
-        exact = ideal.finite_loss(setting.prior, name, 15)
+        exact = ideal.finite_loss(setting.task.prior, name, 15)
         assert abs(plateau.value - exact.value) <= plateau.error + exact.error
 
 

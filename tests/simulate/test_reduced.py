@@ -1,4 +1,4 @@
-"""onset.simulate.reduced: finite-context loss, gradient and variance against plain T × T autograd in float64."""
+"""onset.simulate.finite_context.dynamics: finite-context loss, gradient and variance against plain T × T autograd in float64."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numba
 import numpy as np
 import pytest
 
-from onset.simulate import reduced
-from onset.simulate.reduced import FiniteContext, log_predictions, loss_and_gradient, next_rows
-from onset.simulate.sequences import sample
-from onset.simulate.strategies import predict
-from onset.theory.dynamics import Layout
-from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.simulate.finite_context import dynamics
+from onset.simulate.finite_context.dynamics import FiniteContext, log_predictions, loss_and_gradient, next_rows
+from onset.simulate.strategies.ngrams import predict
+from onset.simulate.tasks.markov_chains import sample
+from onset.theory.dynamics.layout import Layout
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
+from onset.theory.markov.task import STRATEGIES
 from onset.theory.setting import Setting
-from onset.theory.transitions import STRATEGIES
 
 torch = pytest.importorskip("torch")
 
@@ -23,16 +23,16 @@ POINTS = {"generic": 1.0, "large": 8.0, "small": 1e-3}
 def point_of(setting: Setting, kind: str) -> np.ndarray:
     """A random point; `large` has lag logits up to 40 and matrices of order 8."""
     generator = np.random.default_rng(7)
-    layout = Layout.of(setting, setting.context)
+    layout = Layout.of(setting, setting.task.context)
     point = POINTS[kind] * generator.normal(size=len(layout.start))
     if kind == "large":
-        point[layout.lags] += 40 * (np.arange(setting.context) == 1)
+        point[layout.lags] += 40 * (np.arange(setting.task.context) == 1)
     return point
 
 
 def plain(setting: Setting, point: np.ndarray, drawn, sampled: bool, logits):
     """Loss of each sequence and its gradient by every entry of W, U and v, by torch autograd on the T × T definition."""
-    k, softmax = setting.states, setting.family == "softmax"
+    k, softmax = setting.task.states, setting.model.family == "softmax"
     eye = torch.eye(k, dtype=torch.float64)
     matrices = [
         (point[i + 1] + (point[i] - point[i + 1]) * eye).requires_grad_() for i in ((0, 2) if softmax else (0,))
@@ -53,7 +53,7 @@ def plain(setting: Setting, point: np.ndarray, drawn, sampled: bool, logits):
 
 def orbits(entries: np.ndarray, setting: Setting, reduce: object) -> np.ndarray:
     """`reduce` over the entries of each orbit, for per-entry numbers (..., matrices + T)."""
-    k, count = setting.states, 1 + (setting.family == "softmax")
+    k, count = setting.task.states, 1 + (setting.model.family == "softmax")
     off = ~np.eye(k, dtype=bool).ravel()
     parts = []
     for m in range(count):
@@ -68,7 +68,7 @@ def orbits(entries: np.ndarray, setting: Setting, reduce: object) -> np.ndarray:
 def test_loss_gradient_and_variance_against_autograd(family, states, kind, sampled, plain_logits):
     """Loss, derivative by shared values and variance of one entry's gradient over sequences, relative to 1e-10 of the largest."""
     setting = Setting.of(family, prior=Dirichlet(states), context=9)
-    drawn, point = sample(setting, 19, np.random.default_rng(states)), point_of(setting, kind)
+    drawn, point = sample(setting.task, 19, np.random.default_rng(states)), point_of(setting, kind)
     found = loss_and_gradient(setting, point, drawn, sampled=sampled, variance=True)
     losses, entries, _ = plain(setting, point, drawn, sampled, plain_logits)
     assert found.loss == pytest.approx(losses.mean(), rel=1e-10)
@@ -87,7 +87,7 @@ def test_loss_gradient_and_variance_against_autograd(family, states, kind, sampl
 def test_log_predictions_against_autograd(family, states, kind, plain_logits):
     """ln of the predictive laws at every position, to 1e-10."""
     setting = Setting.of(family, prior=Dirichlet(states), context=12)
-    drawn, point = sample(setting, 7, np.random.default_rng(0)), point_of(setting, kind)
+    drawn, point = sample(setting.task, 7, np.random.default_rng(0)), point_of(setting, kind)
     found = log_predictions(setting, point, drawn.tokens)
     np.testing.assert_allclose(found, plain(setting, point, drawn, False, plain_logits)[2], rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1, rtol=1e-13)
@@ -97,7 +97,7 @@ def test_log_predictions_against_autograd(family, states, kind, plain_logits):
 def test_no_position_sees_the_future(family):
     """Changing the last two tokens moves no earlier prediction, exactly."""
     setting = Setting.of(family, prior=Dirichlet(3), context=10)
-    tokens, point = sample(setting, 5, np.random.default_rng(0)).tokens, point_of(setting, "generic")
+    tokens, point = sample(setting.task, 5, np.random.default_rng(0)).tokens, point_of(setting, "generic")
     changed = tokens.copy()
     changed[:, -2:] = (changed[:, -2:] + 1) % 3
     before, after = (log_predictions(setting, point, x) for x in (tokens, changed))
@@ -111,7 +111,7 @@ def test_the_number_of_threads_does_not_matter(family, monkeypatch):
     """One thread, two, and the serial kernel give bitwise the same loss, gradient, variance and predictions."""
     setting = Setting.of(family, prior=Dirichlet(3), context=20, optimizer="adam")
     drawn, point, before, found = (
-        sample(setting, 100, np.random.default_rng(0)),
+        sample(setting.task, 100, np.random.default_rng(0)),
         point_of(setting, "generic"),
         numba.get_num_threads(),
         [],
@@ -119,7 +119,7 @@ def test_the_number_of_threads_does_not_matter(family, monkeypatch):
     try:
         for threads, serial in ((1, 0), (2, 0), (2, 10**9)):
             numba.set_num_threads(threads)
-            monkeypatch.setattr(reduced, "SERIAL", serial)
+            monkeypatch.setattr(dynamics, "SERIAL", serial)
             one = loss_and_gradient(setting, point, drawn, sampled=True, variance=True)
             found.append(
                 np.concatenate(
@@ -135,7 +135,7 @@ def test_the_number_of_threads_does_not_matter(family, monkeypatch):
 def test_averaging_the_next_token_out_keeps_the_mean(within):
     """The gradient by sampled targets and the one by their laws agree within the standard error of the sampled one."""
     setting, count = Setting.of("linear", prior=Dirichlet(2), context=8), 20_000
-    drawn, point = sample(setting, count, np.random.default_rng(1)), point_of(setting, "generic") / 4
+    drawn, point = sample(setting.task, count, np.random.default_rng(1)), point_of(setting, "generic") / 4
     laws, tokens = (
         loss_and_gradient(setting, point, drawn),
         loss_and_gradient(setting, point, drawn, sampled=True, variance=True),
@@ -180,6 +180,6 @@ def test_adam_is_shown_the_second_moment_of_a_mini_batch(family, within):
 
 
 def test_transformers_have_no_reduced_coordinates():
-    """Families without reduced coordinates are named."""
+    """Families without dynamics coordinates are named."""
     with pytest.raises(ValueError, match="family of a finite-context prediction = 'transformer'"):
         FiniteContext(Setting.of("transformer"))

@@ -1,13 +1,13 @@
-"""onset.simulate.reduced against onset.theory.mean_fields.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
+"""onset.simulate.finite_context.dynamics against onset.theory.mean_fields.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from onset.simulate.reduced import log_predictions, next_rows
-from onset.simulate.sequences import sample
+from onset.simulate.finite_context.dynamics import log_predictions, next_rows
+from onset.simulate.tasks.markov_chains import sample
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.priors import Dirichlet
 from onset.theory.setting import Setting
 
 SCALED, LAG1 = (1.0, 9.0), 0.5
@@ -16,8 +16,8 @@ SCALED, LAG1 = (1.0, 9.0), 0.5
 
 def mean_field_of_each(setting: Setting, transition: np.ndarray) -> np.ndarray:
     """Mean-field loss of each chain, all lags tracked: its k relabellings bring each state in turn to the place of the query."""
-    k, count = setting.states, len(transition)
-    dynamics = LinearMeanField(setting, lags=setting.context, count=2)
+    k, count = setting.task.states, len(transition)
+    dynamics = LinearMeanField(setting, lags=setting.task.context, count=2)
     orders = [np.roll(np.arange(k), -i) for i in range(k)]
     matrices = np.concatenate([transition[:, order][:, :, order] for order in orders])
     dynamics.stand_for(matrices, np.full(len(matrices), 1 / len(matrices)))
@@ -28,9 +28,9 @@ def mean_field_of_each(setting: Setting, transition: np.ndarray) -> np.ndarray:
 
 
 def point_of(setting: Setting) -> np.ndarray:
-    v = np.zeros(setting.context)
-    v[1] = np.log1p(LAG1 * setting.context)
-    return np.concatenate([[sum(SCALED) / setting.context, SCALED[0] / setting.context], v])
+    v = np.zeros(setting.task.context)
+    v[1] = np.log1p(LAG1 * setting.task.context)
+    return np.concatenate([[sum(SCALED) / setting.task.context, SCALED[0] / setting.task.context], v])
 
 
 def test_finite_context_tends_to_the_mean_field(within):
@@ -41,7 +41,7 @@ def test_finite_context_tends_to_the_mean_field(within):
     contexts, scaled, errors = np.array([20, 40, 80, 160]), [], []
     for context, count in zip(contexts, (20_000, 10_000, 5_000, 2_500), strict=True):
         setting = Setting.of("linear", prior=Dirichlet(2, 5.0), context=int(context))
-        drawn = sample(setting, count, np.random.default_rng(int(context)))
+        drawn = sample(setting.task, count, np.random.default_rng(int(context)))
         losses = (
             -np.einsum("ntj,ntj->n", next_rows(drawn), log_predictions(setting, point_of(setting), drawn.tokens))
             / context

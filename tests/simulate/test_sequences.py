@@ -1,4 +1,4 @@
-"""onset.simulate.sequences: the compiled sampler against a plain loop, and its tokens against the chains they come from."""
+"""onset.simulate.tasks.markov_chains: the compiled sampler against a plain loop, and its tokens against the chains they come from."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numba
 import numpy as np
 import pytest
 
-from onset.simulate.sequences import sample, tokens_from_uniforms
-from onset.theory import expectations, priors
-from onset.theory.chains import lag_matrices, stationary
-from onset.theory.priors import Dirichlet, DoublyStochastic, Unigram
+from onset.simulate.tasks.markov_chains import sample, tokens_from_uniforms
+from onset.theory.markov import expectations, priors
+from onset.theory.markov.chains import lag_matrices, stationary
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Unigram
 from onset.theory.setting import Setting
 
 CHAIN = np.array([[0.9, 0.05, 0.05], [0.6, 0.3, 0.1], [0.25, 0.25, 0.5]])
@@ -60,11 +60,11 @@ def test_sampling_depends_on_the_seed_alone():
         drawn = []
         for threads in {1, before}:
             numba.set_num_threads(threads)
-            drawn += [sample(setting, 50, np.random.default_rng(4)) for _ in range(2)]
+            drawn += [sample(setting.task, 50, np.random.default_rng(4)) for _ in range(2)]
     finally:
         numba.set_num_threads(before)
     assert all(np.array_equal(a, b) for other in drawn[1:] for a, b in zip(drawn[0], other, strict=True))
-    assert not np.array_equal(drawn[0].tokens, sample(setting, 50, np.random.default_rng(5)).tokens)
+    assert not np.array_equal(drawn[0].tokens, sample(setting.task, 50, np.random.default_rng(5)).tokens)
     assert drawn[0].tokens.shape == (50, 31)
     np.testing.assert_array_equal(drawn[0].stationary, stationary(drawn[0].transition))
 
@@ -95,7 +95,7 @@ def test_lagged_pairs_follow_powers_of_the_chain(lag, within):
 @pytest.mark.parametrize("prior", [Dirichlet(3), DoublyStochastic(3), Unigram(3)])
 def test_sequences_come_from_the_prior_of_the_setting(prior, within):
     """Two successive tokens agree with chance E Σ_i π_i P_ii: 1/3 for uniform doubly stochastic chains, E Σ p² = 1/2 without memory."""
-    drawn = sample(Setting.of(prior=prior, context=2), 40_000, np.random.default_rng(2))
+    drawn = sample(Setting.of(prior=prior, context=2).task, 40_000, np.random.default_rng(2))
     same = (drawn.tokens[:, 0] == drawn.tokens[:, 1]).mean()
     expected = expectations.expectation(prior, lambda m: np.einsum("ni,nii->n", stationary(m), m), tolerance=3e-4)
     closed = {"doubly-stochastic": 1 / 3, "unigram": 1 / 2}.get(prior.kind, expected.value)
@@ -106,7 +106,7 @@ def test_sequences_come_from_the_prior_of_the_setting(prior, within):
 def test_bad_arguments_are_named():
     """Counts below one, shapes that do not fit and more states than a byte holds."""
     with pytest.raises(ValueError, match="count = 0"):
-        sample(Setting.of(), 0, np.random.default_rng(0))
+        sample(Setting.of().task, 0, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"transition \(2, 3, 3\), law \(2, 2\)"):
         tokens_from_uniforms(np.tile(CHAIN, (2, 1, 1)), np.ones((2, 2)), np.ones((2, 4)))
     with pytest.raises(ValueError, match="states = 257"):

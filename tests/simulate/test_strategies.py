@@ -1,4 +1,4 @@
-"""onset.simulate.strategies: predictive laws against plain loops, and against Bayes in exact arithmetic."""
+"""onset.simulate.strategies.ngrams: predictive laws against plain loops, and against Bayes in exact arithmetic."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from onset.simulate.strategies import predict
-from onset.theory.transitions import STRATEGIES
+from onset.simulate.strategies.ngrams import predict
+from onset.theory.markov.task import STRATEGIES
 
 
 def draw(states: int, count: int = 21, length: int = 50) -> np.ndarray:

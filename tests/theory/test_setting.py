@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onset.theory.architecture import PRESETS, Architecture
-from onset.theory.families import FAMILIES, OPTIMIZERS
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.models import FAMILIES
 from onset.theory.setting import Setting
+from onset.theory.training import OPTIMIZERS
 
 positive = st.floats(1e-12, 1e12)
 simple = st.one_of(
@@ -106,7 +107,7 @@ def test_id_ignores_the_order_of_entries():
 
 def test_id_is_the_same_in_every_process():
     """Another process, with another hash seed, finds the same id."""
-    program = "from onset.theory.setting import Setting; from onset.theory.priors import *; print(Setting.of('softmax', prior=Mixture((Dirichlet(3), Unigram(3)), (.5, .5)), optimizer='adam').id)"
+    program = "from onset.theory.setting import Setting; from onset.theory.markov.priors import *; print(Setting.of('softmax', prior=Mixture((Dirichlet(3), Unigram(3)), (.5, .5)), optimizer='adam').id)"
     ids = set()
     for seed in ("0", "4242"):
         done = subprocess.run(

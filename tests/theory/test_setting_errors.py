@@ -7,8 +7,9 @@ import json
 import pytest
 
 from onset.theory.architecture import Architecture
-from onset.theory.priors import Dirichlet
-from onset.theory.setting import Optimizer, Setting
+from onset.theory.markov.priors import Dirichlet
+from onset.theory.setting import Setting
+from onset.theory.training import Optimizer
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from onset.theory.transitions import (
-    STRATEGIES,
-    Transition,
-    combine,
-    find_formation,
-    find_transition,
-    read_off,
-    strategies,
-)
+from onset.theory.markov.task import STRATEGIES, strategies
+from onset.theory.transitions import Transition, combine, find_formation, find_transition, read_off
 
 
 def curve(steps: np.ndarray, crossing: float, slope: float = 0.01) -> dict[str, np.ndarray]:

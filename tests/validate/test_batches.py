@@ -1,4 +1,4 @@
-"""onset.validate.batches: sequences on the device that trains, and words of dropout."""
+"""onset.validate.training.batches: sequences on the device that trains, and words of dropout."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ pytest.importorskip("torch")
 
 import torch
 
-from onset.simulate.sequences import sample, tokens_from_uniforms
-from onset.theory import priors
-from onset.theory.chains import history_law
-from onset.theory.priors import Dirichlet, DoublyStochastic, Unigram
+from onset.simulate.tasks.markov_chains import sample, tokens_from_uniforms
+from onset.theory.markov import priors
+from onset.theory.markov.chains import history_law
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Unigram
 from onset.theory.setting import Setting
-from onset.validate.batches import AHEAD, AHEAD_COMPILED, Batches, Words, tokens_on_device
+from onset.validate.training.batches import AHEAD, AHEAD_COMPILED, Batches, MaskBits, tokens_on_device
 
 CPU = torch.device("cpu")
 
@@ -42,7 +42,7 @@ def test_sequences_drawn_on_a_device_have_the_law_of_the_compiled_sampler(within
     ours = torch.cat(
         [Batches(setting, np.random.default_rng(seed), CPU, compiled=False).draw() for seed in range(8)]
     ).numpy()
-    other = sample(setting, len(ours), np.random.default_rng(99)).tokens
+    other = sample(setting.task, len(ours), np.random.default_rng(99)).tokens
     found = []
     for tokens in (ours, other):
         squares = (tokens[:, :-1, None] == np.arange(3)) @ np.eye(3)
@@ -68,13 +68,13 @@ def test_a_stream_goes_on_where_it_was_written_down(compiled, after):
 
 def test_words_are_uniform_and_go_on_where_they_were_written_down(within):
     """16 bits each: mean, spread and neighbours' correlation as of uniform integers; a stream taken up draws the same."""
-    one = Words(np.random.SeedSequence(0), CPU)
+    one = MaskBits(np.random.SeedSequence(0), CPU)
     (drawn,) = one.draw([(400, 501)])
     assert (drawn.dtype, tuple(drawn.shape)) == (torch.int16, (400, 501))
     values = (drawn.double().numpy().ravel() + 0.5) / 2**16
     within("mean", values.mean(), 0, np.sqrt(1 / 12 / values.size))
     within("variance", values.var(), 1 / 12, np.sqrt(1 / 180 / values.size))
     within("neighbours", np.corrcoef(values[1:], values[:-1])[0, 1], 0, 1 / np.sqrt(values.size))
-    other = Words(np.random.SeedSequence(1), CPU)
+    other = MaskBits(np.random.SeedSequence(1), CPU)
     other.restore(json.loads(json.dumps(one.state)))
     assert all(torch.equal(a, b) for a, b in zip(one.draw([(3, 3), (5,)]), other.draw([(3, 3), (5,)]), strict=True))

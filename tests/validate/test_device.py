@@ -10,14 +10,14 @@ pytest.importorskip("torch")
 import torch
 from torch.nn import functional as F
 
-from onset.simulate.sequences import sample
+from onset.simulate.tasks.markov_chains import sample
 from onset.theory.architecture import Architecture
-from onset.theory.chains import history_law
-from onset.theory.priors import Dirichlet
+from onset.theory.markov.chains import history_law
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.setting import Setting
-from onset.validate.batches import Batches, Words, tokens_on_device
 from onset.validate.models import as_model, build
 from onset.validate.training import TrainingRun, resolve_device, train, train_together
+from onset.validate.training.batches import Batches, MaskBits, tokens_on_device
 
 pytestmark = pytest.mark.skipif(
     resolve_device("auto").type == "cpu", reason="torch finds no accelerator on this machine"
@@ -46,8 +46,8 @@ def short(**changes) -> Setting:
 def test_loss_and_gradient_are_those_of_the_host(device, shape):
     """On the same tokens with the same words of dropout; in single precision sums of n terms differ by about √n units in the last place."""
     setting = short(architecture=shape)
-    tokens = torch.from_numpy(sample(setting, 8, np.random.default_rng(0)).tokens).long()
-    words = Words(np.random.SeedSequence(1), torch.device("cpu"))
+    tokens = torch.from_numpy(sample(setting.task, 8, np.random.default_rng(0)).tokens).long()
+    words = MaskBits(np.random.SeedSequence(1), torch.device("cpu"))
     found = []
     noise = words.draw(as_model(build(setting, 0)).sites(8, 20))
     for place in (torch.device("cpu"), device):
@@ -56,7 +56,7 @@ def test_loss_and_gradient_are_those_of_the_host(device, shape):
         loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten().to(place))
         loss.backward()
         found.append([loss.detach().cpu(), *(one.grad.cpu() for one in model.parameters())])
-    terms = tokens.numel() * setting.architecture.width
+    terms = tokens.numel() * setting.model.architecture.width
     for ours, theirs in zip(*found, strict=True):
         scale = theirs.abs().max().item()
         assert torch.allclose(ours, theirs, rtol=0, atol=scale * terms * torch.finfo(torch.float32).eps)
@@ -91,7 +91,7 @@ def test_seeds_together_are_those_alone(device, precision):
     unit = torch.finfo(getattr(torch, precision)).eps
     for seed, ours in enumerate(together):
         alone = train(setting, seed, device=device)
-        assert np.abs(ours.loss - alone.loss).max() < setting.steps * 64 * unit
+        assert np.abs(ours.loss - alone.loss).max() < setting.training.steps * 64 * unit
         assert ours.probes.keys() == alone.probes.keys()
 
 
@@ -104,12 +104,12 @@ def test_a_toy_passes_where_it_does_on_the_host(device, family):
         for place in (torch.device("cpu"), device)
     )
     error = np.sqrt((np.var(here, ddof=1) + np.var(there, ddof=1)) / 5)
-    assert abs(np.mean(here) - np.mean(there)) < 5 * error + setting.record_every
+    assert abs(np.mean(here) - np.mean(there)) < 5 * error + setting.training.record_every
 
 
 def test_a_run_goes_on_from_its_checkpoint(device, tmp_path):
     """In the middle of sequences drawn ahead: the same losses up to rounding."""
-    from onset.validate.checkpoints import Checkpoint
+    from onset.validate.training.checkpoints import Checkpoint
 
     setting = short(steps=20)
     whole = train_together(setting, [0, 1], device=device)
@@ -122,4 +122,4 @@ def test_a_run_goes_on_from_its_checkpoint(device, tmp_path):
     run.save(kept)
     resumed = train_together(setting, [0, 1], device=device, checkpoint=kept.path)
     for ours, theirs in zip(resumed, whole, strict=True):
-        assert np.abs(ours.loss - theirs.loss).max() < setting.steps * 64 * torch.finfo(torch.float32).eps
+        assert np.abs(ours.loss - theirs.loss).max() < setting.training.steps * 64 * torch.finfo(torch.float32).eps

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from onset.theory.architecture import Architecture
-from onset.theory.dynamics import Trajectory
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.heads import LEVEL, heads, heads_of
 from onset.validate.observed import Observation

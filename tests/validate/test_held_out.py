@@ -1,4 +1,4 @@
-"""onset.validate.held_out: what is measured of a model along training."""
+"""onset.validate.training.held_out: what is measured of a model along training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.validate.held_out import unseen
+from onset.validate.training.held_out import unseen
 
 
 @pytest.mark.parametrize(("states", "order"), [(3, 2), (2, 3), (3, 4)])

@@ -16,8 +16,8 @@ import xarray as xr
 import onset.validate.runs
 from onset.command_line.options import SettingOptions
 from onset.paper.figures import runs as picture
-from onset.theory.dynamics import Trajectory
-from onset.theory.priors import Dirichlet, Mixture, Unigram
+from onset.theory.markov.priors import Dirichlet, Mixture, Unigram
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import failures
 from onset.validate.export import to_csv
@@ -33,10 +33,10 @@ DEEP = Setting.of("transformer", states=2, order=3, context=12)
 def curve(setting: Setting, records: int, shift: float = 0.0, *, diverged: int | None = None) -> Trajectory:
     """Passes from each strategy to the next halfway between records, all numbers known; two heads where the order asks for them."""
     steps = 10.0 * np.arange(records)
-    names = setting.strategies
+    names = setting.task.strategies
     distances = {name: np.abs(steps / 10 - 2 * n) + shift for n, name in enumerate(names)}
-    attention = np.zeros((records, setting.order - 1, setting.context))
-    for head in range(setting.order - 1):
+    attention = np.zeros((records, setting.task.order - 1, setting.task.context))
+    for head in range(setting.task.order - 1):
         attention[:, head, head + 1] = steps / 100
     probes = {"last": np.ones((records, len(names) + 1))} if setting is DEEP else {}
     return Trajectory(steps, 1 / (1 + steps) + shift, distances, attention, probes=probes, diverged=diverged)
@@ -215,7 +215,7 @@ def test_the_dataset_holds_every_curve(folder, tmp_path, run):
                     else np.isnan(told).all()
                 )
             assert Setting.from_dict(json.loads(str(one["setting"].values))) == record.setting
-            assert int(one["context"]) == record.setting.context
+            assert int(one["context"]) == record.setting.task.context
 
 
 def test_a_failed_export_leaves_what_was_there(folder, tmp_path, run, monkeypatch):

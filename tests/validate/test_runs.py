@@ -15,7 +15,7 @@ import h5py
 import xarray as xr
 
 import onset.validate.runs
-from onset.theory.dynamics import Trajectory
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
 from onset.validate.observed import TRAIN, Job

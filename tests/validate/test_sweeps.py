@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("xarray")
 
 from onset.simulate.scan import grid
-from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
 from onset.validate.observed import Job
 from onset.validate.runs import Record, Store
@@ -102,7 +102,10 @@ BAD = [
     ("grid.states = [2]\ngrid.prior.states = [3]", "prior.states twice"),
     ("grid.context = [50]\n[[runs]]\ncontext = 60", "in grid and in runs"),
     ("runs = []", "a list of 1 or more"),
-    ("setting.optimizer.learning_rate = 1\ngrid.learning-rate.match = [1]", "learning_rate = 1: expected a table"),
+    (
+        "setting.training.optimizer.learning_rate = 1\ngrid.learning-rate.match = [1]",
+        "learning_rate = 1: expected a table",
+    ),
     ("grid.batch = '1:100000:20000:lin'", f"at most {LARGEST}"),
     ("a = [", "cannot be read.*TOML"),
 ]

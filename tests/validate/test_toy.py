@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from onset.simulate.reduced import log_predictions  # noqa: E402
-from onset.theory.dynamics import Layout  # noqa: E402
+from onset.simulate.finite_context.dynamics import log_predictions  # noqa: E402
+from onset.theory.dynamics.layout import Layout  # noqa: E402
 from onset.theory.setting import Setting  # noqa: E402
 from onset.validate.models.toy import Toy  # noqa: E402
 
@@ -85,7 +85,7 @@ def test_first_layer_is_a_causal_softmax_over_its_own_past():
 
 @pytest.mark.parametrize(("family", "states"), CASES)
 def test_the_toy_and_its_reduced_form_are_one_model(family, states):
-    """On the orbits the module's predictions are onset.simulate.reduced's, to 1e-10."""
+    """On the orbits the module's predictions are onset.simulate.finite_context.dynamics's, to 1e-10."""
     setting = Setting.of(family, states=states, context=10)
     layout, model = Layout.of(setting, 10), Toy(setting).double()
     point = np.random.default_rng(3).normal(size=len(layout.start))
@@ -128,5 +128,5 @@ def test_parameters_start_where_the_setting_says():
         "readout": ((3, 3), -0.5, -0.5),
         "lag_logits": ((7,), 0.125, 0.125),
     }
-    assert {name for name, _ in model.named_parameters()} == set(setting.optimizer.learning_rate)
+    assert {name for name, _ in model.named_parameters()} == set(setting.training.optimizer.learning_rate)
     assert "readout" not in dict(Toy(Setting.of("linear")).named_parameters())

@@ -19,10 +19,10 @@ pytest.importorskip("torch")
 import safetensors.torch
 import torch
 
-from onset.simulate.reduced import FiniteContext
+from onset.simulate.finite_context.dynamics import FiniteContext
 from onset.theory.architecture import Architecture
-from onset.theory.dynamics import descend
-from onset.theory.priors import DoublyStochastic
+from onset.theory.dynamics.descent import descend
+from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
 from onset.validate.observed import Job, observation, prediction
@@ -144,8 +144,8 @@ def test_a_checkpoint_of_a_newer_release_is_refused_and_left_where_it_is(tmp_pat
     monkeypatch.setattr("onset.validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     path = tmp_path / "run.safetensors"
     with monkeypatch.context() as future:
-        future.setattr("onset.validate.checkpoints.FORMAT", 99)
-        future.setattr("onset.validate.checkpoints.RELEASE", "9.1")
+        future.setattr("onset.validate.training.checkpoints.FORMAT", 99)
+        future.setattr("onset.validate.training.checkpoints.RELEASE", "9.1")
         before = stopped_at(10, path)
     with pytest.raises(ValueError, match=r"run\.safetensors has format 99, of Onset 9\.1.*release that wrote it"):
         train(TINY, 1, device=CPU, checkpoint=path)
@@ -156,7 +156,7 @@ def test_a_whole_run_goes_on_past_its_last_transition():
     """The same numbers as the run that stops when it has settled, and then on to the last step."""
     setting = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4})
     settled, whole = train(setting, 0, device=CPU), train(setting.replace(whole=True), 0, device=CPU)
-    assert settled.steps[-1] < whole.steps[-1] == setting.steps
+    assert settled.steps[-1] < whole.steps[-1] == setting.training.steps
     assert np.array_equal(whole.loss[: len(settled.loss)], settled.loss)
 
 
@@ -166,7 +166,7 @@ def test_memory_grows_by_what_is_recorded_and_nothing_else(monkeypatch, family):
     takes to hold each array."""
     more = {"architecture": Architecture(width=8)} if family == "transformer" else {}
     setting = Setting.of(family, states=2, context=10, steps=200, record_every=1, whole=True, **more)
-    monkeypatch.setattr("onset.validate.held_out.HELD_OUT", 16)
+    monkeypatch.setattr("onset.validate.training.held_out.HELD_OUT", 16)
     run = TrainingRun(setting, [0], CPU)
     run.record()
 
@@ -199,7 +199,7 @@ def test_what_is_frozen_does_not_move():
         setting = Setting.of(
             "transformer", context=8, steps=10, record_every=10, frozen=[part], architecture=Architecture(width=8)
         )
-        moved = dict(zip(setting.parts, train(setting, 0, device=CPU).probes["movement"][-1], strict=True))
+        moved = dict(zip(setting.model.parts, train(setting, 0, device=CPU).probes["movement"][-1], strict=True))
         assert moved.pop(part) == 0
         assert min(moved.values()) > 0
     toy = train(TINY.replace(frozen=("lag_logits",)), 0, device=CPU)

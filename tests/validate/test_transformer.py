@@ -216,8 +216,8 @@ def test_parameters_belong_to_parts_and_decay_acts_on_linear_maps_alone():
         ends = ("query_key_value.weight", "projection.weight", "up.weight", "head.weight")
         assert model.decayed() == {name for name in names if name.endswith(ends)}
         setting = Setting.of("transformer", states=3, architecture=shape)
-        assert {model.part(name) for name in names} - {"head"} == set(setting.parts) - {"head"}
-        assert {model.group(name) for name in names} == set(setting.optimizer.learning_rate)
+        assert {model.part(name) for name in names} - {"head"} == set(setting.model.parts) - {"head"}
+        assert {model.group(name) for name in names} == set(setting.training.optimizer.learning_rate)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])

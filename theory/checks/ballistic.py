@@ -6,9 +6,9 @@ import numpy as np
 
 from onset.theory.derivations.ballistic import waiting
 from onset.theory.derivations.derivation import Check, Outcome
-from onset.theory.flow import flow
+from onset.theory.dynamics.flow import flow
+from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.priors import DoublyStochastic
 from onset.theory.setting import Setting
 from onset.theory.signals import signal
 
@@ -28,7 +28,7 @@ def _mean_field() -> Outcome:
         climbed = found.parameters["lag_logits.1"]
         top = int(np.argmax(climbed)) + 1
         exact = float(np.interp(level, climbed[:top], found.steps[:top]))
-        rates = setting.optimizer.learning_rate
+        rates = setting.training.optimizer.learning_rate
         predicted = waiting(context, level, strengths, rates["match"] * context**2, rates["lag_logits"])
         worst = max(worst, abs(predicted / exact - 1) * float(np.log(context)))
     return Outcome(worst, 1.0, "the next logarithm: relative error below 1/ln T at every context")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Check, Outcome
 from onset.theory.laws.escape import NODES, Reduced
 from onset.theory.laws.plateau import plateau
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.limit import LAGS
-from onset.theory.priors import Dirichlet
 
 __all__ = ["CHECKS"]
 

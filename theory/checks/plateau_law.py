@@ -9,12 +9,12 @@ import sympy as sp
 
 from onset.theory.derivations.derivation import Check, Outcome
 from onset.theory.derivations.plateau_law import A, B, E, T, eta, leading
-from onset.theory.flow import flow
+from onset.theory.dynamics.flow import flow
 from onset.theory.laws.escape import NODES, manifold
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.plateau_law import law, path, relaxation_delay, start_delay
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.priors import Dirichlet
 from onset.theory.setting import Setting
 
 __all__ = ["CHECKS"]

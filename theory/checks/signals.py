@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from onset.theory import signals
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations import alternation
 from onset.theory.derivations.derivation import Check, Outcome
 from onset.theory.derivations.signals import by_lag, by_match_limit, evaluate, kernel, linear, softmax
@@ -30,7 +30,7 @@ def _mixed(dynamics: MeanField, first: slice, along: Any, size: float) -> tuple[
 
     once, twice = difference(size), difference(2 * size)
     # Between h and 2h the h² term is found and removed; what is left is smaller than it. Rounding: ε/h per term of the loss.
-    terms = len(dynamics.weights) * dynamics.setting.context
+    terms = len(dynamics.weights) * dynamics.setting.task.context
     return (4 * once - twice) / 3, np.abs(twice - once) / 3 + terms * np.finfo(float).eps / size
 
 

@@ -7,10 +7,10 @@ import numpy as np
 from onset.theory.derivations import signals
 from onset.theory.derivations.derivation import Check, Outcome
 from onset.theory.derivations.softmax_law import wait
-from onset.theory.expectations import nodes
 from onset.theory.laws.expansion import LAGS, READOUTS, Expansion
 from onset.theory.laws.softmax import follow
-from onset.theory.priors import Dirichlet
+from onset.theory.markov.expectations import nodes
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.signals import correlations, signal
 
 __all__ = ["CHECKS"]

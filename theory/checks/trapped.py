@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from scipy.stats import norm
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations import signals
 from onset.theory.derivations.derivation import Check, Outcome
 from onset.theory.derivations.trapped import exact_two_states, limit_push, plateau_two_states, rows

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
-from onset.theory.dynamics import Gradient, Layout, Measurement, descend
+from onset.theory.dynamics.descent import descend
+from onset.theory.dynamics.layout import Gradient, Layout
+from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 
 __all__ = ["background", "derive", "profiles", "rate"]
@@ -94,7 +96,11 @@ def derive() -> Derivation:
                 "∂a/∂v and ∂A/∂v in `weight` and `gift` from the softmax over five lags, symbolically",
                 _attention,
             ),
-            Check("speed", "`onset.theory.dynamics.descend` under Adam on a steady noisy gradient with `rate`", _speed),
+            Check(
+                "speed",
+                "`onset.theory.dynamics.descent.descend` under Adam on a steady noisy gradient with `rate`",
+                _speed,
+            ),
             Check(
                 "eliminated",
                 "the two lags stepped in time with the statement, η = 0.01 and 0.005: error of order η",
@@ -164,8 +170,10 @@ def _speed() -> Outcome:
     speed = sp.lambdify((eta, g, variance, B), rate, "numpy")
     for pull, noise in ((1e-2, 0.0), (1e-2, 1e-2), (1e-3, 1.0)):
         found = descend(_Steady(setting, pull, noise), setting).parameters["lag_logits.1"][-1]
-        expected = steps * speed(setting.optimizer.learning_rate["lag_logits"], pull, noise, setting.batch)
-        worst = max(worst, abs(found / expected - 1) / (setting.optimizer.epsilon / pull + 1e-12))
+        expected = steps * speed(
+            setting.training.optimizer.learning_rate["lag_logits"], pull, noise, setting.training.batch
+        )
+        worst = max(worst, abs(found / expected - 1) / (setting.training.optimizer.epsilon / pull + 1e-12))
     return Outcome(float(worst), 1.0, "in units of Adam's epsilon over the gradient, and 1e-12 for rounding")
 
 

@@ -22,10 +22,12 @@ import numpy as np
 import sympy as sp
 from scipy.stats import t as student
 
-from onset.theory import arguments, expectations, priors
-from onset.theory.chains import Array, lag_matrices, stationary
+from onset.theory import arguments
+from onset.theory.arrays import Array
 from onset.theory.derivations import two_state_chain as chain
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.markov import expectations, priors
+from onset.theory.markov.chains import lag_matrices, stationary
 
 __all__ = [
     "REFERENCES",
@@ -192,7 +194,7 @@ def derive() -> Derivation:
             ),
             Check(
                 "doubly-stochastic",
-                "closed form with onset.theory.expectations, both references, m ≤ 6",
+                "closed form with onset.theory.markov.expectations, both references, m ≤ 6",
                 _doubly_stochastic,
             ),
             Check(

@@ -14,14 +14,15 @@ import sympy as sp
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from onset.theory import ideal
-from onset.theory.chains import Array, stationary
+from onset.theory.arrays import Array
 from onset.theory.derivations import ideal_limit_losses
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 from onset.theory.derivations.ideal_finite_losses import LONGEST, flat_losses
 from onset.theory.derivations.two_state_chain import a, b
-from onset.theory.expectations import RANDOMISATIONS, expectation, nodes
-from onset.theory.priors import Dirichlet
+from onset.theory.markov import ideal
+from onset.theory.markov.chains import stationary
+from onset.theory.markov.expectations import RANDOMISATIONS, expectation, nodes
+from onset.theory.markov.priors import Dirichlet
 
 __all__ = ["T", "alpha", "derive", "k", "log_stationary", "regret", "row_regret", "total_regret"]
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from onset.theory import chains
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations import two_state_chain
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.markov import chains
 
 __all__ = ["covariance", "derive", "limit", "two_states"]
 

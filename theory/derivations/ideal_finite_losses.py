@@ -1,6 +1,6 @@
 r"""Two states at finite T: evidence and classes of sequences, behind the exact losses of unigram, bigram and Bayes.
 
-`onset.theory.bayes` sums over classes of sequences; its two formulas are here as sympy expressions, against which it is checked.
+`onset.theory.markov.bayes` sums over classes of sequences; its two formulas are here as sympy expressions, against which it is checked.
 The Bayes losses sum to the entropy of the whole sequence, which ties them to the limits: what the bigram strategy
 loses against Bayes is bounded in total, by the information that the first token holds on P.
 """
@@ -14,12 +14,12 @@ import numpy as np
 import sympy as sp
 from scipy.special import entr
 
-from onset.theory.bayes import PositionLosses, class_evidence, class_sizes, position_losses
 from onset.theory.derivations import ideal_limit_losses
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 from onset.theory.derivations.two_state_chain import a, b
-from onset.theory.ideal import finite_loss
-from onset.theory.priors import Dirichlet
+from onset.theory.markov.bayes import PositionLosses, class_evidence, class_sizes, position_losses
+from onset.theory.markov.ideal import finite_loss
+from onset.theory.markov.priors import Dirichlet
 
 __all__ = ["LONGEST", "alpha", "derive", "evidence", "first_token", "flat_losses", "other", "same"]
 
@@ -96,17 +96,19 @@ def derive() -> Derivation:
             ),
             Check("whittle", "class sizes with Whittle's cofactor formula, symbolically", _whittle),
             Check(
-                "enumeration", "onset.theory.bayes.class_sizes with a count of all sequences of 12 tokens", _enumeration
+                "enumeration",
+                "onset.theory.markov.bayes.class_sizes with a count of all sequences of 12 tokens",
+                _enumeration,
             ),
-            Check("evidence", "the statement at 30 digits with onset.theory.bayes.class_evidence", _evidence),
+            Check("evidence", "the statement at 30 digits with onset.theory.markov.bayes.class_evidence", _evidence),
             Check(
                 "fold",
-                "onset.theory.bayes.class_evidence with Gauss quadrature over a < b and b < a, all classes of 12 tokens",
+                "onset.theory.markov.bayes.class_evidence with Gauss quadrature over a < b and b < a, all classes of 12 tokens",
                 _fold,
             ),
             Check("total", "Σ sizes × evidence with 1/2, 201 tokens, α = 1/2, 1 and 3", _total),
             Check("chain-rule", "Σ_t Bayes losses with the entropy of 101 tokens less that of one", _chain_rule),
-            Check("finite-loss", "means over 40 positions with onset.theory.ideal.finite_loss", _finite_loss),
+            Check("finite-loss", "means over 40 positions with onset.theory.markov.ideal.finite_loss", _finite_loss),
             Check("first-token", "Σ_t (bigram - Bayes), flat, extrapolated to T → ∞, with ln 2 - E H(π)", _bounded),
         ],
     )
@@ -163,7 +165,7 @@ def _evidence() -> Outcome:
             counts = {m: moves, n00: stay, back: moves - last, n11: length - 1 - 2 * moves + last - stay}
             exact = _along(evidence.subs({alpha: value, c: sp.Min(value, 1) / 2, **counts}))
             worst = max(worst, abs(float(found[last][moves, stay]) / exact - 1))
-    return Outcome(worst, ROUNDING, "rounding of log-Gamma functions in onset.theory.bayes")
+    return Outcome(worst, ROUNDING, "rounding of log-Gamma functions in onset.theory.markov.bayes")
 
 
 def _fold() -> Outcome:
@@ -181,7 +183,7 @@ def _fold() -> Outcome:
                 for p, q in ((ratio * large, large), (large, ratio * large))
             )
             worst = max(worst, abs(found[moves, stay] / exact - 1))
-    return Outcome(float(worst), ROUNDING, "rounding of log-Gamma functions in onset.theory.bayes")
+    return Outcome(float(worst), ROUNDING, "rounding of log-Gamma functions in onset.theory.markov.bayes")
 
 
 def _total() -> Outcome:
@@ -189,7 +191,7 @@ def _total() -> Outcome:
     for value in (0.5, 1.0, 3.0):
         pairs = zip(class_sizes(201), class_evidence(Dirichlet(2, value), 201), strict=True)
         worst = max(worst, abs(sum(float(np.sum(sizes * found)) for sizes, found in pairs) - 0.5))
-    return Outcome(worst, ROUNDING, "rounding of log-Gamma functions in onset.theory.bayes")
+    return Outcome(worst, ROUNDING, "rounding of log-Gamma functions in onset.theory.markov.bayes")
 
 
 def _chain_rule() -> Outcome:

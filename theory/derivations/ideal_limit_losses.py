@@ -15,8 +15,8 @@ import sympy as sp
 
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 from onset.theory.derivations.two_state_chain import a, b
-from onset.theory.ideal import limit_loss
-from onset.theory.priors import Dirichlet
+from onset.theory.markov.ideal import limit_loss
+from onset.theory.markov.priors import Dirichlet
 
 __all__ = ["alpha", "bigram", "conditional", "derive", "general_bigram", "general_unigram", "h", "r", "unigram"]
 
@@ -144,7 +144,7 @@ def derive() -> Derivation:
                 _thirty_digits,
             ),
             Check("general", "integrals for any concentration, at α = 1, with the closed forms", _flat),
-            Check("quadrature", "integrals for α = 1/2 and 2 with onset.theory.ideal.limit_loss", _limit_loss),
+            Check("quadrature", "integrals for α = 1/2 and 2 with onset.theory.markov.ideal.limit_loss", _limit_loss),
         ],
     )
 

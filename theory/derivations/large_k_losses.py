@@ -14,11 +14,13 @@ import numpy as np
 import sympy as sp
 from scipy.stats import t as student
 
-from onset.theory.chains import Array, entropy, stationary
+from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
-from onset.theory.expectations import RANDOMISATIONS, Expectation, expectation
-from onset.theory.ideal import limit_loss
-from onset.theory.priors import Dirichlet
+from onset.theory.expectation import Expectation
+from onset.theory.markov.chains import entropy, stationary
+from onset.theory.markov.expectations import RANDOMISATIONS, expectation
+from onset.theory.markov.ideal import limit_loss
+from onset.theory.markov.priors import Dirichlet
 
 __all__ = ["alpha", "bigram", "cube", "derive", "draw", "k", "remainder", "square", "unigram"]
 
@@ -131,7 +133,7 @@ def derive() -> Derivation:
             ),
             Check(
                 "limit-loss",
-                "statement and remainder with onset.theory.ideal.limit_loss, z at k = 4 and 8",
+                "statement and remainder with onset.theory.markov.ideal.limit_loss, z at k = 4 and 8",
                 _limit_loss,
             ),
             *(

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from onset.theory.chains import Array, stationary
+from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.markov.chains import stationary
 from onset.theory.mean_fields.corrected.families import SoftmaxCorrected
 from onset.theory.setting import Setting
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
 
 __all__ = [

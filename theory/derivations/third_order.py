@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from onset.theory.chains import Array, block_law, lift
+from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.markov.chains import block_law, lift
 from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField, lag_pairs
 from onset.theory.setting import Setting
 

@@ -19,10 +19,11 @@ import numpy as np
 import sympy as sp
 from scipy.optimize import brentq
 
-from onset.theory.chains import Array, stationary
+from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
-from onset.theory.expectations import nodes
-from onset.theory.priors import Dirichlet
+from onset.theory.markov.chains import stationary
+from onset.theory.markov.expectations import nodes
+from onset.theory.markov.priors import Dirichlet
 
 __all__ = ["asymptotic", "derive", "exact_two_states", "limit_push"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import sympy as sp
 
-from onset.theory import chains
 from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.markov import chains
 
 __all__ = ["a", "b", "derive", "fundamental", "power", "stationary", "transition"]
 
@@ -62,7 +62,7 @@ def derive() -> Derivation:
             ),
             Check("recursion", "P^{r+1} with P^r P, symbolically", _recursion),
             Check("fundamental", "Z (I - P + 1π) with I, symbolically", _inverse),
-            Check("entropy-rate", "closed form with onset.theory.chains on 1,000 random chains", _entropy_rate),
+            Check("entropy-rate", "closed form with onset.theory.markov.chains on 1,000 random chains", _entropy_rate),
         ],
     )
 

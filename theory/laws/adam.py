@@ -26,13 +26,15 @@ from dataclasses import replace
 import numpy as np
 
 from onset.theory import arguments
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations.adam_law import profiles
-from onset.theory.dynamics import Gradient, Layout, Measurement, Progress, descend, last_attention
+from onset.theory.dynamics.descent import descend
+from onset.theory.dynamics.layout import Gradient, Layout, last_attention
 from onset.theory.laws.basins import place_readout, relative, softmax, walk, walk_whole
 from onset.theory.laws.plateau import plateau
 from onset.theory.mean_fields.corrected.predict import CORRECTED
 from onset.theory.prediction import Prediction, finite_plateaus
+from onset.theory.recording import Measurement, Progress
 from onset.theory.setting import Setting
 
 __all__ = ["NoisyMeanField", "adam_law", "lag_noise"]
@@ -61,7 +63,7 @@ ASSUMPTIONS = (
 
 
 class NoisyMeanField:
-    """The corrected mean field of a toy family with all T lags and the variance of its gradients, for `onset.theory.dynamics.descend`.
+    """The corrected mean field of a toy family with all T lags and the variance of its gradients, for `onset.theory.dynamics.descent.descend`.
 
     Parameters
     ----------
@@ -73,10 +75,10 @@ class NoisyMeanField:
 
     def __init__(self, setting: Setting, *, excess: float = 1.0, seed: int = 0) -> None:
         nodes, noise, matrices = np.random.default_rng(seed).spawn(3)
-        self.setting, self.layout = setting, Layout.of(setting, setting.context)
-        self.tracked = min(TRACKED, setting.context - 1)
-        self.base = CORRECTED[setting.family](setting, lags=self.tracked, count=NODES, generator=nodes)
-        start, _ = profiles(np.zeros(setting.context), self.tracked)
+        self.setting, self.layout = setting, Layout.of(setting, setting.task.context)
+        self.tracked = min(TRACKED, setting.task.context - 1)
+        self.base = CORRECTED[setting.model.family](setting, lags=self.tracked, count=NODES, generator=nodes)
+        start, _ = profiles(np.zeros(setting.task.context), self.tracked)
         self._matrices = excess * matrix_noise(setting, matrices)
         self._scale = excess * lag_noise(setting, noise) / np.where(start > 0, start, 1.0)
 
@@ -109,24 +111,24 @@ class NoisyMeanField:
     def measure(self, point: Array) -> Measurement:
         """At finite context but for the attention, which knows every lag."""
         found = self.base.measure(self.near(point))
-        attention = last_attention(point[self.layout.lags], self.setting.context)[None]
+        attention = last_attention(point[self.layout.lags], self.setting.task.context)[None]
         return Measurement(found.loss, found.distances, attention)
 
 
 def lag_noise(setting: Setting, generator: np.random.Generator, *, count: int = COUNT) -> Array:
     """Variance over sequences of ∂(-L)/∂v_r per ω² (softmax: and μ²) at v = 0 on the plateau, shape (T,), the next token sampled."""
-    context = setting.context
+    context = setting.task.context
     lags = sorted(
         {*range(min(CLOSE, context)), *np.unique(np.round(2 ** np.arange(2, np.log2(context), 0.5)).astype(int))}
     )
     lags = [int(r) for r in lags if r < context - 1]
     readout, match = _plateau(setting, generator)
     own, held = np.zeros((len(lags), count)), None
-    for t, counts, _, sums in walk(setting.prior, context + 1, count, generator, lags):
+    for t, counts, _, sums in walk(setting.task.prior, context + 1, count, generator, lags):
         if held is not None:
             before, law, rises = held
             own += ((counts - before - law) * rises).sum(axis=2) / context
-        if setting.family == "linear":
+        if setting.model.family == "linear":
             law, rises = softmax(readout * counts + match * sums[0]), sums[1:]
         else:
             law, rises = softmax(readout * counts / t), relative(sums[1:], counts, t)
@@ -138,12 +140,12 @@ def lag_noise(setting: Setting, generator: np.random.Generator, *, count: int = 
 def matrix_noise(setting: Setting, generator: np.random.Generator, *, count: int = COUNT) -> Array:
     """Variance over sequences of ∂(-L)/∂ of one entry of W on the diagonal and off it (softmax: per μ², and of U likewise), shape (2,) or (4,);
     at v = 0 on the plateau, the next token sampled."""
-    states, context = setting.states, setting.context
+    states, context = setting.task.states, setting.task.context
     readout, match = _plateau(setting, generator)
-    linear, each = setting.family == "linear", np.arange(count)
+    linear, each = setting.model.family == "linear", np.arange(count)
     # Of every entry W[i, j], and of U[j, l].
     own, held = np.zeros((1 if linear else 2, count, states, states)), None
-    for t, now, counts, _, sums in walk_whole(setting.prior, context + 1, count, generator, ()):
+    for t, now, counts, _, sums in walk_whole(setting.task.prior, context + 1, count, generator, ()):
         if held is not None:
             before, query, law, rises, read = held
             residual = counts - before - law
@@ -174,11 +176,11 @@ def adam_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda ste
     ValueError
         If the family or the optimiser is another, or the context too long for every lag to be followed.
     """
-    arguments.one_of("family of the Adam law", setting.family, CORRECTED)
-    arguments.one_of("optimizer of the Adam law", setting.optimizer.name, ("adam",))
-    if not 3 <= setting.context <= LONGEST:
+    arguments.one_of("family of the Adam law", setting.model.family, CORRECTED)
+    arguments.one_of("optimizer of the Adam law", setting.training.optimizer.name, ("adam",))
+    if not 3 <= setting.task.context <= LONGEST:
         raise ValueError(
-            f"context = {setting.context}: expected 3 … {LONGEST} for the Adam law, which follows every lag; use the mean field or the finite context."
+            f"context = {setting.task.context}: expected 3 … {LONGEST} for the Adam law, which follows every lag; use the mean field or the finite context."
         )
     found = []
     for done, excess in enumerate((1.0, 0.0, 2.0)):
@@ -191,7 +193,7 @@ def adam_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda ste
         finite_plateaus(setting, seed),
         ASSUMPTIONS,
         (
-            f"neglects terms of relative order ln²T/T = {np.log(setting.context) ** 2 / setting.context:.2g}; how far it was off finite context elsewhere: suite corrections",
+            f"neglects terms of relative order ln²T/T = {np.log(setting.task.context) ** 2 / setting.task.context:.2g}; how far it was off finite context elsewhere: suite corrections",
             "predicts the head where `onset.theory.laws.basins.escapes` does; the softmax family below T of about 16 may be trapped instead",
         ),
         bounds=True,
@@ -200,8 +202,8 @@ def adam_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda ste
 
 def _plateau(setting: Setting, generator: np.random.Generator) -> tuple[float, float]:
     """Read-out (c or μ) and match ω there."""
-    if setting.family == "linear":
-        scale, match = plateau(setting.prior, COUNT).match / setting.context
+    if setting.model.family == "linear":
+        scale, match = plateau(setting.task.prior, COUNT).match / setting.task.context
         return float(scale), float(match)
-    waiting = setting.replace(optimizer=replace(setting.optimizer, name="sgd"))
+    waiting = setting.replace(optimizer=replace(setting.training.optimizer, name="sgd"))
     return place_readout(waiting, generator), 0.0

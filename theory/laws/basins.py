@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from onset.theory import arguments
-from onset.theory.chains import Array, stationary
-from onset.theory.priors import Prior, sample
+from onset.theory.arrays import Array
+from onset.theory.markov.chains import stationary
+from onset.theory.markov.priors import Prior, sample
 from onset.theory.setting import Setting
 
 __all__ = ["Basin", "draw", "escapes", "limit_constants", "place_readout", "relative", "softmax", "walk", "walk_whole"]
@@ -104,8 +105,8 @@ def escapes(setting: Setting, *, count: int = 16384, seed: int = 0) -> Basin:
     seed; and where lags grow as fast as the match settles, the start decides: linear family, concentration
     0.3, k = 2, T = 10, is trapped as predicted at a rate of 0.1 for the lag logits, and escapes at a rate of 1.
     """
-    arguments.one_of("family of a basin", setting.family, ("linear", "softmax"))
-    setting.only_markov("the map of basins")
+    arguments.one_of("family of a basin", setting.model.family, ("linear", "softmax"))
+    setting.task.require_first_order("the map of basins")
     count = arguments.integer("count", count, least=2)
     pilot, main = np.random.default_rng(seed).spawn(2)
     readout = place_readout(setting, pilot)
@@ -150,16 +151,16 @@ def limit_constants(transition: Array, weights: Array, readout: float) -> tuple[
 
 def _waits(setting: Setting) -> bool:
     """Whether the read-out settles before the match moves."""
-    return setting.optimizer.name == "sgd"
+    return setting.training.optimizer.name == "sgd"
 
 
 def place_readout(setting: Setting, generator: np.random.Generator) -> float:
     """c or μ: under SGD where the loss at ω = v = 0 is least, by Newton's iteration on a pilot sample; else its start."""
     if not _waits(setting):
-        return setting.initialization["match"] if setting.family == "linear" else 0.0
+        return setting.model.initialization["match"] if setting.model.family == "linear" else 0.0
     steps = [
         (_features(setting, counts, t), rows)
-        for t, counts, rows, _ in walk(setting.prior, setting.context, PILOT, generator, ())
+        for t, counts, rows, _ in walk(setting.task.prior, setting.task.context, PILOT, generator, ())
     ]
     features, rows = (np.array(part) for part in zip(*steps, strict=True))
     level = 0.0
@@ -171,7 +172,7 @@ def place_readout(setting: Setting, generator: np.random.Generator) -> float:
         if abs(change) <= np.sqrt(np.finfo(float).eps) * abs(level):
             return level
     raise ValueError(
-        f"prior = {setting.prior} at T = {setting.context}: expected a plateau with one best read-out of counts, but none was found; use a prior whose stationary laws differ."
+        f"prior = {setting.task.prior} at T = {setting.task.context}: expected a plateau with one best read-out of counts, but none was found; use a prior whose stationary laws differ."
     )
 
 
@@ -216,18 +217,18 @@ def draw(transition: Array, context: int, generator: np.random.Generator) -> NDA
 
 
 def _features(setting: Setting, counts: Array, t: int) -> Array:
-    return counts if setting.family == "linear" else counts / t
+    return counts if setting.model.family == "linear" else counts / t
 
 
 def _moments(setting: Setting, readout: float, count: int, generator: np.random.Generator) -> tuple[Array, Array]:
     """Per sequence: slopes -∂L/∂ of the read-out, of ω, and of ω and each v_r, shape (2 + R, n); and, as means over sequences, the
     second derivatives by read-out twice, by read-out and ω, and by ω twice."""
-    lags, context = min(LAGS, setting.context), setting.context
+    lags, context = min(LAGS, setting.task.context), setting.task.context
     own, shared = np.zeros((2 + lags, count)), np.zeros(3)
-    scale = 1.0 if setting.family == "linear" else readout or 1.0
-    for t, counts, rows, sums in walk(setting.prior, context, count, generator, range(lags)):
+    scale = 1.0 if setting.model.family == "linear" else readout or 1.0
+    for t, counts, rows, sums in walk(setting.task.prior, context, count, generator, range(lags)):
         read = _features(setting, counts, t)
-        rises = scale * sums if setting.family == "linear" else scale * relative(sums, counts, t)
+        rises = scale * sums if setting.model.family == "linear" else scale * relative(sums, counts, t)
         law = softmax(readout * read)
         along = np.concatenate([read[None], rises])
         own += ((rows - law) * along).sum(axis=2) / context

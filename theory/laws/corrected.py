@@ -24,17 +24,18 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from onset.theory import arguments
-from onset.theory.chains import Array
-from onset.theory.dynamics import Progress, last_attention
+from onset.theory.arrays import Array
+from onset.theory.dynamics.layout import last_attention
 from onset.theory.laws.escape import Reduced
 from onset.theory.laws.expansion import LAGS as EXPANDED
 from onset.theory.laws.planar import TOGETHER, Plane, follow, formation, planar_law
 from onset.theory.laws.plateau_law import mobility, plane
 from onset.theory.laws.softmax import ASSUMPTIONS, escape, trajectories_of
+from onset.theory.markov.priors import Prior
 from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
 from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, finite_plateaus
-from onset.theory.priors import Prior
+from onset.theory.recording import Progress
 from onset.theory.setting import Setting
 
 __all__ = ["corrected_planes", "law_corrected", "mean_plane"]
@@ -73,18 +74,18 @@ def law_corrected(setting: Setting, *, seed: int = 0, progress: Progress = lambd
     ValueError
         Outside the law's range of validity, with the reason.
     """
-    arguments.one_of("family of the corrected plateau law", setting.family, MEAN_FIELDS)
-    arguments.one_of("optimizer of the corrected plateau law", setting.optimizer.name, ("sgd",))
-    setting.only_markov("the corrected plateau law")
-    if setting.family == "softmax":
+    arguments.one_of("family of the corrected plateau law", setting.model.family, MEAN_FIELDS)
+    arguments.one_of("optimizer of the corrected plateau law", setting.training.optimizer.name, ("sgd",))
+    setting.task.require_first_order("the corrected plateau law")
+    if setting.model.family == "softmax":
         return _softmax(setting, seed, progress)
-    each, mobile = corrected_planes(setting.prior, setting.context), mobility(setting)
+    each, mobile = corrected_planes(setting.task.prior, setting.task.context), mobility(setting)
     progress(1, 2)
     formed = np.array(
         [[formation(follow(one, setting, mobile), one) for one in rounds] for rounds in each], dtype=float
     )
     apart, moved = np.ptp(formed[:, 1]) / formed[:, 1].mean(), np.abs(1 - formed[:, 0] / formed[:, 1]).max()
-    field = Reduced(setting.prior, setting.context, field=LinearCorrected).dynamics
+    field = Reduced(setting.task.prior, setting.task.context, field=LinearCorrected).dynamics
     trajectories, share = planar_law(
         setting,
         mean_plane([last for _, last in each]),
@@ -112,7 +113,7 @@ def _softmax(setting: Setting, seed: int, progress: Progress) -> Prediction:
     found = escape(setting, seed=seed)
     progress(1, 2)
     field = SoftmaxCorrected(setting, lags=EXPANDED, count=NODES, generator=np.random.default_rng(seed))
-    neglected = 2 * np.log(setting.context) ** 3 / setting.context**2
+    neglected = 2 * np.log(setting.task.context) ** 3 / setting.task.context**2
     trajectories = trajectories_of(setting, found, field, neglected, points=MEASURED)
     progress(2, 2)
     return Prediction(

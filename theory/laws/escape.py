@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
+from onset.theory.markov.priors import Prior
+from onset.theory.markov.task import STRATEGIES
 from onset.theory.mean_fields.limit import LAGS, MeanField
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.priors import Prior
 from onset.theory.setting import Setting
-from onset.theory.transitions import STRATEGIES
 
 if TYPE_CHECKING:
     from onset.theory.mean_fields.corrected.dynamics import Corrected
@@ -127,7 +127,7 @@ class Reduced:
             if np.abs(step).max() < CHANGE**2 * (1 + np.abs(theta).max()):
                 return theta
         raise ValueError(
-            f"prior = {self.dynamics.setting.prior} at T = {self.context}: expected a plateau with one best match (C, Ω), but there is none; predict with the mean field."
+            f"prior = {self.dynamics.setting.task.prior} at T = {self.context}: expected a plateau with one best match (C, Ω), but there is none; predict with the mean field."
         )
 
 

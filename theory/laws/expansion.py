@@ -21,10 +21,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from onset.theory.chains import Array
-from onset.theory.expectations import nodes
+from onset.theory.arrays import Array
 from onset.theory.laws.basins import draw, place_readout, softmax
-from onset.theory.priors import Prior
+from onset.theory.markov.expectations import nodes
+from onset.theory.markov.priors import Prior
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 

@@ -23,11 +23,11 @@ from scipy.optimize import brentq
 
 from onset.theory import arguments
 from onset.theory.derivations.mixture import critical_weight, push, resting_match
-from onset.theory.flow import flow
+from onset.theory.dynamics.flow import flow
 from onset.theory.laws.escape import Reduced
+from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.limit import LAGS
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.priors import DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
 from onset.theory.signals import signal
 
@@ -138,16 +138,18 @@ def delay(setting: Setting, weight: float) -> Delay:
     Parameters
     ----------
     setting : Setting
-        Of the linear family under SGD, with the doubly stochastic prior; followed for `setting.steps`.
+        Of the linear family under SGD, with the doubly stochastic prior; followed for `setting.training.steps`.
     weight : float
         w in (0, 1).
     """
-    arguments.one_of("family of the mixture's delay", setting.family, ("linear",))
-    arguments.one_of("optimizer of the mixture's delay", setting.optimizer.name, ("sgd",))
-    if not isinstance(setting.prior, DoublyStochastic):
-        raise ValueError(f"prior = {setting.prior}: expected doubly stochastic chains alone; the mixture is made here.")
-    states = setting.states
-    found = balance(states, setting.context, weight)
+    arguments.one_of("family of the mixture's delay", setting.model.family, ("linear",))
+    arguments.one_of("optimizer of the mixture's delay", setting.training.optimizer.name, ("sgd",))
+    if not isinstance(setting.task.prior, DoublyStochastic):
+        raise ValueError(
+            f"prior = {setting.task.prior}: expected doubly stochastic chains alone; the mixture is made here."
+        )
+    states = setting.task.states
+    found = balance(states, setting.task.context, weight)
     mixture = Mixture((DoublyStochastic(states), Unigram(states)), (weight, 1 - weight))
     pure, mixed = (_formed(one) for one in (setting, setting.replace(prior=mixture)))
     factor = None if pure is None or mixed is None else weight * mixed / pure

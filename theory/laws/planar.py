@@ -22,9 +22,10 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations.plateau_law import planar_drive
-from onset.theory.dynamics import Layout, Measurement, Trajectory, last_attention
+from onset.theory.dynamics.layout import Layout, last_attention
+from onset.theory.recording import Measurement, Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import find_formation
 
@@ -86,7 +87,7 @@ def follow(plane: Plane, setting: Setting, mobility: Array, *, bent: bool = True
     columns = [plane.force[:, None], plane.target, plane.pull, plane.hessian]
     table = CubicSpline(plane.log_e, np.concatenate(columns, axis=1))
     third = plane.third if bent else np.zeros_like(plane.third)
-    rate = setting.optimizer.learning_rate["lag_logits"] / plane.context
+    rate = setting.training.optimizer.learning_rate["lag_logits"] / plane.context
     highest, drive = float(plane.log_e[-1]), planar_drive()
 
     def velocity(_: Any, state: Array) -> Array:
@@ -98,7 +99,7 @@ def follow(plane: Plane, setting: Setting, mobility: Array, *, bent: bool = True
     def reached(_: Any, state: Array) -> float:
         return float(state[2]) - highest
 
-    start = np.array([setting.context * setting.initialization["match"], 0.0, 0.0])
+    start = np.array([setting.task.context * setting.model.initialization["match"], 0.0, 0.0])
     farthest = FAR * (np.abs(start).max() + np.abs(plane.target).max())
 
     def lost(_: Any, state: Array) -> float:
@@ -106,7 +107,9 @@ def follow(plane: Plane, setting: Setting, mobility: Array, *, bent: bool = True
 
     reached.terminal = lost.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
     slowest = 1 / np.linalg.eigvals(mobility @ plane.hessian[0].reshape(2, 2)).real.min()
-    longest = PATIENCE * (slowest + plane.context / (plane.force[0] * setting.optimizer.learning_rate["lag_logits"]))
+    longest = PATIENCE * (
+        slowest + plane.context / (plane.force[0] * setting.training.optimizer.learning_rate["lag_logits"])
+    )
     way = solve_ivp(velocity, (0, longest), start, method="LSODA", rtol=RTOL, atol=RTOL, events=[reached, lost])
     return np.column_stack([way.t, way.y.T])
 

@@ -19,10 +19,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from onset.theory.chains import Array, entropy, lag_matrices, stationary
-from onset.theory.expectations import nodes
+from onset.theory.arrays import Array
+from onset.theory.markov.chains import entropy, lag_matrices, stationary
+from onset.theory.markov.expectations import nodes
+from onset.theory.markov.priors import Prior
 from onset.theory.mean_fields import linear
-from onset.theory.priors import Prior
 
 __all__ = ["Plateau", "plateau"]
 

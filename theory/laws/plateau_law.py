@@ -26,19 +26,21 @@ from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
 from onset.theory import arguments
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations.plateau_law import planar_bend, steps_and_doubt
-from onset.theory.dynamics import Layout, Progress, Trajectory, last_attention
+from onset.theory.dynamics.layout import Layout, last_attention
 from onset.theory.laws.adam import adam_law
 from onset.theory.laws.escape import GRID, Reduced, longest, manifold
 from onset.theory.laws.planar import TOGETHER, Plane, planar_law
 from onset.theory.laws.softmax import softmax_law
+from onset.theory.markov.priors import Prior
+from onset.theory.markov.task import STRATEGIES
 from onset.theory.mean_fields.limit import LAGS
 from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
-from onset.theory.priors import Prior
+from onset.theory.recording import Progress, Trajectory
 from onset.theory.setting import Setting
-from onset.theory.transitions import FORMATION_LEVEL, STRATEGIES
+from onset.theory.transitions import FORMATION_LEVEL
 
 __all__ = ["Path", "answer", "law", "mobility", "path", "plane", "relaxation_delay", "start_delay", "table_contexts"]
 
@@ -63,7 +65,7 @@ FINE = 513
 
 def mobility(setting: Setting) -> Array:
     """M in d(C, Ω)/dstep = -M ∂L/∂(C, Ω), shape (2, 2): one rate for every entry of W, of which k hold C + Ω and k(k-1) hold C."""
-    return setting.optimizer.learning_rate["match"] * _mobility(setting.states, setting.context)
+    return setting.training.optimizer.learning_rate["match"] * _mobility(setting.task.states, setting.task.context)
 
 
 def _mobility(states: int, context: int) -> Array:
@@ -90,7 +92,7 @@ class Path:
 
 def path(setting: Setting) -> Path:
     """Slow time and delay along the manifold, up to where lag 1 is driven no further; a ``ValueError`` if it is not driven at all."""
-    log_e, columns = _table(setting.prior, setting.context)
+    log_e, columns = _table(setting.task.prior, setting.task.context)
     fine = np.linspace(0.0, log_e[-1], FINE)
     values = _spline() @ columns
     reached = FINE if (growing := values[:, 0] > 0).all() else int(np.argmin(growing))
@@ -100,7 +102,11 @@ def path(setting: Setting) -> Path:
         )
     fine, values = fine[:reached], values[:reached]
     force, target, pull, hessian = values[:, 0], values[:, 1:3], values[:, 3:5], values[:, 5:9].reshape(-1, 2, 2)
-    slow = setting.context / setting.optimizer.learning_rate["lag_logits"] * _running(np.exp(-fine) / force, fine)
+    slow = (
+        setting.task.context
+        / setting.training.optimizer.learning_rate["lag_logits"]
+        * _running(np.exp(-fine) / force, fine)
+    )
     per_shift = np.linalg.solve(hessian @ mobility(setting), (pull / force[:, None])[..., None])[..., 0]
     shift = (per_shift * np.gradient(target, fine[1], axis=0)).sum(axis=1)
     first, second, _ = start_delay(setting)
@@ -112,11 +118,11 @@ def path(setting: Setting) -> Path:
 
 def start_delay(setting: Setting) -> tuple[float, float, float]:
     """What the start's distance from the plateau delays lag 1 by, to first order and in second, and the slope of both by W₀; steps."""
-    level, slope, bend = _start_polynomial(setting.prior, setting.context)
-    rate, start = setting.optimizer.learning_rate["match"], setting.initialization["match"]
-    at = setting.context * start
+    level, slope, bend = _start_polynomial(setting.task.prior, setting.task.context)
+    rate, start = setting.training.optimizer.learning_rate["match"], setting.model.initialization["match"]
+    at = setting.task.context * start
     along = np.array([at, 0.0]) - level
-    gain = setting.context * (slope[0] + 2 * (bend @ along)[0])
+    gain = setting.task.context * (slope[0] + 2 * (bend @ along)[0])
     return float(slope @ along) / rate, float(along @ bend @ along) / rate, float(gain) / rate
 
 
@@ -149,22 +155,22 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
     ValueError
         Outside the law's range of validity, with the reason.
     """
-    if setting.optimizer.name == "adam" and setting.family in MEAN_FIELDS:
+    if setting.training.optimizer.name == "adam" and setting.model.family in MEAN_FIELDS:
         return adam_law(setting, seed=seed, progress=progress)
-    if setting.family == "softmax" and setting.optimizer.name == "sgd":
+    if setting.model.family == "softmax" and setting.training.optimizer.name == "sgd":
         return softmax_law(setting, seed=seed, progress=progress)
-    arguments.one_of("family of the plateau law", setting.family, ("linear", "softmax"))
-    arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
-    setting.only_markov("the plateau law")
+    arguments.one_of("family of the plateau law", setting.model.family, ("linear", "softmax"))
+    arguments.one_of("optimizer of the plateau law", setting.training.optimizer.name, ("sgd",))
+    setting.task.require_first_order("the plateau law")
     found = path(setting)
-    attention = last_attention(found.lag_logits, setting.context)
+    attention = last_attention(found.lag_logits, setting.task.context)
     formed = int(np.argmax(attention[:, 1] > FORMATION_LEVEL)) or -1
     ratio = float(found.delay[formed] / found.slow[formed])
     if not max(abs(ratio), abs(found.bend) / found.slow[formed]) <= SLOWEST:
         return _match_limited(setting, ratio)
     steps, earliest, latest = answer(found.slow, found.delay, found.bend)
     names = Layout.of(setting, found.lag_logits.shape[1]).names
-    entries = np.column_stack([found.target.sum(axis=1), found.target[:, 0]]) / setting.context
+    entries = np.column_stack([found.target.sum(axis=1), found.target[:, 0]]) / setting.task.context
     middle = Trajectory(
         steps=steps,
         loss=found.curves[:, 0],
@@ -176,7 +182,7 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
         setting,
         "law",
         (middle, replace(middle, steps=earliest), replace(middle, steps=latest)),
-        limit_plateaus(setting.prior),
+        limit_plateaus(setting.task.prior),
         ASSUMPTIONS,
         (
             f"delay of the match {ratio:.2g} of the slow time; the interval is the size of its second order and of the start's",
@@ -187,13 +193,15 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
 
 def _match_limited(setting: Setting, ratio: float) -> Prediction:
     """The planar law, measured with the mean field."""
-    field = Reduced(setting.prior, setting.context).dynamics
-    found, share = planar_law(setting, plane(setting.prior, setting.context), mobility(setting), field.measure)
+    field = Reduced(setting.task.prior, setting.task.context).dynamics
+    found, share = planar_law(
+        setting, plane(setting.task.prior, setting.task.context), mobility(setting), field.measure
+    )
     return Prediction(
         setting,
         "law",
         found,
-        limit_plateaus(setting.prior),
+        limit_plateaus(setting.task.prior),
         (f"mean field; {TOGETHER}", EXCHANGEABLE_FLOW),
         (
             f"match-limited: the match alone would delay lag 1 by {ratio:.2g} of its slow time, of which the law's first form knows up to {SLOWEST:g}; "
@@ -219,15 +227,15 @@ def table_contexts(context: int) -> list[int]:
 
 def relaxation_delay(setting: Setting) -> float:
     """Steps lost while the match relaxes from the start to the plateau, integrated rather than linearised: ∫ (1 - h/h*) dstep."""
-    reduced, lag_logits = Reduced(setting.prior, setting.context), np.zeros(LAGS)
-    plateau = manifold(setting.prior, setting.context)
+    reduced, lag_logits = Reduced(setting.task.prior, setting.task.context), np.zeros(LAGS)
+    plateau = manifold(setting.task.prior, setting.task.context)
     mobile, highest = mobility(setting), reduced.gradient(plateau.target[0], lag_logits)[3]
 
     def velocity(_: float, state: Array) -> Array:
         gradient = reduced.gradient(state[:2], lag_logits)
         return np.append(-mobile @ gradient[:2], 1 - gradient[3] / highest)
 
-    begin = np.array([setting.context * setting.initialization["match"], 0.0, 0.0])
+    begin = np.array([setting.task.context * setting.model.initialization["match"], 0.0, 0.0])
     slowest = np.linalg.eigvals(mobile @ plateau.hessian[0]).real.min()
     return float(solve_ivp(velocity, (0, 20 / slowest), begin, method="LSODA", rtol=1e-6).y[2, -1])
 

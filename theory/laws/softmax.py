@@ -25,14 +25,15 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from onset.theory import arguments
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations.softmax_law import wait
-from onset.theory.dynamics import Progress, Trajectory, last_attention
-from onset.theory.flow import flow
+from onset.theory.dynamics.flow import flow
+from onset.theory.dynamics.layout import last_attention
 from onset.theory.laws.expansion import LAGS, Expansion, drive, expansion
 from onset.theory.mean_fields.corrected.families import SoftmaxCorrected
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
+from onset.theory.recording import Progress, Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 
@@ -118,17 +119,17 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
     ValueError
         Outside the range of validity, with the reason: trapped, not decided by the samples, match too fast, context too short.
     """
-    arguments.one_of("family of the softmax plateau law", setting.family, ("softmax",))
-    arguments.one_of("optimizer of the softmax plateau law", setting.optimizer.name, ("sgd",))
-    setting.only_markov("the plateau law")
-    if setting.context < SHORTEST:
+    arguments.one_of("family of the softmax plateau law", setting.model.family, ("softmax",))
+    arguments.one_of("optimizer of the softmax plateau law", setting.training.optimizer.name, ("sgd",))
+    setting.task.require_first_order("the plateau law")
+    if setting.task.context < SHORTEST:
         raise ValueError(
-            f"context = {setting.context}: expected at least {SHORTEST} for the softmax plateau law; use the finite context."
+            f"context = {setting.task.context}: expected at least {SHORTEST} for the softmax plateau law; use the finite context."
         )
-    whole, *others = expansion(setting.prior, setting.context, seed)
+    whole, *others = expansion(setting.task.prior, setting.task.context, seed)
     rates = _rates(setting)
-    path = follow(whole, setting.context, rates)
-    left = [follow(one, setting.context, rates) for one in others]
+    path = follow(whole, setting.task.context, rates)
+    left = [follow(one, setting.task.context, rates) for one in others]
     table, _, _, _ = whole.at(whole.readout)
     push, drives = drive(table, np.zeros(LAGS))
     pushes = np.array([drive(one.at(one.readout)[0], np.zeros(LAGS))[0] for one in others])
@@ -144,7 +145,7 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
         )
     steps = float(path[-1, 0])
     spread = np.array([float(one[-1, 0]) for one in left if one is not None])
-    without = follow(whole, setting.context, rates, bent=False)
+    without = follow(whole, setting.task.context, rates, bent=False)
     second = np.inf if without is None else steps - float(without[-1, 0])
     if not abs(second) <= LARGEST * steps:
         raise ValueError(
@@ -186,13 +187,13 @@ def softmax_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda 
 def by_escape(setting: Setting, found: Escape, *, seed: int = 0) -> Prediction:
     """The same, from what `escape` found."""
     field = SoftmaxMeanField(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(seed))
-    neglected = 2 * np.log(setting.context) ** 2 / setting.context
+    neglected = 2 * np.log(setting.task.context) ** 2 / setting.task.context
     trajectories = trajectories_of(setting, found, field, neglected)
     return Prediction(
         setting,
         "law",
         trajectories,
-        limit_plateaus(setting.prior),
+        limit_plateaus(setting.task.prior),
         ASSUMPTIONS,
         (
             found.doubts,
@@ -238,7 +239,7 @@ def trajectories_of(
     `points` of the wait are measured.
     """
     waited = _measured(found.path, setting, field, points)
-    field.layout = replace(field.layout, start=_point(found.path[-1, 1:], setting.states))
+    field.layout = replace(field.layout, start=_point(found.path[-1, 1:], setting.task.states))
     rest = flow(field, setting)
     doubt = abs(found.second) / 2 + 2 * found.error
     ends = [
@@ -254,7 +255,7 @@ def trajectories_of(
 
 def _rates(setting: Setting) -> Array:
     """Speeds of μ, ω and the lag logits per unit of slope: the orbits of a k × k matrix share k - 1 of it."""
-    rate, k = setting.optimizer.learning_rate, setting.states
+    rate, k = setting.training.optimizer.learning_rate, setting.task.states
     return np.array([rate["readout"] / (k - 1), rate["match"] / (k - 1), rate["lag_logits"]])
 
 
@@ -320,7 +321,7 @@ def _point(state: Array, states: int) -> Array:
 def _measured(path: Array, setting: Setting, field: Field, points: int) -> Trajectory:
     """The wait as a trajectory."""
     chosen = path[np.unique(np.linspace(0, len(path) - 1, points).astype(int))]
-    entries = np.array([_point(row[1:], setting.states) for row in chosen])
+    entries = np.array([_point(row[1:], setting.task.states) for row in chosen])
     seen = [field.measure(point) for point in entries]
     return Trajectory.of(chosen[:, 0], seen, entries, field.layout.names)
 

@@ -16,13 +16,13 @@ import sympy as sp
 from scipy.special import expi
 
 from onset.theory import arguments
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations import plateau_law
-from onset.theory.dynamics import last_attention
+from onset.theory.dynamics.layout import last_attention
 from onset.theory.laws.escape import manifold
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.plateau_law import SLOWEST, answer, law, path, start_delay, table_contexts
-from onset.theory.priors import Dirichlet, Prior
+from onset.theory.markov.priors import Dirichlet, Prior
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, find_formation, find_transition
 
@@ -93,13 +93,13 @@ def terms(setting: Setting) -> dict[str, Terms]:
     ValueError
         Where else the plateau law has no such terms, or if a transition is never made.
     """
-    arguments.one_of("family of the plateau law", setting.family, ("linear",))
-    arguments.one_of("optimizer of the plateau law", setting.optimizer.name, ("sgd",))
-    setting.only_markov("the plateau law")
-    unit = _unit(setting.prior, setting.context)
+    arguments.one_of("family of the plateau law", setting.model.family, ("linear",))
+    arguments.one_of("optimizer of the plateau law", setting.training.optimizer.name, ("sgd",))
+    setting.task.require_first_order("the plateau law")
+    unit = _unit(setting.task.prior, setting.task.context)
     if isinstance(unit, str):
         raise ValueError(unit)
-    rates = setting.optimizer.learning_rate
+    rates = setting.training.optimizer.learning_rate
     first, bend, per_start = start_delay(setting)
     start = first + bend
     slow, delay = unit.slow / rates["lag_logits"], unit.shift / rates["match"] + start

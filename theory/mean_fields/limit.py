@@ -29,10 +29,12 @@ from typing import NamedTuple
 import numpy as np
 
 from onset.theory import arguments
-from onset.theory.chains import Array, entropy, stationary
-from onset.theory.dynamics import Gradient, Layout, Measurement, last_attention
-from onset.theory.expectations import calibrated_nodes
-from onset.theory.flow import Measured
+from onset.theory.arrays import Array
+from onset.theory.dynamics.flow import Measured
+from onset.theory.dynamics.layout import Gradient, Layout, last_attention
+from onset.theory.markov.chains import entropy, stationary
+from onset.theory.markov.expectations import calibrated_nodes
+from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 
 __all__ = ["Logits", "MeanField"]
@@ -77,7 +79,7 @@ def signals(transition: Array, lags: int) -> Array:
 
 
 class MeanField(ABC):
-    """Population loss of a toy family as T → ∞, in the coordinates of `onset.theory.dynamics.Layout` with `lags` lag logits.
+    """Population loss of a toy family as T → ∞, in the coordinates of `onset.theory.dynamics.layout.Layout` with `lags` lag logits.
 
     Parameters
     ----------
@@ -102,14 +104,14 @@ class MeanField(ABC):
         rule: tuple[Array, Array] | None = None,
     ) -> None:
         lags = arguments.integer("lags", lags, least=2)
-        setting.only_markov("this mean field")
+        setting.task.require_first_order("this mean field")
         self.setting = setting
         self.layout = Layout.of(setting, lags)
-        self.stand_for(*rule or calibrated_nodes(setting.prior, count, partial(signals, lags=lags), generator))
+        self.stand_for(*rule or calibrated_nodes(setting.task.prior, count, partial(signals, lags=lags), generator))
 
     def stand_for(self, transition: Array, weights: Array) -> None:
         """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one, or by several such rules, (rules, n, ...)."""
-        states = self.setting.states
+        states = self.setting.task.states
         self.chances = weights
         self.transition, self.stationary, self.row = transition, stationary(transition), transition[..., 0, :]
         self.query = self.stationary[..., 0]
@@ -180,7 +182,7 @@ class MeanField(ABC):
         log_model = ((logits - (highest + np.log(total))[..., None, :, :]) @ shares[..., None, :, None])[..., 0]
         crossed = {name: -(law * log_model).sum(axis=(-1, -2)) for name, (law, _) in self._laws.items()}
         distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
-        attention = last_attention(points[..., self.layout.lags], self.setting.context)
+        attention = last_attention(points[..., self.layout.lags], self.setting.task.context)
         return Measured(crossed["bigram"], distances, attention[..., None, :])
 
     def measure(self, point: Array) -> Measurement:

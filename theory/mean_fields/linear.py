@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.mean_fields.limit import Logits, MeanField
 from onset.theory.mean_fields.positions import LagShares
 
@@ -77,7 +77,7 @@ class LinearMeanField(MeanField):
         self._rows = np.ascontiguousarray(stacked.swapaxes(-1, -2))
 
     def logits(self, points: Array) -> Logits:
-        context = self.setting.context
+        context = self.setting.task.context
         shares = LagShares(points[..., self.layout.lags], context)
         u, reach = shares.u, shares.reach
         scale = context * points[..., 1, None]
@@ -85,7 +85,7 @@ class LinearMeanField(MeanField):
         factors = np.concatenate(
             [(u * scale)[..., None, :], (u * match)[..., None, :], match[..., None] * reach], axis=-2
         )
-        logits = (self._columns @ factors).reshape(*points.shape[:2], self.setting.states, -1, len(u))
+        logits = (self._columns @ factors).reshape(*points.shape[:2], self.setting.task.states, -1, len(u))
 
         def pullback(by_logit: Array) -> Array:
             by_factor = self._rows @ by_logit.reshape(*points.shape[:2], -1, len(u))

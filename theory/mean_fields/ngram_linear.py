@@ -22,10 +22,12 @@ from functools import partial
 import numpy as np
 
 from onset.theory import arguments
-from onset.theory.chains import Array, block_law, entropy, history_law, lift
-from onset.theory.dynamics import Gradient, Layout, Measurement, last_attention
-from onset.theory.expectations import calibrated_nodes
+from onset.theory.arrays import Array
+from onset.theory.dynamics.layout import Gradient, Layout, last_attention
+from onset.theory.markov.chains import block_law, entropy, history_law, lift
+from onset.theory.markov.expectations import calibrated_nodes
 from onset.theory.mean_fields.positions import legendre_rule
+from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 
 __all__ = ["HeadsGrid", "NgramLinearMeanField", "lag_pairs"]
@@ -120,7 +122,7 @@ def signals(transition: Array, lags: int, order: int) -> Array:
 
 
 class NgramLinearMeanField:
-    """Mean-field loss of the linear family for chains of order n, in the coordinates of `onset.theory.dynamics.Layout` with `lags` lag logits a head.
+    """Mean-field loss of the linear family for chains of order n, in the coordinates of `onset.theory.dynamics.layout.Layout` with `lags` lag logits a head.
 
     Parameters
     ----------
@@ -142,16 +144,16 @@ class NgramLinearMeanField:
         count: int = NODES,
         generator: np.random.Generator | None = None,
     ) -> None:
-        arguments.one_of("family of this mean field", setting.family, ("linear",))
-        lags = tracked(setting.states, setting.order) if lags is None else lags
-        lags = arguments.integer("lags", lags, least=setting.order)
-        self.setting, self.layout, self.heads = setting, Layout.of(setting, lags), setting.order - 1
-        functions = partial(signals, lags=lags, order=setting.order)
-        self.stand_for(*calibrated_nodes(setting.prior, count, functions, generator))
+        arguments.one_of("family of this mean field", setting.model.family, ("linear",))
+        lags = tracked(setting.task.states, setting.task.order) if lags is None else lags
+        lags = arguments.integer("lags", lags, least=setting.task.order)
+        self.setting, self.layout, self.heads = setting, Layout.of(setting, lags), setting.task.order - 1
+        functions = partial(signals, lags=lags, order=setting.task.order)
+        self.stand_for(*calibrated_nodes(setting.task.prior, count, functions, generator))
 
     def stand_for(self, transition: Array, weights: Array) -> None:
         """Replace the prior by matrices (n, k^{order-1}, k) with weights (n,) that sum to one."""
-        k, order = self.setting.states, self.setting.order
+        k, order = self.setting.task.states, self.setting.task.order
         lags = (len(self.layout.start) - self.layout.lags.start) // self.heads
         self.law = block_law(transition, 1)
         self.deviation = lag_pairs(transition, lags) - (self.law[:, :, None] * self.law[:, None, :])[:, None]
@@ -160,7 +162,7 @@ class NgramLinearMeanField:
         # tokens[h, r]: the symbol r tokens back, of every history that ends in 0.
         self.tokens = np.array([(*past, 0)[::-1] for past in itertools.product(range(k), repeat=lags - 1)])
         self._laws = {}
-        for m, name in enumerate(self.setting.strategies):
+        for m, name in enumerate(self.setting.task.strategies):
             law = np.broadcast_to(1 / k, self.row.shape) if m == 0 else self._gram(transition, m)
             law = self.row if m == order else law
             self._laws[name] = (law, float((self.weights * entropy(law)).sum()))
@@ -174,7 +176,7 @@ class NgramLinearMeanField:
 
     def _parts(self, point: Array) -> tuple[HeadsGrid, Array, Array, Array, Array, Array]:
         """The grid; C and Ω_h; M^h (n, heads, i, j, u); Σ_i π_i M^h_ij; M^h of the symbol r back less that; logits (n, histories, j, u)."""
-        context, heads = self.setting.context, self.heads
+        context, heads = self.setting.task.context, self.heads
         match = point[: 2 * heads].reshape(heads, 2) * context
         scale, omega = match[:, 1].sum(), match[:, 0] - match[:, 1]
         grid = HeadsGrid(point[self.layout.lags].reshape(heads, -1), context)
@@ -206,7 +208,7 @@ class NgramLinearMeanField:
         target = self.row[..., None]
         loss = float((weight * log_total).sum() - np.einsum("nhj,nhju,nhu->", self.row, logits, weight))
         by_logit = (model - target) * (weight * grid.u)[:, :, None]
-        context, heads = self.setting.context, self.heads
+        context, heads = self.setting.task.context, self.heads
         by_scale = float((by_logit.sum(axis=1) * self.law[:, :, None]).sum())
         by_omega, by_share = np.zeros(heads), np.zeros((heads, *grid.attention.shape[1:]))
         by_attention = np.zeros_like(grid.attention)
@@ -218,7 +220,7 @@ class NgramLinearMeanField:
             by_match[:, h] = self.law[:, :, None, None] * left[:, None]
             for r, share in enumerate(attention):
                 held = np.zeros_like(match_law[:, h])
-                for symbol in range(self.setting.states):
+                for symbol in range(self.setting.task.states):
                     held[:, symbol] = by_logit[:, self.tokens[:, r] == symbol].sum(axis=1)
                 by_match[:, h] += share * held
                 by_attention[h - 1, r] += omega[h] * np.einsum("niju,niju->u", held, match_law[:, h] - even[:, None, h])
@@ -231,15 +233,15 @@ class NgramLinearMeanField:
 
     def measure(self, point: Array) -> Measurement:
         *_, logits = self._parts(point)
-        grid = HeadsGrid(point[self.layout.lags].reshape(self.heads, -1), self.setting.context)
+        grid = HeadsGrid(point[self.layout.lags].reshape(self.heads, -1), self.setting.task.context)
         _, log_total = _normalise(logits)
         log_model = (logits - log_total[:, :, None]) @ grid.weights
         crossed = {
             name: -float((self.weights[..., None] * law * log_model).sum()) for name, (law, _) in self._laws.items()
         }
         distances = {name: crossed[name] - own for name, (_, own) in self._laws.items()}
-        attention = last_attention(point[self.layout.lags].reshape(self.heads, -1), self.setting.context)
-        return Measurement(crossed[self.setting.strategies[-1]], distances, attention)
+        attention = last_attention(point[self.layout.lags].reshape(self.heads, -1), self.setting.task.context)
+        return Measurement(crossed[self.setting.task.strategies[-1]], distances, attention)
 
 
 def _normalise(logits: Array) -> tuple[Array, Array]:

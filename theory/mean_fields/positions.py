@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import legendre
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 
 __all__ = ["LagShares", "PositionGrid", "legendre_rule"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from onset.theory import arguments
-from onset.theory.dynamics import Progress, Trajectory
-from onset.theory.flow import Alone, Ensemble, flows, sharpness
+from onset.theory.dynamics.adam_steps import adam_steps
+from onset.theory.dynamics.flow import Alone, Ensemble, flows, sharpness
 from onset.theory.mean_fields.limit import MeanField
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField
 from onset.theory.mean_fields.rules import SCRAMBLINGS, rules
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.prediction import Prediction, limit_plateaus
+from onset.theory.recording import Progress, Trajectory
 from onset.theory.setting import Setting
-from onset.theory.strides import strides
 
 __all__ = ["MEAN_FIELDS", "NGRAM_MEAN_FIELDS", "AtSaddle", "mean_field"]
 
@@ -53,26 +53,26 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
     ValueError
         If the family has no mean field; `AtSaddle` if that has no gradient at the start.
     """
-    markov = setting.order == 2
+    markov = setting.task.order == 2
     what = "family of a mean-field prediction" + ("" if markov else " for chains of higher order")
-    arguments.one_of(what, setting.family, MEAN_FIELDS if markov else NGRAM_MEAN_FIELDS)
-    sgd = setting.optimizer.name == "sgd"
-    follow = flows if sgd else strides
+    arguments.one_of(what, setting.model.family, MEAN_FIELDS if markov else NGRAM_MEAN_FIELDS)
+    sgd = setting.training.optimizer.name == "sgd"
+    follow = flows if sgd else adam_steps
     if markov:
-        family, lags = MEAN_FIELDS[setting.family], min(LAGS, setting.context)
-        ensemble = family(setting, lags=lags, rule=rules(family, setting.family, setting.prior, lags, seed))
+        family, lags = MEAN_FIELDS[setting.model.family], min(LAGS, setting.task.context)
+        ensemble = family(setting, lags=lags, rule=rules(family, setting.model.family, setting.task.prior, lags, seed))
         _refuse_saddle(setting, ensemble)
         found = follow(ensemble, setting)
         first: Ensemble = family(setting, lags=lags, rule=(ensemble.transition[0], ensemble.chances[0]))
     else:
-        family = NGRAM_MEAN_FIELDS[setting.family]
+        family = NGRAM_MEAN_FIELDS[setting.model.family]
         alone = [Alone(family(setting, generator=g)) for g in np.random.default_rng(seed).spawn(SCRAMBLINGS)]
         first, found = alone[0], []
         for done, one in enumerate(alone):
             found += follow(one, setting)
             progress(done + 1, len(alone))
     replicates = len(found)
-    lags = (len(first.layout.names) - first.layout.lags.start) // (setting.order - 1)
+    lags = (len(first.layout.names) - first.layout.lags.start) // (setting.task.order - 1)
     assumptions = [
         "T → ∞: counts equal their expectations; early sources are summed one by one",
         f"prior and initialisation exchangeable; {lags} lags tracked, the others at their start",
@@ -85,7 +85,7 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda s
         setting,
         "mean-field",
         tuple(found),
-        limit_plateaus(setting.prior),
+        limit_plateaus(setting.task.prior),
         tuple(assumptions),
         tuple(_validity(setting, first, found[0])),
     )
@@ -95,19 +95,19 @@ def _refuse_saddle(setting: Setting, ensemble: Ensemble) -> None:
     slopes = ensemble.derivatives(np.tile(ensemble.layout.start, (ensemble.replicates, 1, 1)))
     if np.abs(slopes).max() < ROUNDING:
         raise AtSaddle(
-            f"prior = {setting.prior}: expected a unigram signal, without which the {setting.family} family's mean field has no gradient at its start; predict by mean-field-corrected or finite-context, which know what is of order 1/T."
+            f"prior = {setting.task.prior}: expected a unigram signal, without which the {setting.model.family} family's mean field has no gradient at its start; predict by mean-field-corrected or finite-context, which know what is of order 1/T."
         )
 
 
 def _validity(setting: Setting, ensemble: Ensemble, trajectory: Trajectory) -> list[str]:
     said = [
-        f"neglects terms of relative order ln T/T = {np.log(setting.context) / setting.context:.2g} in the linear family"
+        f"neglects terms of relative order ln T/T = {np.log(setting.task.context) / setting.task.context:.2g} in the linear family"
     ]
-    if setting.family == "softmax":
+    if setting.model.family == "softmax":
         said = [
             "from all-zero weights the neglected count fluctuations are of the same order, ln T/T, as the first signal for the match: expect the order of magnitude only"
         ]
-    if setting.optimizer.name == "sgd":
+    if setting.training.optimizer.name == "sgd":
         points = np.array([trajectory.parameters[name] for name in ensemble.layout.names]).T
         chosen = points[np.linspace(0, len(points) - 1, min(LOOKED_AT, len(points)), dtype=int)]
         worst = float(sharpness(ensemble, setting, chosen[None]).max())

@@ -1,7 +1,7 @@
 r"""Few weighted matrices that stand for a prior in the mean field of a family.
 
 A mean field evaluates its gradient a hundred times along a path that depends little on the setting. So a small rule only has to
-integrate what the gradient is made of near that path: it is taken from a large rule, and reweighted (`onset.theory.expectations.calibrated_nodes`) so that
+integrate what the gradient is made of near that path: it is taken from a large rule, and reweighted (`onset.theory.markov.expectations.calibrated_nodes`) so that
 it has the large rule's gradient at a few points of a pilot run, entropies of the ideal strategies and signals of all lags. The
 error left is that of the large rule, and changes of the path. For two states both rules are products of
 Gauss-Legendre rules; beyond, Sobol sequences, each rule with a scrambling of its own: the rules' spread is the error of a prediction.
@@ -15,13 +15,13 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from onset.theory.chains import Array
-from onset.theory.expectations import calibrated_nodes, smooth
-from onset.theory.flow import CLOSELY, flow
+from onset.theory.arrays import Array
+from onset.theory.dynamics.adam_steps import adam_steps
+from onset.theory.dynamics.flow import CLOSELY, flow
+from onset.theory.markov.expectations import calibrated_nodes, smooth
+from onset.theory.markov.priors import Prior
 from onset.theory.mean_fields.limit import MeanField, signals
-from onset.theory.priors import Prior
 from onset.theory.setting import Setting
-from onset.theory.strides import strides
 
 __all__ = ["SCRAMBLINGS", "rules"]
 
@@ -80,8 +80,8 @@ def _stations(pilot: MeanField, setting: Setting) -> Array:
     """Points along the pilot run; where gradient flow does not leave its start, along Adam's."""
     run = flow(pilot, setting, rtol=COARSE, watch=CLOSELY)
     if run.loss[0] - run.loss[-1] < COARSE:
-        adam = Setting.of(setting.family, prior=setting.prior, context=PILOT, optimizer="adam")
-        run = strides(pilot, adam, watch=CLOSELY)[0]
+        adam = Setting.of(setting.model.family, prior=setting.task.prior, context=PILOT, optimizer="adam")
+        run = adam_steps(pilot, adam, watch=CLOSELY)[0]
     path = np.array(list(run.parameters.values())).T
     return path[np.linspace(0, len(path) - 1, STATIONS + 1).astype(int)[1:]]
 

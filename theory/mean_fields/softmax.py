@@ -26,7 +26,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.mean_fields.limit import Logits, MeanField
 from onset.theory.mean_fields.positions import PositionGrid
 
@@ -51,7 +51,7 @@ class SoftmaxMeanField(MeanField):
             self.source_law = _Chained(self.stationary.reshape(shape), self.transition.reshape(*shape, -1))
 
     def logits(self, points: Array) -> Logits:
-        grid = PositionGrid(points[..., self.layout.lags], self.setting.context)
+        grid = PositionGrid(points[..., self.layout.lags], self.setting.task.context)
         omega = (points[..., 0] - points[..., 1])[..., None, None]
         mu = (points[..., 2] - points[..., 3])[..., None, None, None]
         attention = grid.attention

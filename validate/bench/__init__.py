@@ -21,18 +21,18 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from onset.simulate.reduced import loss_and_gradient
+from onset.simulate.finite_context.dynamics import loss_and_gradient
 from onset.simulate.scan import grid, parse
-from onset.simulate.sequences import next_rows, sample, tokens_from_uniforms
-from onset.simulate.strategies import predict
+from onset.simulate.strategies.ngrams import predict
+from onset.simulate.tasks.markov_chains import next_rows, sample, tokens_from_uniforms
 from onset.theory import arguments
-from onset.theory.dynamics import Layout
+from onset.theory.dynamics.layout import Layout
 from onset.theory.laws.plateau_law import law
 from onset.theory.laws.terms import terms
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.predict import mean_field
 from onset.theory.mean_fields.rules import rules
 from onset.theory.prediction import limit_plateaus
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
 from onset.validate.bench import baselines
 from onset.validate.bench import peer as released
@@ -138,7 +138,7 @@ def _size(batch: int, context: int, states: int) -> str:
 
 def _sampler(batch: int, context: int, states: int) -> Iterator[Timing]:
     generator = np.random.default_rng(0)
-    chains = sample(Setting.of(states=states, context=context), batch, generator)
+    chains = sample(Setting.of(states=states, context=context).task, batch, generator)
     transition, law = torch.from_numpy(chains.transition).float(), torch.from_numpy(chains.stationary).float()
     length = context + 1
 
@@ -162,7 +162,7 @@ def _sampler(batch: int, context: int, states: int) -> Iterator[Timing]:
 
 
 def _prediction(batch: int, context: int, states: int) -> Iterator[Timing]:
-    tokens = sample(Setting.of(states=states, context=context), batch, np.random.default_rng(0)).tokens
+    tokens = sample(Setting.of(states=states, context=context).task, batch, np.random.default_rng(0)).tokens
     inputs = torch.from_numpy(tokens[:, :-1]).long()
     few = inputs[:PREFIXED]
     lists = few.tolist()
@@ -195,21 +195,21 @@ def _gradient(batch: int, context: int, states: int) -> Iterator[Timing]:
 
 def _family_gradient(setting: Setting, batch: int) -> Timing:
     """Both in double precision at the same point, with the law of the next token as the target."""
-    drawn = sample(setting, batch, np.random.default_rng(0))
+    drawn = sample(setting.task, batch, np.random.default_rng(0))
     tokens, rows = torch.from_numpy(drawn.tokens[:, :-1]).long(), torch.from_numpy(next_rows(drawn))
-    layout = Layout.of(setting, setting.context)
+    layout = Layout.of(setting, setting.task.context)
     point = layout.start + 0.1 * np.random.default_rng(1).standard_normal(len(layout.start))
     values = {"lag_logits": torch.from_numpy(point[layout.lags])}
     for group, (diagonal, off_diagonal) in zip(
         ("match", "readout"), point[: layout.lags.start].reshape(-1, 2), strict=False
     ):
-        values[group] = off_diagonal + (diagonal - off_diagonal) * torch.eye(setting.states, dtype=torch.float64)
+        values[group] = off_diagonal + (diagonal - off_diagonal) * torch.eye(setting.task.states, dtype=torch.float64)
 
     def autograd(model: Toy) -> Work:
         model.double().load_state_dict(values)
         by_lag = baselines.gradient_by_autograd(model, tokens, rows)["lag_logits"]
         ours = loss_and_gradient(setting, point, drawn).derivative[layout.lags]
-        agree(f"the gradient of the {setting.family} family", ours, by_lag, 1e-10)
+        agree(f"the gradient of the {setting.model.family} family", ours, by_lag, 1e-10)
         return lambda: baselines.gradient_by_autograd(model, tokens, rows)
 
     forms = {
@@ -217,7 +217,7 @@ def _family_gradient(setting: Setting, batch: int) -> Timing:
         "autograd, T × T attention": autograd(baselines.PlainToy(setting)),
     }
     label, other = fastest(forms)
-    name, size = f"{setting.family} gradient", _size(batch, setting.context, setting.states)
+    name, size = f"{setting.model.family} gradient", _size(batch, setting.task.context, setting.task.states)
     return compare(name, size, lambda: loss_and_gradient(setting, point, drawn), label, other, target=">= 10")
 
 
@@ -308,14 +308,14 @@ def _transformer(batch: int, context: int, states: int) -> Iterator[Timing]:
     torch.set_num_threads(1)
     numba.set_num_threads(1)
     setting = Setting.of("transformer", states=states, context=context, batch=batch)
-    drawn = sample(setting, batch, np.random.default_rng(0))
+    drawn = sample(setting.task, batch, np.random.default_rng(0))
     tokens = torch.from_numpy(drawn.tokens).long()
     model = cast("Transformer", build(setting))
     plain = baselines.PlainTransformer(model)
     with torch.no_grad():
         agree("the transformer", model(tokens[:, :-1]).numpy(), plain.eval()(tokens[:, :-1]), 1e-5)
     training = TrainingRun(setting, [0], torch.device("cpu"))
-    optimizer = torch.optim.AdamW(plain.train().parameters(), lr=setting.optimizer.learning_rate["weights"])
+    optimizer = torch.optim.AdamW(plain.train().parameters(), lr=setting.training.optimizer.learning_rate["weights"])
 
     def plain_step() -> None:
         optimizer.zero_grad(set_to_none=True)

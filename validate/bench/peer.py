@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onset.simulate.sequences import sample
-from onset.simulate.strategies import predict
+from onset.simulate.strategies.ngrams import predict
+from onset.simulate.tasks.markov_chains import sample
 from onset.theory.setting import Setting
 from onset.validate.bench.timing import Timing, Work, agree, compare, fastest
 from onset.validate.models import build
@@ -102,36 +102,43 @@ def timings(peer: Peer, batch: int, context: int, states: int) -> Iterator[Timin
 
 def _sampler(peer: Peer, setting: Setting, size: str) -> Timing:
     generator = np.random.default_rng(0)
-    source = peer.datasets.ngrams("train", 2, setting.context + 1, setting.states)
-    label, theirs = fastest({"released ngrams": lambda: source.__getitems__(range(setting.batch))})
-    return compare("sampler", size, lambda: sample(setting, setting.batch, generator), label, theirs, target=">= 4")
+    source = peer.datasets.ngrams("train", 2, setting.task.context + 1, setting.task.states)
+    label, theirs = fastest({"released ngrams": lambda: source.__getitems__(range(setting.training.batch))})
+    return compare(
+        "sampler", size, lambda: sample(setting.task, setting.training.batch, generator), label, theirs, target=">= 4"
+    )
 
 
 def _prediction(peer: Peer, setting: Setting, size: str) -> Timing:
-    tokens = sample(setting, setting.batch, np.random.default_rng(0)).tokens
+    tokens = sample(setting.task, setting.training.batch, np.random.default_rng(0)).tokens
     few = torch.from_numpy(tokens[:PREFIXED, :-1]).long()
 
     def theirs() -> Tensor:
-        each = [[peer.utils.statistical(row[: t + 1], setting.states) for t in range(setting.context)] for row in few]
+        each = [
+            [peer.utils.statistical(row[: t + 1], setting.task.states) for t in range(setting.task.context)]
+            for row in few
+        ]
         return torch.stack([torch.stack(row) for row in each])
 
-    agree("the released bigram strategy", predict(tokens, setting.states, "bigram", 1.0)[:PREFIXED], theirs(), 1e-6)
+    agree(
+        "the released bigram strategy", predict(tokens, setting.task.states, "bigram", 1.0)[:PREFIXED], theirs(), 1e-6
+    )
     label, theirs_fastest = fastest({"released statistical": theirs})
     return compare(
         "strategy evaluation",
         size,
-        lambda: predict(tokens, setting.states, "bigram", 1.0),
-        f"{label}, timed on {PREFIXED} of {setting.batch} sequences",
+        lambda: predict(tokens, setting.task.states, "bigram", 1.0),
+        f"{label}, timed on {PREFIXED} of {setting.training.batch} sequences",
         theirs_fastest,
         target=">= 4",
-        share=PREFIXED / setting.batch,
+        share=PREFIXED / setting.training.batch,
     )
 
 
 def _training(peer: Peer, setting: Setting, size: str) -> Iterator[Timing]:
     """Ours with one thread, as runs are trained side by side, and with all, as a single one is."""
     model = _model(peer, setting)
-    drawn = sample(setting, setting.batch, np.random.default_rng(0))
+    drawn = sample(setting.task, setting.training.batch, np.random.default_rng(0))
     tokens = torch.from_numpy(drawn.tokens).long()
     agree(
         "the released transformer", _with_its_weights(setting, model, tokens), model(tokens[:, :-1])[0].detach(), 1e-5
@@ -171,7 +178,11 @@ def _model(peer: Peer, setting: Setting) -> Any:
     """Its model in the published configuration, which drops nothing until it is told to train."""
     with contextlib.redirect_stdout(io.StringIO()):
         config = peer.training_pipeline.get_default_config()
-        config.block_size, config.vocab_size, config.device = setting.context, setting.states, torch.device("cpu")
+        config.block_size, config.vocab_size, config.device = (
+            setting.task.context,
+            setting.task.states,
+            torch.device("cpu"),
+        )
         return peer.model_rpe.Relative_Transformer(config).eval()
 
 
@@ -192,7 +203,10 @@ def _with_its_weights(setting: Setting, model: Any, tokens: Tensor) -> np.ndarra
             (branch.norm.bias, theirs.ln.bias),
             (branch.query_key_value.weight, torch.cat([theirs.Q.weight, theirs.K.weight, theirs.V.weight])),
             (branch.projection.weight, theirs.c_proj.weight),
-            (branch.offsets, theirs.wpe.weight[: setting.context].unflatten(1, (branch.heads, -1)).transpose(0, 1)),
+            (
+                branch.offsets,
+                theirs.wpe.weight[: setting.task.context].unflatten(1, (branch.heads, -1)).transpose(0, 1),
+            ),
         ]
     for one, other in copies:
         one.copy_(other)

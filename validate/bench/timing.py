@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 
 __all__ = ["Timing", "Work", "agree", "compare", "elapsed", "fastest", "summary"]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from onset.theory.chains import Array, stationary
+from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Outcome
+from onset.theory.markov.chains import stationary
 from onset.theory.setting import Setting
 
 __all__ = [
@@ -61,10 +62,12 @@ def random_batch(setting: Setting, count: int, *, closed: bool = True) -> tuple[
     """Random tokens (n, T) and one-hot targets (n, T, k)/n; if `closed`, with all relabellings of every sequence."""
     import torch
 
-    tokens = np.random.default_rng(11).integers(setting.states, size=(count, setting.context + 1))
+    tokens = np.random.default_rng(11).integers(setting.task.states, size=(count, setting.task.context + 1))
     if closed:
-        tokens = np.concatenate([np.array(order)[tokens] for order in itertools.permutations(range(setting.states))])
-    targets = np.eye(setting.states)[tokens[:, 1:]] / len(tokens)
+        tokens = np.concatenate(
+            [np.array(order)[tokens] for order in itertools.permutations(range(setting.task.states))]
+        )
+    targets = np.eye(setting.task.states)[tokens[:, 1:]] / len(tokens)
     return torch.from_numpy(tokens[:, :-1]), torch.from_numpy(targets)
 
 
@@ -80,15 +83,15 @@ def distinct_model(setting: Setting, off: float = 0.0) -> Any:
             if name == "lag_logits":
                 value.copy_(torch.linspace(0.5, -0.5, len(value)))
             else:
-                value.copy_(0.3 + 0.5 * torch.eye(setting.states))
+                value.copy_(0.3 + 0.5 * torch.eye(setting.task.states))
                 value[0, 1] += off
     return model
 
 
 def gradient_rounding(setting: Setting, count: int) -> float:
     """Of a gradient entry: as many additions as there are tokens, of terms up to a position's T sources (softmax: 1), averaged."""
-    terms = setting.context if setting.family == "linear" else 1
-    return EPS * count * setting.context * terms
+    terms = setting.task.context if setting.model.family == "linear" else 1
+    return EPS * count * setting.task.context * terms
 
 
 def every_sequence(states: int, context: int) -> tuple[Any, Any, Array, Array]:
@@ -109,15 +112,15 @@ def reduced_loss(setting: Setting, tokens: Any, targets: Any) -> tuple[Callable[
 
     from onset.validate.models.toy import Toy
 
-    model, k = Toy(setting).double(), setting.states
+    model, k = Toy(setting).double(), setting.task.states
     eye, ones = torch.eye(k, dtype=torch.float64), torch.ones(k, k, dtype=torch.float64)
 
     def loss(omega: Any, c: Any, mu: Any, d: Any, v: Any) -> Any:
         matrices = {"match": omega * eye + c * ones, "readout": mu * eye + d * ones, "lag_logits": v}
-        return weighted_loss(model, {name: matrices[name] for name in setting.initialization}, tokens, targets)
+        return weighted_loss(model, {name: matrices[name] for name in setting.model.initialization}, tokens, targets)
 
     start = [torch.zeros((), dtype=torch.float64, requires_grad=True) for _ in range(4)]
-    return loss, [*start, torch.zeros(setting.context, dtype=torch.float64, requires_grad=True)]
+    return loss, [*start, torch.zeros(setting.task.context, dtype=torch.float64, requires_grad=True)]
 
 
 def derivative(value: Any, *by: Any) -> Array:

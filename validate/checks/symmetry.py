@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations import get, symmetry
 from onset.theory.derivations.derivation import Check, Outcome
 from onset.theory.setting import Setting
@@ -74,7 +74,7 @@ def _train(setting: Setting, off: float) -> tuple[list[float], float]:
 
     model, (tokens, targets) = distinct_model(setting, off), random_batch(setting, 3)
     matrices = [p for name, p in model.named_parameters() if name != "lag_logits"]
-    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[setting.optimizer.name]
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[setting.training.optimizer.name]
     stepper = kind(model.parameters(), lr=0.02)
     outside, smallest = [], np.inf
     for _ in range(50):
@@ -106,17 +106,17 @@ def _hessian(setting: Setting, point: Array, count: int) -> tuple[Array, Array, 
     """Second derivatives by the entries of all matrices on a closed sample: transverse block, mixed block, and rounding."""
     import torch
 
-    from onset.simulate.sequences import next_rows, sample
-    from onset.theory.dynamics import Layout
+    from onset.simulate.tasks.markov_chains import next_rows, sample
+    from onset.theory.dynamics.layout import Layout
     from onset.validate.models.toy import Toy
 
-    k, drawn = setting.states, sample(setting, count, np.random.default_rng(5))
+    k, drawn = setting.task.states, sample(setting.task, count, np.random.default_rng(5))
     orders = [np.array(order) for order in itertools.permutations(range(k))]
     tokens = torch.from_numpy(np.concatenate([order[drawn.tokens[:, :-1]] for order in orders]))
     rows = np.concatenate([next_rows(drawn)[:, :, np.argsort(order)] for order in orders])
     targets = torch.from_numpy(rows / len(rows))
-    model, names = Toy(setting).double(), [g for g in ("match", "readout") if g in setting.initialization]
-    lags = torch.from_numpy(point[Layout.of(setting, setting.context).lags].copy())
+    model, names = Toy(setting).double(), [g for g in ("match", "readout") if g in setting.model.initialization]
+    lags = torch.from_numpy(point[Layout.of(setting, setting.task.context).lags].copy())
 
     def loss(flat: Any) -> Any:
         matrices = flat[: len(names) * k * k].reshape(len(names), k, k)
@@ -133,14 +133,14 @@ def _hessian(setting: Setting, point: Array, count: int) -> tuple[Array, Array, 
     others = np.block(
         [[inside, np.zeros((size, len(lags)))], [np.zeros((len(lags), inside.shape[1])), np.eye(len(lags))]]
     )
-    rounding = EPS * len(rows) * setting.context * float(np.abs(full).max())
+    rounding = EPS * len(rows) * setting.task.context * float(np.abs(full).max())
     return transverse.T @ full[:size, :size] @ transverse, transverse.T @ full[:size] @ others, rounding
 
 
 def _plateau(family: str, states: int, context: int, steps: int) -> tuple[Setting, Array]:
     """A setting and where its finite-context prediction stands after `steps`."""
-    from onset.simulate.reduced import FiniteContext
-    from onset.theory.dynamics import descend
+    from onset.simulate.finite_context.dynamics import FiniteContext
+    from onset.theory.dynamics.descent import descend
 
     setting = Setting.of(family, states=states, context=context, optimizer="sgd", steps=steps, record_every=steps)
     found = descend(FiniteContext(setting, count=128, held_out=16), setting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Check, Outcome
 from onset.theory.setting import Setting
 from onset.validate.checks.small_models import one_thread
@@ -23,14 +23,14 @@ def _drives(context: int, chains: Array, readout: float, generator: np.random.Ge
     """-T ∂²L/∂ω_2∂v²_r of the last position, the first head on lag 1 with a strong match, lags 0 … 4, on fresh sequences."""
     import torch
 
-    from onset.simulate.sequences import Sample, next_rows, tokens_from_uniforms
-    from onset.theory.chains import history_law
+    from onset.simulate.tasks.markov_chains import MarkovSample, next_rows, tokens_from_uniforms
+    from onset.theory.markov.chains import history_law
     from onset.validate.models.ngram_toy import NgramToy
 
     transition = np.repeat(chains, EACH, axis=0)
     law = history_law(transition)
     tokens = tokens_from_uniforms(transition, law, generator.random((len(transition), context + 1)))
-    rows = torch.from_numpy(next_rows(Sample(tokens, transition, law))[:, -1])
+    rows = torch.from_numpy(next_rows(MarkovSample(tokens, transition, law))[:, -1])
     model, eye = NgramToy(Setting.of("softmax", order=3, context=context)).double(), torch.eye(2, dtype=torch.float64)
     lags = torch.zeros(2, context, dtype=torch.float64)
     lags[0, 1] = 40.0
@@ -49,8 +49,8 @@ def _second_head() -> Outcome:
     """T × drive is μ S_r (ln T + const) + O(ln T / T): its growth over a doubling of T with μ S_r ln 2."""
     from scipy.stats import t as student
 
-    from onset.theory.chains import block_law
     from onset.theory.derivations import third_order
+    from onset.theory.markov.chains import block_law
 
     readout, chains = 2.0, np.random.default_rng(5).dirichlet(np.full(2, 2.0), size=(4, 4))
     model = np.exp(readout * block_law(chains, 3).sum(axis=1) / block_law(chains, 2).sum(axis=1)[:, :, None])

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from onset.theory.chains import Array
-from onset.theory.dynamics import Trajectory
+from onset.theory.arrays import Array
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, positive, share
 from onset.validate.claims.trained import EDELMAN, SEEDS, at, memoryless, published

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.setting import Setting
 from onset.validate.intervals import Interval, relative_error
 from onset.validate.observed import TRAIN, Job

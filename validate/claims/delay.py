@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 
 from onset.simulate.losses import strategy_losses
-from onset.theory.dynamics import Trajectory
-from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import Transition, bootstrap, find_crossing
 from onset.validate.claims.claim import SPREAD, WIDEST, Claim, Finding, Need, Runs, positive, share

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from onset.theory.dynamics import Trajectory
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, positive, share
 from onset.validate.claims.trained import EDELMAN, nearest, no_repeats, published, untrained
@@ -29,12 +29,12 @@ def needs(size: str) -> Mapping[str, Need]:
 def unigram_phase(setting: Setting, run: Trajectory) -> float:
     """The longest stretch of records at which unigram is the nearest strategy on the last token, as a share of the steps before bigram is and stays so for two records, or of the run."""
     near = nearest(setting, run)
-    there = near == setting.strategies.index("bigram")
+    there = near == setting.task.strategies.index("bigram")
     lasting = np.flatnonzero(there[:-1] & there[1:])
     way = int(lasting[0]) if len(lasting) else len(near) - 1
     longest = first = 0.0
     for n in range(way):
-        if near[n] != setting.strategies.index("unigram"):
+        if near[n] != setting.task.strategies.index("unigram"):
             first = run.steps[n + 1]
         longest = max(longest, run.steps[n + 1] - first)
     return float(longest / run.steps[way]) if way else 0.0

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from onset.theory.architecture import PRESETS
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
 from onset.validate.claims.trained import EDELMAN, at, nearest, no_repeats, published, seen, stages, untrained
@@ -51,16 +51,16 @@ def judge(runs: Runs) -> list[Finding]:
     found: list[Finding] = []
     for name, told in PUBLISHED.items():
         observed, setting = runs[name], runs[name].setting
-        each, names = observed.trajectories, setting.strategies
+        each, names = observed.trajectories, setting.task.strategies
         steps = [[stage.step for stage in stages(setting, one)] for one in each]
         order = [taken(nearest(setting, one)) == list(range(len(names))) for one in each]
         found.append(share(f"{name}: order {' → '.join(names)}", order, "seeds take each for two records, in order"))
         for number, (a, b) in enumerate(pairwise(names)):
-            ours, grid = [some[number] for some in steps], float(setting.record_every)
+            ours, grid = [some[number] for some in steps], float(setting.training.record_every)
             found.append(one_more(f"{name}: {a} → {b}", "steps", told[number], ours, steps=grid))
         last = [float(at(one, seen(setting, one, "last", names[-1]), AFTER)) for one in each]
         found.append(one_more(f"{name}: KL({names[-1]} ‖ model) at step {AFTER}", "nats", FINAL, last, steps=DIGITS))
-        lags = setting.order - 1
+        lags = setting.task.order - 1
         own = [claimed(one.attention[-1], lags) for one in each]
         found.append(share(f"{name}: each of {lags} lags has a head of its own", own, "seeds divide them"))
         early = [not np.any(one.attention[0, :, 1 : lags + 1] > FORMATION_LEVEL) for one in each]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from onset.theory.transitions import STRATEGIES
+from onset.theory.markov.task import STRATEGIES
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, one_more, share
 from onset.validate.claims.trained import (
     EDELMAN,
@@ -50,7 +50,7 @@ def judge(runs: Runs) -> list[Finding]:
         found.append(share(f"{name}: order {' → '.join(STRATEGIES)}", held, "seeds take them in order"))
         found += [untrained(name, each), no_repeats(name, observed)]
         steps = [passage(one, "unigram", "bigram").step for one in each]
-        grid = float(observed.setting.record_every)
+        grid = float(observed.setting.training.record_every)
         found.append(
             one_more(
                 f"{name}: unigram → bigram", "steps", (min(PUBLISHED[name]), max(PUBLISHED[name])), steps, steps=grid

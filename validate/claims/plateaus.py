@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from onset.theory.ideal import finite_loss
+from onset.theory.markov.ideal import finite_loss
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, mean
 from onset.validate.claims.trained import PART, SEEDS, losses, published
 from onset.validate.intervals import Interval
@@ -35,8 +35,8 @@ def judge(runs: Runs) -> list[Finding]:
 
 def _untrained(name: str, observed: Observation) -> Finding:
     """Control: before training the loss is the uniform strategy's."""
-    setting, uniform = observed.setting, float(np.log(observed.setting.states))
-    gap = uniform - finite_loss(setting.prior, "unigram", setting.context).value
+    setting, uniform = observed.setting, float(np.log(observed.setting.task.states))
+    gap = uniform - finite_loss(setting.task.prior, "unigram", setting.task.context).value
     exact, start = Interval(uniform, uniform, uniform), mean([float(one.loss[0]) for one in observed.trajectories])
     tolerance = Tolerance(PART * gap / uniform, f"{PART:g} of the gap between the ideal uniform and unigram losses")
     verdict = judge_number(exact, start, tolerance, seeds=len(observed.seeds))

@@ -32,9 +32,9 @@ import numpy as np
 from scipy.special import stdtrit
 
 from onset.simulate.exponents import regression
-from onset.theory.chains import Array
-from onset.theory.dynamics import Trajectory
-from onset.theory.priors import Dirichlet
+from onset.theory.arrays import Array
+from onset.theory.markov.priors import Dirichlet
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import ReadOff
 from onset.validate.claims.claim import LEVEL, Claim, Finding, Need, Runs, mean, share
@@ -132,16 +132,16 @@ EARLY = (0.2, 0.5)
 
 def toy(setting: Setting) -> Setting:
     """The softmax toy with the transformer's prior, context, optimiser, rate and batch, from zero weights; long enough to pass, with a record every hundredth of that."""
-    adam = setting.optimizer.name != "sgd"
-    rate = setting.optimizer.learning_rate["weights"]
+    adam = setting.training.optimizer.name != "sgd"
+    rate = setting.training.optimizer.learning_rate["weights"]
     return Setting.of(
         "softmax",
-        prior=setting.prior,
-        context=setting.context,
+        prior=setting.task.prior,
+        context=setting.task.context,
         optimizer="adam" if adam else "sgd",
         learning_rate=rate,
-        betas=setting.optimizer.betas,
-        batch=setting.batch,
+        betas=setting.training.optimizer.betas,
+        batch=setting.training.batch,
         steps=round((5 if adam else 4000) / rate),
         record_every=max(1, round((0.02 if adam else 5) / rate)),
     )
@@ -197,13 +197,15 @@ def _steps(observed: ReadOff) -> list[float]:
 
 
 def _is_trained(observed: ReadOff) -> bool:
-    return isinstance(observed, Observation) and observed.setting.architecture is not None
+    return isinstance(observed, Observation) and observed.setting.model.architecture is not None
 
 
 def seen_step(runs: Runs, name: str) -> Interval:
     """The transformers' step."""
     observed = runs[name]
-    return geometric([step_of(one) for one in observed.trajectories], spread(runs), float(observed.setting.steps))
+    return geometric(
+        [step_of(one) for one in observed.trajectories], spread(runs), float(observed.setting.training.steps)
+    )
 
 
 def told_step(runs: Runs, name: str) -> Interval:
@@ -211,7 +213,7 @@ def told_step(runs: Runs, name: str) -> Interval:
     prediction = runs.get(f"{name}, toy")
     if prediction is None:
         return Interval(None, reason="the mean field does not answer", refused=True)
-    return Interval.of(prediction.transitions()[0][-1], float(prediction.setting.steps))
+    return Interval.of(prediction.transitions()[0][-1], float(prediction.setting.training.steps))
 
 
 def calibration(transformer: Interval, theory: Interval) -> Interval:
@@ -257,7 +259,7 @@ def _uncalibrated(runs: Runs) -> Finding:
     """The base without a constant, the toy started at the untrained transformer's order parameters."""
     observed, theory = runs[BASE], told_step(runs, BASE)
     quantity = f"{BASE}: unigram → bigram, uncalibrated, from the untrained transformer's order parameters"
-    rate = observed.setting.optimizer.learning_rate["weights"]
+    rate = observed.setting.training.optimizer.learning_rate["weights"]
     start = max(float(np.abs(path(observed.setting, one)[0]).max()) for one in observed.trajectories)
     told = theory
     if theory.value is not None:
@@ -333,7 +335,7 @@ def _beside(quantity: str, x: Array, seen_: Array, theory: Array) -> Finding:
 
 def path(setting: Setting, run: Trajectory) -> Array:
     """Effective v₁ of the first head, ω and μ of the last layer's along a transformer's run, shape (n, 3)."""
-    layers = setting.architecture.layers if setting.architecture else 1
+    layers = setting.model.architecture.layers if setting.model.architecture else 1
     return np.stack(
         [
             seen(setting, run, "lag_logit", 1, 1),

@@ -34,7 +34,7 @@ def needs(size: str) -> Mapping[str, Need]:
 
 
 def _toy(family: str, arm: str) -> Setting:
-    optimizer = published(delay.STATES).optimizer
+    optimizer = published(delay.STATES).training.optimizer
     adam = {
         "optimizer": "adam",
         "learning_rate": optimizer.learning_rate["weights"],

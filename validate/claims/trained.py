@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from onset.theory.chains import Array
-from onset.theory.dynamics import Trajectory
-from onset.theory.ideal import finite_loss
-from onset.theory.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.arrays import Array
+from onset.theory.markov.ideal import finite_loss
+from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import Transition, find_crossing
 from onset.validate.claims.claim import Finding, share
@@ -78,12 +78,15 @@ def passage(run: Trajectory, source: str, target: str) -> Transition:
 
 def nearest(setting: Setting, run: Trajectory) -> Array:
     """Which of the strategies is nearest on the last token, as published, at each record: their numbers, shape (n,)."""
-    return np.argmin([seen(setting, run, "last", name) for name in setting.strategies], axis=0)
+    return np.argmin([seen(setting, run, "last", name) for name in setting.task.strategies], axis=0)
 
 
 def stages(setting: Setting, run: Trajectory) -> list[Transition]:
     """When the nearest strategy on the last token becomes unigram or a later one, bigram or a later one, and so on; where strategies are skipped, at one step."""
-    near, names = np.array([seen(setting, run, "last", name) for name in setting.strategies]), setting.strategies
+    near, names = (
+        np.array([seen(setting, run, "last", name) for name in setting.task.strategies]),
+        setting.task.strategies,
+    )
     return [
         find_crossing(
             run.steps,
@@ -113,7 +116,7 @@ def no_repeats(name: str, observed: Observation) -> Finding:
 
     A little it may gain: that a symbol came at all says that it is frequent.
     """
-    uniform, held = np.log(observed.setting.states), []
+    uniform, held = np.log(observed.setting.task.states), []
     for one in observed.trajectories:
         held.append(bool(uniform - one.probes["unseen"][-1] < REST * (uniform - one.loss[-1])))
     return share(f"{name}, control: no repeats", held, "seeds have nothing to count", control=True)
@@ -137,7 +140,7 @@ def seen(setting: Setting, run: Trajectory, probe: str, *names: str | int) -> Ar
 
 def losses(setting: Setting, runs: tuple[Trajectory, ...]) -> Iterator[tuple[str, str, Interval, Interval, Verdict]]:
     """The plateau's loss beside the exact ideal unigram loss and the last loss beside the bigram one: quantity, strategy, both, the verdict."""
-    ideal = {name: finite_loss(setting.prior, name, setting.context).value for name in ("unigram", "bigram")}
+    ideal = {name: finite_loss(setting.task.prior, name, setting.task.context).value for name in ("unigram", "bigram")}
     gap = ideal["unigram"] - ideal["bigram"]
     for quantity, strategy in (("plateau loss", "unigram"), ("final loss", "bigram")):
         exact = Interval(ideal[strategy], ideal[strategy], ideal[strategy])

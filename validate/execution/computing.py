@@ -11,7 +11,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from onset.theory.dynamics import Progress
+from onset.theory.recording import Progress
 from onset.validate.errors import ComputationStopped
 from onset.validate.execution import failures
 from onset.validate.execution.failures import Failure

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import connection
 from typing import Any, Protocol
 
-from onset.theory.dynamics import Progress
+from onset.theory.recording import Progress
 from onset.validate.execution.worker import DIED, Answer, Assignment, carry_out
 
 __all__ = ["Ended", "Executor", "InProcess", "Processes", "one_thread"]

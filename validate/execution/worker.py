@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from onset.simulate.predict import predict
-from onset.theory.dynamics import Progress, Trajectory
 from onset.theory.laws.basins import escapes
+from onset.theory.recording import Progress, Trajectory
 from onset.validate.execution import failures
 from onset.validate.execution.locks import locked
 from onset.validate.observed import BASIN, TRAIN, Job

@@ -42,8 +42,8 @@ OF_ORDER: dict[str, type[nn.Module]] = {"linear": NgramToy, "softmax": NgramToy}
 def build(setting: Setting, seed: int = 0) -> nn.Module:
     """A freshly initialised model of the setting's family."""
     torch.manual_seed(seed)
-    models = MODELS if setting.order == 2 else MODELS | OF_ORDER
-    return models[setting.family](setting)
+    models = MODELS if setting.task.order == 2 else MODELS | OF_ORDER
+    return models[setting.model.family](setting)
 
 
 def as_model(module: nn.Module) -> Model:

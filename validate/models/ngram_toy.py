@@ -30,7 +30,7 @@ class NgramToy(ToyModel):
     """Linear or softmax family of `setting`: parameters `lag_logits` (heads, T), `match` (heads, k, k) and, for softmax, `readout` (k, k)."""
 
     def __init__(self, setting: Setting) -> None:
-        super().__init__(setting, heads=(setting.order - 1,))
+        super().__init__(setting, heads=(setting.task.order - 1,))
 
     def first_layer(self, length: int) -> Tensor:
         """Layer-1 attention of each head, shape (heads, length, length): row s, column s - r holds a_{s,r}; zero above the diagonal."""

@@ -38,11 +38,11 @@ class ToyModel(nn.Module):
 
     def __init__(self, setting: Setting, heads: tuple[int, ...] = ()) -> None:
         super().__init__()
-        k, context = setting.states, setting.context
+        k, context = setting.task.states, setting.task.context
         shapes = {"lag_logits": (*heads, context), "match": (*heads, k, k), "readout": (k, k)}
-        for group, value in setting.initialization.items():
+        for group, value in setting.model.initialization.items():
             self.register_parameter(group, nn.Parameter(torch.full(shapes[group], value)))
-        self.softmax = setting.family == "softmax"
+        self.softmax = setting.model.family == "softmax"
         self.states = k
 
     def group(self, name: str) -> str:
@@ -59,7 +59,7 @@ class ToyModel(nn.Module):
         return []
 
     def order_parameters(self) -> dict[str, float]:
-        """The mean of each orbit of entries, and the lag logits; named as `onset.theory.dynamics.Layout` does."""
+        """The mean of each orbit of entries, and the lag logits; named as `onset.theory.dynamics.layout.Layout` does."""
         found: dict[str, float] = {}
         by_head = self.match.ndim > 2
         for name, parameter in self.named_parameters():

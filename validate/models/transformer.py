@@ -132,24 +132,24 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The transformer that `setting.architecture` describes, over `setting.states` tokens."""
+    """The transformer that `setting.model.architecture` describes, over `setting.task.states` tokens."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()
-        shape = setting.architecture
+        shape = setting.model.architecture
         if shape is None:
             raise ValueError(
-                f"setting of the {setting.family} family has no architecture: expected family = 'transformer'."
+                f"setting of the {setting.model.family} family has no architecture: expected family = 'transformer'."
             )
         self.shape = shape
-        self.embedding = nn.Embedding(setting.states, shape.width)
+        self.embedding = nn.Embedding(setting.task.states, shape.width)
         if shape.positions == "learned":
-            self.positions = nn.Parameter(torch.empty(setting.context, shape.width))
-        self.layers = nn.ModuleList(Layer(shape, heads, setting.context) for heads in shape.heads_of)
+            self.positions = nn.Parameter(torch.empty(setting.task.context, shape.width))
+        self.layers = nn.ModuleList(Layer(shape, heads, setting.task.context) for heads in shape.heads_of)
         self.norm = nn.LayerNorm(shape.width) if shape.norm else nn.Identity()
         if not shape.tied:
-            self.head = nn.Linear(shape.width, setting.states, bias=False)
-        std = setting.initialization["weights"]
+            self.head = nn.Linear(shape.width, setting.task.states, bias=False)
+        std = setting.model.initialization["weights"]
         for name, parameter in self.named_parameters():
             if name.endswith("bias") and "feed_forward" in name:
                 nn.init.zeros_(parameter)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from onset.theory.dynamics import Trajectory
+from onset.theory.recording import Trajectory
 from onset.validate.suite.comparisons import Outcome
 from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
@@ -74,12 +74,12 @@ def basins(outcomes: Sequence[Outcome]) -> Iterator[BasinFinding]:
         shown = (
             setting.label,
             outcome.case.group,
-            setting.family,
-            setting.optimizer.name,
-            setting.states,
-            setting.context,
+            setting.model.family,
+            setting.training.optimizer.name,
+            setting.task.states,
+            setting.task.context,
         )
-        rows = getattr(setting.prior, "concentration", None)
+        rows = getattr(setting.task.prior, "concentration", None)
         if isinstance(found, str):
             yield BasinFinding(*shown, rows, None, None, [], trained, None, found)
             continue

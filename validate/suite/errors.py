@@ -103,9 +103,9 @@ def promises(comparisons: Sequence[Comparison], settings: Mapping[str, Setting])
         because = f"{100 * median:.2g}% over {len(errors)} numbers, at most {100 * MEDIAN_TOLERANCE:g}% expected"
         yield Promise("median error of finite context against trained models", verdict, because, True)
     for one in series(settings.values(), "context"):
-        labels = {setting.label: setting.context for setting in one.settings}
+        labels = {setting.label: setting.task.context for setting in one.settings}
         # Under Adam, and in the softmax family from zero weights, the neglected terms do not vanish against the first signal.
-        promised = one.settings[0].family == "linear" and one.settings[0].optimizer.name == "sgd"
+        promised = one.settings[0].model.family == "linear" and one.settings[0].training.optimizer.name == "sgd"
         for quantity, points in _by_context(comparisons, labels).items():
             if len(points) > 1:
                 (first, start, before), *_, (last, end, after) = sorted(points)

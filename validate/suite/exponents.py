@@ -146,7 +146,7 @@ def _beside(own: list[Any], seen: list[Any], tolerance: float) -> Slope:
 def _stated(along: Series, quantity: str, seen: Mapping[float, tuple[float, float, float]]) -> dict[str, Any] | None:
     """What the plateau law states of the line's exponent, where it answers for every setting with a time."""
     name = TERMS.get(quantity)
-    if name is None or not along.usual or along.settings[0].family != "linear":
+    if name is None or not along.usual or along.settings[0].model.family != "linear":
         return None
     chosen = grid(along.settings[0], {along.axis: list(seen)})
     rows = []

@@ -67,7 +67,7 @@ class Results:
         for one in (*suite, *claimed):
             if (
                 one is not None
-                and one.setting.architecture
+                and one.setting.model.architecture
                 and len(one.seeds) > len(getattr(most.get(one.setting), "seeds", ()))
             ):
                 most[one.setting] = one

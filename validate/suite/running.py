@@ -27,7 +27,7 @@ def jobs(chosen: Iterable[Case], *, seeds: int | None = None, kinds: Sequence[st
     for case in chosen:
         own = [Job(case.setting, TRAIN, seed) for seed in seeds_of(case, seeds)]
         own += [Job(*told) for told in case.predicted().values()]
-        own += [Job(case.setting, BASIN)] if case.toy and case.setting.order == 2 else []
+        own += [Job(case.setting, BASIN)] if case.toy and case.setting.task.order == 2 else []
         groups.append([job for job in own if job.kind in wanted])
     groups.sort(key=lambda group: sum(map(cost, group)))
     return [job for group in groups for job in group]

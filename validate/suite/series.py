@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onset.theory.families import FAMILIES
 from onset.theory.setting import Setting
 
 __all__ = ["AXES", "Series", "series"]
@@ -38,7 +37,7 @@ def series(settings: Iterable[Setting], axis: str) -> list[Series]:
     """The series along `axis` that the toy settings form."""
     found: dict[Any, list[Setting]] = {}
     for setting in settings:
-        if setting.family != "transformer":
+        if setting.model.family != "transformer":
             found.setdefault(_key(setting, axis), []).append(setting)
     made = []
     for chosen in found.values():
@@ -50,22 +49,24 @@ def series(settings: Iterable[Setting], axis: str) -> list[Series]:
 
 
 def _value(setting: Setting, axis: str) -> float:
-    return float(setting.context) if axis == "context" else setting.optimizer.learning_rate["match"]
+    return float(setting.task.context) if axis == "context" else setting.training.optimizer.learning_rate["match"]
 
 
 def _ratios(setting: Setting) -> list[tuple[str, float]]:
     """Each group's learning rate over the family's default."""
-    usual = FAMILIES[setting.family].defaults(setting.optimizer.name, setting.context, setting.order).learning_rate
-    return [(group, float(f"{rate / usual[group]:.9g}")) for group, rate in setting.optimizer.learning_rate.items()]
+    usual = setting.default_rates
+    return [
+        (group, float(f"{rate / usual[group]:.9g}")) for group, rate in setting.training.optimizer.learning_rate.items()
+    ]
 
 
 def _key(setting: Setting, axis: str) -> Any:
     """Everything but the axis, and lengths of runs."""
-    optimizer = (setting.optimizer.name, setting.optimizer.betas, setting.optimizer.epsilon)
+    optimizer = (setting.training.optimizer.name, setting.training.optimizer.betas, setting.training.optimizer.epsilon)
     ratios = [pair for pair in _ratios(setting) if axis == "context" or pair[0] != "match"]
-    context = None if axis == "context" else setting.context
-    start = tuple(setting.initialization.items())
-    return setting.family, setting.prior, optimizer, tuple(ratios), context, start, setting.batch
+    context = None if axis == "context" else setting.task.context
+    start = tuple(setting.model.initialization.items())
+    return setting.model.family, setting.task.prior, optimizer, tuple(ratios), context, start, setting.training.batch
 
 
 def _label(setting: Setting, axis: str, values: tuple[float, ...]) -> str:
@@ -74,5 +75,5 @@ def _label(setting: Setting, axis: str, values: tuple[float, ...]) -> str:
     ratios = [(g, r) for g, r in _ratios(setting) if r != 1 and (axis == "context" or g != "match")]
     rates = "".join(f" η({group})×{ratio:g}" for group, ratio in ratios)
     if axis == "context":
-        return name.replace(f" T={setting.context}", f" T={values[0]:g}…{values[-1]:g}") + rates
+        return name.replace(f" T={setting.task.context}", f" T={values[0]:g}…{values[-1]:g}") + rates
     return f"{name}{rates} η(match)={values[0]:g}…{values[-1]:g}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from onset.simulate import predict as predictions
 from onset.theory import arguments
-from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
 from onset.validate.claims import trained
 from onset.validate.claims.trained import mixture, published
@@ -63,14 +63,14 @@ def cases(name: str) -> tuple[Case, ...]:
 def _transformer(states: int, size: str) -> Case:
     """The published transformer, with the seeds that the claims of a suite of this size train anyway."""
     setting = published(states)
-    rate = setting.optimizer.learning_rate["weights"]
+    rate = setting.training.optimizer.learning_rate["weights"]
     surrogate = Setting.of(
         "softmax",
         states=states,
         context=100,
         optimizer="adam",
         learning_rate=rate,
-        betas=setting.optimizer.betas,
+        betas=setting.training.optimizer.betas,
         steps=8000,
         record_every=40,
     )

@@ -46,17 +46,17 @@ def _flat(setting: Setting) -> Tolerance:
 
 
 def _limit(setting: Setting) -> Tolerance:
-    order = math.log(setting.context) / setting.context
+    order = math.log(setting.task.context) / setting.task.context
     return Tolerance(2 * order, f"twice the order of what the limit T → ∞ neglects, ln T/T = {order:.2g}")
 
 
 def _sums_up(setting: Setting) -> bool:
     """Whether the law is a closed form of the mean field; elsewhere it keeps what the mean field neglects."""
-    return setting.family == "linear" and setting.optimizer.name == "sgd"
+    return setting.model.family == "linear" and setting.training.optimizer.name == "sgd"
 
 
 PAIRS = (
-    Pair("law", "mean-field", True, _flat, lambda s: s.context >= LAW_FROM, _sums_up),
+    Pair("law", "mean-field", True, _flat, lambda s: s.task.context >= LAW_FROM, _sums_up),
     Pair("law", "finite-context", True, _limit, applies=lambda s: not _sums_up(s)),
     Pair("law-corrected", "mean-field-corrected", True, _flat, applies=_sums_up),
     Pair("mean-field", "finite-context", True, _limit),

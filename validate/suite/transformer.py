@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onset.theory.transitions import STRATEGIES
+from onset.theory.markov.task import STRATEGIES
 from onset.validate.claims.trained import in_order, losses
 from onset.validate.intervals import Interval
 from onset.validate.suite.comparisons import Comparison, Judged, Outcome, compare

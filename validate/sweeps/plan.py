@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from onset.simulate import scan
-from onset.theory import arguments
-from onset.theory.setting import Setting, parsed, why
+from onset.theory import arguments, setting_files
+from onset.theory.setting import Setting
 from onset.validate.observed import KINDS, TRAIN, Job
 
 __all__ = ["LARGEST", "Point", "Sweep", "load", "read"]
@@ -76,15 +76,15 @@ def load(path: str | Path, *, seeds: int | None = None) -> Sweep:
     path = Path(path)
     arguments.one_of("sweep file's ending", path.suffix, (".toml",))
     try:
-        data = parsed(path, LARGEST_FILE)
+        data = setting_files.parse(path, LARGEST_FILE)
     except (OSError, RecursionError, ValueError) as problem:
         raise ValueError(
-            f"sweep file {path} cannot be read ({why(problem)}): expected TOML in UTF-8; mend it there."
+            f"sweep file {path} cannot be read ({setting_files.reason(problem)}): expected TOML in UTF-8; mend it there."
         ) from problem
     try:
         return read(data if seeds is None else data | {"seeds": seeds})
     except (RecursionError, ValueError) as problem:
-        raise ValueError(f"sweep file {path}: {why(problem)}") from problem
+        raise ValueError(f"sweep file {path}: {setting_files.reason(problem)}") from problem
 
 
 def read(data: Mapping[str, Any]) -> Sweep:

@@ -7,7 +7,7 @@ import pytest
 import sympy as sp
 
 from onset.theory.derivations import alternation
-from onset.theory.priors import Dirichlet, sample
+from onset.theory.markov.priors import Dirichlet, sample
 
 EPS = np.finfo(float).eps
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from onset.simulate.sequences import tokens_from_uniforms
-from onset.theory.chains import stationary
+from onset.simulate.tasks.markov_chains import tokens_from_uniforms
 from onset.theory.derivations import count_fluctuations, get
+from onset.theory.markov.chains import stationary
 
 
 def test_all_checks_pass():

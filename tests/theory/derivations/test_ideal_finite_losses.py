@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from onset.theory.bayes import class_evidence, class_sizes
 from onset.theory.derivations import ideal_finite_losses
 from onset.theory.derivations.ideal_finite_losses import alpha, back, c, m, n00, n11
-from onset.theory.priors import Dirichlet
+from onset.theory.markov.bayes import class_evidence, class_sizes
+from onset.theory.markov.priors import Dirichlet
 
 
 @pytest.mark.parametrize("check", ideal_finite_losses.derive().checks, ids=lambda check: check.name)
@@ -31,7 +31,7 @@ def test_evidence_of_two_tokens():
 
 
 def test_sizes_are_the_binomials_of_the_steps():
-    """onset.theory.bayes.class_sizes at 15 tokens with the sympy expressions, exactly; and the statement, integrated to infinity."""
+    """onset.theory.markov.bayes.class_sizes at 15 tokens with the sympy expressions, exactly; and the statement, integrated to infinity."""
     for last, (sizes, formula) in enumerate(
         zip(class_sizes(15), (ideal_finite_losses.same, ideal_finite_losses.other), strict=True)
     ):

@@ -8,7 +8,7 @@ import sympy as sp
 
 from onset.theory.derivations import large_k_losses
 from onset.theory.derivations.large_k_losses import alpha, cube, draw, k, square
-from onset.theory.priors import Dirichlet, sample
+from onset.theory.markov.priors import Dirichlet, sample
 
 
 @pytest.mark.parametrize("check", large_k_losses.derive().checks, ids=lambda check: check.name)

@@ -9,11 +9,11 @@ import pytest
 import sympy as sp
 from scipy import stats
 
-from onset.theory import expectations, priors
-from onset.theory.chains import stationary
 from onset.theory.checks import signals as above
 from onset.theory.derivations import alternation, get, signals
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.markov import expectations, priors
+from onset.theory.markov.chains import stationary
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.signals import correlations, repetitions, signal
 
 EPS = np.finfo(float).eps
@@ -29,7 +29,7 @@ def test_check(check):
 @pytest.mark.parametrize("reference", alternation.REFERENCES)
 @pytest.mark.parametrize("lag", [0, 1, 4, 7])
 def test_closed_signals_against_cubature(reference, lag):
-    """Flat rows, k = 2: the closed form and onset.theory.expectations agree within the latter's error estimate."""
+    """Flat rows, k = 2: the closed form and onset.theory.markov.expectations agree within the latter's error estimate."""
     found = signal(Dirichlet(2), lag, reference=reference)
     by_cubature = expectations.expectation(
         Dirichlet(2), lambda p: alternation.chain_signals(p, lag + 1, reference)[:, lag], tolerance=1e-6

@@ -33,7 +33,7 @@ def test_a_wrong_drive_is_found(expression, monkeypatch):
 def test_lag_two_leads_over_the_prior():
     """Flat chains with an ideal read-out: lag 2 is driven most, lag 1 not at all."""
     chains = np.random.default_rng(0).dirichlet(np.ones(2), size=(64, 4))
-    from onset.theory.chains import block_law
+    from onset.theory.markov.chains import block_law
 
     pairs = block_law(chains, 2)
     bigram = block_law(chains, 3).sum(axis=1) / pairs.sum(axis=1)[:, :, None]

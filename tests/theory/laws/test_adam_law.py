@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onset.theory.dynamics import descend
+from onset.theory.dynamics.descent import descend
 from onset.theory.laws.adam import NoisyMeanField, _plateau, adam_law, lag_noise, matrix_noise
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.plateau_law import law
-from onset.theory.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
 
 
@@ -19,16 +19,19 @@ def _formed(trajectory):
 
 def _variances(setting, point):
     """Of one sequence's gradient at finite context, in 16 groups of 1024."""
-    reduced, sequences = pytest.importorskip("onset.simulate.reduced"), pytest.importorskip("onset.simulate.sequences")
+    reduced, sequences = (
+        pytest.importorskip("onset.simulate.finite_context.dynamics"),
+        pytest.importorskip("onset.simulate.tasks.markov_chains"),
+    )
     drawn = (sequences.sample(setting, 1024, generator) for generator in np.random.default_rng(1).spawn(16))
     return [reduced.loss_and_gradient(setting, point, one, sampled=True, variance=True).variance for one in drawn]
 
 
 def test_variances_are_those_of_the_finite_context(within):
-    """The linear family on its plateau: sampled here and by `onset.simulate.reduced`, in 16 groups each for a standard error."""
-    reduced = pytest.importorskip("onset.simulate.reduced")
+    """The linear family on its plateau: sampled here and by `onset.simulate.finite_context.dynamics`, in 16 groups each for a standard error."""
+    reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of("linear", states=2, context=16, optimizer="adam")
-    scale, match = plateau(setting.prior, 1024).match / setting.context
+    scale, match = plateau(setting.task.prior, 1024).match / setting.task.context
     dynamics = reduced.FiniteContext(setting, count=1024, held_out=1)
     point = dynamics.layout.start.copy()
     point[:2] = scale + match, scale
@@ -65,7 +68,7 @@ def test_noise_grows_with_the_batch_shrinking():
 @pytest.mark.parametrize(("family", "states", "context"), [("softmax", 2, 50), ("linear", 2, 50), ("linear", 4, 50)])
 def test_against_the_finite_context(family, states, context):
     """Formation within the interval of the law, which the law sets wider than one replicate of finite context scatters."""
-    reduced = pytest.importorskip("onset.simulate.reduced")
+    reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of(family, states=states, context=context, optimizer="adam", record_every=2)
     formed = law(setting).transitions()[1]
     exact = _formed(descend(reduced.FiniteContext(setting, count=128, held_out=16), setting))
@@ -76,7 +79,7 @@ def test_against_the_finite_context(family, states, context):
 
 def test_matrix_noise_is_that_of_the_finite_context(within):
     """The softmax family at ω = v = 0 and the plateau's μ: U's entries, and W's per μ², in 16 groups each."""
-    reduced = pytest.importorskip("onset.simulate.reduced")
+    reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of("softmax", states=2, context=16, optimizer="adam")
     dynamics = reduced.FiniteContext(setting, count=1024, held_out=1)
     level = _plateau(setting, np.random.default_rng(1))[0]
@@ -104,7 +107,7 @@ def test_the_wait_grows_with_the_logarithm_of_the_context():
 
 def test_passage_of_the_mixture_at_finite_context():
     """Doubly stochastic and unigram chains: the limit's strategies are 250% late there; within 15%."""
-    reduced = pytest.importorskip("onset.simulate.reduced")
+    reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     mixture = Mixture((DoublyStochastic(4), Unigram(4)), (0.75, 0.25))
     setting = Setting.of("linear", prior=mixture, context=64, optimizer="adam")
     exact = descend(reduced.FiniteContext(setting, count=128, held_out=2048), setting).transitions()[0][1].step
@@ -115,7 +118,7 @@ def test_passage_of_the_mixture_at_finite_context():
 
 def test_further_lags_share_the_weight_that_gives_the_first_as_much_attention():
     """The loss at finite context with the further lags as they are and with their common weight, on the same sequences, beside what their fall changes at all."""
-    reduced = pytest.importorskip("onset.simulate.reduced")
+    reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of("linear", states=3, context=64, optimizer="adam")
     law_of, dynamics = NoisyMeanField(setting), reduced.FiniteContext(setting, count=2, held_out=512)
     point, lags = law_of.layout.start.copy(), law_of.layout.lags

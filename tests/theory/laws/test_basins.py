@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onset.theory.chains import lag_matrices, stationary
 from onset.theory.derivations import signals, trapped
-from onset.theory.expectations import nodes
 from onset.theory.laws import basins
 from onset.theory.laws.basins import escapes, limit_constants
-from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.markov.chains import lag_matrices, stationary
+from onset.theory.markov.expectations import nodes
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
 from onset.theory.signals import correlations
 
@@ -45,7 +45,7 @@ def test_three_states_at_the_start_agree_with_exact_correlations(within):
     inner, mean = signals.kernel(context)
     lag1 = signals.kernel(context, 1)
     for generator in np.random.default_rng(5).spawn(8):
-        known = correlations(*nodes(setting.prior, 512, generator), context)
+        known = correlations(*nodes(setting.task.prior, 512, generator), context)
         exact.append(
             [-signals.evaluate(signals.softmax, T=context, mu=1.0, K=k, M=m, C=known) for k, m in ((inner, mean), lag1)]
         )

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from onset.theory.derivations import signals
-from onset.theory.expectations import nodes
 from onset.theory.laws import expansion as module
 from onset.theory.laws.basins import draw
 from onset.theory.laws.expansion import GROUPS, LAGS, READOUTS, drive
-from onset.theory.priors import Dirichlet
+from onset.theory.markov.expectations import nodes
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.signals import correlations
 
 

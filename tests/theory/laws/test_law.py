@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from onset.theory.dynamics import Layout
-from onset.theory.flow import flow
+from onset.theory.dynamics.flow import flow
+from onset.theory.dynamics.layout import Layout
 from onset.theory.laws import plateau_law as module
 from onset.theory.laws.escape import Reduced, manifold
 from onset.theory.laws.plateau_law import law, mobility, path
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
 
 
@@ -44,7 +44,7 @@ def test_law_agrees_with_the_mean_field_and_better_for_longer_contexts(prior):
 def test_a_force_that_vanishes_beyond_formation_does_not_disturb_what_comes_before():
     """Dirichlet(3) rows, k = 3: lag 1 ends below full attention, where ∂ ln h/∂θ has a pole; formation stays within 5%."""
     setting = Setting.of("linear", prior=Dirichlet(3, 3.0), context=1600, initialization={"match": 1 / 1600})
-    assert (manifold(setting.prior, 2048).force < 0).any()
+    assert (manifold(setting.task.prior, 2048).force < 0).any()
     assert formation(law(setting)) == pytest.approx(integrated(setting), rel=0.05)
 
 
@@ -64,7 +64,7 @@ def test_neglected_order_falls_as_predicted(slope):
 def test_rates_enter_only_through_the_lag_logits_rate_and_the_mobility():
     """Twice all rates: half of every step. A match ten times as fast: the delay falls ten times, the slow time stays."""
     setting = Setting.of("linear", states=3, context=200)
-    rates = dict(setting.optimizer.learning_rate)
+    rates = dict(setting.training.optimizer.learning_rate)
     twice = Setting.of("linear", states=3, context=200, learning_rate={g: 2 * r for g, r in rates.items()})
     assert formation(law(twice)) == pytest.approx(formation(law(setting)) / 2, rel=1e-9)
     faster = Setting.of("linear", states=3, context=200, learning_rate=rates | {"match": 10 * rates["match"]})

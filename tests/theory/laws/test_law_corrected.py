@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onset.theory.flow import flow
+from onset.theory.dynamics.flow import flow
 from onset.theory.laws import corrected
 from onset.theory.laws.corrected import corrected_planes, law_corrected, mean_plane
 from onset.theory.laws.escape import Reduced
 from onset.theory.laws.planar import planar_law
 from onset.theory.laws.plateau_law import law, mobility, plane
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.corrected.families import LinearCorrected
-from onset.theory.priors import Dirichlet
 from onset.theory.setting import Setting
 
 
@@ -21,7 +21,9 @@ def test_law_agrees_with_the_integrated_corrected_mean_field(changes):
     """Formation at T = 32, at default rates and with a slow match, within twice the law's interval and the square of the correction, (ln T/T)²."""
     setting = Setting.of("linear", states=2, context=32, learning_rate=changes, steps=4000)
     integrated = (
-        flow(Reduced(setting.prior, setting.context, field=LinearCorrected).dynamics, setting).transitions()[1].step
+        flow(Reduced(setting.task.prior, setting.task.context, field=LinearCorrected).dynamics, setting)
+        .transitions()[1]
+        .step
     )
     found = law_corrected(setting).transitions()[1]
     allowed = 2 * (found.high - found.step) + (np.log(32) / 32) ** 2 * found.step
@@ -47,7 +49,7 @@ def test_short_contexts_stay_within_the_interval():
     """At T = 25, where the mean field's own Hessian would not lead there, formation and passage of the integrated corrected mean field are in the
     interval, give or take the solver's 1e-3."""
     setting = Setting.of("linear", states=2, context=25)
-    field = Reduced(setting.prior, setting.context, field=LinearCorrected).dynamics
+    field = Reduced(setting.task.prior, setting.task.context, field=LinearCorrected).dynamics
     (_, passage), formation = flow(field, setting).transitions()
     (_, predicted), formed = law_corrected(setting).transitions()
     for exact, told in ((passage.step, predicted), (formation.step, formed)):
@@ -71,8 +73,8 @@ def test_iteration_converges(monkeypatch):
 
 def test_rules_too_far_apart_are_refused():
     setting = Setting.of("linear", states=2, context=32)
-    ((_, last),) = corrected_planes(setting.prior, setting.context)
-    field = Reduced(setting.prior, setting.context, field=LinearCorrected).dynamics
+    ((_, last),) = corrected_planes(setting.task.prior, setting.task.context)
+    field = Reduced(setting.task.prior, setting.task.context, field=LinearCorrected).dynamics
     for spread in (0.5, np.nan):
         with pytest.raises(ValueError, match="rounds of iteration"):
             planar_law(setting, last, mobility(setting), field.measure, points=4, spread=spread)

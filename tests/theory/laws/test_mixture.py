@@ -8,7 +8,7 @@ import pytest
 from onset.theory.derivations import get, mixture
 from onset.theory.laws.escape import manifold
 from onset.theory.laws.mixture import balance, delay
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
 
 

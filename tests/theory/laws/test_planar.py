@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onset.theory.dynamics import last_attention
-from onset.theory.flow import flow
+from onset.theory.dynamics.flow import flow
+from onset.theory.dynamics.layout import last_attention
 from onset.theory.laws.planar import follow
 from onset.theory.laws.plateau_law import SLOWEST, law, mobility, path, plane
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.priors import Dirichlet
 from onset.theory.setting import Setting
 from onset.theory.transitions import find_formation
 
 
 def formed(setting: Setting, **changes) -> float:
-    found = plane(setting.prior, setting.context)
+    found = plane(setting.task.prior, setting.task.context)
     way = follow(found, setting, mobility(setting), **changes)
-    return find_formation(way[:, 0], last_attention(found.lags(way[:, 3]), setting.context)[:, 1]).step
+    return find_formation(way[:, 0], last_attention(found.lags(way[:, 3]), setting.task.context)[:, 1]).step
 
 
 @pytest.mark.parametrize(("states", "rate"), [(4, 1e-2), (8, 1e-2), (3, 2.5e-3), (3, 6e-4)])
@@ -64,7 +64,7 @@ def test_match_limited_time_goes_as_the_root_of_both_rates(slope):
     times = [formed(Setting.of("linear", prior=Dirichlet(3), context=100, learning_rate={"match": r})) for r in rates]
     print(times)
     setting = Setting.of("linear", states=3, context=100, learning_rate={"match": float(rates[-1])})
-    relaxes = np.linalg.eigvals(mobility(setting) @ plane(setting.prior, 100).hessian[0].reshape(2, 2)).real.max()
+    relaxes = np.linalg.eigvals(mobility(setting) @ plane(setting.task.prior, 100).hessian[0].reshape(2, 2)).real.max()
     assert abs(slope(rates, times) + 0.5) < relaxes * times[-1]
 
 

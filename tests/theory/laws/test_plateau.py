@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from onset.theory.chains import entropy, stationary
-from onset.theory.expectations import expectation, nodes
 from onset.theory.laws.escape import NODES
 from onset.theory.laws.plateau import plateau
+from onset.theory.markov.chains import entropy, stationary
+from onset.theory.markov.expectations import expectation, nodes
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
 
 ERROR = 1e-6

@@ -9,7 +9,7 @@ from onset.theory.derivations.softmax_law import quadrature, wait
 from onset.theory.laws import expansion
 from onset.theory.laws.plateau_law import law
 from onset.theory.laws.softmax import escape, exponents, softmax_law
-from onset.theory.priors import Dirichlet
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.setting import Setting
 
 
@@ -93,7 +93,7 @@ def test_exponents_of_the_rates():
     stated = exponents(setting)
     assert stated["learning-rate"] == pytest.approx(-1, abs=1e-5)
     for group in ("match", "lag_logits"):
-        rates = dict(setting.optimizer.learning_rate)
+        rates = dict(setting.training.optimizer.learning_rate)
         ends = [escape(waiting(context=128, learning_rate=rates | {group: f})) for f in (0.8, 1.25)]
         found = np.log(ends[1].steps / ends[0].steps) / np.log(1.25 / 0.8)
         print(group, stated[f"learning-rate.{group}"], found)

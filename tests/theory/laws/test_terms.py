@@ -9,7 +9,7 @@ from onset.theory.derivations import plateau_law
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.plateau_law import law
 from onset.theory.laws.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent, terms
-from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
 
 

@@ -9,17 +9,17 @@ from math import factorial
 import numpy as np
 import pytest
 
+from onset.simulate.finite_context.dynamics import FiniteContext
 from onset.simulate.predict import METHODS
-from onset.simulate.reduced import FiniteContext
-from onset.theory.chains import stationary
 from onset.theory.derivations.count_fluctuations import covariance
-from onset.theory.dynamics import descend
+from onset.theory.dynamics.descent import descend
+from onset.theory.markov.chains import stationary
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.corrected.counts import Counts
 from onset.theory.mean_fields.corrected.dynamics import EVEN, logit_loss
 from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
 from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
 from onset.theory.mean_fields.corrected.predict import CORRECTED, mean_field_corrected
-from onset.theory.priors import Dirichlet
 from onset.theory.setting import Setting
 
 EPS = np.finfo(float).eps

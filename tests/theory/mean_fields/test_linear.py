@@ -9,6 +9,7 @@ import pytest
 import sympy as sp
 from scipy import integrate
 
+from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.mean_fields import linear
 from onset.theory.mean_fields.linear import (
     C,
@@ -25,7 +26,6 @@ from onset.theory.mean_fields.linear import (
     source,
     u,
 )
-from onset.theory.priors import DoublyStochastic
 from onset.theory.setting import Setting
 
 

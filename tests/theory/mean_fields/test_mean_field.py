@@ -7,12 +7,12 @@ import pytest
 import sympy as sp
 from scipy import stats
 
-from onset.theory.expectations import RICH, calibrated_nodes, nodes
+from onset.theory.markov.expectations import RICH, calibrated_nodes, nodes
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields import limit as mean_field
 from onset.theory.mean_fields import positions
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
 
 EPS = np.finfo(float).eps
@@ -154,7 +154,7 @@ def test_calibration_narrows_the_scatter_and_moves_no_mean(family, within):
     for n in range(24):
         dynamics = FAMILIES[family](setting, count=64, generator=np.random.default_rng(n))
         calibrated[n] = dynamics.gradient(point).derivative[len(scale) + 1]
-        matrices, weights = nodes(setting.prior, 64, np.random.default_rng(n))
+        matrices, weights = nodes(setting.task.prior, 64, np.random.default_rng(n))
         dynamics.stand_for(matrices, weights)
         plain[n] = dynamics.gradient(point).derivative[len(scale) + 1]
     ratio = plain.var() / calibrated.var()

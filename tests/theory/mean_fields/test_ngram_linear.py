@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onset.simulate.reduced import loss_and_gradient
-from onset.simulate.sequences import sample
-from onset.theory.dynamics import Layout
+from onset.simulate.finite_context.dynamics import loss_and_gradient
+from onset.simulate.tasks.markov_chains import sample
+from onset.theory.dynamics.layout import Layout
 from onset.theory.mean_fields import positions
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.ngram_linear import HeadsGrid, NgramLinearMeanField
@@ -83,17 +83,17 @@ def test_gradient_of_finite_contexts_tends_to_the_mean_field(slope):
         lags = np.zeros((2, 4))
         lags[0, 1], lags[1, 2] = np.log(context), np.log(context / 2)
         match = np.array([[3.0, 1.0], [2.0, 0.0]]).ravel() / context
-        drawn = sample(setting, 40_000, np.random.default_rng(1))
+        drawn = sample(setting.task, 40_000, np.random.default_rng(1))
         chosen = np.random.default_rng(2).integers(len(chains), size=len(drawn.tokens))
-        from onset.simulate.sequences import Sample, tokens_from_uniforms
-        from onset.theory.chains import history_law
+        from onset.simulate.tasks.markov_chains import MarkovSample, tokens_from_uniforms
+        from onset.theory.markov.chains import history_law
 
         picked = chains[chosen]
         law = history_law(chains)[chosen]
         tokens = tokens_from_uniforms(picked, law, np.random.default_rng(3).random(drawn.tokens.shape))
         full = np.zeros((2, context))
         full[:, :4] = lags
-        exact = loss_and_gradient(setting, np.concatenate([match, full.ravel()]), Sample(tokens, picked, law))
+        exact = loss_and_gradient(setting, np.concatenate([match, full.ravel()]), MarkovSample(tokens, picked, law))
         gaps.append(exact.loss - dynamics.gradient(np.concatenate([match, lags.ravel()])).loss)
     print("gaps", gaps)
     assert -1.25 < slope(contexts, gaps) < -0.75

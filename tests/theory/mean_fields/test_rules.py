@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onset.theory.expectations import nodes
-from onset.theory.flow import flow, flows
+from onset.theory.dynamics.flow import flow, flows
+from onset.theory.markov.expectations import nodes
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.rules import KEPT, POINTS, SCRAMBLINGS, rules
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
 
 FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
@@ -35,8 +35,8 @@ def test_fifty_points_give_the_transitions_of_a_thousand(family):
     """k = 2: formation and passage of the small rule within 2e-3 of a product rule of 32², ten times nearer than a plain rule of as few points."""
     setting = Setting.of(family, states=2, context=100)
     build = FAMILIES[family]
-    small = build(setting, rule=rules(build, family, setting.prior, 6))
-    plain, large = (build(setting, rule=nodes(setting.prior, count)) for count in (small.weights.size, 1024))
+    small = build(setting, rule=rules(build, family, setting.task.prior, 6))
+    plain, large = (build(setting, rule=nodes(setting.task.prior, count)) for count in (small.weights.size, 1024))
     found = [flow(d, setting, rtol=1e-6).transitions() for d in (large, plain)]
     found.append(flows(small, setting, rtol=1e-6)[0].transitions())
     (exact, missed, close) = (np.array([formation.step, passages[-1].step]) for passages, formation in found)

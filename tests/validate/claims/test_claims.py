@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("torch")
 
 from onset.simulate.losses import strategy_losses
-from onset.theory.dynamics import Trajectory
-from onset.theory.priors import Dirichlet, DoublyStochastic
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims import CLAIMS, chosen, jobs, tell
@@ -48,11 +48,11 @@ def made(
     near = np.max([np.where(step > STEPS, 0, n + 1) for n, step in enumerate(passed)], axis=0)
     distances = {
         name: np.where(near == n, 0.02 + 0.001 * noise.random(), 0.1 + 0.05 * abs(n - near))
-        for n, name in enumerate(setting.strategies)
+        for n, name in enumerate(setting.task.strategies)
     }
-    heads = setting.order - 1
-    lags = np.full((len(STEPS), heads, setting.context), 1 / setting.context)
-    if setting.prior.kind != "unigram":
+    heads = setting.task.order - 1
+    lags = np.full((len(STEPS), heads, setting.task.context), 1 / setting.task.context)
+    if setting.task.prior.kind != "unigram":
         lags[1:, 0, 3:10:2] *= 1.2 + 0.01 * noise.normal()
     for head in range(heads):
         lags[:, head, 1 + head] = np.where((np.inf if formed is None else formed + shift) > STEPS, 0.02, 0.5)
@@ -60,24 +60,26 @@ def made(
     shapes = {
         name: [len(labels(setting, d)) for d in probe.dims]
         for name, probe in PROBES.items()
-        if name != "tested_on" or setting.tested_on
+        if name != "tested_on" or setting.task.tested_on
     }
     probes = {name: np.zeros((len(STEPS), *shape)) for name, shape in shapes.items()}
-    if (setting.states, setting.order) == (3, 2):
+    if (setting.task.states, setting.task.order) == (3, 2):
         probes["last"][:] = [last[law] + 0.001 * noise.normal() for law in labels(setting, "law")]
         probes["last"][0, -1] = 0.293 + 0.001 * noise.normal()
     else:
         probes["last"][:, :-1] = np.array(list(distances.values())).T
-    uniform = np.log(setting.states)
+    uniform = np.log(setting.task.states)
     probes["unseen"][:] = uniform - 0.01
-    probes["movement"][:] = np.outer(STEPS, [1.0, 1.0, 2.0 + 0.1 * noise.normal(), 1.0][: len(setting.parts)]) + 1e-9
+    probes["movement"][:] = (
+        np.outer(STEPS, [1.0, 1.0, 2.0 + 0.1 * noise.normal(), 1.0][: len(setting.model.parts)]) + 1e-9
+    )
     for layer, score in enumerate(KINDS.values()):
         if layer < probes["head_score"].shape[2]:
             probes["head_score"][:, SCORES.index(score), layer, 0] = 0.9 * (lags[:, 0, 1] > FORMATION_LEVEL)
     if "tested_on" in probes:
-        levels = (0.22, 0.235, 0.05) if setting.tested_on[0].kind == "doubly-stochastic" else (0.314, 0.24, 0.06)
+        levels = (0.22, 0.235, 0.05) if setting.task.tested_on[0].kind == "doubly-stochastic" else (0.314, 0.24, 0.06)
         probes["tested_on"][:, 0] = np.array(levels)[near] + 0.001 * noise.normal()
-    excess = {name: np.full((len(STEPS), 2), 0.0005) for name in setting.strategies}
+    excess = {name: np.full((len(STEPS), 2), 0.0005) for name in setting.task.strategies}
     excess["bigram"][:, 0] = np.where(near == 2, 0.0005, 0.1) * (1 + 0.01 * noise.normal())
     return Trajectory(
         STEPS, np.where(STEPS > 0, uniform - 0.15, uniform + 1e-3 * noise.normal()), distances, lags, {}, excess, probes

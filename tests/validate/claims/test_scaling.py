@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from onset.paper import style
 from onset.paper.figures import FIGURES
 from onset.paper.figures.scaling import of_runs
-from onset.theory.dynamics import Trajectory
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.claims import Told
 from onset.validate.claims.scaling import (
@@ -49,8 +49,8 @@ SPEED = "AdamW: exponent of the match's speed in the batch"
 
 def toy_step(setting: Setting) -> float:
     """Any law: here like √T/η."""
-    rates = setting.optimizer.learning_rate
-    return math.sqrt(setting.context) / next(iter(rates.values()))
+    rates = setting.training.optimizer.learning_rate
+    return math.sqrt(setting.task.context) / next(iter(rates.values()))
 
 
 def made(setting: Setting, step: float, power: float = 1.0) -> Trajectory:
@@ -60,7 +60,7 @@ def made(setting: Setting, step: float, power: float = 1.0) -> Trajectory:
     distances = {"uniform": part, "unigram": 0.1 + part, "bigram": 2.1 - part}
     grown = SHAPE * np.minimum(part, 1.5)[:, None] ** power
     parameters, probes = {}, {}
-    if setting.architecture:
+    if setting.model.architecture:
         probes = {
             name: np.zeros((len(steps), *(len(labels(setting, d)) for d in PROBES[name].dims)))
             for name in ("lag_logit", "match", "readout")
@@ -203,10 +203,14 @@ def test_the_toy_has_the_transformers_numbers():
     """Prior, context, batch, rate and moments of each optimiser."""
     for one in VARIATIONS:
         made_ = toy(one.setting)
-        assert (made_.prior, made_.context, made_.batch) == (one.setting.prior, one.setting.context, one.setting.batch)
-        assert set(made_.optimizer.learning_rate.values()) == set(one.setting.optimizer.learning_rate.values())
-        assert made_.optimizer.betas == one.setting.optimizer.betas
-        assert made_.optimizer.name == one.setting.optimizer.name.removesuffix("w")
+        assert (made_.prior, made_.context, made_.batch) == (
+            one.setting.task.prior,
+            one.setting.task.context,
+            one.setting.training.batch,
+        )
+        assert set(made_.optimizer.learning_rate.values()) == set(one.setting.training.optimizer.learning_rate.values())
+        assert made_.optimizer.betas == one.setting.training.optimizer.betas
+        assert made_.optimizer.name == one.setting.training.optimizer.name.removesuffix("w")
 
 
 def test_a_path_is_read_by_the_names_of_probes():

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.theory.dynamics import Trajectory
 from onset.theory.laws.basins import Basin
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.observed import Observation
 from onset.validate.suite.basins import basins, fate

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from onset.theory.laws.basins import escapes
-from onset.theory.priors import Dirichlet, DoublyStochastic, Mixture
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture
 from onset.theory.setting import Setting
 from onset.validate import suite
 from onset.validate.execution import compute, worker
@@ -50,7 +50,7 @@ def test_the_standard_suite_spans_what_it_must():
             len(one.values) == 3 for one in series([s for s in toys if s.family == family], "learning-rate.match")
         )
     assert all(case.seeds == 4 for case in chosen if case.toy)
-    assert [case.setting.family for case in chosen if not case.toy] == ["transformer"]
+    assert [case.setting.model.family for case in chosen if not case.toy] == ["transformer"]
     assert 60 <= len(toys) <= 70
     assert len({s.id for s in toys}) == len({s.label for s in toys}) == len(toys)
 
@@ -60,7 +60,7 @@ def test_the_full_suite_is_the_standard_one_with_more_seeds_and_more():
     full = {case.setting: case for case in cases("full")}
     assert {case.setting for case in cases("standard")} < set(full)
     assert {case.seeds for case in full.values()} == {10}
-    assert max(setting.context for setting in full) > 400
+    assert max(setting.task.context for setting in full) > 400
     assert len({setting.label for setting in full}) == len(full) == len(cases("full"))
     assert len(running.wanted("full", kinds=[TRAIN])) == len(set(running.wanted("full", kinds=[TRAIN])))
 
@@ -85,7 +85,7 @@ def test_some_standard_settings_are_predicted_to_be_trapped():
     short = [
         c.setting
         for c in cases("standard")
-        if c.setting.context <= 25 and c.setting.order == 2 and c.setting.states == 2
+        if c.setting.task.context <= 25 and c.setting.task.order == 2 and c.setting.task.states == 2
     ]
     assert {s.family for s in short if escapes(s, count=2048).sign < 0} == {"linear", "softmax"}
 
@@ -96,7 +96,7 @@ def test_jobs_of_some_methods_are_those_alone():
     toys = sum(case.toy for case in chosen)
     assert len(running.jobs(chosen, kinds=["law"])) == toys
     assert len(running.jobs(chosen, kinds=[TRAIN], seeds=2)) == 2 * len(chosen)
-    assert {t.setting.order for t in running.jobs(chosen, kinds=[BASIN])} == {2}
+    assert {t.setting.task.order for t in running.jobs(chosen, kinds=[BASIN])} == {2}
     claimed = running.wanted("standard", claimed=["toy-delay"])
     assert {job.kind for job in claimed} == {TRAIN, "mean-field", "finite-context"}
     assert {job.kind for job in running.wanted("standard", kinds=["law"])} == {"law"}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onset.theory.chains import Array
+from onset.theory.arrays import Array
 from onset.theory.mean_fields.corrected.moments import TINY, Memory
 
 __all__ = ["Counts"]

@@ -25,13 +25,16 @@ from typing import NamedTuple, Self
 import numpy as np
 from scipy.special import entr
 
-from onset.theory import arguments, ideal
-from onset.theory.chains import Array, entropy
-from onset.theory.dynamics import Gradient, Layout, Measurement, last_attention
-from onset.theory.expectations import calibrated_nodes, smooth
+from onset.theory import arguments
+from onset.theory.arrays import Array
+from onset.theory.dynamics.layout import Gradient, Layout, last_attention
+from onset.theory.markov import ideal
+from onset.theory.markov.chains import entropy
+from onset.theory.markov.expectations import calibrated_nodes, smooth
 from onset.theory.mean_fields.corrected.early import Early, reach
 from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
 from onset.theory.mean_fields.limit import signals
+from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 
 __all__ = ["COUNT", "LAGS", "Corrected", "Link", "logit_loss"]
@@ -74,7 +77,7 @@ def logit_loss(mean: Array, covariance: Array, row: Array) -> tuple[Array, Array
 
 
 class Corrected(ABC):
-    """Population loss of a toy family at context T in the coordinates of `onset.theory.dynamics.Layout` with `lags` lag logits.
+    """Population loss of a toy family at context T in the coordinates of `onset.theory.dynamics.layout.Layout` with `lags` lag logits.
 
     Parameters
     ----------
@@ -99,28 +102,28 @@ class Corrected(ABC):
         generator: np.random.Generator | None = None,
     ) -> None:
         lags = arguments.integer("lags", lags, least=2)
-        if lags > setting.context:
+        if lags > setting.task.context:
             raise ValueError(
-                f"lags = {lags} at context = {setting.context}: expected at most one lag per token; track {setting.context}."
+                f"lags = {lags} at context = {setting.task.context}: expected at most one lag per token; track {setting.task.context}."
             )
-        setting.only_markov("the corrected mean field")
+        setting.task.require_first_order("the corrected mean field")
         self.setting = setting
         self.followed = min(followed, lags)
         self.layout = Layout.of(setting, lags)
-        self._last = reach(setting.states, setting.context)
-        self.at, self.position_share = positions(setting.context, self._last)
-        self._sources = np.arange(1.0, setting.context + 1)
+        self._last = reach(setting.task.states, setting.task.context)
+        self.at, self.position_share = positions(setting.task.context, self._last)
+        self._sources = np.arange(1.0, setting.task.context + 1)
         self.settle(count, generator)
 
     def settle(self, count: int, generator: np.random.Generator | None) -> None:
         """Choose what stands for the prior, and what distances are means over."""
-        even = None if smooth(self.setting.prior) else self.calibrated(EVEN * count, generator)
+        even = None if smooth(self.setting.task.prior) else self.calibrated(EVEN * count, generator)
         self.stand_for(*self.chosen(count, generator))
         self._even = even
 
     def calibrated(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
         """Matrices spread evenly over the prior, and their weights."""
-        return calibrated_nodes(self.setting.prior, count, partial(signals, lags=LAGS), generator)
+        return calibrated_nodes(self.setting.task.prior, count, partial(signals, lags=LAGS), generator)
 
     def chosen(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
         """Matrices that the gradient is a mean over, and their weights."""
@@ -128,10 +131,12 @@ class Corrected(ABC):
 
     def stand_for(self, transition: Array, weights: Array) -> None:
         """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one."""
-        self.early = Early(transition, weights, self._last, self.setting.context, self.setting.prior.pseudo_count)
+        self.early = Early(
+            transition, weights, self._last, self.setting.task.context, self.setting.task.prior.pseudo_count
+        )
         self.remember(transition)
         self.chains = weights
-        self.weights = self.setting.states * weights * self.memory.law[0]
+        self.weights = self.setting.task.states * weights * self.memory.law[0]
         self.share = self.position_share[:, None] * self.weights
         self._strategies: tuple[float, float, Moments] | None = None
         self._even: tuple[Array, Array] | None = None
@@ -140,7 +145,7 @@ class Corrected(ABC):
     def remember(self, transition: Array) -> None:
         """Replace the chains, shape (n, k, k), beyond the early positions."""
         lags = len(self.layout.start[self.layout.lags])
-        self.memory = Memory(transition, lags, self.followed, self.setting.context, self.at)
+        self.memory = Memory(transition, lags, self.followed, self.setting.task.context, self.at)
         self.row = transition[:, 0, :]
         self._existing = (self._sources[:, None] > np.arange(lags)).astype(float)
 
@@ -148,7 +153,7 @@ class Corrected(ABC):
         """What each chain adds to the loss beyond the early positions, shape (n,), per weight."""
         mean, covariance, _ = self.link(self.moments(point), point)
         found = self.position_share @ logit_loss(mean, covariance, self.row)[0]
-        return self.setting.states * self.memory.law[0] * found
+        return self.setting.task.states * self.memory.law[0] * found
 
     @abstractmethod
     def source(self, point: Array) -> tuple[Array, Pullback]:
@@ -214,7 +219,7 @@ class Corrected(ABC):
             self._strategies = *self._own_entropies(), Moments(self.memory, constant)
         bigram, unigram, counts = self._strategies
         cross = Moments(self.memory, found.weights + constant).covariance - found.covariance - counts.covariance
-        alpha, k = self.setting.prior.pseudo_count, self.setting.states
+        alpha, k = self.setting.task.prior.pseudo_count, self.setting.task.states
         together = self.with_counts(found, cross, point) + (counts.mean + alpha) * mean
         told = float((self.share * together.sum(axis=-1) / (self.at[:, None] + k * alpha)).sum())
         distances = {
@@ -225,11 +230,15 @@ class Corrected(ABC):
         logits, _ = self.early_logits(self.early.first_layer(point[self.layout.lags])[0], point)
         loss += self.early.loss(logits)[0]
         distances = {name: d + distances[name] for name, d in self.early.distances(logits).items()}
-        return Measurement(loss, distances, last_attention(point[self.layout.lags], self.setting.context)[None])
+        return Measurement(loss, distances, last_attention(point[self.layout.lags], self.setting.task.context)[None])
 
     def _own_entropies(self) -> tuple[float, float]:
         """Mean entropy of what the bigram and the unigram strategy predict beyond the early positions, nats per token."""
-        transition, context, alpha = self.memory.transition, self.setting.context, self.setting.prior.pseudo_count
+        transition, context, alpha = (
+            self.memory.transition,
+            self.setting.task.context,
+            self.setting.task.prior.pseudo_count,
+        )
         regret = ideal.ngram_loss(transition, context, alpha, order=2) - ideal.ngram_limit(transition, order=2)
         bigram = float(self.weights @ entropy(self.row) + self.chains @ regret) - self.early.bigram_loss
         # Σ_j E h((N_j + α)/(t + kα)), state 0 standing for all; law of N_0(t), t = at, and of the present symbol.

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import entr
 
-from onset.theory.chains import Array, stationary
+from onset.theory.arrays import Array
+from onset.theory.markov.chains import stationary
 
 __all__ = ["Early", "reach"]
 

@@ -7,9 +7,9 @@ from copy import copy
 
 import numpy as np
 
-from onset.theory.chains import Array
-from onset.theory.dynamics import Layout
-from onset.theory.expectations import smooth
+from onset.theory.arrays import Array
+from onset.theory.dynamics.layout import Layout
+from onset.theory.markov.expectations import smooth
 from onset.theory.mean_fields.corrected.counts import Counts
 from onset.theory.mean_fields.corrected.dynamics import LAGS, Corrected, EarlyPullback, Link, Pullback
 from onset.theory.mean_fields.corrected.moments import Moments
@@ -91,16 +91,16 @@ class SoftmaxCorrected(Corrected):
     def remember(self, transition: Array) -> None:
         super().remember(transition)
         memory = self.memory
-        reach = slice(None, self.setting.context - len(memory.back) + 1)
+        reach = slice(None, self.setting.task.context - len(memory.back) + 1)
         self._mean = memory.mean
         self._background = memory.expected()[reach], memory.variance()[reach]
         self.counts = Counts.of(memory)
         self.skewness = self.counts.third / self.at[:, None, None, None] ** 2
 
     def chosen(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
-        if smooth(self.setting.prior):
+        if smooth(self.setting.task.prior):
             return super().chosen(count, generator)
-        return chosen_nodes(self.setting.prior, count, self._functions, generator)
+        return chosen_nodes(self.setting.task.prior, count, self._functions, generator)
 
     def _functions(self, transition: Array) -> Array:
         """What few matrices must integrate as many do, shape (n, m): signals, and how the loss beyond the early positions
@@ -109,7 +109,7 @@ class SoftmaxCorrected(Corrected):
         rough.followed, rough.layout = 1, Layout.of(self.setting, 2)
         # To first order about uniform frequencies 1/k, μ = k reads them as logarithms.
         match, level, lag = np.zeros((3, len(rough.layout.names)))
-        match[0], level[2], lag[-1] = 1.0, self.setting.states, 1.0
+        match[0], level[2], lag[-1] = 1.0, self.setting.task.states, 1.0
         found = []
         for part in np.array_split(transition, -(-len(transition) // CHUNK)):
             rough.remember(part)

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onset.theory.chains import Array, lag_matrices, stationary
+from onset.theory.arrays import Array
+from onset.theory.markov.chains import lag_matrices, stationary
 
 __all__ = ["TINY", "Memory", "Moments", "positions"]
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from onset.theory.chains import Array
-from onset.theory.expectations import nearest_weights, nodes
-from onset.theory.priors import Prior
+from onset.theory.arrays import Array
+from onset.theory.markov.expectations import nearest_weights, nodes
+from onset.theory.markov.priors import Prior
 
 __all__ = ["RICH", "chosen_nodes"]
 
@@ -26,7 +26,7 @@ def chosen_nodes(
     below `count`.
 
     Systematic sampling along the large rule, each matrix with probability proportional to its weight times √(1 + its functions' mean square), in units of
-    their own mean squares (Madow, Ann. Math. Stat. 20 (1949), 333-354), then calibration as `onset.theory.expectations.calibrated_nodes`.
+    their own mean squares (Madow, Ann. Math. Stat. 20 (1949), 333-354), then calibration as `onset.theory.markov.expectations.calibrated_nodes`.
     """
     generator = np.random.default_rng(0) if generator is None else generator
     matrices, weights = nodes(prior, RICH * count, generator)

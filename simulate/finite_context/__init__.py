@@ -1,0 +1,1 @@
+"""Exact population dynamics of toy models at finite context."""

@@ -1,0 +1,156 @@
+r"""Population loss and gradient of both toy families at finite context, in reduced coordinates.
+
+Nothing is neglected but sampling error: sequences are drawn, every position t ≤ T and every one of the T lag logits is
+kept, and W = ωI + c·11ᵀ, U = μI + d·11ᵀ as `onset.theory.dynamics` explains. With 1[·] the indicator,
+
+    z_s[i] = Σ_r a_{s,r} 1[x_{s-r} = i],    a_{s,r} = e^{v_r} / Σ_{r'<s} e^{v_r'},
+    linear    f_t[j] = Σ_{s≤t} (ω z_s[x_t] + c) 1[x_s = j]
+    softmax   f_t[j] = μ S_t[x_t, j] / Σ_l S_t[x_t, l] + d,    S_t[i, j] = Σ_{s≤t} e^{ω z_s[i]} 1[x_s = j].
+
+`onset.simulate.finite_context.kernels` does the arithmetic, in O(T²) additions per sequence. For chains of order n > 2 there are n - 1 heads, and head h has as
+its query what head h - 1 shows there, see `onset.simulate.finite_context.ngram_kernels`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from onset.simulate.finite_context import kernels, ngram_kernels
+from onset.simulate.finite_context.kernels import CHUNK, Model
+from onset.simulate.strategies.ngrams import predict
+from onset.simulate.tasks.markov_chains import MarkovSample, next_rows, sample
+from onset.theory import arguments
+from onset.theory.arrays import Array, Tokens
+from onset.theory.dynamics.layout import Gradient, Layout
+from onset.theory.markov.chains import entropy
+from onset.theory.recording import Measurement
+from onset.theory.setting import Setting
+
+__all__ = ["FiniteContext", "log_predictions", "loss_and_gradient"]
+
+SERIAL = 4096
+"""Below so many tokens a gradient (some 50 ns a token) uses one thread: on a shared machine threads may wait milliseconds for each other."""
+
+
+class FiniteContext:
+    """The dynamics of a toy family at its actual context, for `onset.theory.dynamics.descent.descend`.
+
+    Each step draws `count` fresh sequences, so the error of a trajectory falls with all that were drawn along it;
+    distances are measured on `held_out` sequences that stay the same.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of the linear or the softmax family.
+    count, held_out : int
+        Sequences per gradient, under Adam at least a mini-batch, and per measurement.
+    seed : int
+        The same seed gives the same numbers, whatever the number of threads.
+    """
+
+    def __init__(self, setting: Setting, *, count: int = 512, held_out: int = 512, seed: int = 0) -> None:
+        arguments.one_of("family of a finite-context prediction", setting.model.family, ("linear", "softmax"))
+        self.setting = setting
+        self.layout = Layout.of(setting, setting.task.context)
+        self._count = arguments.integer("count", count, least=2)
+        self._noisy = setting.training.optimizer.name != "sgd"
+        if self._noisy:
+            self._count = max(self._count, setting.training.batch)
+        self._stream, fixed = np.random.default_rng(seed).spawn(2)
+        self._held_out = sample(setting.task, arguments.integer("held_out", held_out, least=1), fixed)
+        tokens = self._held_out.tokens
+        laws = {
+            s: predict(tokens, setting.task.states, s, setting.task.prior.pseudo_count) for s in setting.task.strategies
+        }
+        self._laws = {name: (law, float(entropy(law).mean())) for name, law in laws.items()}
+        self._rows = next_rows(self._held_out)
+
+    def gradient(self, point: Array, step: int = 0) -> Gradient:
+        """Loss and gradient at `point` on fresh sequences. Under Adam the sampled next token is the target, as in training, and there is the
+        variance of one sequence's gradient; otherwise the next token is averaged out.
+
+        Adam squares what is an estimate here: of the variance, 1/count is in the square already, divided by the number of entries that share
+        a value (as if these were independent), and is left out.
+        """
+        drawn = sample(self.setting.task, self._count, self._stream)
+        found = loss_and_gradient(self.setting, point, drawn, sampled=self._noisy, variance=self._noisy)
+        if not self._noisy:
+            return found
+        squared = self.setting.training.batch / (self._count * self.layout.entries)
+        return replace(found, variance=found.variance * (1 - squared))
+
+    def measure(self, point: Array) -> Measurement:
+        model = log_predictions(self.setting, point, self._held_out.tokens)
+        loss = -float(np.einsum("ntj,ntj->", self._rows, model)) / model[..., 0].size
+        distances = {
+            name: -float(np.einsum("ntj,ntj->", law, model)) / model[..., 0].size - own
+            for name, (law, own) in self._laws.items()
+        }
+        weight = np.exp(point[self.layout.lags]).reshape(-1, self.setting.task.context)
+        return Measurement(loss, distances, weight / weight.sum(axis=1, keepdims=True))
+
+
+def loss_and_gradient(
+    setting: Setting, point: Array, drawn: MarkovSample, *, sampled: bool = False, variance: bool = False
+) -> Gradient:
+    """Mean loss over the sequences and positions of `drawn` and its derivative by the coordinates `point` (layout with T lags).
+
+    Parameters
+    ----------
+    setting : Setting
+    point : array, shape (n,)
+    drawn : MarkovSample
+    sampled : bool
+        Whether the target is the sampled next token rather than its law.
+    variance : bool
+        Whether to estimate the variance over sequences of one entry's gradient.
+    """
+    tokens = drawn.tokens
+    count, length = tokens.shape
+    chunks = -(-count // CHUNK)
+    loss = np.zeros(chunks)
+    first = np.zeros((chunks, len(point)))
+    second = np.zeros((chunks, len(point) if variance else 0))
+    if setting.task.order > 2:
+        rows = np.eye(setting.task.states)[tokens[:, 1:]] if sampled else next_rows(drawn)
+        ngram_kernels.gradient(tokens, rows, _ngram_model(setting, point), loss, first, second)
+    else:
+        gradient = kernels.gradient if count * length > SERIAL else kernels.gradient_serial
+        gradient(tokens, drawn.transition, sampled, _model(setting, point), loss, first, second)
+    derivative = first.sum(axis=0) / count
+    if not variance:
+        return Gradient(float(loss.sum() / count), derivative)
+    entries = Layout.of(setting, length - 1).entries
+    square = second.sum(axis=0) / count / entries
+    noise = np.maximum(square - (derivative / entries) ** 2, 0.0) * count / (count - 1)
+    return Gradient(float(loss.sum() / count), derivative, noise)
+
+
+def log_predictions(setting: Setting, point: Array, tokens: Tokens) -> Array:
+    """ln of the model's predictive distributions at `point`, shape (n, T, k)."""
+    out = np.empty((len(tokens), tokens.shape[1] - 1, setting.task.states))
+    if setting.task.order > 2:
+        ngram_kernels.log_predictions(tokens, _ngram_model(setting, point), out)
+    else:
+        kernels.log_predictions(tokens, _model(setting, point), out)
+    return out
+
+
+def _ngram_model(setting: Setting, point: Array) -> ngram_kernels.Model:
+    heads, softmax = setting.task.order - 1, setting.model.family == "softmax"
+    match = point[: 2 * heads].reshape(heads, 2)
+    mu = float(point[2 * heads] - point[2 * heads + 1]) if softmax else 1.0
+    lag_logits = point[Layout.of(setting, setting.task.context).lags].reshape(heads, -1)
+    weight = np.exp(lag_logits - lag_logits.max(axis=1, keepdims=True))
+    omega = match[:, 0] - match[:, 1]
+    return ngram_kernels.Model(softmax, omega, float(match[:, 1].sum()), mu, weight, 1 / weight.cumsum(axis=1))
+
+
+def _model(setting: Setting, point: Array) -> Model:
+    softmax = setting.model.family == "softmax"
+    omega, mu = point[0] - point[1], point[2] - point[3] if softmax else 1.0
+    lag_logits = point[4:] if softmax else point[2:]
+    weight = np.exp(lag_logits - lag_logits.max())
+    return Model(softmax, omega, point[1], mu, weight, 1 / weight.cumsum())

@@ -1,0 +1,1 @@
+"""Ideal strategies: the laws of the next token that they give."""

@@ -1,0 +1,8 @@
+"""Sampling of tasks, a module each."""
+
+from __future__ import annotations
+
+from onset.simulate.tasks import markov_chains
+from onset.simulate.tasks.sampler import SAMPLERS, Sample, Sampler, register, sampler, token_type
+
+__all__ = ["SAMPLERS", "Sample", "Sampler", "markov_chains", "register", "sampler", "token_type"]

@@ -1,0 +1,82 @@
+"""Sampling of a task's sequences, with what its ideal strategies predict on them.
+
+To add a task, derive from `Sampler` and register it for the task's class; see `onset.theory.tasks`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onset.simulate.strategies.laws import Laws
+from onset.theory.arrays import Tokens
+from onset.theory.tasks import Task
+
+__all__ = ["SAMPLERS", "Sample", "Sampler", "register", "sampler", "token_type"]
+
+
+class Sample(Protocol):
+    """Sampled sequences: their tokens, and whatever else the task's laws need."""
+
+    @property
+    def tokens(self) -> Tokens: ...
+
+
+TaskT = TypeVar("TaskT", bound=Task)
+SampleT = TypeVar("SampleT", bound=Sample)
+
+
+class Sampler(ABC, Generic[TaskT, SampleT]):
+    """Sequences of a task and the laws of its ideal strategies."""
+
+    def __init__(self, task: TaskT) -> None:
+        self.task = task
+
+    @abstractmethod
+    def sample(self, count: int, generator: np.random.Generator) -> SampleT:
+        """Draw `count` sequences of T + 1 tokens; they depend on the generator alone."""
+
+    @abstractmethod
+    def laws(self, sample: SampleT) -> Laws:
+        """Law of each strategy, in the task's order, and the true law, at the T positions of each sequence."""
+
+    def masks(self, sample: SampleT) -> dict[str, NDArray[np.bool_]]:
+        """Positions, shape (n, T), over which the loss is recorded by itself, by name."""
+        return {}
+
+
+SAMPLERS: dict[type[Task], type[Sampler[Any, Any]]] = {}
+"""Sampler of each task."""
+
+
+def register(task: type[Task]) -> Any:
+    """Class decorator: use a sampler for the tasks of a class."""
+
+    def known(kind: type[Sampler[Any, Any]]) -> type[Sampler[Any, Any]]:
+        SAMPLERS[task] = kind
+        return kind
+
+    return known
+
+
+def sampler(task: Task, **options: Any) -> Sampler[Any, Any]:
+    """The sampler of a task.
+
+    Raises
+    ------
+    ValueError
+        If none is registered.
+    """
+    if type(task) not in SAMPLERS:
+        raise ValueError(
+            f"task = {task.kind!r}: no sampler is registered for it; register one with onset.simulate.tasks.register."
+        )
+    return SAMPLERS[type(task)](task, **options)
+
+
+def token_type(vocabulary: int) -> type[np.integer[Any]]:
+    """The smallest integer type of tokens that numpy, numba and torch all support."""
+    return np.uint8 if vocabulary <= 256 else np.int32

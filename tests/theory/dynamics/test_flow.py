@@ -1,0 +1,116 @@
+"""onset.theory.dynamics.flow: gradient flow of replicates against another solver at tight tolerance, its cost, and where it ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from onset.theory.dynamics.adam_steps import adam_steps
+from onset.theory.dynamics.flow import BRIEFLY, CLOSELY, Alone, flow, flows, sharpness
+from onset.theory.markov.priors import Dirichlet, DoublyStochastic
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.rules import rules
+from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.setting import Setting
+
+FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
+
+
+def ensemble(family: str, setting: Setting) -> LinearMeanField | SoftmaxMeanField:
+    return FAMILIES[family](setting, rule=rules(FAMILIES[family], family, setting.task.prior, 6))
+
+
+@pytest.mark.parametrize(("family", "context"), [("linear", 100), ("linear", 1000), ("softmax", 50)])
+def test_against_radau_at_tight_tolerance(family, context):
+    """Every record of every replicate lies on Radau's solution in steps, rtol 1e-9, within 20 of the solver's own errors in time."""
+    setting = Setting.of(family, states=3, context=context)
+    together = ensemble(family, setting)
+    layout, rtol = together.layout, 1e-5
+    speed = -layout.rates(setting) / layout.entries
+    for r, found in enumerate(flows(together, setting, rtol=rtol)[:2]):
+        alone = FAMILIES[family](setting, rule=(together.transition[r], together.chances[r]))
+        exact = solve_ivp(
+            lambda _, point, alone=alone: speed * alone.gradient(point).derivative,
+            (0, found.steps[-1]),
+            layout.start,
+            "Radau",
+            dense_output=True,
+            rtol=1e-9,
+            atol=1e-12,
+        ).sol
+        points = np.array([found.parameters[name] for name in layout.names]).T
+        # An error of the time shifts the path along itself; what is left is the solver's error of the point.
+        late = 20 * rtol * found.steps
+        moved = np.abs(exact(found.steps + late).T - exact(np.maximum(found.steps - late, 0)).T)
+        size = np.where(np.array(layout.groups) == "lag_logits", 1.0, 1 / context if family == "linear" else 1.0)
+        off = np.abs(points - exact(found.steps).T) / (moved + 20 * rtol * (size + np.abs(points)))
+        print(f"{family} T={context} replicate {r}: {len(found.steps)} records, error over tolerance {off.max():.2f}")
+        assert off.max() < 1
+
+
+def test_gradients_hardly_depend_on_the_context():
+    """Evaluations counted, not timed: from T = 10² to 10⁶ they grow by less than the number of e-folds ln T of lag 1, a factor 3."""
+    counts = []
+    for context in (10**2, 10**4, 10**6):
+        setting = Setting.of("linear", states=3, context=context, initialization={"match": 1 / context})
+        together, calls = ensemble("linear", setting), []
+        evaluate = together.derivatives
+        together.derivatives = lambda points, evaluate=evaluate, calls=calls: (calls.append(1), evaluate(points))[1]
+        formed = [one.transitions()[1].step for one in flows(together, setting)]
+        assert None not in formed
+        counts.append(len(calls))
+    print("gradients", counts)
+    assert max(counts) <= np.log(10**6) / np.log(10**2) * 2 * counts[0]
+    assert max(counts) < 800
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_brief_look_sees_the_same_transitions(family, optimizer):
+    """Records left out where nothing happens move no transition nor its interval, and are about half; a run ends when its last transition is well past."""
+    setting = Setting.of(family, states=2, context=50, optimizer=optimizer)
+    together, follow = ensemble(family, setting), flows if optimizer == "sgd" else adam_steps
+    (brief,), (close,) = (follow(together, setting, watch=watch) for watch in (BRIEFLY, CLOSELY))
+    assert brief.transitions() == close.transitions()
+    formation, passage = brief.transitions()[1], brief.transitions()[0][-1]
+    assert formation.step is not None
+    assert passage.step is not None
+    if optimizer == "adam":  # whose clock is the steps
+        assert brief.steps[-1] > BRIEFLY.past * max(formation.low, passage.low)
+    until = close.steps <= brief.steps[-1]
+    print(family, optimizer, len(brief.steps), "records of", until.sum())
+    assert np.isin(brief.steps, close.steps).all()
+    assert len(brief.steps) < 0.75 * until.sum()
+
+
+def test_replicates_together_are_replicates_alone():
+    """Transitions of two replicates solved together and one by one agree within the solver's tolerance."""
+    setting = Setting.of("linear", states=3, context=100)
+    together = ensemble("linear", setting)
+    for r, found in enumerate(flows(together, setting, rtol=1e-5)[:2]):
+        alone = LinearMeanField(setting, rule=(together.transition[r], together.chances[r]))
+        (_, passage), formation = flow(alone, setting, rtol=1e-5).transitions()
+        (_, other), formed = found.transitions()
+        assert formed.step == pytest.approx(formation.step, rel=1e-3)
+        assert other.step == pytest.approx(passage.step, rel=1e-3)
+
+
+def test_ends_at_the_last_step_where_nothing_moves():
+    """Doubly stochastic chains leave the softmax family at its start: recorded up to the last step, unmoved, and no transition."""
+    setting = Setting.of("softmax", prior=DoublyStochastic(3), context=40)
+    for found in flows(ensemble("softmax", setting), setting):
+        assert found.steps[-1] == setting.training.steps
+        assert np.all(np.diff(found.steps) > 0)
+        assert max(np.abs(values).max() for values in found.parameters.values()) < 1e-6
+        assert found.transitions()[1].step is None
+
+
+def test_sharpness_of_many_points_is_that_of_each():
+    """Batches of points, cut to the size of a cache or not, give what single points give."""
+    setting = Setting.of("linear", prior=Dirichlet(3), context=100)
+    dynamics = LinearMeanField(setting, count=16)
+    points = dynamics.layout.start + np.random.default_rng(0).normal(size=(1, 5, 8)) * 0.01
+    together = sharpness(dynamics, setting, points)[0]
+    alone = [sharpness(Alone(dynamics), setting, points[:, n : n + 1])[0, 0] for n in range(5)]
+    np.testing.assert_allclose(together, alone, rtol=1e-9)

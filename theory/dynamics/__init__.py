@@ -1,0 +1,1 @@
+"""Dynamics of toy models in reduced coordinates: coordinates, gradient descent, Adam and gradient flow."""

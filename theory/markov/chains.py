@@ -1,0 +1,191 @@
+r"""One Markov chain: stationary law, lagged transition matrices, entropy rate.
+
+A *transition* matrix :math:`P` has shape (..., k, k), rows summing to one; its *stationary* law :math:`\pi` solves
+:math:`\pi P = \pi`. Entropies are in nats.
+
+A chain of order n (an n-gram: the next symbol depends on the last n - 1) has one row for each *history* of n - 1 symbols,
+shape (..., k^{n-1}, k), histories counted with the latest symbol fastest. It is a chain of order 2 on histories, see `lift`.
+
+References
+----------
+Grassmann, Taksar, Heyman, "Regenerative analysis and steady state distributions for Markov chains",
+Operations Research 33 (1985): the elimination without subtractions used in `stationary`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.special import entr
+
+from onset.theory.arrays import Array
+
+__all__ = [
+    "block_law",
+    "check_transition",
+    "conditional_entropy",
+    "entropy",
+    "entropy_rate",
+    "history_law",
+    "lag_matrices",
+    "lift",
+    "order_of",
+    "stationary",
+]
+
+
+def check_transition(transition: ArrayLike) -> Array:
+    """Return `transition` as float64 of shape (..., k, k), k ≥ 2.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not square, an entry is negative or not finite, or a row does not sum to one
+        within k rounding errors of a double.
+    """
+    matrix = np.asarray(transition, dtype=np.float64)
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] < 2:
+        raise ValueError(
+            f"transition has shape {matrix.shape}: expected (..., k, k) with k of at least 2; pass one row per state."
+        )
+    if not np.all(np.isfinite(matrix)) or np.any(matrix < 0):
+        raise ValueError(
+            "transition has an entry that is negative or not finite: expected probabilities; mend that entry."
+        )
+    sums = matrix.sum(axis=-1)
+    worst = float(np.max(np.abs(sums - 1)))
+    if worst > 8 * matrix.shape[-1] * np.finfo(np.float64).eps:
+        raise ValueError(
+            f"transition has a row whose sum misses one by {worst:.3g}: expected rows that sum to one; divide each row by its sum."
+        )
+    return matrix
+
+
+def stationary(transition: ArrayLike) -> Array:
+    r"""Stationary law :math:`\pi = \pi P` of each chain.
+
+    Elimination without subtractions (GTH), so that every entry keeps its relative accuracy however close the
+    chain is to reducible; chains that a state leaves for good are solved on their one recurrent class.
+
+    Parameters
+    ----------
+    transition : array, shape (..., k, k)
+
+    Returns
+    -------
+    array, shape (..., k)
+
+    Raises
+    ------
+    ValueError
+        If a matrix is not a transition matrix, or has several recurrent classes and hence no unique stationary law.
+    """
+    matrix = check_transition(transition)
+    states = matrix.shape[-1]
+    flat = matrix.reshape(-1, states, states)
+    law, regular = _eliminate(flat.copy())
+    for n in np.flatnonzero(~regular):
+        law[n] = _on_recurrent_class(flat[n])
+    return law.reshape(matrix.shape[:-1])
+
+
+def _eliminate(matrices: Array) -> tuple[Array, NDArray[np.bool_]]:
+    count, states, _ = matrices.shape
+    regular = np.ones(count, dtype=bool)
+    for last in range(states - 1, 0, -1):
+        leaving = matrices[:, last, :last].sum(axis=-1)
+        regular &= leaving > 0
+        share = matrices[:, :last, last] / np.where(leaving > 0, leaving, 1.0)[:, None]
+        matrices[:, :last, last] = share
+        matrices[:, :last, :last] += share[:, :, None] * matrices[:, last, None, :last]
+    law = np.ones((count, states))
+    for state in range(1, states):
+        law[:, state] = np.einsum("ni,ni->n", law[:, :state], matrices[:, :state, state])
+    return law / law.sum(axis=-1, keepdims=True), regular
+
+
+def _on_recurrent_class(matrix: Array) -> Array:
+    classes, label = connected_components(matrix > 0, directed=True, connection="strong")
+    closed = [c for c in range(classes) if not np.any(matrix[np.ix_(label == c, label != c)] > 0)]
+    if len(closed) != 1:
+        raise ValueError(
+            f"transition has {len(closed)} closed classes of states and so no unique stationary law: expected one; "
+            "join the classes by giving some transition between them a positive probability."
+        )
+    members = np.flatnonzero(label == closed[0])
+    law = np.zeros(len(matrix))
+    law[members] = 1.0 if len(members) == 1 else _eliminate(matrix[np.ix_(members, members)][None].copy())[0][0]
+    return law
+
+
+def lag_matrices(transition: ArrayLike, lags: int) -> Array:
+    r"""Return :math:`P^0, \dots, P^{\text{lags}-1}`, shape (lags, ..., k, k): the law of a symbol given the one `r` before."""
+    matrix = check_transition(transition)
+    powers = [np.broadcast_to(np.eye(matrix.shape[-1]), matrix.shape)]
+    for _ in range(lags - 1):
+        powers.append(powers[-1] @ matrix)
+    return np.stack(powers)
+
+
+def order_of(transition: Array) -> int:
+    """Order n of the chain whose rows, shape (..., k^{n-1}, k), these are.
+
+    Raises
+    ------
+    ValueError
+        If the number of rows is no power of the number of symbols.
+    """
+    rows, states = transition.shape[-2:]
+    order, reached = 1, 1
+    while reached < rows:
+        order, reached = order + 1, reached * states
+    if reached != rows or rows < states:
+        raise ValueError(
+            f"transition has shape {transition.shape}: expected (..., k^(n-1), k), one row per history of n - 1 symbols; add or drop rows."
+        )
+    return order
+
+
+def lift(transition: Array) -> Array:
+    """The chain on histories, shape (..., k^{n-1}, k^{n-1}): the oldest symbol is dropped, the next one appended."""
+    rows, states = transition.shape[-2:]
+    order_of(transition)
+    if rows == states:
+        return transition
+    lifted = np.zeros((*transition.shape[:-1], rows))
+    history = np.arange(rows)
+    for symbol in range(states):
+        lifted[..., history, history % (rows // states) * states + symbol] = transition[..., symbol]
+    return lifted
+
+
+def history_law(transition: ArrayLike) -> Array:
+    """Stationary law of histories of n - 1 symbols, shape (..., k^{n-1}); for n = 2 of symbols."""
+    return stationary(lift(np.asarray(transition, dtype=np.float64)))
+
+
+def block_law(transition: Array, length: int) -> Array:
+    """Stationary law of `length` ≤ n successive symbols, shape (..., k, …, k), the earliest first; of no symbols, one."""
+    states, order = transition.shape[-1], order_of(transition)
+    blocks = history_law(transition)[..., None] * transition
+    blocks = blocks.reshape(*transition.shape[:-2], *[states] * order)
+    return blocks.sum(axis=tuple(range(-order, -length)))
+
+
+def conditional_entropy(transition: Array, order: int) -> Array:
+    """Entropy of a symbol given the `order` - 1 before it, nats, shape (...): what an n-gram strategy of that order is left with."""
+    blocks = block_law(transition, order)
+    given = blocks.sum(axis=-1, keepdims=True)
+    rows = np.divide(blocks, given, out=np.zeros_like(blocks), where=given > 0)
+    return (given[..., 0] * entropy(rows)).sum(axis=tuple(range(-order + 1, 0)))
+
+
+def entropy(law: ArrayLike) -> Array:
+    r"""Entropy :math:`-\sum_j p_j \ln p_j` over the last axis, in nats."""
+    return entr(np.asarray(law, dtype=np.float64)).sum(axis=-1)
+
+
+def entropy_rate(transition: ArrayLike) -> Array:
+    r"""Entropy rate :math:`\sum_i \pi_i H(P_{i\cdot})` in nats per token, shape (...)."""
+    return np.einsum("...i,...i->...", stationary(transition), entropy(transition))

@@ -1,0 +1,209 @@
+r"""Expectations over a prior: quadrature for two states, randomised quasi-Monte Carlo with an error estimate beyond.
+
+Both are rules in the prior's uniforms, weighted matrices that stand for it; where its map rejects points, expectations
+are ratios over those accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import integrate
+from scipy.optimize import nnls
+from scipy.stats import qmc
+
+from onset.theory import arguments
+from onset.theory.arrays import Array
+from onset.theory.expectation import Expectation
+from onset.theory.markov.priors import MappedPrior, Mixture, Prior
+
+__all__ = ["calibrated_nodes", "expectation", "nearest_weights", "nodes"]
+
+RANDOMISATIONS = 16
+"""Independent scramblings behind the error estimate of an expectation for k > 2."""
+
+
+RICH = 32
+"""Points of the rule that a calibrated rule is cut from, per point."""
+
+RANK = 1e-8
+"""Functions that differ by relatively less over the nodes count as one."""
+
+EXACTNESS = 1e-6
+"""Of calibration with positive weights: what a missed function costs beside a change of the weights."""
+
+LONGEST = 128
+"""Points of a Gauss-Legendre rule beyond which there is nothing left to gain."""
+
+FEWEST = 64
+"""Points per scrambling with which such an estimate starts."""
+
+
+def smooth(prior: Prior) -> bool:
+    """Whether few enough uniforms make a matrix for product rules: two states, plain Markov chains."""
+    return prior.states == 2 and prior.order == 2
+
+
+def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None) -> tuple[Array, Array]:
+    """Weighted matrices that stand for the prior: (n, k, k) and weights (n,) summing to one.
+
+    For k = 2 a Gauss-Legendre product rule in the prior's uniforms with about `count` points (deterministic);
+    for k > 2 a Sobol sequence scrambled with `generator` (`count` rounded up to a power of two, times what rejection costs).
+    """
+    if isinstance(prior, Mixture):
+        parts = [nodes(c, count, generator) for c in prior.components]
+        matrices = np.concatenate([m for m, _ in parts])
+        return matrices, np.concatenate([share * w for share, (_, w) in zip(prior.weights, parts, strict=True)])
+    if smooth(prior):
+        points, weights = _product_rule(prior.dimension, min(LONGEST, max(2, round(count ** (1 / prior.dimension)))))
+        matrices, accepted = prior.transform(points)
+        weights = weights * accepted
+    else:
+        matrices, weights = _scrambled(prior, count, np.random.default_rng(0) if generator is None else generator)
+    return matrices, weights / weights.sum()
+
+
+def calibrated_nodes(
+    prior: Prior,
+    count: int,
+    functions: Callable[[Array], Array],
+    generator: np.random.Generator | None = None,
+    *,
+    rich: int | None = None,
+) -> tuple[Array, Array]:
+    """`nodes`, but reweighted to integrate `functions` as a rule of `rich` points does, which it is cut out of for k > 2.
+
+    By default `rich` is `RICH` times `count` for k > 2, and product rules stay as they are.
+
+    Weights change as little as they can (calibration: Deville, Särndal, JASA 87 (1992), 376-382) and stay positive; where
+    no positive weights integrate `functions` exactly, the nearest do. `functions` takes matrices (n, k, k) and returns (n, m)
+    with m well below `count`.
+    """
+    if smooth(prior) and rich is None:
+        return nodes(prior, count, generator)
+    components = prior.components if isinstance(prior, Mixture) else (prior,)
+    shares = prior.weights if isinstance(prior, Mixture) else (1.0,)
+    each = -(-count // len(components))
+    many = RICH * each if rich is None else -(-rich // len(components))
+    parts = [nodes(component, many, generator) for component in components]
+    matrices = np.concatenate([m for m, _ in parts])
+    weights = np.concatenate([share * w for share, (_, w) in zip(shares, parts, strict=True)])
+    values = functions(matrices)
+    if smooth(prior):
+        few, own = nodes(prior, each, generator)
+        return few, _calibrated(own, functions(few), weights @ values)
+    # The first points of a Sobol sequence are a good rule themselves.
+    chosen = np.concatenate([np.arange(len(w)) < each for _, w in parts])
+    return matrices[chosen], _calibrated(weights[chosen] / weights[chosen].sum(), values[chosen], weights @ values)
+
+
+def _calibrated(weights: Array, values: Array, exact: Array) -> Array:
+    """`weights` (n,) changed until they integrate what has `values` (n, m) to `exact` (m,)."""
+    varying = np.ptp(values, axis=0) > RANK * np.abs(values).max(axis=0)
+    off = (values - exact)[:, varying]
+    return nearest_weights(weights, off / np.abs(off).max(axis=0))
+
+
+def nearest_weights(weights: Array, off: Array) -> Array:
+    """The weights w' ≥ 0 with w' @ `off` = 0 (n, m) and the same sum, for which Σ (w' - w)²/w is least."""
+    constraint = np.column_stack([off, np.ones(len(off))])
+    lacking = np.append(-weights @ off, 0.0)
+    change = np.linalg.lstsq((constraint.T * weights) @ constraint, lacking, rcond=RANK)[0]
+    nearest = weights * (1 + constraint @ change)
+    if nearest.min() >= 0:
+        return nearest
+    root = np.sqrt(weights)
+    rows = np.vstack([(constraint * root[:, None]).T / EXACTNESS, np.eye(len(root))])
+    scaled, _ = nnls(rows, np.concatenate([np.zeros(off.shape[1]), [1 / EXACTNESS], root]))
+    return scaled * root / (scaled @ root)
+
+
+def _product_rule(dimension: int, points: int) -> tuple[Array, Array]:
+    x, w = np.polynomial.legendre.leggauss(points)
+    grid = np.stack(np.meshgrid(*[(x + 1) / 2] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
+    weights = np.stack(np.meshgrid(*[w / 2] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension).prod(axis=-1)
+    return grid, weights
+
+
+def _scrambled(prior: MappedPrior, count: int, generator: np.random.Generator) -> tuple[Array, Array]:
+    if prior.dimension > qmc.Sobol.MAXDIM:
+        raise ValueError(
+            f"states = {prior.states}: expected at most {qmc.Sobol.MAXDIM} free entries of a transition matrix, but the {prior.kind} prior has {prior.dimension}; lower the states."
+        )
+    power = max(1, int(np.ceil(np.log2(count))))
+    while True:
+        points = qmc.Sobol(prior.dimension, scramble=True, rng=generator).random_base2(power)
+        matrices, weights = prior.transform(points)
+        if weights.sum() >= count or weights.all():
+            return matrices[weights > 0], weights[weights > 0]
+        power += 1
+
+
+def expectation(
+    prior: Prior, function: Callable[[Array], Array], *, tolerance: float = 1e-3, most: int = 2**17, seed: int = 0
+) -> Expectation:
+    r"""Expectation of `function` over the prior.
+
+    Adaptive cubature in the prior's uniforms for k = 2; for k > 2 the mean over independent scramblings of a Sobol
+    sequence, whose length doubles until the standard error is small enough.
+
+    Parameters
+    ----------
+    prior : Prior
+    function : callable
+        Takes matrices (n, k, k), returns (n,).
+    tolerance : float
+        Largest acceptable error estimate, in the function's unit.
+    most : int
+        For k > 2: longest sequence per scrambling. For k = 2: most subdivisions of the cubature.
+    seed : int
+        Seed of the scramblings.
+
+    Raises
+    ------
+    ValueError
+        If the error estimate at `most` still exceeds `tolerance`; the message has both.
+    """
+    tolerance = arguments.positive("tolerance", tolerance)
+    if isinstance(prior, Mixture):
+        parts = [expectation(c, function, tolerance=tolerance, most=most, seed=seed) for c in prior.components]
+        value = sum(w * p.value for w, p in zip(prior.weights, parts, strict=True))
+        return Expectation(
+            value, float(np.sqrt(sum((w * p.error) ** 2 for w, p in zip(prior.weights, parts, strict=True))))
+        )
+    result = (
+        _cubature(prior, function, tolerance, most)
+        if smooth(prior)
+        else _randomised(prior, function, tolerance, most, seed)
+    )
+    if not result.error <= tolerance:
+        raise ValueError(
+            f"expectation over {prior}: error estimate {result.error:.3g} exceeds tolerance = {tolerance:.3g} at most = {most} points; raise most or tolerance."
+        )
+    return result
+
+
+def _cubature(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int) -> Expectation:
+    cube = np.zeros(prior.dimension), np.ones(prior.dimension)
+    found = integrate.cubature(
+        lambda u: function(prior.transform(u)[0]),
+        *cube,
+        rtol=0.0,
+        atol=tolerance,  # pyright: ignore[reportArgumentType]
+        max_subdivisions=most,
+    )
+    return Expectation(float(found.estimate), float(found.error))
+
+
+def _randomised(
+    prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int, seed: int
+) -> Expectation:
+    generators = np.random.default_rng(seed).spawn(RANDOMISATIONS)
+    count = min(FEWEST, most)
+    while True:
+        means = np.array([np.average(function(m), weights=w) for m, w in (nodes(prior, count, g) for g in generators)])
+        result = Expectation(float(means.mean()), float(means.std(ddof=1) / np.sqrt(RANDOMISATIONS)))
+        if result.error <= tolerance or count >= most:
+            return result
+        count *= 2

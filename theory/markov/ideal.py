@@ -1,0 +1,193 @@
+r"""Expected losses of the ideal strategies: uniform, unigram, bigram, …; as T → ∞ and at finite T.
+
+As T → ∞ counts concentrate: uniform ln k, unigram E H(π), bigram E Σ_i π_i H(P_i), in nats per token; for chains of higher order the
+m-gram strategy is left with the entropy of a symbol given the m - 1 before it.
+
+At finite T, with pseudo-count α and t tokens seen, the last of them i,
+
+    unigram  -ln (N_j + α)/(t + kα)        bigram  -ln (c_ij + α)/(c_i· + kα)        trigram  -ln (c_hij + α)/(c_hi· + kα), ….
+
+The logarithm of a ratio splits, so only laws of *single* counts are needed: of N_j, of c_ij and of c_i·, each with the
+current state. Each is a linear recursion over positions on the chain of histories (`onset.theory.markov.chains.lift`; before the first token stands
+a fictitious history, so that the start is stationary), exact for any k, in O(T²k²) per chain; the prior is left to
+`onset.theory.markov.expectations` (quadrature for k = 2, randomised QMC with an error estimate beyond). Exchangeability leaves one block of symbols
+of each pattern to follow. Derived here ("split logarithm").
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import perm
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln, xlogy
+
+from onset.theory import arguments
+from onset.theory.arrays import Array
+from onset.theory.expectation import Expectation
+from onset.theory.markov.chains import block_law, conditional_entropy, history_law, lift, stationary
+from onset.theory.markov.expectations import expectation, smooth
+from onset.theory.markov.priors import Prior
+from onset.theory.markov.task import strategies
+
+__all__ = ["finite_loss", "limit_loss", "ngram_limit", "ngram_loss"]
+
+BLOCK = 256
+"""Chains followed at a time: few enough to stay in a processor's cache."""
+
+
+def limit_loss(prior: Prior, strategy: str, *, tolerance: float = 1e-3) -> Expectation:
+    """Expected loss of `strategy` as T → ∞, in nats per token, with its error estimate.
+
+    Raises
+    ------
+    ValueError
+        If the strategy is unknown, or the error estimate exceeds `tolerance`.
+    """
+    order = _order(prior, strategy)
+    if order == 0:
+        return Expectation(float(np.log(prior.states)), 0.0)
+    return expectation(prior, lambda transition: conditional_entropy(transition, order), tolerance=tolerance)
+
+
+def finite_loss(
+    prior: Prior,
+    strategy: str,
+    context: int,
+    *,
+    pseudo_count: float | None = None,
+    tolerance: float = 2e-3,
+    seed: int = 0,
+) -> Expectation:
+    """Expected loss of `strategy` averaged over positions 1 … T, in nats per token, for stationary starts.
+
+    Parameters
+    ----------
+    prior : Prior
+    strategy : str
+        Of `onset.theory.markov.task.strategies` for the prior's order.
+    context : int
+        T.
+    pseudo_count : float, optional
+        By default the prior's concentration.
+    tolerance : float
+        Largest acceptable error estimate, nats.
+    seed : int
+        Seed of the randomised QMC (k > 2).
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or the error estimate exceeds `tolerance`.
+    """
+    order = _order(prior, strategy)
+    context = arguments.integer("context", context, least=1)
+    alpha = prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
+    if order == 0:
+        return Expectation(float(np.log(prior.states)), 0.0)
+    loss, limit = partial(ngram_loss, order=order), partial(ngram_limit, order=order)
+
+    def in_blocks(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        return lambda m: np.concatenate([function(m[i : i + BLOCK]) for i in range(0, len(m), BLOCK)])
+
+    if smooth(prior):
+        return expectation(prior, in_blocks(lambda m: loss(m, context, alpha)), tolerance=tolerance)
+    # The limit carries most of the variance over chains and is cheap, so it is averaged over many more of them.
+    share = tolerance / np.sqrt(2)
+    regret = in_blocks(lambda m: loss(m, context, alpha) - limit(m))
+    extra = expectation(prior, regret, tolerance=share, seed=seed)
+    rest = limit_loss(prior, strategy, tolerance=share)
+    return Expectation(rest.value + extra.value, float(np.hypot(rest.error, extra.error)))
+
+
+def _order(prior: Prior, strategy: str) -> int:
+    """m of an m-gram strategy, 0 for uniform."""
+    known = strategies(prior.order)
+    return known.index(arguments.one_of("strategy", strategy, known))
+
+
+def _patterns(states: int, length: int) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Blocks of `length` symbols that differ by more than names, each with the number of blocks that it stands for."""
+    for block in itertools.product(range(min(states, length)), repeat=length):
+        distinct = 0
+        for symbol in block:
+            if symbol > distinct:
+                break
+            distinct = max(distinct, symbol + 1)
+        else:
+            yield block, perm(states, distinct)
+
+
+def _ending_with(states: int, rows: int, symbols: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Marks the histories, shape (rows,), whose latest symbols are these."""
+    code = sum(symbol * states**place for place, symbol in enumerate(reversed(symbols)))
+    return np.arange(rows) % states ** len(symbols) == code
+
+
+def ngram_loss(transition: Array, context: int, alpha: float, *, order: int) -> Array:
+    """Loss of the m-gram strategy, m = `order` ≥ 1, averaged over positions 1 … T, for chains (n, k^{n-1}, k): shape (n,), nats per token.
+
+    One block of each pattern stands for all: right on the average over an exchangeable prior, not chain by chain.
+    """
+    rows, states = transition.shape[-2:]
+    chain, total = lift(transition), np.zeros(len(transition))
+    after: dict[tuple[int, ...], Array] = {}
+    for (*before, symbol), number in _patterns(states, order):
+        history = tuple(before)
+        here, arriving = _ending_with(states, rows, history), _ending_with(states, rows, (symbol,))
+        if history not in after:
+            # How often the history was followed by anything; the empty one by every token.
+            after[history] = (
+                _expected_log(chain, np.outer(here, np.ones(rows, bool)), context, states * alpha, first=order)
+                if history
+                else history_law(transition) * _mean_log_total(context, states, alpha)
+            )
+        followed = _expected_log(chain, np.outer(here, arriving), context, alpha, first=order)
+        total += number * ((after[history] - followed) * (here * transition[:, :, symbol])).sum(axis=1)
+    return total
+
+
+def ngram_limit(transition: Array, *, order: int) -> Array:
+    """The same as T → ∞, with the same blocks standing for all, shape (n,)."""
+    states = transition.shape[-1]
+    blocks, histories = block_law(transition, order), block_law(transition, order - 1)
+    total = np.zeros(len(transition))
+    for block, number in _patterns(states, order):
+        law, given = blocks[:, *block], histories[:, *block[:-1]]
+        total -= number * xlogy(law, np.divide(law, given, out=np.ones_like(law), where=law > 0))
+    return total
+
+
+def _mean_log_total(context: int, states: int, alpha: float) -> float:
+    """(1/T) Σ_t ln(t + kα)."""
+    offset = states * alpha + 1
+    return float(gammaln(context + offset) - gammaln(offset)) / context
+
+
+def _expected_log(chain: Array, counted: NDArray[np.bool_], context: int, offset: float, *, first: int) -> Array:
+    """(1/T) Σ_t E[ln(n_t + offset); x_t = state], shape (n, K), n_t the number of `counted` moves (K, K) that arrive at tokens `first` … t.
+
+    A move arrives at token 1 from a fictitious history; it counts if it would from any.
+    """
+    count, k, _ = chain.shape
+    law = np.zeros((count, context + 1, k))
+    law[:, 0] = stationary(chain)
+    if first == 1:
+        at = counted.all(axis=0)
+        law[:, 1, at], law[:, 0, at] = law[:, 0, at], 0.0
+    logarithm = np.log(np.arange(context + 1) + offset)
+    silent, loud = chain * np.logical_not(counted), chain * counted
+    total = np.zeros((count, k))
+    for t in range(1, context + 1):
+        reach = min(t, context) + 1
+        total += np.einsum("nck,c->nk", law[:, :reach], logarithm[:reach])
+        if t + 1 < first:
+            law[:, :reach] = law[:, :reach] @ chain
+        elif t < context:
+            moved = law[:, :reach] @ loud
+            law[:, :reach] = law[:, :reach] @ silent
+            law[:, 1 : reach + 1] += moved
+    return total / context

@@ -1,0 +1,333 @@
+r"""Laws over transition matrices.
+
+Every prior but a mixture is one map from independent uniforms to transition matrices. Sampling, quadrature and
+quasi-Monte Carlo (`onset.theory.markov.expectations`) all use that map, so they cannot disagree about what the prior is. A map may
+reject a point (weight zero): the law is then the accepted points' law. A mixture asks its components.
+
+All priors here are exchangeable: relabelling the states does not change the law.
+
+References
+----------
+Edelman et al., arXiv 2402.11004 (the priors used in training).
+Chan, Robbins, "On the volume of the polytope of doubly stochastic matrices", Experimental Mathematics 8 (1999):
+the volumes against which the acceptance rate of `DoublyStochastic` is tested.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from scipy.special import betaincinv
+
+from onset.theory import arguments
+from onset.theory.arrays import Array
+
+__all__ = [
+    "PRIORS",
+    "Dirichlet",
+    "DoublyStochastic",
+    "MappedPrior",
+    "Mixture",
+    "Prior",
+    "Unigram",
+    "prior_from_dict",
+    "prior_label",
+    "prior_to_dict",
+    "sample",
+]
+
+
+class MappedPrior(Protocol):
+    """A prior that is one map from `dimension` uniforms to a matrix and a weight (zero: rejected).
+
+    `kind` is its name in settings, `pseudo_count` what the ideal strategies add to counts, `order` the n of its chains, whose
+    matrices have shape (k^{n-1}, k), see `onset.theory.markov.chains`.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def states(self) -> int: ...
+    @property
+    def order(self) -> int: ...
+    @property
+    def pseudo_count(self) -> float: ...
+    @property
+    def dimension(self) -> int: ...
+    def transform(self, uniforms: Array) -> tuple[Array, Array]: ...
+
+
+MOST_ROWS = 4096
+"""Of a transition matrix."""
+
+
+def _check(prior: Any) -> None:
+    object.__setattr__(prior, "states", arguments.integer("states", prior.states, least=2, most=MOST_ROWS))
+
+
+def _simplex(uniforms: Array, concentration: float) -> Array:
+    """Dirichlet points (..., m + 1) from uniforms (..., m), by breaking a stick with Beta quantiles."""
+    left = np.ones(uniforms.shape[:-1])
+    parts = []
+    for j in range(uniforms.shape[-1], 0, -1):
+        u = uniforms[..., j - 1]
+        flat = concentration == 1.0
+        share = -np.expm1(np.log1p(-u) / j) if flat else betaincinv(concentration, concentration * j, u)
+        parts.append(left * share)
+        left = left * (1 - share)
+    return np.stack([*parts, left], axis=-1)
+
+
+def _normalised(rows: Array) -> Array:
+    return rows / rows.sum(axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class _OfDirichletRows:
+    """What priors made of Dirichlet rows share: number of states k, at least 2, and concentration per entry, above zero."""
+
+    states: int
+    concentration: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+        object.__setattr__(self, "concentration", arguments.positive("concentration", self.concentration))
+
+    @property
+    def pseudo_count(self) -> float:
+        return self.concentration
+
+
+@dataclass(frozen=True)
+class Dirichlet(_OfDirichletRows):
+    """Independent rows, each Dirichlet with `concentration` per entry (flat: 1).
+
+    Parameters
+    ----------
+    states : int
+        Number of symbols k, at least 2.
+    concentration : float
+        Dirichlet concentration per entry, above zero.
+    order : int
+        n of an n-gram: one row for each history of the last n - 1 symbols; 2 for a Markov chain.
+    """
+
+    order: int = 2
+    kind: ClassVar[str] = "dirichlet"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(
+            self, "order", arguments.integer("order", self.order, least=2, most=1 + MOST_ROWS.bit_length())
+        )
+        if self.states ** (self.order - 1) > MOST_ROWS:
+            raise ValueError(
+                f"order = {self.order} with states = {self.states}: expected at most {MOST_ROWS} histories, but there are {self.states}^{self.order - 1}; lower one of them."
+            )
+
+    @property
+    def dimension(self) -> int:
+        return self.states ** (self.order - 1) * (self.states - 1)
+
+    def transform(self, uniforms: Array) -> tuple[Array, Array]:
+        shape = (*uniforms.shape[:-1], self.states ** (self.order - 1), self.states - 1)
+        rows = _normalised(_simplex(uniforms.reshape(shape), self.concentration))
+        return rows, np.ones(uniforms.shape[:-1])
+
+
+@dataclass(frozen=True)
+class DoublyStochastic:
+    r"""Doubly stochastic matrices: the stationary law is uniform and unigram counts carry no signal.
+
+    For k ≤ 6 the law is *uniform on the Birkhoff polytope*: the first k-1 rows are uniform on the simplex, the last
+    row completes the columns, and a negative entry rejects the matrix (accepted: 1/2 at k = 3, .21 at 4, .075 at 5, .024 at 6).
+    For k > 6 the law is *flat Dirichlet rows balanced by Sinkhorn's iteration*, as in the published experiments;
+    it is not uniform.
+
+    Parameters
+    ----------
+    states : int
+        Number of symbols k, at least 2.
+    """
+
+    states: int
+    kind: ClassVar[str] = "doubly-stochastic"
+    uniform_up_to: ClassVar[int] = 6
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def order(self) -> int:
+        return 2
+
+    @property
+    def dimension(self) -> int:
+        rows = self.states - 1 if self.states <= self.uniform_up_to else self.states
+        return rows * (self.states - 1)
+
+    @property
+    def pseudo_count(self) -> float:
+        return 1.0
+
+    def transform(self, uniforms: Array) -> tuple[Array, Array]:
+        k = self.states
+        rows = _normalised(_simplex(uniforms.reshape(*uniforms.shape[:-1], -1, k - 1), 1.0))
+        if k > self.uniform_up_to:
+            return _sinkhorn(rows), np.ones(uniforms.shape[:-1])
+        last = 1 - rows.sum(axis=-2, keepdims=True)
+        matrices = np.concatenate([rows, last], axis=-2)
+        accepted = np.all(last >= 0, axis=(-1, -2))
+        matrices = np.where(accepted[..., None, None], matrices, 1 / k)
+        return matrices, accepted.astype(np.float64)
+
+
+def _sinkhorn(matrices: Array, sweeps: int = 1000) -> Array:
+    tolerance = matrices.shape[-1] * np.finfo(np.float64).eps
+    for _ in range(sweeps):
+        matrices = matrices / matrices.sum(axis=-2, keepdims=True)
+        matrices = _normalised(matrices)
+        if np.max(np.abs(matrices.sum(axis=-2) - 1)) < tolerance:
+            break
+    return matrices
+
+
+@dataclass(frozen=True)
+class Unigram(_OfDirichletRows):
+    """Chains without memory: all rows equal one Dirichlet draw, so that the unigram strategy is ideal.
+
+    Parameters
+    ----------
+    states : int
+        Number of symbols k, at least 2.
+    concentration : float
+        Dirichlet concentration per entry, above zero.
+    """
+
+    kind: ClassVar[str] = "unigram"
+
+    @property
+    def order(self) -> int:
+        return 2
+
+    @property
+    def dimension(self) -> int:
+        return self.states - 1
+
+    def transform(self, uniforms: Array) -> tuple[Array, Array]:
+        row = _normalised(_simplex(uniforms, self.concentration))
+        rows = np.repeat(row[..., None, :], self.states, axis=-2)
+        return rows, np.ones(uniforms.shape[:-1])
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Each chain comes from one of several priors.
+
+    Parameters
+    ----------
+    components : tuple of priors over the same states
+    weights : tuple of float
+        Probability of each component; positive, summing to one.
+    """
+
+    components: tuple[Prior, ...]
+    weights: tuple[float, ...]
+    kind: ClassVar[str] = "mixture"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "components", arguments.items("components", self.components))
+        weights = arguments.items("weights", self.weights)
+        object.__setattr__(self, "weights", tuple(arguments.positive("weights", w) for w in weights))
+        if len(self.components) != len(self.weights) or not self.components:
+            raise ValueError(
+                f"mixture has {len(self.components)} components and {len(self.weights)} weights: expected one weight per component; give as many of both."
+            )
+        for name in ("states", "order"):
+            given = [getattr(c, name) for c in self.components]
+            if len(set(given)) != 1:
+                raise ValueError(
+                    f"mixture components have {name} {arguments.shown(given)}: expected one {name} for all; give all components the same."
+                )
+        if abs(sum(self.weights) - 1) > len(self.weights) * np.finfo(np.float64).eps:
+            raise ValueError(
+                f"mixture weights {arguments.shown(self.weights)} sum to {sum(self.weights):g}: expected a sum of one; divide each by the sum."
+            )
+
+    @property
+    def states(self) -> int:
+        return self.components[0].states
+
+    @property
+    def order(self) -> int:
+        return self.components[0].order
+
+    @property
+    def pseudo_count(self) -> float:
+        return 1.0
+
+
+Prior = MappedPrior | Mixture
+"""Any prior."""
+
+PRIORS: dict[str, type] = {cls.kind: cls for cls in (Dirichlet, DoublyStochastic, Unigram, Mixture)}
+"""The one place where a prior is registered: its `kind` is its name in settings and on the command line."""
+
+
+def sample(prior: Prior, generator: np.random.Generator, count: int) -> Array:
+    """Draw `count` independent transition matrices, shape (count, k^{n-1}, k)."""
+    if isinstance(prior, Mixture):
+        chosen = np.searchsorted(np.cumsum(prior.weights)[:-1], generator.random(count), side="right")
+        matrices = np.empty((count, prior.states ** (prior.order - 1), prior.states))
+        for c, component in enumerate(prior.components):
+            here = chosen == c
+            matrices[here] = sample(component, generator, int(here.sum()))
+        return matrices
+    accepted, have = [], 0
+    while have < count or not accepted:
+        matrices, weights = prior.transform(generator.random((max(count - have, 1), prior.dimension)))
+        accepted.append(matrices[weights > 0])
+        have += len(accepted[-1])
+    return np.concatenate(accepted)[:count]
+
+
+def prior_to_dict(prior: Prior) -> dict[str, Any]:
+    """Plain data of a prior; the order is left out where it is 2, so that ids and files from before it existed stay."""
+    if isinstance(prior, Mixture):
+        components = [prior_to_dict(component) for component in prior.components]
+        return {"kind": prior.kind, "components": components, "weights": list(prior.weights)}
+    entries = {"kind": prior.kind} | dataclasses.asdict(prior)  # type: ignore[call-overload]
+    if prior.order == 2:
+        entries.pop("order", None)
+    return entries
+
+
+def prior_from_dict(data: Any) -> Prior:
+    """The prior that `prior_to_dict` wrote; by default flat Dirichlet rows over two states.
+
+    Raises
+    ------
+    ValueError
+        If the kind or an entry is unknown, or a value out of range.
+    """
+    entries = dict(arguments.table("prior", data))
+    kind = PRIORS[arguments.one_of("prior", entries.pop("kind", Dirichlet.kind), PRIORS)]
+    if kind is Mixture:
+        components = arguments.items("components", entries.get("components", ()))
+        entries["components"] = tuple(prior_from_dict(arguments.table("component", c)) for c in components)
+    elif "states" not in entries:
+        entries["states"] = 2
+    return arguments.made_from(f"prior {kind.kind!r}", kind, entries)
+
+
+def prior_label(prior: Prior) -> str:
+    """Short name of a prior for tables and figures."""
+    if isinstance(prior, Mixture):
+        parts = zip(prior.weights, prior.components, strict=True)
+        return " + ".join(f"{weight:g} {prior_label(component)}" for weight, component in parts)
+    concentration = getattr(prior, "concentration", 1.0)
+    suffix = "" if concentration == 1.0 else f"({concentration:g})"
+    return f"{prior.kind}{suffix}" + ("" if prior.order == 2 else f" n={prior.order}")

@@ -1,0 +1,194 @@
+r"""Random input of training: fresh sequences and the mask bits of dropout, on the device that trains.
+
+A seed has three streams, so that drawing from one moves no other: training sequences, held-out sequences, mask bits. Sequences are
+drawn for many steps at once: on a CPU by the task's sampler; on another device, where the task has a sampler for devices, by torch,
+from random numbers of the host and of the device. These sequences differ from the CPU's, but have the same law. The state of a stream
+can be stored and restored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from onset.simulate.tasks import sampler
+from onset.theory.markov import priors
+from onset.theory.markov.chains import history_law
+from onset.theory.markov.task import MarkovChains
+from onset.theory.setting import Setting
+from onset.theory.tasks import Task
+
+__all__ = ["DEVICE_SAMPLERS", "Batches", "MaskBits", "streams", "tokens_on_device"]
+
+STEPS_AHEAD = 64
+"""Steps whose sequences are drawn at once by torch, where starting a kernel costs more than its work."""
+
+STEPS_AHEAD_ON_HOST = 16
+"""The same for the sampler of a task: starting costs little, and the chains of fewer steps fit a cache."""
+
+
+def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.SeedSequence]:
+    """Generators of the training and of the held-out sequences, and the seed of the mask bits."""
+    fresh, held_out, mask_bits = np.random.SeedSequence(seed).spawn(3)
+    return np.random.default_rng(fresh), np.random.default_rng(held_out), mask_bits
+
+
+class Batches:
+    """Fresh sequences of a setting's task, step after step.
+
+    Parameters
+    ----------
+    setting : Setting
+    generator : numpy.random.Generator
+        Of the host; also seeds the device's.
+    device : torch.device
+    on_host : bool, optional
+        Whether the task's sampler draws them; by default on a CPU, and where the task has no sampler for devices.
+    """
+
+    def __init__(
+        self, setting: Setting, generator: np.random.Generator, device: torch.device, *, on_host: bool | None = None
+    ) -> None:
+        self._task, self._batch, self._device = setting.task, setting.training.batch, device
+        usual = device.type == "cpu" or type(setting.task) not in DEVICE_SAMPLERS
+        self._on_host = usual if on_host is None else on_host
+        self._sampler = sampler(setting.task)
+        self._host = generator
+        self._at_device = torch.Generator(device)
+        self._at_device.manual_seed(int(generator.bit_generator.seed_seq.generate_state(1)[0]))  # type: ignore[attr-defined]
+        self._before: dict[str, Any] = {}
+        self._ahead, self._left = torch.empty(0), 0
+
+    def draw(self) -> Tensor:
+        """Tokens of one step, shape (B, T + 1)."""
+        if not self._left:
+            self._fill()
+        self._left -= 1
+        return self._ahead[self._left].long()
+
+    def _fill(self) -> None:
+        self._before = self._generators()
+        self._left = STEPS_AHEAD_ON_HOST if self._on_host else STEPS_AHEAD
+        count = self._left * self._batch
+        if self._on_host:
+            tokens = torch.from_numpy(self._sampler.sample(count, self._host).tokens).to(self._device)
+        else:
+            tokens = DEVICE_SAMPLERS[type(self._task)](self._task, count, self._host, self._at_device)
+        self._ahead = tokens.unflatten(0, (self._left, -1))
+
+    def _generators(self) -> dict[str, Any]:
+        at_device = [] if self._on_host else self._at_device.get_state().tolist()
+        return {"host": self._host.bit_generator.state, "device": at_device}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Position of the stream, as plain data that JSON can hold."""
+        return (self._before if self._left else self._generators()) | {"ahead": self._left}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        self._host.bit_generator.state = state["host"]
+        if state["device"]:
+            self._at_device.set_state(torch.tensor(state["device"], dtype=torch.uint8))
+        if state["ahead"]:
+            self._fill()
+        self._left = state["ahead"]
+
+
+class MaskBits:
+    """Mask bits of dropout, 16 random bits each (`onset.validate.models.dropout`).
+
+    On a CPU they are a function of the seed and of the number drawn before (SplitMix64: Steele, Lea, Flood, OOPSLA 2014),
+    so that a processor makes several at once.
+    """
+
+    def __init__(self, seed: np.random.SeedSequence, device: torch.device) -> None:
+        self._device = device
+        self._key, self._drawn = seed.generate_state(1, np.uint64)[0], 0
+        self._at_device = torch.Generator(device)
+        self._at_device.manual_seed(int(seed.generate_state(1)[0]))
+        self._buffer = np.empty(0, np.uint64)
+
+    def draw(self, shapes: list[tuple[int, ...]]) -> list[Tensor]:
+        """One tensor of int16 for each shape; on a CPU, the next draw overwrites them."""
+        if self._device.type != "cpu":
+            options = {"dtype": torch.int16, "device": self._device, "generator": self._at_device}
+            return [torch.randint(-(2**15), 2**15, shape, **options) for shape in shapes]
+        counts = [math.prod(shape) for shape in shapes]
+        total = -(-sum(counts) // 4)
+        if len(self._buffer) != total:
+            self._buffer = np.empty(total, np.uint64)
+        _mix(self._key, np.uint64(self._drawn), self._buffer)
+        self._drawn += total
+        bits = torch.from_numpy(self._buffer.view(np.int16)[: sum(counts)])
+        return [part.view(shape) for part, shape in zip(bits.split(counts), shapes, strict=True)]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Position of the stream, as plain data that JSON can hold."""
+        if self._device.type != "cpu":
+            return {"device": self._at_device.get_state().tolist()}
+        return {"key": int(self._key), "drawn": self._drawn}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`."""
+        if "device" in state:
+            self._at_device.set_state(torch.tensor(state["device"], dtype=torch.uint8))
+        else:
+            self._key, self._drawn = np.uint64(state["key"]), state["drawn"]
+
+
+@njit(cache=True, nogil=True)
+def _mix(key, first, out):
+    """Entries first, first + 1, … of the sequence that starts at `key`."""
+    for n in range(len(out)):
+        z = key + (first + np.uint64(n) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        out[n] = z ^ (z >> np.uint64(31))
+
+
+def _markov_chains(task: MarkovChains, count: int, host: np.random.Generator, at_device: torch.Generator) -> Tensor:
+    """Sequences from chains that the host draws."""
+    transition = priors.sample(task.prior, host, count)
+    device = at_device.device
+    chains, law = (
+        torch.from_numpy(values).to(device, torch.float32) for values in (transition, history_law(transition))
+    )
+    uniforms = torch.rand(count, task.context + 1, generator=at_device, device=device)
+    return tokens_on_device(chains, law, uniforms)
+
+
+DEVICE_SAMPLERS: dict[type[Task], Callable[[Any, int, np.random.Generator, torch.Generator], Tensor]] = {
+    MarkovChains: _markov_chains
+}
+"""Tokens (n, T + 1) of a task, of the number n of sequences and of the generators of the host and of the device."""
+
+
+def tokens_on_device(transition: Tensor, law: Tensor, uniforms: Tensor) -> Tensor:
+    """`onset.simulate.tasks.markov_chains.tokens_from_uniforms` in torch, one time step after the other.
+
+    Parameters
+    ----------
+    transition : tensor, shape (n, k^{order-1}, k)
+    law : tensor, shape (n, k^{order-1})
+        Of the first history.
+    uniforms : tensor, shape (n, length)
+        In [0, 1).
+    """
+    count, rows, states = transition.shape
+    sequence = torch.arange(count, device=transition.device)
+    edges = transition.cumsum(dim=-1)[..., :-1]
+    history = (uniforms[:, :1] >= law.cumsum(dim=-1)[:, :-1]).sum(dim=-1)
+    tokens = [history // states**place % states for place in reversed(range(round(np.log(rows) / np.log(states))))]
+    for t in range(len(tokens), uniforms.shape[1]):
+        symbol = (uniforms[:, t, None] >= edges[sequence, history]).sum(dim=-1)
+        history = history * states % rows + symbol
+        tokens.append(symbol)
+    return torch.stack(tokens[: uniforms.shape[1]], dim=1)

@@ -1,0 +1,119 @@
+"""Measurements of a model along training, on held-out sequences that each seed draws for itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from onset.validate.inspection.inspectable import inspectable, record
+from onset.validate.inspection.order_parameters import effective_order_parameters
+from onset.validate.inspection.scores import head_scores, targets_on
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from onset.simulate.tasks import sampler
+from onset.theory.arrays import Array
+from onset.theory.recording import Measurement
+from onset.theory.setting import Setting
+from onset.theory.tasks import Task
+from onset.validate.models import as_model
+from onset.validate.probes import SCORES
+from onset.validate.training.cross_entropies import on_device
+
+__all__ = ["HELD_OUT", "HeldOut"]
+
+HELD_OUT = 512
+"""Held-out sequences of a run; each seed draws its own, so that intervals over seeds contain their sampling error."""
+
+PASS = 64
+"""Sequences in one forward pass, about as many as train: larger tensors would only increase memory."""
+
+
+class HeldOutSequences:
+    """Held-out sequences of a task, with the laws of its strategies on them."""
+
+    def __init__(self, task: Task, generator: np.random.Generator, device: torch.device) -> None:
+        source = sampler(task)
+        sample = source.sample(HELD_OUT, generator)
+        laws, scored = source.laws(sample), task.scored
+        entropies = laws.entropies()[..., scored]
+        self.tokens = torch.from_numpy(sample.tokens[:, :-1].astype(np.int64)).to(device)
+        self.masks = {name: torch.from_numpy(mask).to(device) for name, mask in source.masks(sample).items()}
+        self.strategies = task.strategies
+        self._laws = on_device(laws, device)
+        self._scored = None if scored.all() else torch.from_numpy(np.flatnonzero(scored)).to(device)
+        self._entropy = entropies[:-1].mean(axis=(1, 2))
+        self._last_entropy = entropies[..., -1].mean(axis=1)
+        self._strategy_losses = laws.losses()[..., scored].mean(axis=-1)
+
+    def cross_entropies(self, model: nn.Module) -> Tensor:
+        """Cross-entropy of each strategy's law and of the true one with the model, shape (S, n, scored positions)."""
+        parts = []
+        for first in range(0, HELD_OUT, PASS):
+            chosen = slice(first, first + PASS)
+            log_model = F.log_softmax(model(self.tokens[chosen]).float(), dim=-1)
+            parts.append(self._laws.cross_entropies(log_model, chosen))
+        crossed = torch.cat(parts, dim=1)
+        return crossed if self._scored is None else crossed[..., self._scored]
+
+    def distances(self, crossed: Tensor) -> dict[str, float]:
+        """KL(strategy ‖ model) over all scored positions, given `cross_entropies`."""
+        means = crossed[:-1].mean(dim=-1).double().cpu().numpy().mean(axis=1) - self._entropy
+        return dict(zip(self.strategies, means.tolist(), strict=True))
+
+    def excess(self, losses: Array) -> dict[str, tuple[float, float]]:
+        """Mean and standard error of losses (n,) above each strategy's on the same sequences."""
+        above = losses - self._strategy_losses
+        means, errors = above.mean(axis=1), above.std(axis=1, ddof=1) / np.sqrt(above.shape[1])
+        return dict(zip(self.strategies, zip(means.tolist(), errors.tolist(), strict=True), strict=True))
+
+    def last(self, crossed: Tensor) -> Array:
+        """KL(law ‖ model) on the last scored token, for each strategy and the true law."""
+        return crossed[..., -1].mean(dim=1).double().cpu().numpy() - self._last_entropy
+
+
+class HeldOut:
+    """The same held-out sequences for every measurement of a run."""
+
+    def __init__(
+        self, setting: Setting, model: nn.Module, generator: np.random.Generator, device: torch.device
+    ) -> None:
+        self._parts = setting.model.parts
+        self._sequences = HeldOutSequences(setting.task, generator, device)
+        self._variants = [HeldOutSequences(variant, generator, device) for variant in setting.task.variants]
+        self._targets = targets_on(self._sequences.tokens[:PASS]) if inspectable(model) else None
+        self._start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+    @torch.no_grad()
+    def measure(self, model: nn.Module) -> Measurement:
+        """Loss (the next token averaged out), distances to the strategies, layer-1 attention, excess losses, probes."""
+        sequences = self._sequences
+        crossed = sequences.cross_entropies(model)
+        losses = crossed[-1].mean(dim=-1).double().cpu().numpy()
+        probes = {"last": sequences.last(crossed)}
+        inspected = inspectable(model)
+        if inspected is not None and self._targets is not None:
+            probes["loss_at"] = _numbers(crossed[-1].mean(dim=0))
+            probes |= {name: _numbers(crossed[-1][mask].mean()) for name, mask in sequences.masks.items()}
+            activations = record(inspected, sequences.tokens[:PASS], "streams", "scores", "patterns")
+            parameters = effective_order_parameters(inspected, activations)
+            probes |= {name: _numbers(value) for name, value in parameters.items()}
+            scores = head_scores(inspected, activations, self._targets)
+            probes["head_score"] = _numbers(torch.stack([scores[name] for name in SCORES]))
+            probes["movement"] = self._movement(model)
+        if self._variants:
+            probes["tested_on"] = np.array([other.last(other.cross_entropies(model))[-1] for other in self._variants])
+        attention = _numbers(as_model(model).lag_attention(sequences.tokens))
+        excess = sequences.excess(losses)
+        return Measurement(float(losses.mean()), sequences.distances(crossed), attention, excess, probes)
+
+    def _movement(self, model: nn.Module) -> Array:
+        """Root mean square change of the parameters of each part since the start."""
+        changes: dict[str, list[Tensor]] = {part: [] for part in self._parts}
+        for name, parameter in model.named_parameters():
+            changes[as_model(model).part(name)].append((parameter - self._start[name]).flatten())
+        return np.array([float(torch.cat(moved).square().mean().sqrt()) for moved in changes.values()])
+
+
+def _numbers(tensor: Tensor) -> Array:
+    """A copy in double precision, which does not keep the tensor."""
+    return tensor.double().cpu().numpy().copy()
