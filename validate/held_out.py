@@ -12,10 +12,11 @@ from onset.simulate.strategies import predict
 from onset.theory.chains import Array, entropy
 from onset.theory.dynamics import Measurement
 from onset.theory.setting import Setting
-from onset.validate.circuits import circuits
+from onset.validate.inspection.inspectable import inspectable, record
+from onset.validate.inspection.order_parameters import effective_order_parameters
+from onset.validate.inspection.scores import head_scores, targets_on
 from onset.validate.models import as_model
-from onset.validate.models.transformer import Transformer
-from onset.validate.scores import Targets, head_scores
+from onset.validate.probes import SCORES
 
 __all__ = ["HELD_OUT", "HeldOut", "unseen"]
 
@@ -76,7 +77,7 @@ class HeldOut:
         self._own = Sequences(setting, generator, device)
         self._tested = [Sequences(setting.replace(prior=prior), generator, device) for prior in setting.tested_on]
         new = unseen(self._own.tokens.cpu().numpy(), setting.states, setting.order)
-        self._targets = Targets.of(self._own.tokens[:PART]) if isinstance(model, Transformer) else None
+        self._targets = targets_on(self._own.tokens[:PART]) if inspectable(model) else None
         self._unseen = torch.from_numpy(new).to(device)
         self._start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
@@ -96,12 +97,15 @@ class HeldOut:
         above = {name: losses - other for name, other in own.losses.items()}
         excess = {name: (float(d.mean()), float(d.std(ddof=1) / np.sqrt(len(d)))) for name, d in above.items()}
         probes = {"last": own.last(log_model)}
-        if isinstance(model, Transformer) and self._targets is not None:
+        inspected = inspectable(model)
+        if inspected is not None and self._targets is not None:
             probes["loss_at"] = _numbers(by_position[-1].mean(dim=0))
             probes["unseen"] = _numbers(by_position[-1][self._unseen].mean())
-            seen = model.activations(own.tokens[:PART])
-            probes |= {name: _numbers(found) for name, found in circuits(model, seen).items()}
-            probes["head_score"] = _numbers(head_scores(model, seen, self._targets))
+            activations = record(inspected, own.tokens[:PART], "streams", "scores", "patterns")
+            order_parameters = effective_order_parameters(inspected, activations)
+            probes |= {name: _numbers(value) for name, value in order_parameters.items()}
+            scores = head_scores(inspected, activations, self._targets)
+            probes["head_score"] = _numbers(torch.stack([scores[name] for name in SCORES]))
             probes["movement"] = self._movement(model)
         if self._tested:
             probes["tested_on"] = np.array([one.last(one.log_model(model))[-1] for one in self._tested])

@@ -26,9 +26,7 @@ from onset.validate.batches import Batches, Words, streams
 from onset.validate.checkpoints import Checkpoint
 from onset.validate.held_out import HELD_OUT, HeldOut
 from onset.validate.models import as_model, build, order_parameters
-from onset.validate.models.compiled import network
 from onset.validate.models.likelihood import cross_entropy
-from onset.validate.models.transformer import Transformer
 
 __all__ = ["DEVICES", "HELD_OUT", "TrainingRun", "resolve_device", "train", "train_together"]
 
@@ -173,10 +171,10 @@ class TrainingRun:
     def _differentiate(self, tokens: Tensor, noise: list[Tensor]) -> None:
         """Put the derivatives of each seed's loss where the optimiser looks for them."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.setting.precision == "bfloat16"):
-            if isinstance(self.model, Transformer) and self.model.compiled:
-                _, by = network.loss(self.model.shape, self.parameters, tokens, noise)
-                for name, one in self.parameters.items():
-                    one.grad = by[name] if one.requires_grad else None
+            compiled = as_model(self.model).loss_and_gradients(tokens, noise, self.parameters)
+            if compiled is not None:
+                for name, parameter in self.parameters.items():
+                    parameter.grad = compiled[1][name] if parameter.requires_grad else None
                 return
             if self.alone:
                 loss = cross_entropy(self.model, tokens, noise)
