@@ -9,10 +9,10 @@ from onset.theory.setting import Setting
 __all__ = ["MATCHED", "PROBES", "SCORES", "Probe", "labels"]
 
 SCORES = ("previous-token", "prefix-matching", "duplicate-token", "copying")
-"""Head scores, defined in `onset.validate.scores`."""
+"""Head scores, defined in `onset.validate.inspection.scores`."""
 
 MATCHED = ("previous", "same")
-"""Symbols of a source that may match the query's: that before it, its own; see `onset.validate.circuits`."""
+"""Symbols of a source that may match the query's: that before it, its own; see `onset.validate.inspection.order_parameters`."""
 
 
 class Probe(NamedTuple):

@@ -23,7 +23,7 @@ from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims import Told, alternation, delay, ngrams, phases, toy_delay
 from onset.validate.claims.claim import Runs
 from onset.validate.claims.trained import seen
-from onset.validate.heads import KINDS, LEVEL
+from onset.validate.inspection.formation import HEAD_KINDS
 from onset.validate.observed import Observation
 from onset.validate.probes import SCORES
 from onset.validate.suite import Results
@@ -87,7 +87,7 @@ def _second_layer_first(runs: Runs) -> list[Panel]:
     ]
     scores = [
         _curve(kind, whole, colour, lambda one, s=score, n=n: one.probes["head_score"][:, SCORES.index(s), n, 0])
-        for n, ((kind, score), colour) in enumerate(zip(KINDS.items(), (BLUE, AMBER), strict=True))
+        for n, ((kind, score), colour) in enumerate(zip(HEAD_KINDS.items(), (BLUE, AMBER), strict=True))
     ]
     bigram = [
         _curve(name, runs[name], colour, lambda one: seen(setting, one, "last", "bigram"), style)
@@ -95,7 +95,7 @@ def _second_layer_first(runs: Runs) -> list[Panel]:
     ]
     return [
         Panel("movement of the layers", STEP, "root mean square change", moved, log="xy"),
-        Panel("heads", STEP, "score above uniform attention", scores, levels={"a head": (LEVEL, GREY)}),
+        Panel("heads", STEP, "score above uniform attention", scores, levels={"a head": (FORMATION_LEVEL, GREY)}),
         Panel("with a layer frozen", STEP, "KL(bigram ‖ model) / nats", bigram),
     ]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from onset.simulate.strategies.laws import TRUE, DenseLaws
+from onset.simulate.strategies.laws import TRUE, DenseLaws, Laws
 from onset.simulate.strategies.ngrams import first_visits, histories, predict
 from onset.simulate.tasks.sampler import Sampler, register, token_type
 from onset.theory import arguments
@@ -78,7 +78,7 @@ class MarkovChainSampler(Sampler[MarkovChains, MarkovSample]):
     def sample(self, count: int, generator: np.random.Generator) -> MarkovSample:
         return sample(self.task, count, generator)
 
-    def laws(self, sample: MarkovSample) -> DenseLaws:
+    def laws(self, sample: MarkovSample) -> Laws:
         names = self.task.strategies
         values = np.empty((len(names) + 1, len(sample.tokens), self.task.context, self.task.states))
         for name, law in zip(names, values, strict=False):

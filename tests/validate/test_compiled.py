@@ -45,7 +45,7 @@ def made(shape: Architecture, length: int, dropping: bool, context: int = 21, ba
 
 def compiled(model: Transformer, tokens: torch.Tensor, words: list[torch.Tensor]) -> list[torch.Tensor]:
     """The loss and its derivatives by every parameter."""
-    loss, by = network.loss(model.shape, dict(model.named_parameters()), tokens, words)
+    loss, by = network.loss_and_gradients(model.shape, dict(model.named_parameters()), tokens, words)
     return [loss, *by.values()]
 
 

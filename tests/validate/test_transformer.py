@@ -13,9 +13,10 @@ import torch
 
 from onset.theory.architecture import POSITIONS, PRESETS, Architecture
 from onset.theory.setting import Setting
-from onset.validate.models.attention import scores
+from onset.validate.inspection.inspectable import record
+from onset.validate.models.attention import attention_scores
 from onset.validate.models.compiled.tiles import start
-from onset.validate.models.dropout import drop, pairs
+from onset.validate.models.dropout import drop, pair_count
 from onset.validate.models.transformer import Transformer
 
 KINDS = [Architecture(2, 8, 1, positions=positions) for positions in POSITIONS] + [
@@ -41,23 +42,23 @@ def tokens_of(model: Transformer, shape: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(model.embedding.num_embeddings, size=shape))
 
 
-def words_of(model: Transformer, batch: int, length: int, seed: int = 1) -> list[torch.Tensor]:
+def mask_bits_of(model: Transformer, batch: int, length: int, seed: int = 1) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     sites = model.sites(batch, length)
     return [torch.randint(-(2**15), 2**15, site, dtype=torch.int16, generator=generator) for site in sites]
 
 
 class Plain:
-    """One sequence at a time, by the letter, in NumPy; `words` in the order of `Transformer.sites`, None for none."""
+    """One sequence at a time, by the letter, in NumPy; `mask_bits` in the order of `Transformer.sites`, None for none."""
 
     def __init__(self, model: Transformer, p: float) -> None:
         self.weights = {name: value.detach().double().numpy() for name, value in model.named_parameters()}
         self.shape, self.p = model.shape, round(p * 2**16) / 2**16
 
-    def kept(self, x: np.ndarray, words: np.ndarray | None) -> np.ndarray:
-        if words is None:
+    def kept(self, x: np.ndarray, mask_bits: np.ndarray | None) -> np.ndarray:
+        if mask_bits is None:
             return x
-        return np.where(words.astype(int) + 2**15 >= self.p * 2**16, x / (1 - self.p), 0.0)
+        return np.where(mask_bits.astype(int) + 2**15 >= self.p * 2**16, x / (1 - self.p), 0.0)
 
     def norm(self, x: np.ndarray, where: str) -> np.ndarray:
         if not self.shape.norm:
@@ -101,8 +102,8 @@ class Plain:
                 mixed[i, h * d : (h + 1) * d] = used @ value[: i + 1]
         return mixed @ w[f"{where}projection.weight"].T, found
 
-    def __call__(self, tokens: np.ndarray, words: list[np.ndarray | None]) -> tuple[np.ndarray, list[np.ndarray]]:
-        w, take = self.weights, iter(words)
+    def __call__(self, tokens: np.ndarray, mask_bits: list[np.ndarray | None]) -> tuple[np.ndarray, list[np.ndarray]]:
+        w, take = self.weights, iter(mask_bits)
         x = w["embedding.weight"][tokens]
         if self.shape.positions == "learned":
             x = x + w["positions"][: len(tokens)]
@@ -127,23 +128,21 @@ class Plain:
 def test_the_transformer_is_the_plain_loop(shape, dropping, length):
     """Logits and patterns of every kind of model equal a plain loop's in double precision, the compiled kernel's to single precision."""
     model = make(shape)
-    tokens, words = tokens_of(model, (3, length)), words_of(model, 3, length) if dropping else []
+    tokens, mask_bits = tokens_of(model, (3, length)), mask_bits_of(model, 3, length) if dropping else []
     plain, expected, patterns = Plain(model, shape.dropout), [], []
     for n, row in enumerate(tokens.numpy()):
         # Words of r are shared by the sequences, all others are each sequence's own.
-        own = [one.numpy() if one.shape[1] == pairs(length) else one[n].numpy() for one in words]
+        own = [one.numpy() if one.shape[1] == pair_count(length) else one[n].numpy() for one in mask_bits]
         logits, found = plain(row, own or [None] * 20)
         expected.append(logits)
         patterns.append(found)
     with torch.no_grad():
-        single = model(tokens, words).numpy()
-        np.testing.assert_allclose(model.double()(tokens, words), expected, rtol=1e-10, atol=1e-12)
+        single = model(tokens, mask_bits).numpy()
+        np.testing.assert_allclose(model.double()(tokens, mask_bits), expected, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(single, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
         if not dropping:
-            for layer, found in enumerate(model.activations(tokens).scores):
-                np.testing.assert_allclose(
-                    found.softmax(dim=-1), [one[layer] for one in patterns], rtol=1e-10, atol=1e-13
-                )
+            for layer, pattern in enumerate(record(model, tokens, "patterns").patterns):
+                np.testing.assert_allclose(pattern, [one[layer] for one in patterns], rtol=1e-10, atol=1e-13)
             last = np.mean([one[0][:, -1, ::-1] for one in patterns], axis=0)
             np.testing.assert_allclose(model.lag_attention(tokens), last, rtol=1e-6)
 
@@ -151,13 +150,15 @@ def test_the_transformer_is_the_plain_loop(shape, dropping, length):
 def test_offsets_meet_the_query():
     """The pattern moves with r through q alone: with queries at zero offsets do not matter, with keys at zero they do."""
     generator = torch.Generator().manual_seed(1)
-    parts = torch.randn(2, 9, 3, 1, 8, generator=generator, dtype=torch.float64)
+    qkv = torch.randn(2, 9, 3, 1, 8, generator=generator, dtype=torch.float64)
     offsets = torch.randn(1, 9, 8, generator=generator, dtype=torch.float64)
     uniform = torch.ones(9, 9, dtype=torch.float64).tril() / torch.arange(1, 10)[:, None]
-    without_query, without_key = parts.clone(), parts.clone()
+    without_query, without_key = qkv.clone(), qkv.clone()
     without_query[:, :, 0], without_key[:, :, 1] = 0, 0
-    np.testing.assert_allclose(scores(without_query, offsets).softmax(dim=-1), uniform.expand(2, 1, 9, 9), rtol=1e-14)
-    assert float((scores(without_key, offsets).softmax(dim=-1) - uniform).abs().max()) > 0.1
+    np.testing.assert_allclose(
+        attention_scores(without_query, offsets).softmax(dim=-1), uniform.expand(2, 1, 9, 9), rtol=1e-14
+    )
+    assert float((attention_scores(without_key, offsets).softmax(dim=-1) - uniform).abs().max()) > 0.1
 
 
 @pytest.mark.parametrize("shape", KINDS, ids=str)
@@ -216,17 +217,17 @@ def test_parameters_belong_to_parts_and_decay_acts_on_linear_maps_alone():
         ends = ("query_key_value.weight", "projection.weight", "up.weight", "head.weight")
         assert model.decayed() == {name for name in names if name.endswith(ends)}
         setting = Setting.of("transformer", states=3, architecture=shape)
-        assert {model.part(name) for name in names} - {"head"} == set(setting.model.parts) - {"head"}
+        assert {model.part(name) for name in names} == set(setting.model.parts)
         assert {model.group(name) for name in names} == set(setting.training.optimizer.learning_rate)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
 def test_dropout_keeps_the_mean(p, within):
-    """A share p is dropped, the rest scaled by 1/(1-p) to 2⁻¹⁶; without words nothing happens."""
+    """A share p is dropped, the rest scaled by 1/(1-p) to 2⁻¹⁶; without mask_bits nothing happens."""
     x = torch.ones(300, 333)
-    words = torch.randint(-(2**15), 2**15, x.shape, dtype=torch.int16, generator=torch.Generator().manual_seed(0))
+    mask_bits = torch.randint(-(2**15), 2**15, x.shape, dtype=torch.int16, generator=torch.Generator().manual_seed(0))
     assert torch.equal(drop(x, None, p), x)
-    found = drop(x, words, p).double().numpy()
+    found = drop(x, mask_bits, p).double().numpy()
     kept, count = found > 0, found.size
     np.testing.assert_allclose(found[kept], 1 / (1 - p), rtol=2**-16 / (1 - p))
     within("share", kept.mean(), 1 - p, np.sqrt(p * (1 - p) / count))

@@ -70,7 +70,7 @@ def bigram_by_cumulative_sums(tokens: Tensor, states: int, pseudo_count: float) 
 class PlainToy(Toy):
     """The toy families with their T × T attention written out."""
 
-    def forward(self, tokens: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
+    def forward(self, tokens: Tensor, mask_bits: Sequence[Tensor] = ()) -> Tensor:
         symbols = F.one_hot(tokens, self.states).to(self.match.dtype)
         z = self.first_layer(tokens.shape[1]) @ symbols
         scores = symbols @ self.match @ z.transpose(1, 2)

@@ -6,7 +6,7 @@ optimiser at the same rate. Steps of seeds are averaged as logarithms: what is p
 two seeds of one setting hardly have one.
 
 If c were a clock alone, running slower or faster than the toy's, order parameters would take the toy's path too, as functions of the step over that of the
-passage: `path` compares them, as `onset.validate.circuits` measures them. And a toy started at the untrained transformer's order parameters would need no
+passage: `path` compares them, as `onset.validate.inspection.order_parameters` measures them. And a toy started at the untrained transformer's order parameters would need no
 constant: under Adam no coordinate moves by more than about η a step, so that a start at x changes the wait by at most about |x|/η.
 
 What a better theory has to know: the toy's lag logit is a parameter, the transformer's a product, v_r = q·ρ_r/√d of a query and an offset's vector, both small

@@ -8,7 +8,7 @@ import numpy as np
 
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, positive, share
 from onset.validate.claims.trained import EDELMAN, FEWER, SEEDS, at, passage, published, seen, untrained
-from onset.validate.heads import heads_of
+from onset.validate.inspection.formation import find_formations
 
 __all__ = ["CLAIM"]
 
@@ -37,7 +37,8 @@ def judge(runs: Runs) -> list[Finding]:
     for layer, kind in ((1, "previous-token head"), (2, "induction head")):
         near = []
         for one in whole.trajectories:
-            formed, passed = heads_of(whole.setting, one)[layer, kind].step, passage(one, "unigram", "bigram").step
+            formations = find_formations(whole.setting, one)
+            formed, passed = formations[layer, kind].step, passage(one, "unigram", "bigram").step
             near.append(formed is not None and passed is not None and abs(formed - passed) <= WIDTH)
         found.append(share(f"{kind} in layer {layer} forms at the passage", near, f"seeds: within {WIDTH} steps of it"))
     for name in ("layer 1 frozen", "layer 2 frozen"):

@@ -1,72 +1,133 @@
-r"""Causal attention with dropout and relative positions in plain torch: for what the kernels of `onset.validate.models.compiled` do not do, and to test them by.
+r"""Causal attention in plain torch: for kinds that `onset.validate.models.compiled` does not cover, and to be looked into.
 
-Head by head, scores are q_i·k_j/√d, plus q_i·r_{i-j}/√d with relative positions, for j ≤ i; the pattern is their softmax over j, the output
-Σ_j drop(pattern)_ij v_j. Dropout acts on r anew at every pair (i, j), as in the released code of arXiv 2402.11004.
+With queries q, keys k and values v of width d per head, and p the dropout probability, for j ≤ i
+
+    scores        S_ij = q_i·k_j/√d, plus by `positions`
+                  relative   q_i·drop(r_{i-j})/√d, one learned vector r per offset and head
+                  bias       b_{i-j}, one learned number per offset and head
+                  rotary     nothing; q and k are rotated by their positions
+    pattern       A_ij = softmax of S_ij over j
+    head output   o_i = Σ_j drop(A_ij) v_j.
+
+Dropout acts on r anew at every pair (i, j), as in the released code of arXiv 2402.11004.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from onset.validate.models.dropout import drop, unpacked
+from onset.theory.architecture import Architecture
+from onset.validate.models.dropout import drop, pair_count, unpack
 
-__all__ = ["attend", "scores"]
+__all__ = ["Attention", "MaskBits", "attention_scores"]
+
+MaskBits = Iterator[Tensor | None]
+
+ROTARY_BASE = 1e4
+"""Pair c of a head of width d is rotated by position / ROTARY_BASE^(2c/d) (arXiv 2104.09864)."""
 
 
-def attend(
-    parts: Tensor,
+class Attention(nn.Module):
+    """An attention branch: x + drop(projection(heads(norm(x))))."""
+
+    def __init__(self, shape: Architecture, heads: int, context: int) -> None:
+        super().__init__()
+        self.shape, self.heads, self.head_width = shape, heads, shape.width // heads
+        self.norm = nn.LayerNorm(shape.width) if shape.norm else nn.Identity()
+        self.query_key_value = nn.Linear(shape.width, 3 * shape.width, bias=False)
+        self.projection = nn.Linear(shape.width, shape.width, bias=False)
+        if shape.positions == "relative":
+            self.offsets = nn.Parameter(torch.empty(heads, context, self.head_width))
+        if shape.positions == "bias":
+            self.bias = nn.Parameter(torch.empty(heads, context))
+        if shape.smeared:
+            self.smear = nn.Parameter(torch.zeros(heads, 1))
+        self.points = nn.ModuleDict({name: nn.Identity() for name in ("scores", "patterns", "head_outputs")})
+        """Points of the forward pass to which hooks attach."""
+
+    def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
+        """Shapes of the dropout mask bits, in order."""
+        offsets = [(self.heads, pair_count(length), self.head_width)] if self.shape.positions == "relative" else []
+        return [*offsets, (batch, self.heads, pair_count(length)), (batch, length, self.shape.width)]
+
+    def qkv(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of each head, shape (B, T, 3, heads, width/heads)."""
+        qkv = self.query_key_value(self.norm(x)).unflatten(-1, (3, self.heads, self.head_width))
+        if not self.shape.smeared and self.shape.positions != "rotary":
+            return qkv
+        query, key, value = qkv.unbind(dim=-3)
+        if self.shape.smeared:
+            share, previous = self.smear.sigmoid(), torch.cat([key[:, :1], key[:, :-1]], dim=1)
+            key = share * key + (1 - share) * previous
+        if self.shape.positions == "rotary":
+            query, key = _rotate(query), _rotate(key)
+        return torch.stack([query, key, value], dim=-3)
+
+    def scores(self, qkv: Tensor, offset_bits: Tensor | None = None, *, first: int = 0) -> Tensor:
+        """Scores, shape (B, heads, T - first, T), of queries from position `first` on; see `attention_scores`."""
+        tables = getattr(self, "offsets", None), getattr(self, "bias", None)
+        return attention_scores(qkv, *tables, offset_bits, self.shape.dropout, first=first)
+
+    def forward(self, x: Tensor, mask_bits: MaskBits) -> Tensor:
+        offset_bits = next(mask_bits) if self.shape.positions == "relative" else None
+        qkv = self.qkv(x)
+        pattern = self.points["patterns"](self.points["scores"](self.scores(qkv, offset_bits)).softmax(dim=-1))
+        pattern = drop(pattern, unpack(next(mask_bits), x.shape[1], dim=2), self.shape.dropout)
+        outputs = self.points["head_outputs"](torch.einsum("bhij,bjhd->bihd", pattern, qkv[:, :, 2]))
+        return x + drop(self.projection(outputs.flatten(-2)), next(mask_bits), self.shape.dropout)
+
+
+def attention_scores(
+    qkv: Tensor,
     offsets: Tensor | None = None,
     bias: Tensor | None = None,
-    *,
-    words: tuple[Tensor | None, Tensor | None] = (None, None),
-    probability: float = 0.0,
-) -> Tensor:
-    """Output of each head, shape (B, T, H, d).
-
-    Parameters
-    ----------
-    parts : tensor, shape (B, T, 3, H, d)
-        Queries, keys and values.
-    offsets : tensor, shape (H, at least T, d), optional
-        r, one vector per offset.
-    bias : tensor, shape (H, at least T), optional
-        Added to the scores, one number per offset.
-    words : pair of tensor, optional
-        Of dropout: of the pattern (B, H, pairs) and of r (H, pairs, d).
-    probability : float
-        Of dropping.
-    """
-    shares = scores(parts, offsets, bias, words[1], probability).softmax(dim=-1)
-    shares = drop(shares, unpacked(words[0], parts.shape[1], dim=2), probability)
-    return torch.einsum("bhij,bjhd->bihd", shares, parts[:, :, 2])
-
-
-def scores(
-    parts: Tensor,
-    offsets: Tensor | None = None,
-    bias: Tensor | None = None,
-    words: Tensor | None = None,
+    offset_bits: Tensor | None = None,
     probability: float = 0.0,
     *,
     first: int = 0,
 ) -> Tensor:
-    """What the softmax makes the pattern of, shape (B, H, T, T), -∞ above the diagonal; arguments as in `attend`, `words` those of r. Of queries from
-    position `first` on alone, (B, H, T - first, T)."""
-    length, width = parts.shape[1], parts.shape[-1]
-    query, key = parts[:, first:, 0] / math.sqrt(width), parts[:, :, 1]
-    position = torch.arange(length, device=parts.device)
+    """Scores before the softmax, shape (B, H, T - first, T), -∞ where j > i.
+
+    Parameters
+    ----------
+    qkv : tensor, shape (B, T, 3, H, d)
+        Queries, keys and values.
+    offsets : tensor, shape (H, at least T, d), optional
+        Vectors r.
+    bias : tensor, shape (H, at least T), optional
+        Numbers b.
+    offset_bits : tensor, shape (H, pairs, d), optional
+        Dropout mask bits of r.
+    probability : float
+        Dropout probability.
+    first : int
+        Position of the first query.
+    """
+    length, width = qkv.shape[1], qkv.shape[-1]
+    query, key = qkv[:, first:, 0] / math.sqrt(width), qkv[:, :, 1]
+    position = torch.arange(length, device=qkv.device)
     lag = position[first:, None] - position
-    found = torch.einsum("bihd,bjhd->bhij", query, key)
+    scores = torch.einsum("bihd,bjhd->bhij", query, key)
     if offsets is not None:
-        # Row i is a window on r, backwards: unlike r_{i-j} picked by its index, its derivative is a sum without collisions.
+        # Row i is a window on r, backwards: unlike indexing r_{i-j}, its derivative is a sum without collisions.
         backwards = F.pad(offsets[:, :length].flip(1), (0, 0, 0, length - 1))
         table = backwards.unfold(1, length, 1).flip(1).transpose(-1, -2)
-        table = drop(table, unpacked(words, length, dim=1), probability)[:, first:]
-        found = found + torch.einsum("bihd,hijd->bhij", query, table)
+        table = drop(table, unpack(offset_bits, length, dim=1), probability)[:, first:]
+        scores = scores + torch.einsum("bihd,hijd->bhij", query, table)
     if bias is not None:
-        found = found + bias[:, lag.clamp(min=0)]
-    return found.masked_fill(lag < 0, -torch.inf)
+        scores = scores + bias[:, lag.clamp(min=0)]
+    return scores.masked_fill(lag < 0, -torch.inf)
+
+
+def _rotate(x: Tensor) -> Tensor:
+    """Pairs (c, c + d/2) of the entries of x (B, T, heads, d), rotated by angles proportional to the position."""
+    length, half = x.shape[1], x.shape[-1] // 2
+    rates = ROTARY_BASE ** (-torch.arange(half, device=x.device, dtype=x.dtype) / half)
+    angle = (torch.arange(length, device=x.device, dtype=x.dtype)[:, None] * rates)[:, None]
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], dim=-1)

@@ -1,7 +1,8 @@
-"""Dropout by words: 16 random bits as int16, that the caller draws, one for each entry that may be dropped.
+"""Dropout by random bits that the caller draws, so that a model drops the same entries alone and among many.
 
-An entry is kept if its word is at least as large as p's. So p is rounded to 2⁻¹⁶, and what is kept is scaled by the p that results. Words of pairs
-(i, j), j ≤ i, are packed row by row, each row filled up to whole tiles: that of (i, j) stands at `start(i) + j` of `pairs(T)`.
+An entry x that may be dropped has 16 *mask bits*, an int16: it becomes x·`scale(p)` if its bits are at least
+`threshold(p)`, else zero. So p is rounded to a multiple of 2⁻¹⁶. The mask bits of pairs (i, j), j ≤ i, are packed row
+by row, each row padded to whole tiles: those of (i, j) stand at `start(i) + j` of `pair_count(T)` entries.
 """
 
 from __future__ import annotations
@@ -11,38 +12,38 @@ from torch import Tensor
 
 from onset.validate.models.compiled.tiles import start
 
-__all__ = ["drop", "least", "pairs", "scale", "unpacked"]
+__all__ = ["drop", "pair_count", "scale", "threshold", "unpack"]
 
 BITS = 16
 
 
-def least(probability: float) -> int:
-    """The least word that is kept."""
+def threshold(probability: float) -> int:
+    """The smallest mask bits of an entry that is kept."""
     return min(round(probability * 2**BITS), 2**BITS - 1) - 2 ** (BITS - 1)
 
 
 def scale(probability: float) -> float:
-    """Factor of what is kept."""
-    return 2**BITS / (2 ** (BITS - 1) - least(probability))
+    """Factor of the entries that are kept."""
+    return 2**BITS / (2 ** (BITS - 1) - threshold(probability))
 
 
-def drop(x: Tensor, words: Tensor | None, probability: float) -> Tensor:
-    """Dropout of x by words of its shape; nothing is dropped without words."""
-    if words is None:
+def drop(x: Tensor, mask_bits: Tensor | None, probability: float) -> Tensor:
+    """Dropout of x by mask bits of the same shape; x itself without them."""
+    if mask_bits is None:
         return x
-    return x * ((words >= least(probability)).to(x.dtype) * scale(probability))
+    return x * ((mask_bits >= threshold(probability)).to(x.dtype) * scale(probability))
 
 
-def pairs(length: int) -> int:
-    """Words of all pairs of `length` positions."""
+def pair_count(length: int) -> int:
+    """Packed entries for all pairs of `length` positions, padding included."""
     return start(length)
 
 
-def unpacked(words: Tensor | None, length: int, dim: int) -> Tensor | None:
-    """Words of pairs along `dim` as words of T × T entries, anything at j > i."""
-    if words is None:
+def unpack(mask_bits: Tensor | None, length: int, dim: int) -> Tensor | None:
+    """Packed mask bits of pairs along `dim` as T × T entries, those at j > i arbitrary."""
+    if mask_bits is None:
         return None
-    position = torch.arange(length, device=words.device)
-    first = torch.tensor([start(i) for i in range(length)], device=words.device)
-    place = first[:, None] + position.minimum(position[:, None])
-    return words.index_select(dim, place.flatten()).unflatten(dim, (length, length))
+    position = torch.arange(length, device=mask_bits.device)
+    row_start = torch.tensor([start(i) for i in range(length)], device=mask_bits.device)
+    index = row_start[:, None] + position.minimum(position[:, None])
+    return mask_bits.index_select(dim, index.flatten()).unflatten(dim, (length, length))

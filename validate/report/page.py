@@ -11,8 +11,9 @@ from typing import Any
 
 import jinja2
 
+from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims import Finding
-from onset.validate.heads import KINDS, LEVEL
+from onset.validate.inspection.formation import HEAD_KINDS
 from onset.validate.intervals import Interval
 from onset.validate.suite.comparisons import Comparison
 from onset.validate.suite.results import Results
@@ -68,7 +69,7 @@ def render(results: Results, data: dict[str, Any], pictures: Sequence[tuple[str,
         details={s["label"]: json.dumps(s["setting"], indent=1, ensure_ascii=False) for s in data["settings"]},
         claimed={told.claim.id: [_finding(one) for one in told.findings] for told in results.claims},
         formed=_heads(results),
-        level=LEVEL,
+        level=FORMATION_LEVEL,
         infinity=math.inf,
         css=(HERE / "page.css").read_text(encoding="utf-8"),
         js=(HERE / "page.js").read_text(encoding="utf-8"),
@@ -198,7 +199,7 @@ def _finding(found: Finding) -> dict[str, Any]:
 def _heads(results: Results) -> tuple[list[str], list[tuple[str, int, list[Cell]]]]:
     """Columns, one for each kind of head in each layer, and rows, one for each transformer: label, seeds, steps of formation."""
     there = {(one.layer, one.kind) for _, found in results.heads for one in found}
-    columns = sorted(there, key=lambda name: (name[0], list(KINDS).index(name[1])))
+    columns = sorted(there, key=lambda name: (name[0], list(HEAD_KINDS).index(name[1])))
     rows = []
     for observed, found in results.heads:
         cells = {(one.layer, one.kind): _cell(one.formed) for one in found}

@@ -12,7 +12,7 @@ from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
 from onset.validate import claims
 from onset.validate.claims import Told
-from onset.validate.heads import Head, heads
+from onset.validate.inspection.formation import HeadFormation, head_formations
 from onset.validate.observed import BASIN, TRAIN, Job, Observation, Refused, basin, observation, prediction
 from onset.validate.plain import finite, without
 from onset.validate.runs import Store
@@ -59,7 +59,7 @@ class Results:
         return tuple(disagreements(self.comparisons, self.promises, self.basins, self.exponents))
 
     @cached_property
-    def heads(self) -> tuple[tuple[Observation, list[Head]], ...]:
+    def heads(self) -> tuple[tuple[Observation, list[HeadFormation]], ...]:
         """When heads form in every transformer that the suite or its claims trained; of a setting that several ask for, by most seeds."""
         suite = [outcome.observed for outcome in self.outcomes]
         claimed = [run for told in self.claims for run in told.runs.values() if isinstance(run, Observation)]
@@ -71,7 +71,7 @@ class Results:
                 and len(one.seeds) > len(getattr(most.get(one.setting), "seeds", ()))
             ):
                 most[one.setting] = one
-        return tuple((one, heads(one)) for one in most.values())
+        return tuple((one, head_formations(one)) for one in most.values())
 
     @cached_property
     def assumptions(self) -> dict[str, dict[str, int]]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from onset.validate.inspection.inspectable import inspectable, record
-from onset.validate.inspection.order_parameters import effective_order_parameters
-from onset.validate.inspection.scores import head_scores, targets_on
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +12,9 @@ from onset.theory.arrays import Array
 from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 from onset.theory.tasks import Task
+from onset.validate.inspection.inspectable import inspectable, record
+from onset.validate.inspection.order_parameters import effective_order_parameters
+from onset.validate.inspection.scores import head_scores, targets_on
 from onset.validate.models import as_model
 from onset.validate.probes import SCORES
 from onset.validate.training.cross_entropies import on_device

@@ -24,7 +24,7 @@ from onset.validate.claims.ngrams import claimed, taken
 from onset.validate.claims.toy_delay import TOYS
 from onset.validate.claims.trained import at, no_repeats, published, seen, stages, untrained
 from onset.validate.execution import compute
-from onset.validate.heads import KINDS
+from onset.validate.inspection.formation import HEAD_KINDS
 from onset.validate.observed import Job, Observation
 from onset.validate.probes import PROBES, SCORES, labels
 from onset.validate.runs import Store
@@ -73,7 +73,7 @@ def made(
     probes["movement"][:] = (
         np.outer(STEPS, [1.0, 1.0, 2.0 + 0.1 * noise.normal(), 1.0][: len(setting.model.parts)]) + 1e-9
     )
-    for layer, score in enumerate(KINDS.values()):
+    for layer, score in enumerate(HEAD_KINDS.values()):
         if layer < probes["head_score"].shape[2]:
             probes["head_score"][:, SCORES.index(score), layer, 0] = 0.9 * (lags[:, 0, 1] > FORMATION_LEVEL)
     if "tested_on" in probes:

@@ -21,12 +21,12 @@ from onset.validate.models.compiled import attention, ends
 from onset.validate.models.compiled.attention import PARTS, Drop, Kept, Weights
 from onset.validate.models.compiled.ends import Head
 from onset.validate.models.compiled.tiles import chunks_of, filled, start
-from onset.validate.models.dropout import least, scale
+from onset.validate.models.dropout import scale, threshold
 
-__all__ = ["logits", "loss"]
+__all__ = ["logits", "loss_and_gradients"]
 
 
-def loss(
+def loss_and_gradients(
     shape: Architecture, parameters: Mapping[str, Tensor], tokens: Tensor, words: Sequence[Tensor] = ()
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean cross-entropy of the next token, and its derivatives by name; of S models, if tensors have one leading dimension more.
@@ -98,7 +98,7 @@ class _Pass:
         seeds, batch, length = tokens.shape
         states, width = given["embedding.weight"].shape[1:]
         self.room = room = _room(threading.get_ident(), seeds, batch, length, width, shape.heads_of)
-        self.rule = np.int16(least(shape.dropout)), np.float32(scale(shape.dropout))
+        self.rule = np.int16(threshold(shape.dropout)), np.float32(scale(shape.dropout))
 
         def words(*lead: int) -> np.ndarray:
             return next(self.words, np.empty((*lead, 0), np.int16))

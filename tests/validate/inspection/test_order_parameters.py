@@ -1,4 +1,4 @@
-"""onset.validate.circuits: a toy built as a transformer returns its own order parameters, and scores made of known terms their coefficients."""
+"""onset.validate.inspection.order_parameters: a toy built as a transformer returns its own, scores their coefficients."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from torch.nn import functional as F
 
 from onset.theory.architecture import Architecture
 from onset.theory.setting import Setting
-from onset.validate.circuits import circuits, contrast, lag_logits, matched
+from onset.validate.inspection.inspectable import Activations, Inspectable, inspectable, record
+from onset.validate.inspection.order_parameters import contrast, effective_order_parameters, lag_logits, score_contrasts
+from onset.validate.inspection.scores import head_scores, targets_on
 from onset.validate.models.toy import Toy
 from onset.validate.models.transformer import Transformer
 
 STATES, CONTEXT = 3, 40
 TOKENS = torch.from_numpy(np.random.default_rng(0).integers(STATES, size=(16, CONTEXT)))
 SYMBOLS = F.one_hot(TOKENS, STATES).double()
+
+
+def activations_of(model: Inspectable) -> Activations:
+    return record(model, TOKENS, "streams", "scores", "patterns")
 
 
 def toy() -> Toy:
@@ -64,7 +70,7 @@ def test_a_toy_built_as_a_transformer_returns_its_order_parameters(heads):
     made = built(model, heads)
     with torch.no_grad():
         torch.testing.assert_close(made(TOKENS), model(TOKENS), rtol=0, atol=1e-10)
-    found = circuits(made, made.activations(TOKENS))
+    found = effective_order_parameters(made, activations_of(made))
     np.testing.assert_allclose(found["lag_logit"][-1], model.lag_logits.detach(), atol=1e-12)
     assert float(found["match"][-1, 1, 0]) == pytest.approx(float(contrast(model.match.detach())), abs=1e-6)
     assert float(found["readout"][1, 0]) == pytest.approx(float(contrast(model.readout.detach())), abs=1e-6)
@@ -83,7 +89,7 @@ def test_with_all_attention_on_lag_1_the_contrast_on_the_previous_symbol_is_the_
         model.lag_logits[:] = 0
         model.lag_logits[1] = 60.0
     made = built(model)
-    previous, same = circuits(made, made.activations(TOKENS))["contrast"][:, 1, 0]
+    previous, same = effective_order_parameters(made, activations_of(made))["contrast"][:, 1, 0]
     assert float(previous) == pytest.approx(float(contrast(model.match.detach())), abs=1e-6)
     assert float(same) == pytest.approx(0, abs=1e-6)
 
@@ -94,7 +100,7 @@ def test_scores_made_of_known_terms_return_them():
     on_previous, on_same = torch.from_numpy(random.normal(size=(2, STATES, STATES)))
     scores = SYMBOLS @ on_same @ SYMBOLS.mT + torch.from_numpy(random.normal(size=(16, CONTEXT, 1)))
     scores[:, :, 1:] += SYMBOLS @ on_previous @ SYMBOLS[:, :-1].mT
-    found = matched(scores[:, None], SYMBOLS)
+    found = score_contrasts(scores[:, None], SYMBOLS)
     np.testing.assert_allclose(found[:, 0], [contrast(on_previous), contrast(on_same)], atol=1e-10)
 
 
@@ -119,25 +125,54 @@ def test_with_norms_derivatives_are_those_of_finite_differences():
     model = Transformer(
         Setting.of("transformer", states=STATES, context=CONTEXT, architecture=shape, initialization=0.5)
     ).double()
-    seen = model.activations(TOKENS)
-    found = circuits(model, seen)
+    activations = record(model, TOKENS, "streams", "scores")
+    found = effective_order_parameters(model, activations)
     with torch.no_grad():
-        start, middle, end = seen.stream
+        start, middle, end = activations.streams
         first, second = (layer.attention for layer in model.layers)
         mean = [SYMBOLS[..., c, None] / SYMBOLS[..., c].sum() for c in range(STATES)]
         shown, read = (
-            [first_or.projection((m * first_or.parts(x)[:, :, 2, 0]).sum(dim=(0, 1))) for m in mean]
+            [first_or.projection((m * first_or.qkv(x)[:, :, 2, 0]).sum(dim=(0, 1))) for m in mean]
             for first_or, x in ((first, start), (second, middle))
         )
         causal, small = torch.ones(CONTEXT, CONTEXT, dtype=torch.bool).tril(), 1e-5
         match, readout = torch.zeros(2, STATES, STATES, dtype=torch.float64)
         for c in range(STATES):
-            query = second.parts(middle)[:, :, 0, 0]
-            moved = (second.parts(middle + small * shown[c]) - second.parts(middle - small * shown[c]))[:, :, 1, 0]
+            query = second.qkv(middle)[:, :, 0, 0]
+            moved = (second.qkv(middle + small * shown[c]) - second.qkv(middle - small * shown[c]))[:, :, 1, 0]
             change = query @ moved.mT / (2 * small) / 8**0.5
             for a in range(STATES):
                 match[a, c] = change[(causal & (TOKENS[:, :, None] == a))].mean()
-            logits = (model.read(end + small * read[c]) - model.read(end - small * read[c])) / (2 * small)
+            logits = (model.unembed(end + small * read[c]) - model.unembed(end - small * read[c])) / (2 * small)
             readout[c] = logits.mean(dim=(0, 1))
     assert float(found["match"][0, 1, 0]) == pytest.approx(float(contrast(match)), rel=1e-5)
     assert float(found["readout"][1, 0]) == pytest.approx(float(contrast(readout)), rel=1e-5)
+
+
+class ProtocolOnly:
+    """A model behind the protocol: nothing else of it can be reached."""
+
+    def __init__(self, model: Transformer) -> None:
+        self._model = model
+        for name in ("heads", "embedding_matrix", "unembedding_matrix"):
+            setattr(self, name, getattr(model, name))
+        for name in ("head_weights", "unembed", "queries_keys_values", "hooked"):
+            setattr(self, name, getattr(model, name))
+
+    def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self._model(tokens)
+
+
+@pytest.mark.parametrize("heads", [1, (2, 1)])
+def test_scores_and_order_parameters_use_the_protocol_alone(heads):
+    """A plain object with the members of the protocol gives what the transformer gives."""
+    shape = Architecture(2, 8, heads, positions="rotary")
+    model = Transformer(Setting.of("transformer", states=STATES, context=CONTEXT, architecture=shape))
+    bare = inspectable(ProtocolOnly(model))
+    ours, others = (
+        effective_order_parameters(one, activations_of(one)) | head_scores(one, activations_of(one), targets_on(TOKENS))
+        for one in (model, bare)
+    )
+    assert ours.keys() == others.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(others[name], value, rtol=0, atol=0, equal_nan=True)

@@ -1,4 +1,4 @@
-"""onset.validate.scores: heads that are what they are called score one, and the controls are what chance gives."""
+"""onset.validate.inspection.scores: ideal heads score one, and the controls are what chance gives."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import torch
 
 from onset.theory.architecture import Architecture
 from onset.theory.setting import Setting
+from onset.validate.inspection.inspectable import record
+from onset.validate.inspection.scores import HEAD_SCORES, head_scores, targets_on
+from onset.validate.inspection.scores.copying import COPYING
+from onset.validate.inspection.scores.patterns import PatternScore, pattern_scores
 from onset.validate.models.transformer import Transformer
 from onset.validate.probes import SCORES
-from onset.validate.scores import Targets, copying, head_scores, pattern_scores
 
 TOKENS = torch.from_numpy(np.random.default_rng(0).integers(4, size=(5, 20)))
 
@@ -36,25 +39,25 @@ def ideal(name: str) -> torch.Tensor:
 @pytest.mark.parametrize("name", SCORES[:3])
 def test_a_head_that_does_one_thing_scores_one_on_it_and_less_on_the_others(name):
     """Its own score is one exactly; the other two lie below."""
-    found = dict(zip(SCORES, pattern_scores(ideal(name), Targets.of(TOKENS))[:, 0].tolist(), strict=False))
-    assert found.pop(name) == pytest.approx(1, abs=1e-6)
-    assert max(found.values()) < 0.9
+    scores = dict(zip(SCORES, pattern_scores(ideal(name), targets_on(TOKENS))[:, 0].tolist(), strict=False))
+    assert scores.pop(name) == pytest.approx(1, abs=1e-6)
+    assert max(scores.values()) < 0.9
 
 
 def test_uniform_attention_scores_its_control(within):
-    """On uniform patterns score and control are equal; for duplicate tokens of a long uniform sequence both are near the chance 1/k of a match."""
+    """On uniform patterns score and control are equal; prefix matching of a long uniform sequence is near the chance 1/k."""
     uniform = torch.ones(20, 20).tril()
     uniform = (uniform / uniform.sum(1, keepdim=True)).expand(5, 2, 20, 20)
-    targets = Targets.of(TOKENS)
+    targets = targets_on(TOKENS)
     np.testing.assert_allclose(pattern_scores(uniform, targets), targets.control[:, None].expand(3, 2), rtol=1e-5)
     tokens = torch.from_numpy(np.random.default_rng(1).integers(4, size=(20, 200)))
-    late = float(Targets.of(tokens).control[SCORES.index("prefix-matching")])
+    late = float(targets_on(tokens).control[SCORES.index("prefix-matching")])
     # Each of 20 sequences holds 200 tokens, half of whose pairs are independent of each other.
     within("prefix matching by chance", late, 1 / 4, np.sqrt(3 / 16 / (20 * 100)))
 
 
 def test_copying_is_one_for_the_identity_and_its_opposite_for_the_negative():
-    """A head that raises what it attends to scores 1, one that lowers it -1, and the score does not depend on the scale."""
+    """A head that raises what it attends to scores 1, one that lowers it -1, whatever the scale of its weights."""
     setting = Setting.of("transformer", states=4, context=8, architecture=Architecture(1, 4))
     model = Transformer(setting)
     branch = model.layers[0].attention
@@ -63,19 +66,43 @@ def test_copying_is_one_for_the_identity_and_its_opposite_for_the_negative():
             weight.copy_(torch.eye(4))
         for sign, expected in ((3.0, 1.0), (0.1, 1.0), (-1.0, -1.0)):
             branch.query_key_value.weight[8:].copy_(sign * torch.eye(4))
-            assert float(copying(model)[0]) == pytest.approx(expected, abs=1e-6)
+            assert float(COPYING.measure(model)[0]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_random_weights_copy_as_their_control_says(within):
+    """Of k² entries of a random effect, all alike, k are on the diagonal: the mean score is 2/k - 1 exactly."""
+    setting = Setting.of("transformer", states=4, context=2, architecture=Architecture(1, 6), initialization=1.0)
+    torch.manual_seed(0)
+    models = [Transformer(setting) for _ in range(400)]
+    scores = np.array([float(COPYING.measure(model)[0]) for model in models])
+    assert COPYING.control(models[0]) == -0.5
+    within("copying by chance", scores.mean(), -0.5, scores.std() / np.sqrt(len(scores)))
+
+
+def test_a_score_is_one_entry_of_the_registry(monkeypatch):
+    """Attention to the first token, registered here: measured with the others, its control taken off."""
+    first = PatternScore("first", "attention to s = 0", "", lambda tokens: torch.eye(20)[0].bool().expand(5, 20, 20))
+    monkeypatch.setitem(HEAD_SCORES, "first", first)
+    model = Transformer(Setting.of("transformer", states=4, context=20, initialization=0.5))
+    recorded = record(model, TOKENS, "patterns")
+    score = head_scores(model, recorded, targets_on(TOKENS))["first"]
+    expected = [pattern[..., 0].mean() - (1 / torch.arange(1, 21)).mean() for pattern in recorded.patterns]
+    np.testing.assert_allclose(score[:, 0], expected, rtol=1e-5)
 
 
 def test_heads_that_a_layer_lacks_are_missing():
     """Two heads in layer 1 and one in layer 2: the fourth place holds NaN in every score, the others numbers."""
     model = Transformer(Setting.of("transformer", states=4, context=20, architecture=Architecture(2, 8, (2, 1))))
-    found = head_scores(model, model.activations(TOKENS), Targets.of(TOKENS))
-    assert found.shape == (4, 2, 2)
-    assert torch.isnan(found[:, 1, 1]).all()
-    assert torch.isfinite(found[:, 0]).all()
+    scores = head_scores(model, record(model, TOKENS, "patterns"), targets_on(TOKENS))
+    assert set(scores) == set(HEAD_SCORES)
+    stacked = torch.stack([scores[name] for name in SCORES])
+    assert stacked.shape == (4, 2, 2)
+    assert torch.isnan(stacked[:, 1, 1]).all()
+    assert torch.isfinite(stacked[:, 0]).all()
+    assert torch.isfinite(stacked[:, 1, 0]).all()
 
 
 def test_tokens_must_belong_to_the_pattern():
     """Another number of sequences is refused with both shapes."""
     with pytest.raises(ValueError, match=r"tokens of shape \(4, 20\) with a pattern of shape \(5, 1, 20, 20\)"):
-        pattern_scores(ideal("previous-token"), Targets.of(TOKENS[:4]))
+        pattern_scores(ideal("previous-token"), targets_on(TOKENS[:4]))

@@ -1,4 +1,4 @@
-"""onset.validate.heads: the step at which a layer has a head, whichever of its heads it is."""
+"""onset.validate.inspection.formation: the step at which a layer has a head, whichever of its heads it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ pytest.importorskip("torch")
 from onset.theory.architecture import Architecture
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
-from onset.validate.heads import LEVEL, heads, heads_of
+from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.inspection.formation import find_formations, head_formations
 from onset.validate.observed import Observation
 from onset.validate.probes import SCORES
 
@@ -24,25 +25,25 @@ def rising(head: int, at: float) -> Trajectory:
     """A run whose layer 1 has a previous-token head in place `head` and whose layer 2 has an induction head twice as late, on straight lines through the level."""
     scores = np.zeros((len(STEPS), len(SCORES), 2, 2))
     scores[:, :, 1, 1] = np.nan
-    scores[:, SCORES.index("previous-token"), 0, head] = LEVEL * STEPS / at
-    scores[:, SCORES.index("prefix-matching"), 1, 0] = LEVEL * STEPS / (2 * at)
+    scores[:, SCORES.index("previous-token"), 0, head] = FORMATION_LEVEL * STEPS / at
+    scores[:, SCORES.index("prefix-matching"), 1, 0] = FORMATION_LEVEL * STEPS / (2 * at)
     nothing = np.zeros((len(STEPS), 2, 12))
     return Trajectory(STEPS, STEPS, {}, nothing, {}, {}, {"head_score": scores})
 
 
 def test_a_head_forms_where_its_score_crosses_the_level():
     """Interpolated, in the layer that holds it and in no other; a score that the layer lacks is not one."""
-    found = {name: one.step for name, one in heads_of(SETTING, rising(1, 33.0)).items()}
+    found = {name: one.step for name, one in find_formations(SETTING, rising(1, 33.0)).items()}
     assert found[1, "previous-token head"] == pytest.approx(33)
     assert found[2, "induction head"] == pytest.approx(66)
     assert found[1, "induction head"] is found[2, "previous-token head"] is None
-    assert heads_of(Setting.of("linear"), rising(0, 33.0)) == {}
+    assert find_formations(Setting.of("linear"), rising(0, 33.0)) == {}
 
 
 def test_heads_may_change_places_between_seeds():
     """Seeds with the head in another place are one sample: the mean step, and an interval that holds both; a spike at one record is no head."""
     runs = (rising(0, 30.0), rising(1, 40.0))
-    found = {(one.layer, one.kind): one.formed for one in heads(Observation(SETTING, (0, 1), runs, ({}, {})))}
+    found = {(one.layer, one.kind): one.formed for one in head_formations(Observation(SETTING, (0, 1), runs, ({}, {})))}
     formed = found[1, "previous-token head"]
     assert formed.value == pytest.approx(35)
     assert formed.low < 30
@@ -51,6 +52,8 @@ def test_heads_may_change_places_between_seeds():
     spike = np.zeros((len(STEPS), len(SCORES), 2, 2))
     spike[4] = 1.0
     late = replace(runs[0], probes={"head_score": 0 * spike})
-    partly = heads(Observation(SETTING, (0, 1), (runs[0], late), ({}, {})))[0].formed
+    partly = head_formations(Observation(SETTING, (0, 1), (runs[0], late), ({}, {})))[0].formed
     assert (partly.value, partly.share) == (None, 0.5)
-    assert heads_of(SETTING, replace(runs[0], probes={"head_score": spike}))[1, "previous-token head"].step is None
+    assert (
+        find_formations(SETTING, replace(runs[0], probes={"head_score": spike}))[1, "previous-token head"].step is None
+    )

@@ -1,0 +1,126 @@
+"""Models to look into: transformers of every kind, and their forward pass written out with T × T matrices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from onset.theory.architecture import POSITIONS, Architecture  # noqa: E402
+from onset.theory.setting import Setting  # noqa: E402
+from onset.validate.models.transformer import Transformer  # noqa: E402
+
+STATES, CONTEXT = 4, 11
+
+KINDS = [
+    *(Architecture(2, 8, 2, positions=positions, norm=norm) for positions in POSITIONS for norm in (True, False)),
+    Architecture(3, 12, (3, 1, 2), tied=True),
+    Architecture(2, 8, 2, smeared=True, positions="rotary"),
+    Architecture(2, 8, (1, 4), feed_forward=2, positions="bias", tied=True),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tensors this small only wait for a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=KINDS, ids=str)
+def model(request) -> Transformer:
+    """In double precision, with attention far from uniform."""
+    torch.manual_seed(0)
+    setting = Setting.of("transformer", states=STATES, context=CONTEXT, architecture=request.param, initialization=0.7)
+    model = Transformer(setting).double()
+    for name, parameter in model.named_parameters():
+        if name.endswith(("smear", "bias")) or "norm" in name:
+            torch.nn.init.normal_(parameter, mean=float(name.endswith("norm.weight")), std=0.5)
+    return model
+
+
+@pytest.fixture
+def tokens() -> Tensor:
+    return torch.randint(STATES, (3, CONTEXT), generator=torch.Generator().manual_seed(1))
+
+
+def unchanged(name: str, layer: int, value: Tensor) -> Tensor:
+    return value
+
+
+Edit = Callable[[str, int, Tensor], Tensor]
+
+
+def _plain(model: Transformer, tokens: Tensor, edit: Edit = unchanged) -> dict[str, list[Tensor]]:
+    """Every activation by name and layer, from the parameters alone; `edit` replaces an activation on the way."""
+    weights, shape = {name: value.detach() for name, value in model.named_parameters()}, model.shape
+    length, position = tokens.shape[1], torch.arange(tokens.shape[1])
+    lag = position[:, None] - position
+    found: dict[str, list[Tensor]] = {"streams": [], "scores": [], "patterns": [], "head_outputs": [], "branch": []}
+
+    def keep(name: str, layer: int, value: Tensor) -> Tensor:
+        found[name].append(edit(name, layer, value))
+        return found[name][-1]
+
+    def norm(x: Tensor, where: str) -> Tensor:
+        if not shape.norm:
+            return x
+        x = (x - x.mean(dim=-1, keepdim=True)) / (x.var(dim=-1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+        return x * weights[f"{where}norm.weight"] + weights[f"{where}norm.bias"]
+
+    def rotate(x: Tensor) -> Tensor:
+        half = x.shape[-1] // 2
+        angle = position[:, None] * 1e4 ** -(torch.arange(half).double() / half)
+        turn = torch.polar(torch.ones_like(angle), angle)
+        z = torch.complex(x[..., :half], x[..., half:]) * turn
+        return torch.cat([z.real, z.imag], dim=-1)
+
+    x = weights["embedding.weight"][tokens]
+    if shape.positions == "learned":
+        x = x + weights["positions"][:length]
+    for layer, heads in enumerate(shape.heads_of):
+        where, d = f"layers.{layer}.attention.", shape.width // heads
+        x = keep("streams", layer, x)
+        inside, scores, values = norm(x, where), [], []
+        for head in range(heads):
+            rows = [slice(n * shape.width + head * d, n * shape.width + (head + 1) * d) for n in range(3)]
+            q, k, v = (inside @ weights[f"{where}query_key_value.weight"][row].T for row in rows)
+            if shape.smeared:
+                share = weights[f"{where}smear"][head].sigmoid()
+                k = torch.cat([k[:, :1], share * k[:, 1:] + (1 - share) * k[:, :-1]], dim=1)
+            if shape.positions == "rotary":
+                q, k = rotate(q), rotate(k)
+            score = q @ k.mT / math.sqrt(d)
+            if shape.positions == "relative":
+                r = weights[f"{where}offsets"][head][lag.clamp(min=0)]
+                score = score + (q[:, :, None] * r).sum(dim=-1) / math.sqrt(d)
+            if shape.positions == "bias":
+                score = score + weights[f"{where}bias"][head][lag.clamp(min=0)]
+            scores.append(torch.where(lag < 0, -torch.inf, score))
+            values.append(v)
+        score = keep("scores", layer, torch.stack(scores, dim=1))
+        pattern = keep("patterns", layer, score.exp() / score.exp().sum(dim=-1, keepdim=True))
+        outputs = torch.stack([pattern[:, head] @ values[head] for head in range(heads)], dim=2)
+        outputs = keep("head_outputs", layer, outputs)
+        found["branch"].append(torch.cat(list(outputs.unbind(2)), dim=-1) @ weights[f"{where}projection.weight"].T)
+        x = x + found["branch"][-1]
+        if shape.feed_forward:
+            where = f"layers.{layer}.feed_forward."
+            up = (norm(x, where) @ weights[f"{where}up.weight"].T + weights[f"{where}up.bias"]).clamp(min=0)
+            x = x + up @ weights[f"{where}projection.weight"].T + weights[f"{where}projection.bias"]
+    x = keep("streams", shape.layers, x)
+    head = weights["embedding.weight"] if shape.tied else weights["head.weight"]
+    return found | {"logits": [F.linear(norm(x, ""), head)]}
+
+
+@pytest.fixture
+def plain() -> Callable[..., dict[str, list[Tensor]]]:
+    return _plain

@@ -1,0 +1,68 @@
+"""When a trained transformer's heads form, read from the head scores that are recorded along training.
+
+A layer has a previous-token head (an induction head) from the step at which the previous-token (prefix-matching) score
+of any of its heads exceeds that of uniform attention by `FORMATION_LEVEL`, interpolated between records, and still does
+at the next record (`onset.theory.transitions.find_crossing`). Any head counts, since heads of a layer may change places
+from seed to seed. The level is absolute: a share of the way to the last value would make a head of every drift. Scores
+are defined in `onset.validate.inspection.scores`. Layers are counted from 1, as in run files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from onset.theory.recording import Trajectory
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL, Transition, combine, find_crossing
+from onset.validate.intervals import Interval
+from onset.validate.observed import Observation
+from onset.validate.probes import SCORES
+
+__all__ = ["HEAD_KINDS", "HeadFormation", "find_formations", "head_formations"]
+
+HEAD_KINDS = {"previous-token head": "previous-token", "induction head": "prefix-matching"}
+"""Kinds of heads, and the score that defines each."""
+
+
+def find_formations(setting: Setting, run: Trajectory) -> dict[tuple[int, str], Transition]:
+    """Formation of each kind of head in each layer of one run; `step` is None where none forms; empty for a toy model."""
+    transitions: dict[tuple[int, str], Transition] = {}
+    if setting.model.architecture is None:
+        return transitions
+    for layer in range(1, setting.model.architecture.layers + 1):
+        for kind, score in HEAD_KINDS.items():
+            scores = run.probes["head_score"][:, SCORES.index(score), layer - 1]
+            # A layer with fewer heads than another holds NaN in their places.
+            lead = np.max(scores, axis=1, initial=-np.inf, where=~np.isnan(scores)) - FORMATION_LEVEL
+            curve = f"{score} score in layer {layer} above {FORMATION_LEVEL:g}"
+            transitions[layer, kind] = find_crossing(run.steps, lead, "none", f"{kind} in layer {layer}", curve)
+    return transitions
+
+
+@dataclass(frozen=True)
+class HeadFormation:
+    """Formation of a kind of head in a layer of one setting, for each seed."""
+
+    layer: int
+    kind: str
+    transitions: tuple[Transition, ...]
+
+    @property
+    def formed(self) -> Interval:
+        """Mean step over seeds with its bootstrap interval; no step but the share of seeds if some never form it."""
+        return Interval.of(
+            combine(self.transitions), happens=[transition.step is not None for transition in self.transitions]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the results of a suite."""
+        return {"layer": self.layer, "kind": self.kind, "level": FORMATION_LEVEL} | asdict(self.formed)
+
+
+def head_formations(observed: Observation) -> list[HeadFormation]:
+    """Formations in every layer; empty for a toy model."""
+    runs = [find_formations(observed.setting, run) for run in observed.trajectories]
+    return [HeadFormation(*name, tuple(run[name] for run in runs)) for name in runs[0]] if runs else []

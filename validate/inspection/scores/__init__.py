@@ -1,0 +1,39 @@
+"""Head scores: what an attention head attends to, and if it copies."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from onset.validate.inspection.inspectable import Activations, Inspectable, by_layer
+from onset.validate.inspection.scores.copying import COPYING, WeightScore
+from onset.validate.inspection.scores.patterns import (
+    DUPLICATE_TOKEN,
+    PREFIX_MATCHING,
+    PREVIOUS_TOKEN,
+    PatternScore,
+    Targets,
+    pattern_scores,
+)
+
+__all__ = ["HEAD_SCORES", "Targets", "head_scores", "targets_on"]
+
+HEAD_SCORES: dict[str, PatternScore | WeightScore] = {
+    score.name: score for score in (PREVIOUS_TOKEN, PREFIX_MATCHING, DUPLICATE_TOKEN, COPYING)
+}
+"""The one place where a score is registered; `onset.validate.probes.SCORES` names those that run files hold."""
+
+
+def targets_on(tokens: Tensor) -> Targets:
+    """Targets of all registered scores of patterns on tokens (B, T)."""
+    return Targets.of(tokens, [score for score in HEAD_SCORES.values() if isinstance(score, PatternScore)])
+
+
+def head_scores(model: Inspectable, activations: Activations, targets: Targets) -> dict[str, Tensor]:
+    """Registered scores by name, shape (layers, most heads of a layer): those of patterns less their controls.
+
+    NaN where a layer has fewer heads. Needs recorded `patterns` on the tokens of `targets`.
+    """
+    above = [(pattern_scores(pattern, targets) - targets.control[:, None]).T for pattern in activations.patterns]
+    scores = dict(zip(targets.names, by_layer(above).permute(2, 0, 1), strict=True))
+    weights = {score.name: score for score in HEAD_SCORES.values() if isinstance(score, WeightScore)}
+    return scores | {name: by_layer(score.measure(model)) for name, score in weights.items()}
