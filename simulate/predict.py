@@ -13,9 +13,11 @@ import onset.theory.mean_fields.predict
 from onset.simulate.finite_context.dynamics import FiniteContext
 from onset.theory import arguments
 from onset.theory.dynamics.descent import descend
+from onset.theory.markov.task import MarkovChains
 from onset.theory.prediction import Prediction, finite_plateaus
 from onset.theory.recording import Progress
 from onset.theory.setting import Setting
+from onset.theory.tasks import Task
 
 __all__ = ["METHODS", "finite_context", "predict"]
 
@@ -66,10 +68,13 @@ METHODS: dict[str, Callable[..., Prediction]] = {
     "mean-field-corrected": onset.theory.mean_fields.corrected.predict.mean_field_corrected,
     "finite-context": finite_context,
 }
-"""The one place where a method of prediction is registered."""
+"""Methods of prediction for Markov chains, from the closed form to the exact dynamics."""
 
-WHOLE = ("law",)
-"""Methods that know training of all parts alone."""
+PREDICTED: dict[type[Task], dict[str, Callable[..., Prediction]]] = {MarkovChains: METHODS}
+"""Methods by task."""
+
+UNFROZEN = ("law",)
+"""Methods that support training of all parts only."""
 
 
 def predict(
@@ -80,10 +85,16 @@ def predict(
     Raises
     ------
     ValueError
-        If the method is unknown or does not answer for the setting, with the reason.
+        If the method is unknown or does not support the setting, with the reason.
     """
-    if setting.training.frozen and method in WHOLE:
+    kind = type(setting.task)
+    if kind not in PREDICTED:
+        known = ", ".join(sorted(task.kind for task in PREDICTED))
+        raise ValueError(f"task = {setting.task.kind!r}: no method predicts it; expected one of {known}, or train it.")
+    if setting.training.frozen and method in UNFROZEN:
         raise ValueError(
-            f"frozen = {list(setting.training.frozen)}: the {method} knows training of all parts only; use the mean field or the finite context."
+            f"frozen = {list(setting.training.frozen)}: the {method} supports training of all parts only; "
+            "use the mean field or the finite context."
         )
-    return METHODS[arguments.one_of("method", method, METHODS)](setting, seed=seed, progress=progress)
+    run = PREDICTED[kind][arguments.one_of("method", method, PREDICTED[kind])]
+    return run(setting, seed=seed, progress=progress)

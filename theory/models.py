@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onset.theory import arguments
-from onset.theory.architecture import PRESETS, Architecture, published
+from onset.theory.architecture import PRESETS, Architecture
 from onset.theory.entries import check_entries, entry
 from onset.theory.tasks import Task
 
@@ -142,10 +142,9 @@ class ModelSpec:
         layers = [f"layer_{n + 1}" for n in range(self.architecture.layers)]
         return ("embedding", *layers) if self.architecture.tied else ("embedding", *layers, "head")
 
-    def shape_label(self, task: Task) -> str:
-        """Name of the architecture where it is not the published one for `task`; else empty."""
-        heads = max(1, len(task.lags))
-        if self.architecture is None or self.architecture == published(heads):
+    def preset(self, task: Task) -> str:
+        """Name of the architecture among `PRESETS` for `task`: "own" if it has none, empty for a toy model."""
+        if self.architecture is None:
             return ""
-        names = [name for name, preset in PRESETS.items() if preset(heads) == self.architecture]
-        return names[0] if names else "own shape"
+        heads = max(1, len(task.lags))
+        return next((name for name, preset in PRESETS.items() if preset(heads) == self.architecture), "own")

@@ -92,8 +92,8 @@ class Setting(Generic[TaskT]):
         """Short name for tables and figures, with what differs from the family's defaults."""
         optimizer, usual = self.training.optimizer, self.default_rates
         rates = [f"η({group})={rate:g}" for group, rate in optimizer.learning_rate.items() if rate != usual[group]]
-        shape = [self.model.shape_label(self.task)]
-        parts = (self.model.family, optimizer.name, self.task.label, *rates, *shape, *labels(self.training))
+        shape = {"": "", "published": "", "own": "own shape"}.get(preset := self.model.preset(self.task), preset)
+        parts = (self.model.family, optimizer.name, self.task.label, *rates, shape, *labels(self.training))
         return " ".join(part for part in parts if part)
 
     @classmethod

@@ -78,6 +78,11 @@ class Task(ABC):
         """Other tasks over the same tokens that the model is measured on along training."""
         return ()
 
+    def facts(self) -> dict[str, Any]:
+        """Values that runs can be selected by, by option name; several values stand in a tuple."""
+        values = {name.replace("_", "-"): getattr(self, name) for name in entries_of(self)}
+        return {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with the task's kind."""
         return {"kind": self.kind} | write_entries(self)

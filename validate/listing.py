@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from onset.theory import arguments
-from onset.theory.architecture import PRESETS
-from onset.theory.markov.priors import Mixture
+from onset.theory.entries import entries_of
 from onset.theory.models import FAMILIES
 from onset.theory.recording import combined
 from onset.theory.setting import Setting
+from onset.theory.training import Training
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.runs import FAILURE, Damaged, Record, read
 
@@ -28,14 +28,15 @@ __all__ = ["NAMES", "Listed", "chosen", "facts", "listed"]
 Fact = str | float | tuple[Any, ...]
 
 GROUPS = tuple(dict.fromkeys(group for family in FAMILIES.values() for group in family.groups))
-PLAIN = ("family", "states", "order", "context", "precision", "batch", "steps", "whole", "record_every")
+TRAINING = tuple(name for name in entries_of(Training) if name != "optimizer")
 NAMES = (
-    *(name.replace("_", "-") for name in PLAIN),
-    *("prior", "concentration", "weight", "optimizer", "weight-decay", "architecture", "frozen"),
+    *("task", "family", "states", "order", "context", "prior", "concentration", "weight"),
+    *(name.replace("_", "-") for name in TRAINING),
+    *("optimizer", "weight-decay", "architecture"),
     *(f"{what}{end}" for what in ("learning-rate", "initialization") for end in ("", *(f".{g}" for g in GROUPS))),
     *("id", "kind", "seed", "device", "state"),
 )
-"""What runs can be chosen by."""
+"""Names that runs of Markov chains can be selected by; other tasks add their own."""
 
 FINISHED, DIVERGED, REFUSED, FAILED = "finished", "diverged", "refused", "failed"
 DAMAGED, UNREADABLE = "damaged", "unreadable"
@@ -112,7 +113,7 @@ def chosen(runs: Sequence[Listed], where: Sequence[str]) -> list[Listed]:
         name, equals, values = text.partition("=")
         name = name.strip().replace("_", "-").replace("lag-logits", "lag_logits")
         wanted = [value.strip() for value in values.split(",") if value.strip()]
-        arguments.one_of("name in --where", name, NAMES)
+        arguments.one_of("name in --where", name, {*NAMES, *(fact for run in runs for fact in run.facts)})
         if not equals or not wanted:
             raise ValueError(f"where = {text!r}: expected NAME=VALUE; give for instance context=100.")
         having = [run for run in left if any(_is(run.facts.get(name), value) for value in wanted)]
@@ -125,24 +126,20 @@ def chosen(runs: Sequence[Listed], where: Sequence[str]) -> list[Listed]:
 
 
 def facts(setting: Setting) -> dict[str, Fact]:
-    """What a setting says, by the names of the command line; several values stand in a tuple."""
-    prior, optimizer, shape = setting.task.prior, setting.training.optimizer, setting.model.architecture
-    parts = prior.components if isinstance(prior, Mixture) else (prior,)
-    found: dict[str, Fact] = {name.replace("_", "-"): getattr(setting, name) for name in PLAIN}
-    found |= {"id": setting.id, "prior": prior.kind, "optimizer": optimizer.name, "frozen": setting.training.frozen}
-    found["concentration"] = tuple(part.concentration for part in parts if hasattr(part, "concentration"))  # type: ignore[union-attr]
-    if isinstance(prior, Mixture):
-        found["weight"] = prior.weights[0]
+    """Values of a setting by option name; several values stand in a tuple."""
+    model, training, optimizer = setting.model, setting.training, setting.training.optimizer
+    values: dict[str, Fact] = {"id": setting.id, "task": setting.task.kind, "family": model.family}
+    values |= setting.task.facts() | {"optimizer": optimizer.name}
+    values |= {name.replace("_", "-"): getattr(training, name) for name in TRAINING}
     if optimizer.weight_decay:
-        found["weight-decay"] = optimizer.weight_decay
-    for what, values in (("learning-rate", optimizer.learning_rate), ("initialization", setting.model.initialization)):
-        found |= {f"{what}.{group}": value for group, value in values.items()}
-        if len(set(values.values())) == 1:
-            found[what] = next(iter(values.values()))
-    if shape is not None:
-        names = [name for name, made in PRESETS.items() if made(setting.task.order) == shape]
-        found["architecture"] = names[0] if names else "own"
-    return found
+        values["weight-decay"] = optimizer.weight_decay
+    for what, by_group in (("learning-rate", optimizer.learning_rate), ("initialization", model.initialization)):
+        values |= {f"{what}.{group}": value for group, value in by_group.items()}
+        if len(set(by_group.values())) == 1:
+            values[what] = next(iter(by_group.values()))
+    if model.architecture is not None:
+        values["architecture"] = model.preset(setting.task)
+    return values
 
 
 def _files(folder: Path) -> list[Path]:

@@ -58,7 +58,7 @@ def labels(setting: Setting, dimension: str) -> list[str] | list[int]:
     named: dict[str, list[str] | list[int]] = {
         "law": [*setting.task.strategies, "true"],
         "position": list(range(1, setting.task.context + 1)),
-        "chains": [str(prior) for prior in setting.task.tested_on],
+        "chains": [variant.label for variant in setting.task.variants],
         "score": list(SCORES),
         "part": list(setting.model.parts),
         "matched": list(MATCHED),

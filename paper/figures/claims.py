@@ -17,7 +17,6 @@ from onset.paper.figures.panels import Curve, Panel
 from onset.paper.figures.panels import draw as draw_panels
 from onset.paper.style import AMBER, BLUE, GREEN, GREY, STRATEGY_COLOURS
 from onset.theory.arrays import Array
-from onset.theory.markov.ideal import finite_loss
 from onset.theory.recording import Trajectory
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims import Told, alternation, delay, ngrams, phases, toy_delay
@@ -183,7 +182,7 @@ def _plateaus(runs: Runs) -> list[Panel]:
     for name, observed in runs.items():
         setting = observed.setting
         levels = {
-            f"ideal {s}": (finite_loss(setting.task.prior, s, setting.task.context).value, STRATEGY_COLOURS[s])
+            f"ideal {s}": (setting.task.expected_loss(s).value, STRATEGY_COLOURS[s])
             for s in setting.task.strategies
         }
         curve = _curve("trained", observed, "black", lambda one: one.loss)

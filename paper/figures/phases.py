@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from onset.paper.style import RUNG_COLOURS, STRATEGY_COLOURS
-from onset.theory.markov.ideal import finite_loss
 from onset.theory.recording import Trajectory
 from onset.theory.transitions import Transition
 from onset.validate.suite import Outcome, Results
@@ -49,7 +48,7 @@ def compute(results: Results) -> Phases:
     best = min(outcome.observed.trajectories, key=lambda one: one.transitions()[0][-1].step or np.inf)
     prediction = next(iter(outcome.answers.values()))
     setting = outcome.setting
-    plateaus = {name: finite_loss(setting.task.prior, name, setting.task.context).value for name in prediction.plateaus}
+    plateaus = {name: setting.task.expected_loss(name).value for name in prediction.plateaus}
     return Phases(setting.label, best, plateaus, best.transitions()[0], prediction.transitions()[0])
 
 

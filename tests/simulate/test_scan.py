@@ -37,11 +37,11 @@ def test_parse(text, expected):
 def test_defaults_follow_the_grid_and_what_is_set_stays():
     """The match's default rate is 100/T²; one that was set does not move, nor does Adam's epsilon."""
     free = grid(Setting.of("linear"), ["context=50,200"])
-    assert [free.setting(p).optimizer.learning_rate["match"] for p in free.points()] == [100 / 50**2, 100 / 200**2]
-    assert [free.setting(p).steps for p in free.points()] == [1000, 2500]
+    assert [free.setting(p).training.optimizer.learning_rate["match"] for p in free.points()] == [100 / 50**2, 100 / 200**2]
+    assert [free.setting(p).training.steps for p in free.points()] == [1000, 2500]
     held = grid(Setting.of("linear", learning_rate={"match": 0.3}, steps=77), ["context=50,200"])
-    assert [held.setting(p).optimizer.learning_rate["match"] for p in held.points()] == [0.3, 0.3]
-    assert {held.setting(p).steps for p in held.points()} == {77}
+    assert [held.setting(p).training.optimizer.learning_rate["match"] for p in held.points()] == [0.3, 0.3]
+    assert {held.setting(p).training.steps for p in held.points()} == {77}
     assert free.setting([100.0]) == Setting.of("linear")
 
 
@@ -60,7 +60,7 @@ def test_every_axis_moves_its_own_number():
     for name, (value, expected) in cases.items():
         assert grid(base, {name: [value]}).setting([value]) == expected, name
     mixed = grid(Setting.of(prior=Mixture((DoublyStochastic(3), Unigram(3)), (0.5, 0.5))), {"weight": [0, 0.2, 1]})
-    priors = [mixed.setting(p).prior for p in mixed.points()]
+    priors = [mixed.setting(p).task.prior for p in mixed.points()]
     assert priors == [Unigram(3), Mixture((DoublyStochastic(3), Unigram(3)), (0.2, 0.8)), DoublyStochastic(3)]
 
 

@@ -66,7 +66,7 @@ def test_id_tells_settings_apart(one, other):
     assert (one == other) == (one.id == other.id)
     assert len(one.id) == 16
     assert int(one.id, 16) >= 0
-    assert one.replace(batch=one.batch + 1).id != one.id
+    assert one.replace(batch=one.training.batch + 1).id != one.id
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_equal_numbers_give_equal_ids(one, other):
 def test_id_ignores_the_order_of_entries():
     """Mappings that hold the same entries in another order are the same setting."""
     one = Setting.of("linear")
-    other = one.replace(initialization=dict(reversed(one.initialization.items())))
-    assert list(other.initialization) != list(one.initialization)
+    other = one.replace(initialization=dict(reversed(one.model.initialization.items())))
+    assert list(other.initialization) != list(one.model.initialization)
     assert (other, other.id) == (one, one.id)
 
 
@@ -124,14 +124,14 @@ def test_id_is_the_same_in_every_process():
 
 def test_defaults_are_the_published_ones():
     """The transformer's: AdamW 5e-4, betas (.9, .95), decay .1, width 16, two layers, std .02; the linear family's: η_v = 1, η_W = 100/T², W₀ = .01."""
-    made = Setting.of("transformer").optimizer
+    made = Setting.of("transformer").training.optimizer
     assert (made.name, made.learning_rate, made.betas, made.weight_decay) == (
         "adamw",
         {"weights": 5e-4},
         (0.9, 0.95),
         0.1,
     )
-    assert Setting.of("transformer").architecture == Architecture(2, 16, 1, 0.1)
+    assert Setting.of("transformer").model.architecture == Architecture(2, 16, 1, 0.1)
     linear = Setting.of("linear", context=50)
     assert linear.optimizer.learning_rate == {"lag_logits": 1.0, "match": 100 / 50**2}
     assert linear.initialization == {"lag_logits": 0.0, "match": 0.01}

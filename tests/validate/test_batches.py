@@ -16,7 +16,7 @@ from onset.theory.markov import priors
 from onset.theory.markov.chains import history_law
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Unigram
 from onset.theory.setting import Setting
-from onset.validate.training.batches import AHEAD, AHEAD_COMPILED, Batches, MaskBits, tokens_on_device
+from onset.validate.training.batches import STEPS_AHEAD, STEPS_AHEAD_ON_HOST, Batches, MaskBits, tokens_on_device
 
 CPU = torch.device("cpu")
 
@@ -40,7 +40,7 @@ def test_sequences_drawn_on_a_device_have_the_law_of_the_compiled_sampler(within
     """Frequencies of the tokens' pairs and of the first token: both samplers' differ by no more than chance (z over all cells)."""
     setting = Setting.of(prior=Dirichlet(3, 0.5), context=20, batch=256)
     ours = torch.cat(
-        [Batches(setting, np.random.default_rng(seed), CPU, compiled=False).draw() for seed in range(8)]
+        [Batches(setting, np.random.default_rng(seed), CPU, on_host=False).draw() for seed in range(8)]
     ).numpy()
     other = sample(setting.task, len(ours), np.random.default_rng(99)).tokens
     found = []
@@ -54,15 +54,17 @@ def test_sequences_drawn_on_a_device_have_the_law_of_the_compiled_sampler(within
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("after", [0, 1, AHEAD_COMPILED - 1, AHEAD_COMPILED, AHEAD - 1, AHEAD, AHEAD + 6])
+@pytest.mark.parametrize(
+    "after", [0, 1, STEPS_AHEAD_ON_HOST - 1, STEPS_AHEAD_ON_HOST, STEPS_AHEAD - 1, STEPS_AHEAD, STEPS_AHEAD + 6]
+)
 def test_a_stream_goes_on_where_it_was_written_down(compiled, after):
     """Its state, through JSON, makes another stream draw what this one draws next, in the middle of what is drawn ahead too."""
     setting = Setting.of(states=2, context=6, batch=3)
-    one, other = (Batches(setting, np.random.default_rng(seed), CPU, compiled=compiled) for seed in (0, 1))
+    one, other = (Batches(setting, np.random.default_rng(seed), CPU, on_host=compiled) for seed in (0, 1))
     for _ in range(after):
         one.draw()
     other.restore(json.loads(json.dumps(one.state)))
-    for _ in range(AHEAD + 6):
+    for _ in range(STEPS_AHEAD + 6):
         assert torch.equal(one.draw(), other.draw())
 
 

@@ -73,7 +73,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("family", ["linear", "transformer"])
 def test_a_killed_training_goes_on_to_the_same_numbers_to_the_last_bit(tmp_path, monkeypatch, family, seeds):
     """Stopped after its second checkpoint, resumed by the same call: records equal those of an uninterrupted run exactly."""
-    monkeypatch.setattr("onset.validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("onset.validate.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     more = (
         {"architecture": Architecture(width=8), "tested_on": [DoublyStochastic(2)]} if family == "transformer" else {}
     )
@@ -127,7 +127,7 @@ SPOILT = {
 @pytest.mark.parametrize("spoil", SPOILT)
 def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_gone_on_from(tmp_path, monkeypatch, spoil):
     """It is named in a warning and kept under another name, and training starts anew."""
-    monkeypatch.setattr("onset.validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("onset.validate.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     path, seed = tmp_path / "run.safetensors", 0 if spoil == "other seed" else 1
     spoilt = SPOILT[spoil](stopped_at(10, path))
     path.write_bytes(spoilt)
@@ -141,7 +141,7 @@ def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_gone_on_from(tmp_
 
 def test_a_checkpoint_of_a_newer_release_is_refused_and_left_where_it_is(tmp_path, monkeypatch):
     """The message names the file, both releases and what to do; the hours it holds are not trained over."""
-    monkeypatch.setattr("onset.validate.training.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("onset.validate.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     path = tmp_path / "run.safetensors"
     with monkeypatch.context() as future:
         future.setattr("onset.validate.training.checkpoints.FORMAT", 99)
@@ -243,7 +243,7 @@ def test_a_transformer_whose_numbers_are_no_longer_numbers_has_diverged():
 def test_divergence_is_reported_and_what_came_before_is_kept(tmp_path):
     """At an absurd rate the run ends at a step it names; its records before that are finite and saved."""
     setting = TINY.replace(
-        record_every=1, optimizer=Setting.of("linear", states=2, context=16, learning_rate=1e4).optimizer
+        record_every=1, optimizer=Setting.of("linear", states=2, context=16, learning_rate=1e4).training.optimizer
     )
     store = Store(tmp_path)
     compute([Job(setting, "train")], store)

@@ -192,7 +192,7 @@ def test_presets_are_what_they_are_called():
         model = make(found["published"])
         assert model.layers[0].attention.offsets.shape == (order - 1, 9, 16)
         assert model.layers[1].attention.offsets.shape == (1, 9, 16 * (order - 1))
-    assert Setting.of("transformer", order=3).architecture == PRESETS["published"](3)
+    assert Setting.of("transformer", order=3).model.architecture == PRESETS["published"](3)
 
 
 def test_initial_weights_have_the_stated_spread(within):

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from onset.theory import arguments, tasks
 from onset.theory.entries import entry
 from onset.theory.expectation import Expectation
-from onset.theory.markov.priors import Dirichlet, Prior, prior_from_dict, prior_label, prior_to_dict
+from onset.theory.markov.priors import Dirichlet, Mixture, Prior, prior_from_dict, prior_label, prior_to_dict
 
 __all__ = ["STRATEGIES", "MarkovChains", "strategies"]
 
@@ -130,6 +130,18 @@ class MarkovChains(tasks.Task):
         from onset.theory.markov.ideal import finite_loss
 
         return finite_loss(self.prior, strategy, self.context, tolerance=tolerance, seed=seed)
+
+    def facts(self) -> dict[str, Any]:
+        components = self.prior.components if isinstance(self.prior, Mixture) else (self.prior,)
+        concentrations = tuple(part.concentration for part in components if hasattr(part, "concentration"))  # type: ignore[union-attr]
+        facts = {
+            "states": self.states,
+            "order": self.order,
+            "context": self.context,
+            "prior": self.prior.kind,
+            "concentration": concentrations,
+        }
+        return facts | ({"weight": self.prior.weights[0]} if isinstance(self.prior, Mixture) else {})
 
     def require_first_order(self, method: str) -> None:
         """Raise ``ValueError`` if the chains are of higher order than `method` supports."""

@@ -30,6 +30,9 @@ from onset.validate.models.model import Model
 
 __all__ = ["Transformer"]
 
+LOOKUP_FROM = 256
+"""Vocabulary above which tokens are embedded by lookup rather than by a matrix product."""
+
 
 class FeedForward(nn.Module):
     """A feed-forward branch: x + drop(projection(relu(up(norm(x)))))."""
@@ -115,9 +118,11 @@ class Transformer(Model):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Residual stream (B, T, d) before the first layer."""
-        # As a product with one-hot tokens: its derivative is a product too, where a lookup's is a scatter.
-        embedded = F.one_hot(tokens, self.embedding.num_embeddings).to(self.embedding.weight.dtype)
-        embedded = embedded @ self.embedding.weight
+        if self.embedding.num_embeddings > LOOKUP_FROM:
+            embedded = self.embedding(tokens)
+        else:  # as a product with one-hot tokens: its derivative is a product too, where a lookup's is a scatter
+            symbols = F.one_hot(tokens, self.embedding.num_embeddings).to(self.embedding.weight.dtype)
+            embedded = symbols @ self.embedding.weight
         return embedded + self.positions[: tokens.shape[-1]] if self.shape.positions == "learned" else embedded
 
     def unembed(self, stream: Tensor) -> Tensor:

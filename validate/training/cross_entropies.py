@@ -40,7 +40,7 @@ class SparseTensors:
             return torch.from_numpy(values.astype(np.float32)).to(device)
 
         self._weights, self._rest, self._background = map(single, (laws.weights, laws.rest, laws.background))
-        self._tokens = torch.from_numpy(laws.tokens).to(device)
+        self._tokens = torch.tensor(laws.tokens, device=device)
 
     def cross_entropies(self, log_model: Tensor, chosen: slice) -> Tensor:
         background = torch.einsum("sj,ntj->snt", self._background, log_model)

@@ -24,6 +24,9 @@ __all__ = ["HELD_OUT", "HeldOut"]
 HELD_OUT = 512
 """Held-out sequences of a run; each seed draws its own, so that intervals over seeds contain their sampling error."""
 
+LARGEST_VOCABULARY = 256
+"""Vocabulary up to which quantities with an entry for each pair of tokens are measured: order parameters and copying."""
+
 PASS = 64
 """Sequences in one forward pass, about as many as train: larger tensors would only increase memory."""
 
@@ -78,6 +81,7 @@ class HeldOut:
         self, setting: Setting, model: nn.Module, generator: np.random.Generator, device: torch.device
     ) -> None:
         self._parts = setting.model.parts
+        self._by_pairs = setting.task.vocabulary <= LARGEST_VOCABULARY
         self._sequences = HeldOutSequences(setting.task, generator, device)
         self._variants = [HeldOutSequences(variant, generator, device) for variant in setting.task.variants]
         self._targets = targets_on(self._sequences.tokens[:PASS]) if inspectable(model) else None
@@ -95,9 +99,10 @@ class HeldOut:
             probes["loss_at"] = _numbers(crossed[-1].mean(dim=0))
             probes |= {name: _numbers(crossed[-1][mask].mean()) for name, mask in sequences.masks.items()}
             activations = record(inspected, sequences.tokens[:PASS], "streams", "scores", "patterns")
-            parameters = effective_order_parameters(inspected, activations)
-            probes |= {name: _numbers(value) for name, value in parameters.items()}
-            scores = head_scores(inspected, activations, self._targets)
+            if self._by_pairs:
+                parameters = effective_order_parameters(inspected, activations)
+                probes |= {name: _numbers(value) for name, value in parameters.items()}
+            scores = head_scores(inspected, activations, self._targets, weights=self._by_pairs)
             probes["head_score"] = _numbers(torch.stack([scores[name] for name in SCORES]))
             probes["movement"] = self._movement(model)
         if self._variants:

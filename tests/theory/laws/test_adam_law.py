@@ -95,7 +95,7 @@ def test_matrix_noise_is_that_of_the_finite_context(within):
 
 def test_the_wait_grows_with_the_logarithm_of_the_context():
     """dt/d ln T lies between 1/(2η) and 1/η, whatever the noise of untouched lags."""
-    rate = Setting.of("linear", optimizer="adam").optimizer.learning_rate["lag_logits"]
+    rate = Setting.of("linear", optimizer="adam").training.optimizer.learning_rate["lag_logits"]
     formed = [
         _formed(descend(NoisyMeanField(s), s))
         for s in (Setting.of("linear", states=2, context=t, optimizer="adam") for t in (32, 128))

@@ -52,7 +52,7 @@ def test_with_a_fast_match_it_is_the_law_of_the_slow_manifold():
 def test_time_scales_with_the_rates():
     """Both rates four times: a quarter of the time, to the solver's tolerance."""
     one = Setting.of("linear", states=4, context=100)
-    rates = {group: 4 * rate for group, rate in one.optimizer.learning_rate.items()}
+    rates = {group: 4 * rate for group, rate in one.training.optimizer.learning_rate.items()}
     assert formed(Setting.of("linear", states=4, context=100, learning_rate=rates)) == pytest.approx(
         formed(one) / 4, rel=1e-4
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from onset.validate.inspection.inspectable import Activations, Inspectable, by_layer
@@ -28,12 +29,18 @@ def targets_on(tokens: Tensor) -> Targets:
     return Targets.of(tokens, [score for score in HEAD_SCORES.values() if isinstance(score, PatternScore)])
 
 
-def head_scores(model: Inspectable, activations: Activations, targets: Targets) -> dict[str, Tensor]:
+def head_scores(
+    model: Inspectable, activations: Activations, targets: Targets, *, weights: bool = True
+) -> dict[str, Tensor]:
     """Registered scores by name, shape (layers, most heads of a layer): those of patterns less their controls.
 
-    NaN where a layer has fewer heads. Needs recorded `patterns` on the tokens of `targets`.
+    NaN where a layer has fewer heads. Needs recorded `patterns` on the tokens of `targets`. Without `weights`, scores of weights,
+    which take time and memory of order vocabulary², are NaN.
     """
     above = [(pattern_scores(pattern, targets) - targets.control[:, None]).T for pattern in activations.patterns]
     scores = dict(zip(targets.names, by_layer(above).permute(2, 0, 1), strict=True))
-    weights = {score.name: score for score in HEAD_SCORES.values() if isinstance(score, WeightScore)}
-    return scores | {name: by_layer(score.measure(model)) for name, score in weights.items()}
+    unknown = torch.full_like(scores[targets.names[0]], torch.nan)
+    for score in HEAD_SCORES.values():
+        if isinstance(score, WeightScore):
+            scores[score.name] = by_layer(score.measure(model)) if weights else unknown
+    return scores

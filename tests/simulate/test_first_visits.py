@@ -1,17 +1,15 @@
-"""onset.validate.training.held_out: what is measured of a model along training."""
+"""onset.simulate.strategies.ngrams: histories that occur for the first time."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-
-from onset.validate.training.held_out import unseen
+from onset.simulate.strategies.ngrams import first_visits
 
 
 @pytest.mark.parametrize(("states", "order"), [(3, 2), (2, 3), (3, 4)])
-def test_a_history_is_unseen_the_first_time_only(states, order):
+def test_a_history_is_first_visited_once(states, order):
     """By a set of the histories met so far, position by position; a history that is not whole counts as neither."""
     tokens = np.random.default_rng(0).integers(states, size=(7, 40))
     expected = np.zeros(tokens.shape, dtype=bool)
@@ -21,4 +19,5 @@ def test_a_history_is_unseen_the_first_time_only(states, order):
             history = tuple(row[t - order + 2 : t + 1])
             expected[n, t] = history not in met
             met.add(history)
-    assert np.array_equal(unseen(tokens, states, order), expected)
+    with_target = np.pad(tokens, ((0, 0), (0, 1)))
+    assert np.array_equal(first_visits(with_target, states, order - 1), expected)
