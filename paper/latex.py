@@ -16,7 +16,7 @@ from pathlib import Path
 import jinja2
 
 from onset.paper.citation import bibliography, entry
-from onset.paper.prose import escape, to_latex
+from onset.paper.prose import escape, to_ascii, to_latex
 from onset.theory.derivations.derivation import CheckResult, Derivation
 from onset.theory.derivations.printing import latex
 from onset.validate.derivation_checks import CheckedDerivation, all_passed, location
@@ -79,7 +79,7 @@ def _template() -> jinja2.Template:
     )
     identifier = partial(re.sub, r"[^\w.]", "-", flags=re.ASCII)
     environment.filters |= {
-        "latex": latex,
+        "latex": lambda expression: to_ascii(latex(expression)),
         "prose": to_latex,
         "escape": escape,
         "number": _number,

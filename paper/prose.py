@@ -1,7 +1,7 @@
 r"""Prose with mathematics between dollar signs and code between backquotes: as LaTeX, and as text for a terminal.
 
 >>> to_latex("5% of runs with $k \\ge 2$, `limit_loss`")
-'5\\% of runs with $k \\ge 2$, \\texttt{limit\\_loss}'
+'5\\% of runs with $k \\ge 2$, \\nolinkurl{limit_loss}'
 >>> to_text("5% of runs with $k \\ge 2$, `limit_loss`")
 '5% of runs with k ≥ 2, `limit_loss`'
 """
@@ -10,34 +10,46 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
 from pylatexenc import latex2text, latexencode
 
-__all__ = ["escape", "to_latex", "to_text"]
+__all__ = ["escape", "to_ascii", "to_latex", "to_text"]
 
 _PART = re.compile(r"\$([^$]*)\$|`([^`]*)`")
 _SIMPLER = (
     (r"\\operatorname\b", r"\\mathrm"),
     (r"\\[td]frac\b", r"\\frac"),
-    (r"\^(\\top\b|\{\\top\})", "ᵀ"),
+    (r"\^(\\top\b|\{\\top\})", "{}ᵀ"),
     (r"\\(left|right)\b\.?", ""),
-    (r"(\\[A-Za-z]+) (?=\\)", r"\1{} "),
+    (r" (?=\\)", r"\\ "),
 )
 """Macros that the converter lacks, and a space that it would drop."""
 
 _EXPONENTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-_ENCODER = latexencode.UnicodeToLatexEncoder(unknown_char_policy="replace", unknown_char_warning=False)
+_POLICY: dict[str, Any] = {"unknown_char_policy": "replace", "unknown_char_warning": False}
+_ENCODER = latexencode.UnicodeToLatexEncoder(**_POLICY)
+_NON_ASCII = latexencode.UnicodeToLatexEncoder(non_ascii_only=True, **_POLICY)
 
 
 def to_latex(text: str) -> str:
-    """LaTeX of `text`; what stands outside dollar signs is escaped, whatever it is."""
+    """LaTeX of `text`, in ASCII; what stands outside dollar signs is escaped, whatever it is."""
     parts, end = [], 0
     for part in _PART.finditer(text):
-        code = part[2]
-        parts += [escape(text[end : part.start()]), part[0] if code is None else f"\\texttt{{{escape(code)}}}"]
+        parts += [escape(text[end : part.start()]), to_ascii(part[0]) if part[2] is None else _code(part[2])]
         end = part.end()
     return "".join([*parts, escape(text[end:])])
+
+
+def to_ascii(mathematics: str) -> str:
+    """LaTeX with the Unicode characters of a formula as commands."""
+    return _NON_ASCII.unicode_to_latex(mathematics)
+
+
+def _code(name: str) -> str:
+    """A name as code, which may break at its dots."""
+    return f"\\nolinkurl{{{name}}}" if re.fullmatch(r"[\w.]+", name, re.ASCII) else f"\\texttt{{{escape(name)}}}"
 
 
 def escape(text: str) -> str:
@@ -54,7 +66,7 @@ def _unicode(mathematics: str) -> str:
     for pattern, plain in _SIMPLER:
         mathematics = re.sub(pattern, plain, mathematics)
     text = _converter().latex_to_text(mathematics)
-    return re.sub(r"\^(-?\d+)(?![\d.])", lambda power: power[1].translate(_EXPONENTS), text)
+    return re.sub(r"\^\{?(-?\d+)(?:\}|(?![\d.]))", lambda power: power[1].translate(_EXPONENTS), text)
 
 
 @cache

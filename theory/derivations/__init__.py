@@ -45,6 +45,7 @@ _MODULES: dict[str, str] = {
     "ballistic-growth": "ballistic",
     "mixture-delay": "mixture",
     "third-order": "third_order",
+    "transformer-escape": "transformer_escape",
 }
 """Name of each result, in reading order, and the module whose `derive` returns it."""
 

@@ -61,8 +61,7 @@ def derive() -> Derivation:
             sigma: "standard deviation of one sequence's gradient",
             a: "attention of source $s$ to lag $r$",
             A: "attention of source $s$ to all tracked lags",
-            source: "position of a source",
-            **meanings(context, eta, B, "r"),
+            **meanings(source, context, eta, B, "r"),
             sp.Symbol("beta_2"): "Adam's decay of the second moment",
         },
         assumptions=(

@@ -146,7 +146,7 @@ def derive() -> Derivation:
             w: r"$\pi_0 \pi_1$",
             rho: "second eigenvalue, $1 - a - b$",
             sp.Symbol("beta"): r"$\beta(n) = \int_0^1 y^n/(1+y)\,dy$ at $n$, with the variable of integration $y$",
-            sp.Symbol("n"): "order",
+            sp.Symbol("n"): "argument of $\\beta$",
             sp.Symbol("y"): "variable of integration",
             **meanings(a, b, "k", "P", "pi"),
         },

@@ -53,7 +53,7 @@ def derive() -> Derivation:
             total(w): r"$\sum_r v_r$ over the lags with a positive signal; $w$ for lag 1 alone",
             rho: r"$S_r \ell_r/(S_1 \ell_1)$ of lag $r$",
             sp.Symbol("ell_r"): r"$\ln T + \gamma - 1 - H_r$",
-            **meanings(T, "Omega", "P", "pi", "k", "r", "gamma", "H_n"),
+            **meanings(T, "s", "Omega", "P", "pi", "k", "r", "gamma", "H_n"),
         },
         assumptions=(
             r"doubly stochastic prior, linear family, SGD as gradient flow, from $\Omega = 0$ and $v = 0$",

@@ -55,7 +55,7 @@ def derive() -> Derivation:
             sp.Symbol("N_i"): "how often state $i$ occurs among $T$ tokens; likewise $j$",
             T: "number of tokens",
             rho: "second eigenvalue of two states",
-            **meanings(r, "k", "I"),
+            **meanings(r, "k"),
         },
         assumptions=("the chain starts from its stationary law", "it has one recurrent class and no period"),
         validity=(

@@ -91,7 +91,7 @@ def derive() -> Derivation:
             loss_1: r"unigram: $\mathbb{E} H(\pi)$, nats per token",
             sp.Symbol("X"): "$P - 1/k$",
             delta: r"entry of $k\pi - 1 = \mathbf{1}^\top (X + X^2 + \dots)$; $\delta_n$ is its term with $X^n$",
-            **meanings(k, alpha, "T", "P", "pi", "H"),
+            **meanings(k, alpha, "n", "T", "P", "pi", "H"),
         },
         assumptions=(
             "independent Dirichlet rows",
@@ -106,7 +106,7 @@ def derive() -> Derivation:
             Step(
                 "entropy of a row",
                 draw(alpha),
-                r"$\mathbb{E}$ of $-\sum_j p_j \ln p_j$ of a Dirichlet draw $p$, exact",
+                r"$-\mathbb{E} \sum_j P_{ij} \ln P_{ij}$ of a Dirichlet draw, exact",
                 ("row",),
             ),
             Step(r"$\delta_1$ squared", second, r"$k$ rows, independent: $k \operatorname{Var} P_{ij}$", ("orders",)),

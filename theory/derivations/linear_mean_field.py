@@ -37,7 +37,7 @@ def derive() -> Derivation:
         statement=sp.Eq(f, linear.logit(), evaluate=False),
         symbols={
             f: "logit of symbol $j$ for the query $i$ at position $uT$",
-            linear.u: "position over context, $t/T$",
+            linear.u: "position of the query over context",
             linear.source: "position of a source over context",
             linear.pi_i: "stationary probability of the query",
             linear.pi_j: "stationary probability of symbol $j$",
@@ -49,7 +49,7 @@ def derive() -> Derivation:
             linear.Q: r"$\sum_r (e^{v_r} - 1)/T$",
             joint: "entry of $P^r$, with the transition matrix $P$",
             sp.Symbol("E"): "$T$ times what one source that holds $j$ adds to the logit, in expectation",
-            **meanings(linear.C, linear.Omega, "W", "omega", "c", "T", "I"),
+            **meanings(linear.C, linear.Omega, "W", "omega", "c", "T"),
         },
         assumptions=(
             r"stationary chains, $W$ in $\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$ (derivation symmetry)",

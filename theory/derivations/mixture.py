@@ -44,9 +44,7 @@ def derive() -> Derivation:
             h: r"second derivative of the unigram chains' loss by $\Omega$, $C$ following; nats per token",
             b: r"slope $\partial L/\partial\Omega$ of the unigram chains' loss at $\Omega = 0$; nats per token",
             sp.Symbol("S_r"): "signal of lag $r$",
-            sp.Symbol("s"): "position of a source",
-            sp.Symbol("t"): "position of the query",
-            **meanings(T, r, "omega", "C", "W", "k", "L"),
+            **meanings(T, r, "s", "t", "omega", "C", "W", "k", "L"),
         },
         assumptions=(
             "linear family, mean field, SGD as gradient flow; no lag grown",

@@ -31,7 +31,7 @@ def derive() -> Derivation:
         statement=sp.Eq(sp.Function("E")(sp.Integral(inner, (linear.u, 0, 1))), 0, evaluate=False),
         symbols={
             sp.Function("E")(P): "expectation over the prior",
-            linear.u: "position over context, $t/T$",
+            linear.u: "position over context",
             linear.pi_i: "stationary probability of the query; the second equation has it squared",
             linear.pi_j: "stationary probability of symbol $j$",
             P: "transition probability from the query $i$ to $j$",

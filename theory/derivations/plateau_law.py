@@ -94,9 +94,8 @@ def derive() -> Derivation:
             epsilon: "ratio of the two time scales",
             sp.Symbol("Q"): "second derivatives of the drive off the manifold",
             sp.Symbol("D"): "third derivatives of the loss",
-            sp.Symbol("u"): "position over context",
             sp.Symbol("q"): "$E/T$",
-            **meanings(C, Omega, T, eta),
+            **meanings(C, Omega, T, eta, "k", "u"),
         },
         assumptions=(
             r"mean field: $T \to \infty$ at fixed $q$, early sources summed one by one",

@@ -23,6 +23,10 @@ class _Printer(LatexPrinter):
     def _print_loggamma(self, expr: sp.loggamma, exp: str | None = None) -> str:
         return self._raised(f"\\ln\\Gamma\\left({self._print(expr.args[0])}\\right)", exp)
 
+    def _print_beta(self, expr: sp.beta, exp: str | None = None) -> str:
+        arguments = ", ".join(map(self._print, expr.args))
+        return self._raised(f"\\operatorname{{B}}\\left({arguments}\\right)", exp)
+
     def _print_harmonic(self, expr: sp.harmonic, exp: str | None = None) -> str:
         order = f"^{{({self._print(expr.args[1])})}}" if len(expr.args) > 1 else ""
         return self._raised(f"H_{{{self._print(expr.args[0])}}}{order}", exp)

@@ -60,7 +60,7 @@ def derive() -> Derivation:
             a_j: r"fluctuation of $S_j$ in units of $\epsilon$",
             b: r"fluctuation of $|S|$ in units of $\epsilon$",
             sp.Symbol("u_j"): r"fluctuation of $S_j/|S|$ in units of $\epsilon$",
-            **meanings("omega", "mu", "T", "k"),
+            **meanings("omega", "mu", "T", "k", "s"),
         },
         assumptions=(
             "all moments are conditional on the query state 0 as last token",

@@ -88,16 +88,14 @@ def derive() -> Derivation:
                 n
             ]: r"signal of lag $n$ at the start: $\mathbb{E} \sum_i \pi_i^2 \sum_j P_{ij} ((P^n)_{ij} - \pi_j)$",
             limit: r"$\mathbb{E} \sum_i \pi_i^2 \sum_j \pi_j (P_{ij} - 1/k)$",
-            source: "position of a source; $q$ of what it attends to, $t$ of the query",
             q: "position that layer 1 attends to",
-            t: "position of the query",
             C[q, source, t]: r"$\mathbb{E} \sum_{ij} \Pr(x_q = i, x_s = j, x_t = i) (P_{ij} - 1/k)$",
             K[source, q]: "derivative of the score of source $s$, by $\\omega$ or by $v_r$",
             M[t, q]: "mean of $K_{s,q}$ over the sources up to $t$",
             u[d]: r"$\mathbb{E} \sum_j \pi_j (P^{d+1})_{jj} - 1/k$",
             sp.Symbol("a_{s,q}"): "attention of source $s$ to position $q$",
             sp.Symbol("p_j"): "what the model predicts",
-            **meanings(omega, mu, T, "k", "P", "pi", "W", "c", "U", "H_n", "gamma"),
+            **meanings(source, t, omega, mu, T, "k", "x_t", "P", "pi", "W", "c", "U", "H_n", "gamma"),
         },
         assumptions=(
             "prior and initialisation exchangeable; sequences start from the stationary law; loss averaged over "

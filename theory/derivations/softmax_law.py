@@ -79,8 +79,7 @@ def derive() -> Derivation:
             sp.Symbol("sigma_j"): "what the model predicts",
             trapped.A: "constant of derivation trapped-basin",
             trapped.B: "constant of derivation trapped-basin",
-            sp.Symbol("s"): "position of a source",
-            **meanings(omega, mu, T, "W", "U", "k", "eta", "L", "P", "pi"),
+            **meanings(omega, mu, T, "s", "W", "U", "k", "eta", "L", "P", "pi"),
         },
         assumptions=(
             r"the read-out has settled; first order in $\omega$, six lags or fewer than $T$ moved",

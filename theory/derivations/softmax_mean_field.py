@@ -56,7 +56,7 @@ def derive() -> Derivation:
             sp.Symbol("e_i"): "unit vector of the query",
             a: "probability of leaving state 0",
             b: "probability of leaving state 1",
-            **meanings(pi, P, omega, "W", "c", "mu", "T", "I"),
+            **meanings(pi, P, omega, "W", "c", "mu", "T", "r"),
             sp.Symbol("R"): "number of tracked lags",
         },
         assumptions=(

@@ -70,10 +70,9 @@ def derive() -> Derivation:
             other: "entry off the diagonal",
             phi(a): "what an optimiser makes of an entry of the gradient",
             sp.Symbol("Pi"): "permutation matrix, a relabelling of states",
-            **meanings(k, "W", "omega", "c", "U", "L", "T", "B", "I"),
+            **meanings(k, "W", "omega", "c", "U", "mu", "v", "L", "T", "B"),
             sp.Symbol("g"): "entry of the gradient",
             sp.Symbol("sigma"): "standard deviation of one sequence's $g$",
-            sp.Symbol("v"): "lag logits",
         },
         assumptions=(
             "the law of transition matrices does not change when states are relabelled",

@@ -82,7 +82,6 @@ def derive() -> Derivation:
         symbols={
             S[r]: r"drive of lag $r$ of the second head on the bigram plateau, per $\omega_2$, $\mu$ and share of "
             "attention; nats per token; expectation over the prior",
-            r: "lag, in tokens",
             law[h, i]: "stationary law of $x_{t-1} = h$, $x_t = i$",
             P[h, i, j]: r"$\Pr(x_{t+1} = j \mid x_{t-1} = h, x_t = i)$",
             sigma[i, j]: "what the model predicts after $i$",
@@ -96,8 +95,7 @@ def derive() -> Derivation:
             sp.Symbol("omega_2"): "match of the second head",
             sp.Symbol("v"): "lag logits of the first and the second head, $v^1$ and $v^2$",
             sp.Symbol("kappa"): r"$\lambda_{hi}/\pi_i$",
-            sp.Symbol("s"): "position of a source",
-            **meanings(k, "mu", "T", "x_t"),
+            **meanings(r, "s", "t", k, "mu", "T", "x_t"),
         },
         assumptions=(
             r"chains of order 3, softmax family with two heads, $T \to \infty$",

@@ -60,12 +60,9 @@ def derive() -> Derivation:
             X: r"$\sum_{m \ge 1} H_m (P^m - 1\pi)$",
             V: "asymptotic covariance of counts per token",
             pi_i: "stationary probability of the query",
-            t: "position of the query",
-            sp.Symbol("s"): "position of a source",
             sp.Symbol("m"): "lag, in tokens",
             sp.Symbol("N_j"): "count of symbol $j$ up to a position",
-            sp.Symbol("v"): "lag logits",
-            **meanings(T, "W", "c", "U", "P", "x_t", "H_n"),
+            **meanings(T, t, "s", "v", "W", "c", "U", "P", "x_t", "H_n"),
         },
         assumptions=(
             r"softmax family, no lag grown ($v = 0$), $\omega = 0$; prior and initialisation exchangeable, stationary "

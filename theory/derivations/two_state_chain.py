@@ -41,7 +41,7 @@ def derive() -> Derivation:
             b: "probability of leaving state 1",
             sp.Symbol("rho"): "second eigenvalue, $1 - a - b$",
             sp.Symbol("Z"): r"fundamental matrix, $(I - P + 1\pi)^{-1}$",
-            **meanings(r, "pi", "H", "I"),
+            **meanings(r, "pi", "H"),
         },
         assumptions=("$0 < a, b$ and $a + b < 2$, so that the stationary law is unique and is approached",),
         validity="All lags. With $a + b = 2$ the chain alternates for ever and does not approach its stationary law.",
