@@ -23,7 +23,8 @@ def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: J
     check
         Run their checks; results are remembered until the code changes.
     latex
-        Write one .tex file per derivation into this folder; without names also derivations.tex with all and references.bib.
+        Write one .tex file per derivation into this folder; without names also derivations.tex with all
+        and references.bib.
     json_
         Print JSON.
     """
@@ -32,30 +33,30 @@ def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: J
 
     chosen = [arguments.one_of("derivation", name, derivations.names()) for name in dict.fromkeys(names)]
     attached = checks.attach_all()
-    statuses, broken = [], list(attached.broken)
+    checked, broken = [], list(attached.broken)
     with progress("checking", quiet=json_ or not check) as advance:
         for name in chosen or derivations.names():
             try:
-                statuses.append(checks.run(name, advance) if check else checks.recall(name))
+                checked.append(checks.run(name, advance) if check else checks.recall(name))
             except Exception as problem:  # one derivation that cannot be built leaves the others readable
                 broken.append(f"{name} cannot be derived: {type(problem).__name__}: {problem}")
     files = []
-    if latex is not None and statuses:
+    if latex is not None and checked:
         from onset.paper import latex as pages
 
-        files = pages.write(statuses, latex, together=not names)
+        files = pages.write(checked, latex, together=not names)
     if json_:
         from onset.command_line.derivation_text import to_dict
 
-        data = {"derivations": [to_dict(s) for s in statuses], "skipped": attached.skipped, "broken": broken}
+        data = {"derivations": [to_dict(one) for one in checked], "skipped": attached.skipped, "broken": broken}
         print_json(data | ({} if latex is None else {"files": [str(file) for file in files]}))
     else:
-        show_derivations(statuses, checked=check, whole=bool(chosen) and latex is None)
+        show_derivations(checked, ran=check, whole=bool(chosen) and latex is None)
         for file in files:
             print(file)
         for note in (*attached.skipped, *broken):
             print(f"onset: {' '.join(note.split())}", file=sys.stderr)
-    if broken or (check and any(status.passed is False for status in statuses)):
+    if broken or (check and any(one.passed is False for one in checked)):
         sys.exit(1)
 
 

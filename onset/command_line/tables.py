@@ -237,18 +237,19 @@ def show_results(results: Any, most: int = 12) -> None:
         print(f"{len(results.missing)} runs are missing, the first {results.missing[0]}")
 
 
-def show_derivations(statuses: list[Any], *, checked: bool, whole: bool) -> None:
+def show_derivations(checked: list[Any], *, ran: bool, whole: bool) -> None:
     from onset.command_line import derivation_text as plain
+    from onset.paper.prose import to_text
 
-    if checked:
+    if ran:
         head = ("check", "", "residual", "tolerance", "where the tolerance comes from", "seconds")
-        for status in statuses:
-            table(f"{status.derivation.name}: {status.words}", head, plain.check_rows(status))
+        for one in checked:
+            table(f"{one.derivation.name}: {one.summary}", head, plain.check_rows(one))
         return None
     if whole:
         columns = min(shutil.get_terminal_size((100, 24)).columns, 120)
-        return print("\n\n".join(plain.as_text(status, columns) for status in statuses))
-    rows = [(s.derivation.name, s.derivation.title, str(len(s.results)), s.words) for s in statuses]
+        return print("\n\n".join(plain.as_text(one, columns) for one in checked))
+    rows = [(c.derivation.name, to_text(c.derivation.title), str(len(c.results)), c.summary) for c in checked]
     return table("derivations", ("name", "title", "checks", "status"), rows)
 
 

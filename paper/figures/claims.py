@@ -182,8 +182,7 @@ def _plateaus(runs: Runs) -> list[Panel]:
     for name, observed in runs.items():
         setting = observed.setting
         levels = {
-            f"ideal {s}": (setting.task.expected_loss(s).value, STRATEGY_COLOURS[s])
-            for s in setting.task.strategies
+            f"ideal {s}": (setting.task.expected_loss(s).value, STRATEGY_COLOURS[s]) for s in setting.task.strategies
         }
         curve = _curve("trained", observed, "black", lambda one: one.loss)
         panels.append(Panel(name, STEP, "loss / nats per token", [curve], levels))

@@ -23,7 +23,10 @@ TRUE = "true"
 class Laws(Protocol):
     """Laws of the next token of n sequences at T positions, S - 1 strategies' and the true one."""
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the laws."""
+        ...
 
     def entropies(self) -> Array:
         """Entropy of each law at each position, shape (S, n, T)."""

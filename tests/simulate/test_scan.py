@@ -37,7 +37,10 @@ def test_parse(text, expected):
 def test_defaults_follow_the_grid_and_what_is_set_stays():
     """The match's default rate is 100/T²; one that was set does not move, nor does Adam's epsilon."""
     free = grid(Setting.of("linear"), ["context=50,200"])
-    assert [free.setting(p).training.optimizer.learning_rate["match"] for p in free.points()] == [100 / 50**2, 100 / 200**2]
+    assert [free.setting(p).training.optimizer.learning_rate["match"] for p in free.points()] == [
+        100 / 50**2,
+        100 / 200**2,
+    ]
     assert [free.setting(p).training.steps for p in free.points()] == [1000, 2500]
     held = grid(Setting.of("linear", learning_rate={"match": 0.3}, steps=77), ["context=50,200"])
     assert [held.setting(p).training.optimizer.learning_rate["match"] for p in held.points()] == [0.3, 0.3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.derivations.derivation import Residual, check
 from onset.theory.derivations.mixture import push
 from onset.theory.laws.escape import Reduced
 from onset.theory.laws.mixture import NODES, balance, unigram_slope
@@ -16,37 +16,38 @@ from onset.theory.signals import signal
 __all__ = ["CHECKS"]
 
 
-def _push() -> Outcome:
-    prior, worst = DoublyStochastic(2), 0.0
+@check(r"the push of all lags with the mean field's gradient at $\Omega = 0$, $k = 2$, $T = 64$ and 256")
+def _push() -> Residual:
+    prior, largest = DoublyStochastic(2), 0.0
     for context in (64, 256):
-        found = -Reduced(prior, context).gradient(np.array([1.0, 0.0]), np.zeros(LAGS))[1]
+        integrated = -Reduced(prior, context).gradient(np.array([1.0, 0.0]), np.zeros(LAGS))[1]
         closed = sum(signal(prior, lag, reference="uniform").value * push()(context, lag) for lag in range(LAGS))
-        worst = max(worst, abs(closed / found - 1) * context / np.log(context))
-    return Outcome(float(worst), 1.0, "in units of ln T/T: the mean field integrates where this sums")
+        largest = max(largest, abs(closed / integrated - 1) * context / np.log(context))
+    return Residual(float(largest), 1.0, r"in units of $\ln T/T$: the mean field integrates where this sums")
 
 
-def _sign() -> Outcome:
+@check("$w_c$ with the share at which the mean field's own match is zero, $k = 4$, $T = 100$")
+def _sign() -> Residual:
     states, context = 4, 100
 
-    def rests(weight: float, count: int) -> float:
+    def resting(weight: float, count: int) -> float:
         mixture = Mixture((DoublyStochastic(states), Unigram(states)), (weight, 1 - weight))
         return float(Reduced(mixture, context, count).relax(np.array([1.0, 0.0]), np.zeros(LAGS))[1])
 
     expected = balance(states, context, 0.5).critical
-    found = [
-        float(brentq(rests, expected / 4, 4 * expected, args=(count,), xtol=1e-3))  # pyright: ignore[reportArgumentType]
-        for count in (NODES, 2 * NODES)
-    ]
-    odds, claimed = np.array(found) / (1 - np.array(found)), expected / (1 - expected)
+    shares = np.array(
+        [
+            brentq(resting, expected / 4, 4 * expected, args=(count,), xtol=1e-3)  # pyright: ignore[reportArgumentType]
+            for count in (NODES, 2 * NODES)
+        ]
+    )
+    odds, predicted = shares / (1 - shares), expected / (1 - expected)
     few, many = (unigram_slope(Reduced(Unigram(states), context, count)) for count in (NODES // 2, NODES))
-    return Outcome(
-        float(abs(odds[1] / claimed - 1)),
+    return Residual(
+        float(abs(odds[1] / predicted - 1)),
         float(2 * np.hypot(few / many - 1, odds[0] / odds[1] - 1)),
-        "of the odds w/(1 - w): twice what half as many chains change of either",
+        "relative, of the odds $w/(1 - w)$: twice what half as many chains change of either",
     )
 
 
-CHECKS = (
-    Check("push", "Σ_r s_r × push of r with the mean field's gradient at Ω = 0, k = 2, T = 64 and 256", _push),
-    Check("sign", "w_c with the weight at which the mean field's own match is zero, k = 4, T = 100", _sign),
-)
+CHECKS = (_push, _sign)

@@ -1,4 +1,4 @@
-"""Checks of "signals": both families' limits with their mean fields, and the rates at which exact correlations tend to them."""
+"""Checks of "signals": both families' limits with their mean fields, and how fast exact correlations tend to them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from onset.theory import signals
 from onset.theory.arrays import Array
 from onset.theory.derivations import alternation
-from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.derivations.derivation import Residual, check
 from onset.theory.derivations.signals import by_lag, by_match_limit, evaluate, kernel, linear, softmax
 from onset.theory.mean_fields.limit import MeanField
 from onset.theory.mean_fields.linear import LinearMeanField
@@ -29,13 +29,17 @@ def _mixed(dynamics: MeanField, first: slice, along: Any, size: float) -> tuple[
         return (ahead - behind) / (2 * h)
 
     once, twice = difference(size), difference(2 * size)
-    # Between h and 2h the h² term is found and removed; what is left is smaller than it. Rounding: ε/h per term of the loss.
+    # h and 2h give the h² term, which is removed and exceeds what is left. Rounding: ε/h per term of the loss.
     terms = len(dynamics.weights) * dynamics.setting.task.context
     return (4 * once - twice) / 3, np.abs(twice - once) / 3 + terms * np.finfo(float).eps / size
 
 
-def _mean_field() -> Outcome:
-    context, worst = 12, 0.0
+@check(
+    r"both families' limits with `onset.theory.mean_fields.limit` differenced in $\omega$ and $\mu$, all lags tracked, "
+    "$T = 12$"
+)
+def _mean_field() -> Residual:
+    context, largest = 12, 0.0
     for states in (2, 3):
         for family, build in (("linear", LinearMeanField), ("softmax", SoftmaxMeanField)):
             dynamics = build(Setting.of(family, states=states, context=context), lags=context, count=64)
@@ -44,69 +48,53 @@ def _mean_field() -> Outcome:
             query = np.einsum("nj,njm->nm", dynamics.row, dynamics.deviation)
             s_n = (dynamics.weights * dynamics.query) @ query
             if family == "linear":
-                found, error = _mixed(dynamics, dynamics.layout.lags, names == "match.diagonal", 1e-3)
+                computed, error = _mixed(dynamics, dynamics.layout.lags, names == "match.diagonal", 1e-3)
                 expected = [evaluate(by_lag, T=context, r=lag, omega=1.0, signal=s_n) for lag in range(context)]
             else:
-                found, error = _mixed(dynamics, slice(0, 1), names == "readout.diagonal", 1e-2)
+                computed, error = _mixed(dynamics, slice(0, 1), names == "readout.diagonal", 1e-2)
                 expected = [evaluate(by_match_limit, T=context, mu=1.0, signal=s_n)]
-            worst = max(worst, float((np.abs(found - expected) / error).max()))
-    return Outcome(worst, 1.0, "error estimate of the differences: their h² term, and rounding over h")
+            largest = max(largest, float((np.abs(computed - expected) / error).max()))
+    return Residual(largest, 1.0, "error estimate of the differences: their $h^2$ term, and rounding over $h$")
 
 
-def _rate() -> Outcome:
+def _halving(context: int) -> float:
+    """Factor by which ln T / T falls when T doubles, at least."""
+    return float(np.log(2 * context) / (2 * np.log(context)))
+
+
+@check(r"`linear` at lag 1 less the statement: $T$ times the difference is affine in $\ln T$ up to $O(\ln T/T)$")
+def _rate() -> Residual:
     matrices, weights = alternation.flat_rule(16)
 
     def gap(context: int) -> float:
-        K_lag, _ = kernel(context, 1)
-        exact = evaluate(linear, T=context, K=K_lag, C=signals.correlations(matrices, weights, context))
+        inner, _ = kernel(context, 1)
+        exact = evaluate(linear, T=context, K=inner, C=signals.correlations(matrices, weights, context))
         s_n = weights @ alternation.chain_signals(matrices, context, "uniform")
         return context * (exact - evaluate(by_lag, T=context, r=1, omega=1.0, signal=s_n))
 
     bends = np.diff([gap(context) for context in CONTEXTS], 2)
-    return Outcome(
-        float(bends[1] / bends[0]),
-        _halving(CONTEXTS[0]),
-        "O(ln T / T): bends over doublings fall at least by ln(2T)/(2 ln T)",
-    )
+    because = r"$O(\ln T/T)$: bends over doublings fall at least by $\ln(2T)/(2 \ln T)$"
+    return Residual(float(bends[1] / bends[0]), _halving(CONTEXTS[0]), because)
 
 
-def _halving(context: int) -> float:
-    return float(np.log(2 * context) / (2 * np.log(context)))
-
-
-def _softmax_rate() -> Outcome:
+@check(
+    r"`softmax` for $W$: second differences of $-T$ times it over doublings of $T$ tend to $\ln^2 2 \sum_n S_n$ like "
+    r"$\ln T/T$"
+)
+def _softmax_rate() -> Residual:
     matrices, flat = alternation.flat_rule(16)
     weights = np.prod(matrices, axis=(1, 2)) ** 4 * flat  # Dirichlet rows of concentration 5: chains mix fast
     weights /= weights.sum()
 
     def scaled(context: int) -> float:
-        K_match, mean = kernel(context)
+        inner, mean = kernel(context)
         known = signals.correlations(matrices, weights, context)
-        return -context * evaluate(softmax, T=context, mu=1.0, K=K_match, M=mean, C=known)
+        return -context * evaluate(softmax, T=context, mu=1.0, K=inner, M=mean, C=known)
 
     total = float((weights @ alternation.chain_signals(matrices, 64, "uniform")).sum())
-    left = np.abs(np.diff([scaled(context) for context in CONTEXTS], 2) - np.log(2) ** 2 * total)
-    return Outcome(
-        float(left[1] / left[0]),
-        _halving(CONTEXTS[0]),
-        "O(ln T / T): what is left falls at least by ln(2T)/(2 ln T) over a doubling",
-    )
+    errors = np.abs(np.diff([scaled(context) for context in CONTEXTS], 2) - np.log(2) ** 2 * total)
+    because = r"$O(\ln T/T)$: what is left falls at least by $\ln(2T)/(2 \ln T)$ over a doubling"
+    return Residual(float(errors[1] / errors[0]), _halving(CONTEXTS[0]), because)
 
 
-CHECKS = (
-    Check(
-        "mean-field",
-        "both families' limits with onset.theory.mean_fields.limit differenced in ω and μ, all lags tracked, T = 12",
-        _mean_field,
-    ),
-    Check(
-        "rate",
-        "`linear` at lag 1 less the statement: T × difference is affine in ln T up to O(ln T / T)",
-        _rate,
-    ),
-    Check(
-        "softmax-rate",
-        "`softmax` for W: second differences of -T g over doublings of T tend to ln²2 Σ s_n like ln T / T",
-        _softmax_rate,
-    ),
-)
+CHECKS = (_mean_field, _rate, _softmax_rate)

@@ -1,16 +1,16 @@
-"""Executable derivations, one module per result; this is where they are found by name and where new ones register.
+"""Executable derivations, one module per result: found here by name, and new ones registered.
 
     >>> from onset.theory.derivations import get
     >>> get("two-state-chain").latex()  # doctest: +SKIP
     >>> get("two-state-chain").check()  # doctest: +SKIP
 
-A module is imported, and its sympy work done, when its derivation is first asked for. A derivation of your own is a
-function that returns a `Derivation`, decorated with ``register("its-name")``.
+A module is imported, and its sympy operations done, when its derivation is first asked for. A derivation of your own is
+a function that returns a `Derivation`, decorated with ``register("its-name")``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -45,31 +45,33 @@ _MODULES: dict[str, str] = {
     "ballistic-growth": "ballistic",
     "mixture-delay": "mixture",
     "third-order": "third_order",
+    "transformer-escape": "transformer_escape",
 }
-"""Result by result, in reading order: name, and the module whose `derive` returns it."""
+"""Name of each result, in reading order, and the module whose `derive` returns it."""
 
-_OWN: dict[str, Callable[[], Derivation]] = {}
-_ATTACHED: dict[str, list[Check]] = {}
+_REGISTERED: dict[str, Callable[[], Derivation]] = {}
+_ATTACHED: dict[str, dict[str, Check]] = {}
 
 
 def names() -> tuple[str, ...]:
     """Names of all derivations, in reading order."""
-    return (*_MODULES, *_OWN)
+    return (*_MODULES, *_REGISTERED)
 
 
 @cache
 def get(name: str) -> Derivation:
     """The derivation `name`, with the checks attached to it so far."""
     arguments.one_of("derivation", name, names())
-    found = _OWN[name]() if name in _OWN else _ours(_MODULES[name])
-    return replace(found, checks=[*found.checks, *_ATTACHED.get(name, [])])
+    derivation = _REGISTERED[name]() if name in _REGISTERED else _imported(_MODULES[name])
+    return replace(derivation, checks=[*derivation.checks, *_ATTACHED.get(name, {}).values()])
 
 
-def _ours(module: str) -> Derivation:
-    """A derivation of ours, with those of its checks that need signals or laws: they stand above it, in `onset.theory.checks`."""
-    found, above = import_module(f"onset.theory.derivations.{module}").derive(), f"onset.theory.checks.{module}"
-    checks = import_module(above).CHECKS if find_spec(above) else ()
-    return replace(found, checks=[*found.checks, *checks])
+def _imported(module: str) -> Derivation:
+    """The derivation of a module, with those of its checks that need signals or laws, from `onset.theory.checks`."""
+    derivation = import_module(f"onset.theory.derivations.{module}").derive()
+    more = f"onset.theory.checks.{module}"
+    checks = import_module(more).CHECKS if find_spec(more) else ()
+    return replace(derivation, checks=[*derivation.checks, *checks])
 
 
 def register(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Derivation]]:
@@ -77,17 +79,17 @@ def register(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Der
     if name in names():
         raise ValueError(f"derivation = {name!r}: expected a name not yet taken; choose another.")
 
-    def known(build: Callable[[], Derivation]) -> Callable[[], Derivation]:
-        _OWN[name] = build
+    def add(build: Callable[[], Derivation]) -> Callable[[], Derivation]:
+        _REGISTERED[name] = build
         return build
 
-    return known
+    return add
 
 
-def attach(name: str, check: Check) -> None:
-    """Add a check, such as one that needs simulation or training, to the derivation `name`; once, however often it is called."""
+def attach(name: str, checks: Iterable[Check]) -> None:
+    """Add checks, such as those that need simulation or training, to the derivation `name`; each is added once."""
     arguments.one_of("derivation", name, names())
-    attached = _ATTACHED.setdefault(name, [])
-    if check.name not in {known.name for known in attached}:
-        attached.append(check)
+    known = _ATTACHED.setdefault(name, {})
+    if new := {check.name: check for check in checks if check.name not in known}:
+        known.update(new)
         get.cache_clear()

@@ -1,12 +1,14 @@
-r"""How long Adam waits: lag 1 climbs at its rate, and the lags that nobody needs fall, slowed by the mini-batch's noise.
+r"""How long Adam waits: lag 1 climbs at its rate, and lags without a signal fall, slowed by the mini-batch's noise.
 
-Adam divides a gradient's mean by the root of its second moment. With mean g and variance Var/B of a mini-batch's gradient,
+Adam divides a gradient's mean by the root of its second moment. With mean g and variance σ²/B of a mini-batch's
+gradient,
 
-    dv/dstep = -η g / √(g² + Var/B),
+    dv/dstep = -η g / √(g² + σ²/B),
 
-so that only the signal-to-noise ratio counts. Lag 1's is several; it climbs by η per step whatever the size of g. An untouched lag r is driven
-down because lag 1 takes its place, in proportion to e^{v_r} (e^{v_1}), against a noise in proportion to e^{v_r}: its ratio s e^{v_1}
-starts well below one and grows with lag 1. Eliminating time, db/dv = -s e^v / √(1 + s² e^{2v}), which integrates to b = asinh s - asinh(s e^v).
+so that only the signal-to-noise ratio counts. That of lag 1 is several; it climbs by η per step whatever the size of g.
+A lag r without a signal is driven down because lag 1 takes its place, in proportion to e^{v_r} e^{v_1}, against a noise
+in proportion to e^{v_r}: its ratio ρ e^{v_1} starts well below one and grows with lag 1. Eliminating time, db/dv = -ρ
+e^v / √(1 + ρ² e^{2v}), which integrates to b = asinh ρ - asinh(ρ e^v).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.layout import Gradient, Layout
 from onset.theory.recording import Measurement
@@ -26,132 +29,149 @@ from onset.theory.setting import Setting
 
 __all__ = ["background", "derive", "profiles", "rate"]
 
-v, s, eta, g, variance, B = sp.symbols("v s eta g Var B", positive=True)
-at, context = sp.symbols("s T", integer=True, positive=True)
+v, rho, eta, g, sigma, B = sp.symbols("v rho eta g sigma B", positive=True)
+source, context = sp.symbols("s T", integer=True, positive=True)
 a, A = sp.symbols("a_sr A_s", positive=True)
 
-rate = eta / sp.sqrt(1 + variance / (B * g**2))
+rate = eta / sp.sqrt(1 + sigma**2 / (B * g**2))
 """Speed of a coordinate in the direction that lowers the loss, per step."""
 
-slope = -s * sp.exp(v) / sp.sqrt(1 + s**2 * sp.exp(2 * v))
-"""db/dv of an untouched lag b against lag 1."""
+slope = -rho * sp.exp(v) / sp.sqrt(1 + rho**2 * sp.exp(2 * v))
+"""db/dv: lag logit b of a lag without a signal against that of lag 1."""
 
-background = sp.asinh(s) - sp.asinh(s * sp.exp(v))
+background = sp.asinh(rho) - sp.asinh(rho * sp.exp(v))
 
-weight = (a * (1 - a)) ** 2 * (context + 1 - at) / context
-"""What source s adds to the noise of a lag's gradient: ∂a/∂v squared, for as many queries as see s."""
+noise_share = (a * (1 - a)) ** 2 * (context + 1 - source) / context
+"""Contribution of source s to the noise of a lag's gradient: (∂a/∂v)² times the share of queries that see s."""
 
-gift = a * A * (context + 1 - at) / context
-"""What source s makes an untracked lag give for the tracked ones: -∂A/∂v, for as many queries as see s."""
+loss_share = a * A * (context + 1 - source) / context
+"""Contribution of source s to what an untracked lag loses to the tracked ones: -∂A/∂v times the share of queries."""
 
 
 def derive() -> Derivation:
-    """b = asinh s - asinh(s e^v)."""
+    """b = asinh ρ - asinh(ρ e^v)."""
+    b = sp.Function("b")(v)
     return Derivation(
         name="adam-law",
-        title="Untouched lags fall while lag 1 climbs (Adam)",
-        statement=sp.Eq(sp.Function("b")(v), background),
+        title="Lags without a signal fall while lag 1 climbs (Adam)",
+        statement=sp.Eq(b, background),
         symbols={
-            sp.Function("b")(v): "lag logit of an untouched lag",
-            v: "lag logit of lag 1, which climbs by η per step",
-            s: "signal-to-noise ratio of an untouched lag's gradient at the start, |g|/√(Var/B)",
+            b: "lag logit of a lag without a signal",
+            v: r"lag logit of lag 1, which climbs by $\eta$ per step",
+            rho: r"signal-to-noise ratio of the other lag's gradient at the start, $|g| \sqrt{B}/\sigma$",
+            g: "mean gradient of a coordinate",
+            sigma: "standard deviation of one sequence's gradient",
+            a: "attention of source $s$ to lag $r$",
+            A: "attention of source $s$ to all tracked lags",
+            **meanings(source, context, eta, B, "r"),
+            sp.Symbol("beta_2"): "Adam's decay of the second moment",
         },
         assumptions=(
-            "Adam with its expected second moment E ĝ² = g² + Var/B, steady on the plateau",
-            "lag 1's signal-to-noise ratio well above one; an untouched lag's grows like e^v",
+            r"Adam with its expected second moment $g^2 + \sigma^2/B$, steady on the plateau",
+            "lag 1's signal-to-noise ratio is well above one; that of a lag without a signal grows like $e^v$",
         ),
         validity=(
-            "Sign and scaling: the prediction that `onset.theory.laws.plateau_law` makes for Adam integrates every lag with its own ratio and "
-            "Adam's memory (`onset.theory.laws.adam`). Lag 1 holds a share a of attention at v - b = ln(T/(1/a - 1)): with s → 0 after "
-            "ln(T)/η steps, with s → ∞ after half as many. Adam remembers gradients for 1/(1-β₂) steps, so that a gradient that grows "
-            "moves its coordinate faster than η."
+            "Sign and scaling: the prediction of `onset.theory.laws.plateau_law` for Adam integrates every lag with "
+            "its own ratio and Adam's memory (`onset.theory.laws.adam`). Lag 1 holds a share $a$ of attention at "
+            r"$v - b = \ln(T/(1/a - 1))$: with $\rho \to 0$ after $\ln(T)/\eta$ steps, with $\rho \to \infty$ after "
+            r"half as many. Adam remembers gradients for $1/(1-\beta_2)$ steps, so that a gradient that grows moves "
+            r"its coordinate faster than $\eta$."
         ),
         source="derived here",
         references=("kingma2014adam", "edelman2024evolution"),
         steps=(
-            Step("speed under Adam", rate, "first moment over the root of the second, both steady"),
+            Step("speed under Adam", rate, "first moment over the root of the second, both steady", ("speed",)),
             Step(
                 "against lag 1",
-                sp.Eq(sp.Derivative(sp.Function("b")(v), v), slope, evaluate=False),
-                "the lag's own weight e^b is a factor of its drive and of its noise; lag 1's weight is one of its drive alone",
+                sp.Eq(sp.Derivative(b, v), slope, evaluate=False),
+                "the lag's own weight $e^b$ is a factor of its drive and of its noise; lag 1's weight is a factor of "
+                "its drive alone",
+                ("integral", "eliminated"),
             ),
-            Step("without noise", sp.limit(background, s, sp.oo), "sign regime: down as fast as lag 1 climbs"),
-            Step("all noise", sp.series(background, s, 0, 2), "untouched lags stay; the mean field with few lags"),
+            Step(
+                "without noise",
+                sp.limit(background, rho, sp.oo),
+                "sign regime: down as fast as lag 1 climbs",
+                ("limits",),
+            ),
+            Step(
+                "all noise",
+                sp.series(background, rho, 0, 2),
+                "lags without a signal stay; the mean field with few lags",
+                ("limits",),
+            ),
             Step(
                 "noise along the way",
-                weight,
-                "summed over sources s > r and relative to its value at v = 0: ∂a/∂v = a (1 - a), noise of sources independent",
+                noise_share,
+                "summed over sources $s > r$ and relative to its value at $v = 0$: the slope of $a_{sr}$ by its lag "
+                "logit is $a_{sr} (1 - a_{sr})$, noise of sources independent",
+                ("attention",),
             ),
             Step(
-                "what an untracked lag gives",
-                gift,
-                "summed over sources s > r: what lags of a signal gain together is taken from the others, -∂A/∂v = a A, A the attention to the former",
+                "loss of an untracked lag",
+                loss_share,
+                "summed over sources $s > r$: what lags with a signal gain together is taken from the others, in "
+                "proportion to the slope $-a_{sr} A_s$ of $A_s$ by their lag logits",
+                ("attention",),
             ),
         ),
-        checks=[
-            Check("integral", "d/dv of the statement with the slope, and the start b(0) = 0, symbolically", _integral),
-            Check("limits", "no noise: b = -v; all noise: b = 0, symbolically", _limits),
-            Check(
-                "attention",
-                "∂a/∂v and ∂A/∂v in `weight` and `gift` from the softmax over five lags, symbolically",
-                _attention,
-            ),
-            Check(
-                "speed",
-                "`onset.theory.dynamics.descent.descend` under Adam on a steady noisy gradient with `rate`",
-                _speed,
-            ),
-            Check(
-                "eliminated",
-                "the two lags stepped in time with the statement, η = 0.01 and 0.005: error of order η",
-                _stepped,
-            ),
-        ],
+        checks=[_integral, _limits, _attention, _speed, _eliminated],
     )
 
 
 @cache
 def _compiled() -> tuple[Any, Any]:
-    return sp.lambdify((a, at, context), weight, "numpy"), sp.lambdify((a, A, at, context), gift, "numpy")
+    return (
+        sp.lambdify((a, source, context), noise_share, "numpy"),
+        sp.lambdify((a, A, source, context), loss_share, "numpy"),
+    )
 
 
 def profiles(lag_logits: Array, tracked: int) -> tuple[Array, Array]:
-    """Σ_s of `weight` for every lag, shape (T,): to what the variance of a lag logit's gradient is proportional; and of `gift` for every
-    lag beyond the first `tracked`, shape (T - tracked,): in what proportion they give what those gain."""
-    noise, given = _compiled()
+    """Profiles over lags of the gradient's noise and of what lags lose to the first ones.
+
+    Returns
+    -------
+    noise : array, shape (T,)
+        Σ_s of `noise_share` for every lag, to which the variance of a lag logit's gradient is proportional.
+    lost : array, shape (T - tracked,)
+        Σ_s of `loss_share` for every lag beyond the first `tracked`: in what proportion they lose what those gain.
+    """
+    noise, losses = _compiled()
     length = len(lag_logits)
-    source = np.arange(1.0, length + 1)[:, None]
-    raw = np.where(np.arange(length) < source, np.exp(lag_logits - lag_logits.max()), 0.0)
+    position = np.arange(1.0, length + 1)[:, None]
+    raw = np.where(np.arange(length) < position, np.exp(lag_logits - lag_logits.max()), 0.0)
     attention = raw / raw.sum(axis=1, keepdims=True)
     gained = attention[:, :tracked].sum(axis=1, keepdims=True)
-    return noise(attention, source, length).sum(axis=0), given(attention[:, tracked:], gained, source, length).sum(
-        axis=0
-    )
+    lost = losses(attention[:, tracked:], gained, position, length)
+    return noise(attention, position, length).sum(axis=0), lost.sum(axis=0)
 
 
-def _attention() -> Outcome:
+@check("slopes of $a_{sr}$ and $A_s$ in `noise_share` and `loss_share` from the softmax over five lags, symbolically")
+def _attention() -> Residual:
     logits = sp.symbols("v1:6", real=True)
-    shares = [sp.exp(one) / sum(map(sp.exp, logits)) for one in logits]
-    gained, other = shares[0] + shares[1], shares[4]
-    by_own, by_other = sp.diff(other, logits[4]), sp.diff(gained, logits[4])
+    shares = [sp.exp(logit) / sum(map(sp.exp, logits)) for logit in logits]
+    tracked, untracked = shares[0] + shares[1], shares[4]
     # One source that all queries see.
-    seen = {at: 1, context: 1}
-    return Outcome.identity(
-        sp.simplify(by_own**2 - weight.subs(seen).subs(a, other)),
-        sp.simplify(by_other + gift.subs(seen).subs({a: other, A: gained})),
+    alone = {source: 1, context: 1}
+    return Residual.of_identities(
+        sp.diff(untracked, logits[4]) ** 2 - noise_share.subs(alone).subs(a, untracked),
+        sp.diff(tracked, logits[4]) + loss_share.subs(alone).subs({a: untracked, A: tracked}),
     )
 
 
-def _integral() -> Outcome:
-    return Outcome.identity(sp.diff(background, v) - slope, background.subs(v, 0))
+@check("$d/dv$ of the statement with the slope, and the start $b(0) = 0$, symbolically")
+def _integral() -> Residual:
+    return Residual.of_identities(sp.diff(background, v) - slope, background.subs(v, 0))
 
 
-def _limits() -> Outcome:
-    return Outcome.identity(sp.limit(background, s, sp.oo) + v, sp.limit(background, s, 0))
+@check("no noise: $b = -v$; all noise: $b = 0$, symbolically")
+def _limits() -> Residual:
+    return Residual.of_identities(sp.limit(background, rho, sp.oo) + v, sp.limit(background, rho, 0))
 
 
 class _Steady:
-    """A loss whose gradient is the same everywhere, with noise: every entry's drive is `pull`, its variance `noise`."""
+    """A loss with the same noisy gradient everywhere: every entry has the drive `pull` and the variance `noise`."""
 
     def __init__(self, setting: Setting, pull: float, noise: float) -> None:
         self.layout = Layout.of(setting, 2)
@@ -164,29 +184,31 @@ class _Steady:
         return Measurement(0.0, {"uniform": 0.0, "unigram": 1.0, "bigram": 2.0}, np.array([[1.0, 0.0]]))
 
 
-def _speed() -> Outcome:
-    steps, worst = 50, 0.0
+@check("`onset.theory.dynamics.descent.descend` under Adam on a steady noisy gradient with `rate`")
+def _speed() -> Residual:
+    steps, largest = 50, 0.0
     setting = Setting.of("linear", context=16, optimizer="adam", steps=steps, record_every=steps)
-    speed = sp.lambdify((eta, g, variance, B), rate, "numpy")
+    speed = sp.lambdify((eta, g, sigma, B), rate, "numpy")
     for pull, noise in ((1e-2, 0.0), (1e-2, 1e-2), (1e-3, 1.0)):
-        found = descend(_Steady(setting, pull, noise), setting).parameters["lag_logits.1"][-1]
-        expected = steps * speed(
-            setting.training.optimizer.learning_rate["lag_logits"], pull, noise, setting.training.batch
+        moved = descend(_Steady(setting, pull, noise), setting).parameters["lag_logits.1"][-1]
+        step = speed(
+            setting.training.optimizer.learning_rate["lag_logits"], pull, np.sqrt(noise), setting.training.batch
         )
-        worst = max(worst, abs(found / expected - 1) / (setting.training.optimizer.epsilon / pull + 1e-12))
-    return Outcome(float(worst), 1.0, "in units of Adam's epsilon over the gradient, and 1e-12 for rounding")
+        allowed = setting.training.optimizer.epsilon / pull + 1e-12
+        largest = max(largest, abs(moved / (steps * step) - 1) / allowed)
+    return Residual(float(largest), 1.0, "in units of Adam's epsilon over the gradient, and 1e-12 for rounding")
 
 
-def _stepped() -> Outcome:
-    level, errors = 0.3, []
-    closed = sp.lambdify((s, v), background, "numpy")
-    speed = sp.lambdify((s, v), slope, "numpy")
+@check(r"the two lags stepped in time with the statement, $\eta = 0.01$ and 0.005: error of order $\eta$")
+def _eliminated() -> Residual:
+    ratio, errors = 0.3, []
+    closed = sp.lambdify((rho, v), background, "numpy")
+    speed = sp.lambdify((rho, v), slope, "numpy")
     for step in (0.01, 0.005):
         climbed, fallen = 0.0, 0.0
         while climbed < 2.0 - step / 2:
-            fallen += step * float(speed(level, climbed))
+            fallen += step * float(speed(ratio, climbed))
             climbed += step
-        errors.append(abs(fallen - float(closed(level, climbed))))
-    return Outcome(
-        abs(errors[0] / errors[1] - 2), 0.02, "Euler's rule: halving η halves the error, up to another factor η"
-    )
+        errors.append(abs(fallen - float(closed(ratio, climbed))))
+    because = r"Euler's rule: halving $\eta$ halves the error, up to another factor $\eta$"
+    return Residual(abs(errors[0] / errors[1] - 2), 0.02, because)

@@ -2,11 +2,12 @@ r"""Why odd lags come first: the signals of two-state priors in closed form.
 
 On the unigram plateau the gradient of lag logit v_m is proportional to the signal
 
-    s_m = E Σ_i π_i² Σ_j (P_ij - π_j) ((P^m)_ij - π_j)
+    S_m = E Σ_i π_i² Σ_j (P_ij - π_j) ((P^m)_ij - π_j)
 
-(`onset.theory.derivations.signals`). With two states every chain is reversible, P^m - 1π = ρ^m (I - 1π), and with w = π_0 π_1 a
-chain's part is 4 w² ρ^{m+1}: a square for odd m, of the sign of ρ for even m. A Dirichlet prior does not change when the columns
-of P are exchanged, which reverses ρ; folding the two halves upon each other gives signs and closed forms.
+(`onset.theory.derivations.signals`). With two states every chain is reversible, P^m - 1π = ρ^m (I - 1π), and with w =
+π_0 π_1 a chain's part is 4 w² ρ^{m+1}: a square for odd m, of the sign of ρ for even m. A Dirichlet prior does not
+change when the columns of P are exchanged, which reverses ρ; folding the two halves upon each other gives signs and
+closed forms.
 
 At a uniform start the residual is P_ij - 1/k instead, which adds ρ^m w (1 - 4w).
 """
@@ -20,45 +21,45 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from scipy.stats import t as student
 
 from onset.theory import arguments
 from onset.theory.arrays import Array
 from onset.theory.derivations import two_state_chain as chain
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.scores import all_positive, standard_scores
 from onset.theory.markov import expectations, priors
 from onset.theory.markov.chains import lag_matrices, stationary
 
 __all__ = [
     "REFERENCES",
+    "chain_part",
     "chain_signals",
     "closed_form",
     "derive",
     "doubly_stochastic",
     "flat_rule",
     "moment",
-    "of_chain",
 ]
 
 m = sp.Symbol("m", integer=True, nonnegative=True)
 w, rho, x, y = sp.symbols("w rho x y", positive=True)
 a, b = chain.a, chain.b
-s: Any = sp.IndexedBase("s")  # sympy's types know no index
+S: Any = sp.IndexedBase("S")  # sympy's types know no index
 
-of_chain = {
+chain_part = {
     "unigram": 4 * w**2 * rho ** (m + 1),
     "uniform": 4 * w**2 * rho ** (m + 1) + rho**m * w * (1 - 4 * w),
 }
-"""A two-state chain's part of s_m, by what the model predicts: the stationary law, or 1/k."""
+"""A two-state chain's part of S_m, by what the model predicts: the stationary law, or 1/k."""
 
-REFERENCES = tuple(of_chain)
+REFERENCES = tuple(chain_part)
 eigenvalue, overlap = 1 - a - b, a * b / (a + b) ** 2
 reflected = overlap.subs({a: 1 - a, b: 1 - b}, simultaneous=True)
-FALSE_ALARM = 1e-4
 
 
 def chain_signals(transition: Array, lags: int, reference: str = "unigram") -> Array:
-    """Each chain's part of s_0 … s_{lags-1}, shape (n, lags), for chains of any number of states, shape (n, k, k)."""
+    """Each chain's part of S_0 … S_{lags-1}, shape (n, lags), for chains of any number of states, shape (n, k, k)."""
     law = stationary(transition)
     arguments.one_of("reference", reference, REFERENCES)
     predicted = law[:, None, :] if reference == "unigram" else 1 / transition.shape[-1]
@@ -111,7 +112,7 @@ def moment(polynomial: Callable[[sp.Expr], sp.Expr], n: sp.Expr, concentration: 
 
 @cache
 def closed_form(reference: str = "unigram", concentration: int = 1) -> sp.Expr:
-    """s_m of two states with Dirichlet rows of whole `concentration`, as an expression in m."""
+    """S_m of two states with Dirichlet rows of whole `concentration`, as an expression in m."""
     arguments.one_of("reference", reference, REFERENCES)
     concentration = arguments.integer("concentration", concentration, least=1)
     value = moment(lambda z: 4 * z**2, m + 1, concentration)
@@ -120,13 +121,13 @@ def closed_form(reference: str = "unigram", concentration: int = 1) -> sp.Expr:
 
 @cache
 def doubly_stochastic() -> sp.Expr:
-    """s_m of the doubly stochastic prior with two states: w = 1/4 and ρ is uniform on [-1, 1]. Both references give it."""
-    half = sp.integrate(of_chain["unigram"].subs(w, sp.Rational(1, 4)), (rho, 0, 1))
+    """S_m of the doubly stochastic prior with two states, by either reference: w = 1/4 and ρ is uniform on [-1, 1]."""
+    half = sp.integrate(chain_part["unigram"].subs(w, sp.Rational(1, 4)), (rho, 0, 1))
     return sp.simplify((half - (-1) ** m * half) / 2)
 
 
 def flat_rule(points: int) -> tuple[Array, Array]:
-    """Chains (n, 2, 2) and weights (n,) for flat rows: Gauss-Legendre in b and a/b, the half a < b standing for both."""
+    """Chains (n, 2, 2) and weights (n,) for flat rows: Gauss-Legendre in b and a/b, over a < b by symmetry."""
     node, weight = np.polynomial.legendre.leggauss(points)
     ratio, leave = ((g + 1) / 2 for g in np.meshgrid(node, node, indexing="ij"))
     first = ratio * leave
@@ -140,74 +141,72 @@ def derive() -> Derivation:
     return Derivation(
         name="alternation",
         title="Odd lags before even lags",
-        statement=sp.Eq(s[m], closed, evaluate=False),
-        symbols={s[m]: "signal of lag m on the unigram plateau, two states, flat Dirichlet rows", m: "lag, in tokens"},
+        statement=sp.Eq(S[m], closed, evaluate=False),
+        symbols={
+            S[m]: "signal of lag $m$ on the unigram plateau, two states, flat Dirichlet rows",
+            m: "lag, in tokens",
+            w: r"$\pi_0 \pi_1$",
+            rho: "second eigenvalue, $1 - a - b$",
+            sp.Symbol("beta"): r"$\beta(n) = \int_0^1 y^n/(1+y)\,dy$ at $n$, with the variable of integration $y$",
+            sp.Symbol("n"): "argument of $\\beta$",
+            sp.Symbol("y"): "variable of integration",
+            **meanings(a, b, "k", "P", "pi"),
+        },
         assumptions=(
-            "two states, the rows of P independent and uniform on the simplex (`closed_form` has Dirichlet rows of any whole concentration)",
-            "the model predicts the stationary law (reference 'unigram') or 1/k ('uniform')",
+            "two states, the rows of $P$ independent and uniform on the simplex (`closed_form` has Dirichlet rows of "
+            "any whole concentration)",
+            "the model predicts the stationary law (reference 'unigram') or $1/k$ ('uniform')",
         ),
         validity=(
-            "Exact for every m ≥ 0; the terms cancel to order m³ times their size, so evaluate with mpmath at large m. "
-            "Theorem for two states: (1) for even m ≥ 2, |s_m| is at most the mean of s_{m-1} and s_{m+1}, under every prior; "
-            "(2) if exchanging the columns of P keeps the prior, s_m ≤ 0 for even m and s_m ≥ 0 for odd m, and even signals vanish if "
-            "and only if π is uniform or ρ = 0 for almost every chain (doubly stochastic). "
-            "Any number of states: s_1 > 0 unless rows repeat π; s_0 = s_2 = 0 for doubly stochastic priors that "
-            "exchanging columns keeps; s_3 and beyond may have any sign chain by chain where chains are not reversible (a rotation "
-            "of three states has s_3 < 0). At the uniform start (2) does not hold."
+            r"Exact for every $m \ge 0$; the terms cancel to order $m^3$ times their size, so evaluate with mpmath at "
+            r"large $m$. Theorem for two states: (1) for even $m \ge 2$, $|S_m|$ is at most the mean of $S_{m-1}$ and "
+            r"$S_{m+1}$, under every prior; (2) if exchanging the columns of $P$ keeps the prior, $S_m \le 0$ for even "
+            r"$m$ and $S_m \ge 0$ for odd $m$, and even signals vanish if and only if $\pi$ is uniform or $\rho = 0$ "
+            r"for almost every chain (doubly stochastic). Any number of states: $S_1 > 0$ unless rows repeat $\pi$; "
+            "$S_0 = S_2 = 0$ for doubly stochastic priors that exchanging columns keeps; $S_3$ and beyond may have any "
+            "sign chain by chain where chains are not reversible (a rotation of three states has $S_3 < 0$). At the "
+            "uniform start (2) does not hold."
         ),
         source="derived here; observed in arXiv 2402.11004 as an asymmetry of the positional weights",
         references=("edelman2024evolution",),
         steps=(
-            Step("one chain", sp.factor(_form()), "Σ_i π_i² Σ_j (P_ij - π_j)((P^m)_ij - π_j) = 4 w² ρ^{m+1}"),
+            Step(
+                "one chain",
+                sp.factor(_form()),
+                r"$\sum_i \pi_i^2 \sum_j (P_{ij} - \pi_j)((P^m)_{ij} - \pi_j) = 4 w^2 \rho^{m+1}$",
+                ("chain",),
+            ),
             Step(
                 "neighbours",
                 sp.factor((rho**m + rho ** (m + 2)) / 2 - rho ** (m + 1)),
-                "for ρ > 0 not negative; for ρ < 0 even lags are negative: (1), chain by chain",
+                r"for $\rho > 0$ not negative; for $\rho < 0$ even lags are negative: (1), chain by chain",
+                ("theorem",),
             ),
             Step(
                 "exchange the columns",
                 sp.factor(reflected - overlap),
-                "a → 1-a, b → 1-b maps ρ to -ρ; w grows where ρ > 0: (2), pair of chains by pair",
+                r"$a \to 1-a$, $b \to 1-b$ maps $\rho$ to $-\rho$; $w$ grows by this, where $\rho > 0$: (2), pair of "
+                "chains by pair",
+                ("exchange", "theorem"),
             ),
-            Step("fold ρ < 0 upon ρ > 0 and integrate", closed, "β(n) = ∫₀¹ yⁿ/(1+y) dy is a difference of digammas"),
             Step(
-                "s_0 … s_3",
+                r"fold $\rho < 0$ upon $\rho > 0$ and integrate",
+                closed,
+                r"$\beta$ is a difference of digammas",
+                ("quadrature",),
+            ),
+            Step(
+                r"$S_0, \dots, S_3$",
                 sp.Tuple(*(exact(closed, lag) for lag in range(4))),
-                "rational numbers and rational multiples of ln 2",
+                r"rational numbers and rational multiples of $\ln 2$",
             ),
             Step(
-                "doubly stochastic", doubly_stochastic(), "w = 1/4, ρ uniform on [-1, 1]: 1/(4(m+2)) for odd m, else 0"
+                "doubly stochastic",
+                doubly_stochastic(),
+                r"$w = 1/4$, $\rho$ uniform on $[-1, 1]$: $1/(4(m+2))$ for odd $m$, else 0",
             ),
         ),
-        checks=[
-            Check("chain", "both references from powers of P with the expressions in w and ρ, symbolically", _chain),
-            Check("exchange", "w' - w with ρ (a-b)²/((a+b)²(2-a-b)²), symbolically", _exchange),
-            Check(
-                "columns",
-                "s_0, s_2 of a generic doubly stochastic P, k = 3, averaged over exchanges of columns, with 0",
-                _columns,
-            ),
-            Check(
-                "quadrature",
-                "closed forms, concentration 1 and 2, with Gauss-Legendre in other coordinates",
-                _quadrature,
-            ),
-            Check(
-                "doubly-stochastic",
-                "closed form with onset.theory.markov.expectations, both references, m ≤ 6",
-                _doubly_stochastic,
-            ),
-            Check(
-                "theorem",
-                "(1) and (2) on the closed forms, concentration 1 and 2, m ≤ 12: violations with none",
-                _theorem,
-            ),
-            Check(
-                "more-states",
-                "s_1, s_3 above s_2, s_4 and s_1 above 0 at k = 3, 4, 8, flat rows and doubly stochastic",
-                _more_states,
-            ),
-        ],
+        checks=[_chain, _exchange, _columns, _quadrature, _doubly_stochastic, _theorem, _more_states],
     )
 
 
@@ -227,19 +226,22 @@ def _form(reference: str = "unigram") -> sp.Expr:
     return sp.simplify(sp.Add(*terms))
 
 
-def _chain() -> Outcome:
-    at = {w: overlap, rho: eigenvalue}
-    return Outcome.identity(*(_form(name) - of_chain[name].subs(at) for name in REFERENCES))
+@check(r"both references from powers of $P$ with the expressions in $w$ and $\rho$, symbolically")
+def _chain() -> Residual:
+    known = {w: overlap, rho: eigenvalue}
+    return Residual.of_identities(*(_form(name) - chain_part[name].subs(known) for name in REFERENCES))
 
 
-def _exchange() -> Outcome:
-    return Outcome.identity(
+@check(r"growth of $w$ with $\rho (a-b)^2/((a+b)^2 (2-a-b)^2)$, symbolically")
+def _exchange() -> Residual:
+    return Residual.of_identities(
         reflected - overlap - eigenvalue * (a - b) ** 2 / ((a + b) ** 2 * (2 - a - b) ** 2),
         eigenvalue.subs({a: 1 - a, b: 1 - b}, simultaneous=True) + eigenvalue,
     )
 
 
-def _columns() -> Outcome:
+@check("$S_0$, $S_2$ of a generic doubly stochastic $P$, $k = 3$, averaged over exchanges of columns, with 0")
+def _columns() -> Residual:
     entries = sp.symbols("p:2:2")
     corner = sp.Matrix(2, 2, entries)
     rows = corner.row_join(sp.ones(2, 1) - corner * sp.ones(2, 1))
@@ -252,19 +254,20 @@ def _columns() -> Outcome:
         first += (deviation.T * deviation).trace()
         second += (deviation.T * deviation**2).trace()
     vanished = sp.Integer(sp.expand(first) == 0)  # an average of nothing would show nothing
-    return Outcome.identity(sp.expand(zeroth), sp.expand(second), vanished)
+    return Residual.of_identities(sp.expand(zeroth), sp.expand(second), vanished)
 
 
-def _quadrature() -> Outcome:
-    lags, worst = 9, 0.0
+@check("closed forms, concentration 1 and 2, with Gauss-Legendre in other coordinates")
+def _quadrature() -> Residual:
+    lags, largest = 9, 0.0
     for concentration, reference in itertools.product((1, 2), REFERENCES):
         closed = np.array([float(closed_form(reference, concentration).subs(m, lag).evalf(17)) for lag in range(lags)])
         few, many = (_by_rule(points, concentration, reference, lags) for points in (24, 48))
         terms = 48**2 * np.finfo(float).eps
-        worst = max(worst, float((np.abs(closed - many) / (np.abs(many - few) + terms * np.abs(closed).max())).max()))
-    return Outcome(
-        worst, 1.0, "difference between 24 and 48 nodes a side, plus 48² rounding errors of the largest signal"
-    )
+        allowed = np.abs(many - few) + terms * np.abs(closed).max()
+        largest = max(largest, float((np.abs(closed - many) / allowed).max()))
+    because = "difference between 24 and 48 nodes a side, plus $48^2$ rounding errors of the largest signal"
+    return Residual(largest, 1.0, because)
 
 
 def _by_rule(points: int, concentration: int, reference: str, lags: int) -> Array:
@@ -273,34 +276,34 @@ def _by_rule(points: int, concentration: int, reference: str, lags: int) -> Arra
     return density @ chain_signals(matrices, lags, reference) / density.sum()
 
 
-def _doubly_stochastic() -> Outcome:
+@check(r"closed form with `onset.theory.markov.expectations`, both references, $m \le 6$")
+def _doubly_stochastic() -> Residual:
     # Twelve Gauss-Legendre nodes are exact for polynomials in ρ up to degree 23.
     matrices, weights = expectations.nodes(priors.DoublyStochastic(2), 12)
     closed = sp.lambdify(m, doubly_stochastic())(np.arange(7))
-    worst = max(float(np.abs(weights @ chain_signals(matrices, 7, name) - closed).max()) for name in REFERENCES)
-    return Outcome(worst, 12 * 16 * np.finfo(float).eps, "twelve nodes, some 16 roundings each, of numbers below one")
+    largest = max(float(np.abs(weights @ chain_signals(matrices, 7, name) - closed).max()) for name in REFERENCES)
+    because = "twelve nodes, some 16 roundings each, of numbers below one"
+    return Residual(largest, 12 * 16 * np.finfo(float).eps, because)
 
 
-def _theorem() -> Outcome:
+@check(r"(1) and (2) on the closed forms, concentration 1 and 2, $m \le 12$: violations with none")
+def _theorem() -> Residual:
     violations = 0
     for concentration in (1, 2):
         values = [closed_form("unigram", concentration).subs(m, lag).evalf(17) for lag in range(14)]
         violations += sum(not (value > 0 if lag % 2 else value < 0) for lag, value in enumerate(values))
         violations += sum(not abs(values[lag]) <= (values[lag - 1] + values[lag + 1]) / 2 for lag in range(2, 13, 2))
-    return Outcome(float(violations), 0.0, "a theorem; values to 17 digits")
+    return Residual(float(violations), 0.0, "a theorem; values to 17 digits")
 
 
-def _more_states() -> Outcome:
-    found, scramblings = [], 16
+@check("$S_1$, $S_3$ above $S_2$, $S_4$ and $S_1$ above 0 at $k = 3$, 4, 8, flat rows and doubly stochastic")
+def _more_states() -> Residual:
+    scores, scramblings = [], 16
     cases = [priors.Dirichlet(k) for k in (3, 4, 8)] + [priors.DoublyStochastic(k) for k in (3, 4)]
     for prior in cases:
         generators = np.random.default_rng(0).spawn(scramblings)
         rules = [expectations.nodes(prior, 1024, generator) for generator in generators]
-        signals = np.array([weights @ chain_signals(matrices, 5) for matrices, weights in rules])
-        gaps = np.stack(
-            [signals[:, 1], signals[:, 1] - signals[:, 2], signals[:, 3] - signals[:, 2], signals[:, 3] - signals[:, 4]]
-        )
-        found.append(gaps.mean(axis=1) / (gaps.std(axis=1, ddof=1) / np.sqrt(scramblings)))
-    limit = float(student.isf(FALSE_ALARM / np.size(found), scramblings - 1))
-    because = f"every gap above zero: -min z, Student's t over {scramblings} scramblings, false alarm {FALSE_ALARM:g} shared by {np.size(found)}"
-    return Outcome(-float(np.min(found)), -limit, because)
+        s = np.array([weights @ chain_signals(matrices, 5) for matrices, weights in rules])
+        gaps = np.stack([s[:, 1], s[:, 1] - s[:, 2], s[:, 3] - s[:, 2], s[:, 3] - s[:, 4]], axis=1)
+        scores.append(standard_scores(gaps))
+    return all_positive(np.ravel(scores), scramblings - 1)

@@ -1,12 +1,13 @@
-r"""How long the linear family waits where there is no unigram plateau: match and lag 1 pull each other up from nothing.
+r"""Wait of the linear family where there is no unigram plateau: match and lag 1 raise each other from zero.
 
-Where all stationary laws are uniform, as for doubly stochastic chains, counts say nothing and the match has no signal of its own. At
-small logits the loss is -Σ_r s_r ℓ_r Ω e^{v_r}/T in the match Ω and the weights of lags, ℓ_r = ln T + γ - 1 - H_r, so that with M the mobility of Ω
+Where all stationary laws are uniform, as for doubly stochastic chains, counts say nothing and the match has no signal
+of its own. At small logits the loss is -Σ_r S_r ℓ_r Ω e^{v_r}/T in the match Ω and the weights of lags, with the
+signals S_r and ℓ_r = ln T + γ - 1 - H_r, so that with the mobility M of Ω
 
-    Ω' = (M/T) Σ_r s_r ℓ_r e^{v_r},    v_r' = (η/T) s_r ℓ_r Ω e^{v_r}.
+    Ω' = (M/T) Σ_r S_r ℓ_r e^{v_r},    v_r' = (η/T) S_r ℓ_r Ω e^{v_r}.
 
-Ω²/(2M) - Σ_r v_r/η is conserved: lags that grow carry the match with them, and the time is ballistic, about T/ln T, not the
-plateau's T/(η A ln T) with a match that waits.
+Ω²/(2M) - Σ_r v_r/η is conserved: lags that grow carry the match with them, and the time is ballistic, about T/ln T, not
+the plateau's T/(η A ln T) with a match that waits.
 """
 
 from __future__ import annotations
@@ -18,61 +19,73 @@ import numpy as np
 import sympy as sp
 from scipy.integrate import quad
 
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
 
 __all__ = ["derive", "waiting"]
 
-T, M, eta, s1, v, w, x, rho = sp.symbols("T M eta s_1 v w x rho", positive=True)
+T, M, eta, S1, v, w, rho = sp.symbols("T M eta S_1 v w rho", positive=True)
 total = sp.Function("Sigma")
 steps = sp.Symbol("t", positive=True)
 
 follower = -sp.log(1 - rho * (1 - sp.exp(-v)))
-"""v_r once lag 1 has v, ρ = s_r ℓ_r/(s_1 ℓ_1)."""
+"""v_r when lag 1 has v, ρ = S_r ℓ_r/(S_1 ℓ_1)."""
 
 logarithm = sp.log(T) + sp.EulerGamma - 2 - w
-"""ℓ_1, less what its own growth takes."""
+"""ℓ_1, less what the growth of lag 1 takes from it."""
 
-waiting_time = T / (s1 * sp.sqrt(2 * M * eta)) * sp.Integral(sp.exp(-w) / (logarithm * sp.sqrt(total(w))), (w, 0, v))
+waiting_time = T / (S1 * sp.sqrt(2 * M * eta)) * sp.Integral(sp.exp(-w) / (logarithm * sp.sqrt(total(w))), (w, 0, v))
 
 
 def derive() -> Derivation:
-    """t = T/(s_1 √(2Mη)) ∫ e^{-w} dw / ((ln T + γ - 2 - w) √Σ(w))."""
+    """t = T/(S_1 √(2Mη)) ∫ e^{-w} dw / ((ln T + γ - 2 - w) √Σ(w))."""
     return Derivation(
         name="ballistic-growth",
         title="Growth of lag 1 without a unigram plateau",
         statement=sp.Eq(steps, waiting_time, evaluate=False),
         symbols={
-            steps: "optimiser steps until lag 1 has lag logit v",
-            v: "lag logit of lag 1",
-            s1: "signal of lag 1, E Σ_i π_i² Σ_j (P_ij - 1/k)(P_ij - 1/k)",
-            M: "mobility of Ω = Tω: rate of the match times T²/(k - 1)",
+            steps: "optimiser steps until lag 1 has lag logit $v$",
+            v: "lag logit of lag 1; $v_r$ is that of lag $r$",
+            w: "variable of integration, the lag logit of lag 1",
+            S1: r"signal of lag 1, $\mathbb{E} \sum_i \pi_i^2 \sum_j (P_{ij} - 1/k)^2$; $S_r$ is that of lag $r$",
+            M: r"mobility of $\Omega$: rate of the match times $T^2/(k - 1)$",
             eta: "rate of the lag logits",
-            T: "context, in tokens",
-            total(w): "Σ_r v_r over the lags with a positive signal, each by `follower`; w for one lag alone",
+            total(w): r"$\sum_r v_r$ over the lags with a positive signal; $w$ for lag 1 alone",
+            rho: r"$S_r \ell_r/(S_1 \ell_1)$ of lag $r$",
+            sp.Symbol("ell_r"): r"$\ln T + \gamma - 1 - H_r$",
+            **meanings(T, "s", "Omega", "P", "pi", "k", "r", "gamma", "H_n"),
         },
         assumptions=(
-            "doubly stochastic prior, linear family, SGD as gradient flow, from Ω = 0 and v = 0",
-            "small logits: the model still predicts 1/k",
+            r"doubly stochastic prior, linear family, SGD as gradient flow, from $\Omega = 0$ and $v = 0$",
+            "small logits: the model still predicts $1/k$",
         ),
         validity=(
-            "Relative error O(1/ln T): 10% too early at T = 1600, 4% at T = 10⁵ (k = 2, against the mean field), 17 to 22% at T = 400. "
-            "For one lag and long contexts t = √(π/2) T/(s_1 √(Mη) ln T)."
+            r"Relative error $O(1/\ln T)$: 10% too early at $T = 1600$, 4% at $T = 10^5$ ($k = 2$, against the mean "
+            "field), 17 to 22% at $T = 400$. For one lag and long contexts "
+            r"$t = \sqrt{\pi/2}\,T/(S_1 \sqrt{M\eta} \ln T)$, with the number $\pi$."
         ),
         source="derived here",
         references=("edelman2024evolution",),
         steps=(
-            Step("a lag beside lag 1", follower, "dv_r/dv = ρ e^{v_r - v}, Ω drops out"),
-            Step("logarithm of the drive", logarithm, "Σ_s (T + 1 - s)/(T s) over s > 1 is ln T + γ - 2"),
+            Step(
+                "a lag beside lag 1",
+                follower,
+                r"$v_r$ at $v$: $dv_r/dv = \rho e^{v_r - v}$, $\Omega$ drops out",
+                ("follower", "conserved"),
+            ),
+            Step(
+                "logarithm of the drive",
+                logarithm,
+                r"the sum of $(T + 1 - s)/(T s)$ over positions $s > 1$ of sources is $\ln T + \gamma - 2$",
+                ("mean-field",),
+            ),
             Step(
                 "one lag, long contexts",
                 sp.integrate(sp.exp(-w) / sp.sqrt(w), (w, 0, sp.oo)),
-                "Σ = w and a constant logarithm: the factor √π",
+                r"$\Sigma(w) = w$ and a constant logarithm: the factor $\sqrt{\pi}$",
             ),
         ),
-        checks=[
-            Check("conserved", "d/dt of Ω²/(2M) - Σ v_r/η along the flow, three lags, symbolically", _conserved),
-            Check("follower", "dv_r/dv with ρ e^{v_r - v}, and v_r = v at ρ = 1, symbolically", _follower),
-        ],
+        checks=[_conserved, _follower],
     )
 
 
@@ -84,32 +97,34 @@ def _parts() -> tuple[Any, Any]:
 def waiting(context: int, logit: float, signals: dict[int, float], mobility: float, rate: float) -> float:
     """Steps until lag 1 has the lag logit `logit`, from the positive `signals` by lag (which hold lag 1)."""
     rise, drive = _parts()
-    harmonic = {r: float(sp.harmonic(r)) for r in signals}
-    ell = {r: np.log(context) + np.euler_gamma - 1 - h for r, h in harmonic.items()}
+    ell = {r: np.log(context) + np.euler_gamma - 1 - float(sp.harmonic(r)) for r in signals}
     if min(ell.values()) <= 0 or ell[1] <= logit:
         raise ValueError(
-            f"context = {context}: expected one whose logarithm exceeds that of the lags and of lag 1's weight; use the mean field."
+            f"context = {context}: expected one whose logarithm exceeds that of the lags and of lag 1's weight; "
+            "use the mean field."
         )
     ratios = np.array([signals[r] * ell[r] / (signals[1] * ell[1]) for r in signals])
 
     def integrand(root: float) -> float:
         # In √(1 - e^{-w}) the start is regular.
-        at = -np.log1p(-(root**2))
-        return 2 * root / (drive(at, context) * np.sqrt(rise(at, ratios).sum()))
+        climbed = -np.log1p(-(root**2))
+        return 2 * root / (drive(climbed, context) * np.sqrt(rise(climbed, ratios).sum()))
 
     integral = quad(integrand, 0.0, np.sqrt(-np.expm1(-logit)), epsabs=0.0, epsrel=1e-8)[0]
     return float(context / (signals[1] * np.sqrt(2 * mobility * rate)) * integral)
 
 
-def _conserved() -> Outcome:
+@check(r"$d/dt$ of $\Omega^2/(2M) - \sum_r v_r/\eta$ along the flow, three lags, symbolically")
+def _conserved() -> Residual:
     match, ell = sp.symbols("Omega ell", positive=True)
-    logits, drives = sp.symbols("v_1 v_3 v_5", real=True), sp.symbols("s_1 s_3 s_5", positive=True)
-    force = [ell * s * sp.exp(one) / T for one, s in zip(logits, drives, strict=True)]
+    logits, signals = sp.symbols("v_1 v_3 v_5", real=True), sp.symbols("S_1 S_3 S_5", positive=True)
+    drives = [ell * signal * sp.exp(logit) / T for logit, signal in zip(logits, signals, strict=True)]
     energy = match**2 / (2 * M) - sum(logits) / eta
-    along = sp.diff(energy, match) * M * sum(force)
-    along += sum(sp.diff(energy, one) * eta * match * f for one, f in zip(logits, force, strict=True))
-    return Outcome.identity(along)
+    change = sp.diff(energy, match) * M * sum(drives)
+    change += sum(sp.diff(energy, logit) * eta * match * f for logit, f in zip(logits, drives, strict=True))
+    return Residual.of_identities(change)
 
 
-def _follower() -> Outcome:
-    return Outcome.identity(sp.diff(follower, v) - rho * sp.exp(follower - v), follower.subs(rho, 1) - v)
+@check(r"$dv_r/dv$ with $\rho e^{v_r - v}$, and $v_r = v$ at $\rho = 1$, symbolically")
+def _follower() -> Residual:
+    return Residual.of_identities(sp.diff(follower, v) - rho * sp.exp(follower - v), follower.subs(rho, 1) - v)

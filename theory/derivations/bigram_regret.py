@@ -1,12 +1,12 @@
-r"""What the bigram strategy pays for not knowing the chain: k(k-1)/2 ln T and a constant, in total, in nats.
+r"""Regret of the bigram strategy for not knowing the chain: k(k-1)/2 ln T and a constant, in total, in nats.
 
-It estimates the k(k-1) free parameters of P, each at ½ ln T nats in total (Rissanen 1984). The constant beside ln T
-follows from Stirling's formula for one row (Clarke and Barron 1990) and an average over the prior.
+The strategy estimates the k(k-1) free parameters of P, each at a cost of ½ ln T nats in total (Rissanen 1984). The
+constant beside ln T follows from Stirling's formula for one row (Clarke and Barron 1990) and an average over the prior.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,10 @@ from scipy import special, stats
 
 from onset.theory.arrays import Array
 from onset.theory.derivations import ideal_limit_losses
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
-from onset.theory.derivations.ideal_finite_losses import LONGEST, flat_losses
+from onset.theory.derivations.derivation import Check, Derivation, Residual, Step, check
+from onset.theory.derivations.ideal_finite_losses import FLAT_CONTEXT, flat_losses
+from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.scores import score_limit
 from onset.theory.derivations.two_state_chain import a, b
 from onset.theory.markov import ideal
 from onset.theory.markov.chains import stationary
@@ -26,7 +28,7 @@ from onset.theory.markov.priors import Dirichlet
 
 __all__ = ["T", "alpha", "derive", "k", "log_stationary", "regret", "row_regret", "total_regret"]
 
-k, T, n, alpha = sp.symbols("k T n alpha", positive=True)
+k, T, n, alpha = sp.symbols("k T N alpha", positive=True)
 logs, log_stationary = sp.symbols("S lambda", real=True)
 
 row_regret = (
@@ -35,7 +37,7 @@ row_regret = (
     - sp.loggamma(k * alpha)
     + (sp.Rational(1, 2) - alpha) * logs
 )
-"""Nats that n draws from one row cost in total when the row is estimated with pseudo-count α; S = Σ_j ln p_j."""
+"""Total regret, nats, of N draws from one row that is estimated with pseudo-count α; S = Σ_j ln p_j."""
 
 regret = k * sp.expand_log(
     row_regret.subs({n: T * sp.exp(log_stationary), logs: k * (sp.digamma(alpha) - sp.digamma(k * alpha))}), force=True
@@ -48,54 +50,79 @@ flat = sp.expand(-1 - sp.integrate(sp.expand(sp.integrate(sp.log(a + b), (b, 0, 
 
 def derive() -> Derivation:
     """Total regret of the bigram strategy, T times (its mean loss less the entropy rate)."""
-    name = sp.Function("R")(T)
+    R = sp.Function("R")(T)
+    fitted = (("slope", 0, r"coefficient of $\ln T$", "$k(k-1)/2$"), ("constant", 1, "constant", "the statement's"))
     return Derivation(
         name="bigram-regret",
-        title="Finite context: what the bigram strategy pays for not knowing the chain",
-        statement=sp.Eq(name, regret, evaluate=False),
+        title="Finite context: the bigram strategy's regret for not knowing the chain",
+        statement=sp.Eq(R, regret, evaluate=False),
         symbols={
-            name: "T times the bigram strategy's mean loss less the expected entropy rate, nats",
-            T: "context, tokens",
-            k: "number of states",
-            alpha: "Dirichlet concentration per entry, and the strategy's pseudo-count",
-            log_stationary: "E ln π_i; 1/2 - 2 ln 2 for k = 2, α = 1",
+            R: "$T$ times the bigram strategy's mean loss less the expected entropy rate, nats",
+            log_stationary: r"$\mathbb{E} \ln \pi_i$",
+            n: r"number of draws from one row, $\pi_i T$ on average",
+            sp.Symbol("N_j"): "draws of symbol $j$ among them",
+            sp.Symbol("p_j"): "probability of symbol $j$ in the row",
+            logs: r"$\sum_j \ln p_j$",
+            a: "probability of leaving state 0",
+            b: "probability of leaving state 1",
+            **meanings(T, k, alpha, "pi"),
         },
-        assumptions=("independent Dirichlet rows", "stationary start", "the prior's concentration as pseudo-count"),
-        validity="T → ∞. For α = 1 the rest lies between 1/T and ln²T/T: entries of order 1/n add ln n/n to a row's regret, rows with n = π_i T visits, π_i near 0, another logarithm.",
+        assumptions=(
+            "independent Dirichlet rows",
+            "stationary start",
+            r"the strategy's pseudo-count is the prior's concentration $\alpha$",
+        ),
+        validity=(
+            r"$T \to \infty$. For $\alpha = 1$ the rest lies between $1/T$ and $\ln^2 T/T$: entries of order $1/N$ add "
+            r"$\ln N/N$ to a row's regret, rows with $N = \pi_i T$ visits, $\pi_i$ near 0, another logarithm."
+        ),
         source="derived here, from the expansion of Clarke, Barron, IEEE Trans. Inf. Theory 36 (1990), for each row",
         references=("rissanen1984universal", "clarke1990information"),
         steps=(
             Step(
                 "regret of one row",
                 row_regret,
-                "E ln Π p_j^{n_j} less the log-evidence of n draws, by Stirling and E n_j ln n_j = n p_j ln(n p_j) + (1 - p_j)/2",
+                r"$\mathbb{E} \ln \prod_j p_j^{N_j}$ less the log-evidence of $N$ draws, by Stirling and "
+                r"$\mathbb{E} N_j \ln N_j = N p_j \ln(N p_j) + (1 - p_j)/2$",
+                ("stirling", "row"),
             ),
-            Step("average over the prior", regret, "k rows, n = π_i T, E ln p_j = ψ(α) - ψ(kα)"),
+            Step(
+                "average over the prior",
+                regret,
+                r"$k$ rows, $N = \pi_i T$, $\mathbb{E} \ln p_j = \psi(\alpha) - \psi(k\alpha)$",
+                ("constant-2", "constant-3"),
+            ),
             Step(
                 "slope",
                 sp.simplify(sp.diff(regret, T) * T),
-                "k(k-1) free parameters at one half each, per unit of ln T",
+                r"$k(k-1)$ free parameters at one half each, per unit of $\ln T$",
+                ("slope-2", "slope-3", "doublings"),
             ),
-            Step("E ln π_i, flat, k = 2", flat, "E ln b - E ln(a+b) = -1 - (2 ln 2 - 3/2)"),
+            Step(
+                r"$\lambda$ for flat rows, $k = 2$",
+                flat,
+                r"$\mathbb{E} \ln b - \mathbb{E} \ln(a+b) = -1 - (2 \ln 2 - 3/2)$",
+                ("constant-2",),
+            ),
         ),
         checks=[
-            Check("stirling", "regret of one row, k = 2 and 3, with its expansion, symbolically", _stirling),
-            Check("row", "power of 1/n with which the exact regret of one row approaches the formula, with 1", _row),
-            Check("slope-2", "fitted coefficient of ln T, k = 2, with k(k-1)/2", lambda: _fitted(2, 0)),
-            Check("constant-2", "fitted constant, k = 2, with the statement's", lambda: _fitted(2, 1)),
-            Check("slope-3", "fitted coefficient of ln T, k = 3, with k(k-1)/2", lambda: _fitted(3, 0)),
-            Check("constant-3", "fitted constant, k = 3, with the statement's", lambda: _fitted(3, 1)),
-            Check(
-                "doublings",
-                "factor per doubling of k(k-1)/2 ln 2 - R(2T) + R(T), k = 2, with those of 1/T and ln²T/T",
-                _doublings,
+            _stirling,
+            _row,
+            *(
+                Check(
+                    f"{name}-{states}", f"fitted {what}, $k = {states}$, with {expected}", partial(_fitted, states, n)
+                )
+                for states in (2, 3)
+                for name, n, what, expected in fitted
             ),
+            _doublings,
         ],
     )
 
 
-def _stirling() -> Outcome:
-    """Log-evidence of n draws to second order about n_j = n p_j; `moved` is ln Γ(x + shift) by Stirling's formula."""
+@check("regret of one row, $k = 2$ and 3, with its expansion, symbolically")
+def _stirling() -> Residual:
+    """Log-evidence of N draws to second order about N_j = N p_j; `moved` is ln Γ(x + shift) by Stirling's formula."""
 
     def moved(x: sp.Expr, shift: sp.Expr) -> sp.Expr:
         return (x + shift - sp.Rational(1, 2)) * sp.log(x) - x + sp.log(2 * sp.pi) / 2
@@ -107,14 +134,15 @@ def _stirling() -> Outcome:
         known = n * sp.Add(*(q * sp.log(q) for q in p))
         curved = sp.diff(moved(x, alpha), x, 2)
         means = (moved(n * q, alpha) + n * q * (1 - q) / 2 * curved.subs(x, n * q) for q in p)
-        each = sp.Add(*means) - states * sp.loggamma(alpha)
+        counts = sp.Add(*means) - states * sp.loggamma(alpha)
         formula = row_regret.subs({k: states, logs: sp.Add(*map(sp.log, p))})
-        rest = known - (sp.loggamma(states * alpha) - moved(n, states * alpha) + each) - formula
+        rest = known - (sp.loggamma(states * alpha) - moved(n, states * alpha) + counts) - formula
         differences.append(sp.limit(sp.simplify(sp.expand_log(rest, force=True)), n, sp.oo))
-    return Outcome.identity(*differences)
+    return Residual.of_identities(*differences)
 
 
-def _row() -> Outcome:
+@check("power of $1/N$ with which the exact regret of one row approaches the formula, with 1")
+def _row() -> Residual:
     p, count, powers = 0.3, 1024, []
     formula = sp.lambdify((n, alpha, logs), row_regret.subs(k, 2), "scipy")
     for value in (0.5, 1.0, 3.0):
@@ -122,7 +150,7 @@ def _row() -> Outcome:
             _row_exactly(p, total, value) - formula(total, value, np.log(p * (1 - p))) for total in (count, 2 * count)
         )
         powers.append(np.log2(near / far))
-    return Outcome(float(np.abs(np.subtract(powers, 1)).max()), 0.5, "powers are whole numbers, so half decides")
+    return Residual(float(np.abs(np.subtract(powers, 1)).max()), 0.5, "powers are whole numbers, so half decides")
 
 
 def _row_exactly(p: float, total: int, value: float) -> float:
@@ -138,34 +166,26 @@ def total_regret(states: int) -> tuple[NDArray[Any], Array]:
     Exact for k = 2, shape (1, contexts); for k > 2 one row per scrambling, which all contexts share, of the chains.
     """
     if states == 2:
-        contexts = LONGEST // 2 ** np.arange(4)
-        rate = np.arange(1, LONGEST + 1) * float(ideal_limit_losses.bigram)
+        contexts = FLAT_CONTEXT // 2 ** np.arange(4)
+        rate = np.arange(1, FLAT_CONTEXT + 1) * float(ideal_limit_losses.bigram)
         return contexts, (np.cumsum(flat_losses().bigram) - rate)[None, contexts - 1]
     contexts, chains = 120 // 2 ** np.arange(4), 256
     rows = []
     for generator in np.random.default_rng(0).spawn(RANDOMISATIONS):
         matrices, weights = nodes(Dirichlet(states), chains, generator)
-        rows.append(
-            [
-                t * weights @ (ideal.ngram_loss(matrices, int(t), 1.0, order=2) - ideal.ngram_limit(matrices, order=2))
-                for t in contexts
-            ]
-        )
+        limit = ideal.ngram_limit(matrices, order=2)
+        rows.append([t * weights @ (ideal.ngram_loss(matrices, int(t), 1.0, order=2) - limit) for t in contexts])
     return contexts, np.array(rows)
 
 
 def _coefficients(contexts: NDArray[Any], totals: Array, terms: int) -> NDArray[Any]:
-    """Of ln T, 1, ln(T)/T and 1/T, or the first `terms` of them, through as many of the longest contexts; shape (terms, rows)."""
+    """Coefficients of the first `terms` of ln T, 1, ln(T)/T, 1/T, through the longest contexts; shape (terms, rows)."""
     t = contexts[:terms, None].astype(float)
     powers = np.hstack([np.log(t), np.ones_like(t), np.log(t) / t, 1 / t])[:, :terms]
     return np.linalg.solve(powers, totals[:, :terms].T)
 
 
-FALSE_ALARM = 1e-4
-"""Probability that a check with a standard error fails by chance."""
-
-
-def _fitted(states: int, which: int) -> Outcome:
+def _fitted(states: int, which: int) -> Residual:
     """`which` is 0 for the coefficient of ln T, 1 for the constant."""
     contexts, totals = total_regret(states)
     if states == 2:
@@ -176,24 +196,26 @@ def _fitted(states: int, which: int) -> Outcome:
     slope = sp.diff(closed, T) * T
     predicted = float((slope, sp.expand_log(closed, force=True) - slope * sp.log(T))[which])
     fewer, more = (_coefficients(contexts, totals, terms)[which] for terms in (3, 4))
-    chance = (
-        stats.t.isf(FALSE_ALARM / 2, len(more) - 1) * more.std(ddof=1) / np.sqrt(len(more)) if len(more) > 1 else 0.0
-    )
-    left_out = abs(more.mean() - fewer.mean())
-    return Outcome(
+    rows = len(more)
+    sampling = score_limit(freedom=rows - 1) * more.std(ddof=1) / np.sqrt(rows) if rows > 1 else 0.0
+    neglected = abs(more.mean() - fewer.mean())
+    return Residual(
         abs(float(more.mean()) - predicted),
-        float(left_out + chance),
-        f"found {more.mean():.4f}, predicted {predicted:.4f}; change by the last term of the fit {left_out:.2g}, sampling {chance:.2g}",
+        float(neglected + sampling),
+        f"fitted {more.mean():.4f}, predicted {predicted:.4f}; change by the last term of the fit {neglected:.2g}, "
+        f"sampling {sampling:.2g}",
     )
 
 
-def _doublings() -> Outcome:
-    """With R = ln T + const + O(ln²T/T), what a doubling lacks of ln 2 falls by a factor between 1/2 and that of ln²T/T."""
-    contexts = LONGEST // 2 ** np.arange(5, -1, -1)
+@check(r"factor per doubling of $k(k-1)/2 \ln 2 - R(2T) + R(T)$, $k = 2$, with those of $1/T$ and $\ln^2 T/T$")
+def _doublings() -> Residual:
+    """With R = ln T + const + O(ln²T/T) it lies between 1/2 and the factor of ln²T/T."""
+    contexts = FLAT_CONTEXT // 2 ** np.arange(5, -1, -1)
     rate = contexts * float(ideal_limit_losses.bigram)
     totals = np.cumsum(flat_losses().bigram)[contexts - 1] - rate
-    lacking = np.log(2) - np.diff(totals)
-    fall = lacking[1:] / lacking[:-1]
+    missing = np.log(2) - np.diff(totals)
+    factors = missing[1:] / missing[:-1]
     slowest = (np.log(contexts[1:-1]) / np.log(contexts[:-2])) ** 2 / 2
-    outside = np.maximum(0.5 - fall, fall - slowest)
-    return Outcome(float(outside.max()), 0.0, f"inside the interval or not; falls {np.round(fall, 3).tolist()}")
+    outside = np.maximum(0.5 - factors, factors - slowest)
+    because = f"inside the interval or not; factors {np.round(factors, 3).tolist()}"
+    return Residual(float(outside.max()), 0.0, because)

@@ -1,7 +1,7 @@
-r"""How counts of a stationary chain fluctuate: their covariance at any length and its limit, by the fundamental matrix.
+r"""Covariance of a stationary chain's counts, at any length and in the limit, by the fundamental matrix.
 
-N_j is how often state j occurs among T tokens. Everything follows from the correlation of two tokens r apart,
-Cov(1[x_s = i], 1[x_{s+r} = j]) = π_i ((P^r)_ij - π_j).
+N_j is the number of times that state j occurs among T tokens. Everything follows from the correlation of two tokens r
+apart, Cov(1[x_s = i], 1[x_{s+r} = j]) = π_i ((P^r)_ij - π_j).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import sympy as sp
 
 from onset.theory.arrays import Array
 from onset.theory.derivations import two_state_chain
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
 from onset.theory.markov import chains
 
 __all__ = ["covariance", "derive", "limit", "two_states"]
@@ -40,22 +41,29 @@ two_states = T * (1 + rho) / (1 - rho) - 2 * rho * (1 - rho**T) / (1 - rho) ** 2
 
 def derive() -> Derivation:
     """Γ = D Z + Zᵀ D - D - ππᵀ, the covariance of counts per token."""
-    k = Gamma.shape[0]
     return Derivation(
         name="count-fluctuations",
         title="Covariance of a chain's counts",
         statement=sp.Eq(Gamma, general, evaluate=False),
         symbols={
-            Gamma: f"limit of Cov(N_i, N_j)/T; k × k, printed for k = {k}",
-            D: "diag(π)",
-            Z: "fundamental matrix (I - P + 1π)^{-1} = I + Σ_{r≥1} (P^r - 1π)",
-            Pi: "ππᵀ",
+            Gamma: r"limit of $\operatorname{Cov}(N_i, N_j)/T$ as $T \to \infty$; a row and a column per state",
+            D: r"$\operatorname{diag}(\pi)$",
+            Z: r"fundamental matrix $(I - P + 1\pi)^{-1} = I + \sum_{r \ge 1} (P^r - 1\pi)$",
+            Pi: r"$\pi\pi^\top$",
+            pi[i]: "stationary probability of state $i$",
+            power(r, i, j): "$(P^r)_{ij}$, with the transition matrix $P$",
+            sp.Symbol("N_i"): "how often state $i$ occurs among $T$ tokens; likewise $j$",
+            T: "number of tokens",
+            rho: "second eigenvalue of two states",
+            **meanings(r, "k"),
         },
         assumptions=("the chain starts from its stationary law", "it has one recurrent class and no period"),
         validity=(
-            "Cov(N)/T differs from Γ by O(1/T), the mean over T of Σ_r r (P^r - 1π): useless for chains that mix about as slowly as "
-            "the context is long, where `covariance` has the finite sum. Given the last token, means move by O(1) and covariances by a relative "
-            "O(1/T); onset.theory.mean_fields.corrected.moments holds both exactly, and those of layer 2's sums; onset.theory.mean_fields.corrected.counts their third cumulants, see ratio-fluctuations."
+            r"$\operatorname{Cov}(N)/T$ differs from $\Gamma$ by $O(1/T)$, the mean over $T$ of "
+            r"$\sum_r r (P^r - 1\pi)$. Not for chains that mix about as slowly as the context is long: `covariance` "
+            "has the finite sum. Given the last token, means move by $O(1)$ and covariances by a relative $O(1/T)$; "
+            "`onset.theory.mean_fields.corrected.moments` holds both exactly, with those of layer 2's sums, and "
+            "`onset.theory.mean_fields.corrected.counts` their third cumulants (derivation ratio-fluctuations)."
         ),
         source="Kemeny, Snell, Finite Markov Chains (1960), section 4.6",
         references=("kemeny1960finite",),
@@ -63,17 +71,24 @@ def derive() -> Derivation:
             Step(
                 "finite length",
                 finite,
-                "Cov(N_i, N_j), P(r, i, j) = (P^r)_ij: T - r pairs of tokens are r apart, and each lag counts in both orders",
+                r"$\operatorname{Cov}(N_i, N_j)$: $T - r$ pairs of tokens are $r$ apart, and each lag counts in both "
+                "orders",
+                ("enumeration",),
             ),
-            Step("limit", general, "Σ_{r≥1} (P^r - 1π) = Z - I, so that Γ = D - ππᵀ + D (Z - I) + (Z - I)ᵀ D"),
-            Step("two states", two_states, "Var N_0/(π_0 π_1), from (P^r)_00 - π_0 = π_1 ρ^r"),
+            Step(
+                "limit",
+                general,
+                r"$\sum_{r \ge 1} (P^r - 1\pi) = Z - I$, so that "
+                r"$\Gamma = D - \pi\pi^\top + D (Z - I) + (Z - I)^\top D$",
+                ("rate", "limit-two-states"),
+            ),
+            Step(
+                "two states",
+                two_states,
+                r"$\operatorname{Var}(N_0)/(\pi_0 \pi_1)$, from $(P^r)_{00} - \pi_0 = \pi_1 \rho^r$",
+            ),
         ),
-        checks=[
-            Check("enumeration", "`covariance` with all sequences, k = 2, T = 8 and k = 3, T = 6", _enumeration),
-            Check("two-states", "the closed form with the finite sum, symbolically, T = 1 … 6", _two_states),
-            Check("limit-two-states", "Γ_00 with π_0 π_1 (1 + ρ)/(1 - ρ), symbolically", _limit_two_states),
-            Check("rate", "Cov(N)/T - Γ at T = 32 … 512: T times it tends to a constant exponentially fast", _rate),
-        ],
+        checks=[_enumeration, _two_states, _limit_two_states, _rate],
     )
 
 
@@ -81,8 +96,8 @@ def covariance(transition: Array, context: int) -> Array:
     """Cov(N) of the counts among `context` tokens, shape (..., k, k), by the finite sum over lags."""
     law = chains.stationary(transition)
     excess = law[..., :, None] * (chains.lag_matrices(transition, context) - law[..., None, :])
-    weight = np.arange(context, 0, -1.0)
-    half = np.einsum("r,r...ij->...ij", weight, excess)
+    pairs = np.arange(context, 0, -1.0)
+    half = np.einsum("r,r...ij->...ij", pairs, excess)
     return half + half.swapaxes(-1, -2) - context * excess[0]
 
 
@@ -95,42 +110,46 @@ def limit(transition: Array) -> Array:
     return half + half.swapaxes(-1, -2) - np.eye(law.shape[-1]) * law[..., None] - outer
 
 
-def _enumeration() -> Outcome:
-    worst = 0.0
+@check("`covariance` with all sequences, $k = 2$, $T = 8$ and $k = 3$, $T = 6$")
+def _enumeration() -> Residual:
+    largest = 0.0
     for states, context in ((2, 8), (3, 6)):
         transition = np.random.default_rng(states).dirichlet(np.ones(states), size=states)
         first, second = np.zeros(states), np.zeros((states, states))
         for tokens in itertools.product(range(states), repeat=context):
-            chance = chains.stationary(transition)[tokens[0]] * np.prod(transition[tokens[:-1], tokens[1:]])
+            probability = chains.stationary(transition)[tokens[0]] * np.prod(transition[tokens[:-1], tokens[1:]])
             count = np.bincount(tokens, minlength=states)
-            first, second = first + chance * count, second + chance * np.outer(count, count)
-        worst = max(worst, np.abs(second - np.outer(first, first) - covariance(transition, context)).max())
-    return Outcome(float(worst), 1e-11, "some thousand rounding errors of 2e-16 times squares of counts below 64")
+            first, second = first + probability * count, second + probability * np.outer(count, count)
+        largest = max(largest, np.abs(second - np.outer(first, first) - covariance(transition, context)).max())
+    return Residual(float(largest), 1e-11, "some thousand rounding errors of 2e-16 times squares of counts below 64")
 
 
-def _two_states() -> Outcome:
+@check(r"the closed form with the finite sum, symbolically, $T = 1, \dots, 6$")
+def _two_states() -> Residual:
     differences = []
     for length in range(1, 7):
-        summed = length + 2 * sum((length - lag) * rho**lag for lag in range(1, length))
-        differences.append(sp.simplify(two_states.subs(T, length) - summed))
-    return Outcome.identity(*differences)
+        total = length + 2 * sum((length - lag) * rho**lag for lag in range(1, length))
+        differences.append(sp.simplify(two_states.subs(T, length) - total))
+    return Residual.of_identities(*differences)
 
 
-def _limit_two_states() -> Outcome:
-    pi, fundamental = two_state_chain.stationary, two_state_chain.fundamental
-    value: Any = general.subs({D: sp.diag(*pi), Z: sp.ImmutableMatrix(fundamental), Pi: sp.ImmutableMatrix(pi.T * pi)})
-    value = value.as_explicit()
-    ratio = (1 + rho) / (1 - rho)  # of two_states/T at T → ∞
-    return Outcome.identity(sp.simplify(value[0, 0] - pi[0] * pi[1] * ratio.subs(rho, 1 - a - b)))
+@check(r"$\Gamma_{00}$ with $\pi_0 \pi_1 (1 + \rho)/(1 - \rho)$, symbolically")
+def _limit_two_states() -> Residual:
+    law, fundamental = two_state_chain.stationary, two_state_chain.fundamental
+    known: Any = {D: sp.diag(*law), Z: sp.ImmutableMatrix(fundamental), Pi: sp.ImmutableMatrix(law.T * law)}
+    value: Any = general.subs(known)
+    ratio = (1 + rho) / (1 - rho)  # limit of two_states/T
+    return Residual.of_identities(value.as_explicit()[0, 0] - law[0] * law[1] * ratio.subs(rho, 1 - a - b))
 
 
-def _rate() -> Outcome:
+@check(r"$\operatorname{Cov}(N) - T\Gamma$ at $T = 32, \dots, 512$: tends to a constant exponentially fast")
+def _rate() -> Residual:
     transition = np.random.default_rng(0).dirichlet(np.ones(3), size=3)
-    off = [covariance(transition, t) - t * limit(transition) for t in (32, 64, 128, 256, 512)]
-    moved = max(np.abs(later - off[0]).max() for later in off[1:])
+    offsets = [covariance(transition, t) - t * limit(transition) for t in (32, 64, 128, 256, 512)]
+    change = max(np.abs(later - offsets[0]).max() for later in offsets[1:])
     second = np.sort(np.abs(np.linalg.eigvals(transition)))[-2]
-    return Outcome(
-        float(moved),
+    return Residual(
+        float(change),
         float(100 * second**32 + 512**2 * np.finfo(float).eps),
-        "what remains falls like |λ₂|^T, here times at most 100; rounding of 512 terms of at most 512",
+        r"what remains falls like $|\lambda_2|^T$, here times at most 100; rounding of 512 terms of at most 512",
     )

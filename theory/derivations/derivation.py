@@ -1,13 +1,17 @@
-r"""What an executable derivation is: a statement, how it follows, and checks that can fail.
+r"""Executable derivations: a statement, the steps that lead to it, and checks that can fail.
 
 The statement is a sympy equation or inequality. The library evaluates that very expression (`Derivation.function`),
-prints it (`Derivation.latex`) and tests it (`Derivation.check`): it stands once. Steps are results of sympy operations
-carried out by the module, in order, each with the reason why it follows.
+prints it and tests it (`Derivation.check`): it stands once. The expressions of the steps are results of sympy
+operations, each with the reason why it follows.
+
+Titles, meanings, reasons and all other prose hold mathematics as LaTeX between dollar signs, ``$\pi P = \pi$``, and
+names from the code between backquotes.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,76 +20,102 @@ from typing import Any
 
 import sympy as sp
 
-__all__ = ["Check", "Derivation", "Outcome", "Step", "Verdict"]
+from onset.theory.derivations import printing
+
+__all__ = ["Check", "CheckResult", "Derivation", "Residual", "Step", "check"]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step: `name` says what is done, `expression` is what sympy returned, `reason` why it follows, `checks` which checks test it."""
+class Residual:
+    """Size of a difference, the largest that is acceptable, and where that limit comes from.
 
-    name: str
-    expression: sp.Basic
-    reason: str = ""
-    checks: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a check found: a residual, the largest that is acceptable, and where that limit comes from.
-
-    An exact identity has tolerance 0. A residual against a standard error is given as |z|.
+    An exact identity has tolerance 0. A difference in units of its standard error is given as |z|.
     """
 
-    residual: float
+    value: float
     tolerance: float
     because: str
 
     @property
     def passed(self) -> bool:
-        """Whether the residual is within the tolerance; one that is not a number is not."""
-        return bool(self.residual <= self.tolerance)
+        """True if the value is within the tolerance; NaN is not."""
+        return bool(self.value <= self.tolerance)
 
     @classmethod
-    def identity(cls, *differences: sp.Basic) -> Outcome:
-        """Exact: how many of `differences` sympy does not simplify to zero."""
-        left = sum(sp.simplify(d) != 0 for d in differences)
-        return cls(float(left), 0.0, f"exact arithmetic, {len(differences)} identities")
+    def of_identities(cls, *differences: sp.Basic) -> Residual:
+        """Number of `differences` that sympy does not simplify to zero."""
+        failed = sum(sp.simplify(difference) != 0 for difference in differences)
+        return cls(float(failed), 0.0, f"exact arithmetic, {len(differences)} identities")
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check: `compares` says in words what is compared with what; `run` does it."""
+    """A comparison that can fail: `compares` says what is compared with what, `run` does it."""
 
     name: str
     compares: str
-    run: Callable[[], Outcome]
+    run: Callable[[], Residual]
+
+    def __call__(self) -> Residual:
+        return self.run()
+
+
+def check(compares: str) -> Callable[[Callable[[], Residual]], Check]:
+    """Decorator: make a function without arguments a `Check` of its own name, with hyphens."""
+    return lambda function: Check(function.__name__.strip("_").replace("_", "-"), compares, function)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A check that was run: its outcome, or the error it raised, and how long it took."""
+class CheckResult:
+    """A check and the residual or error of its last run, or why it was skipped; all None if it was not run."""
 
     check: Check
-    outcome: Outcome | None
-    seconds: float
+    residual: Residual | None = None
     error: str | None = None
+    skipped: str | None = None
+    seconds: float | None = None
 
     @property
-    def passed(self) -> bool:
-        return self.outcome is not None and self.outcome.passed
+    def passed(self) -> bool | None:
+        """None if the check was skipped or not run."""
+        if self.residual is None:
+            return None if self.error is None else False
+        return self.residual.passed
 
     def to_dict(self) -> dict[str, Any]:
-        found = self.outcome
+        """Plain data; numbers that are not finite become None."""
         return {
             "check": self.check.name,
             "compares": self.check.compares,
             "passed": self.passed,
-            "residual": None if found is None or not math.isfinite(found.residual) else found.residual,
-            "tolerance": None if found is None else found.tolerance,
-            "because": None if found is None else found.because,
+            "residual": self.residual and _finite(self.residual.value),
+            "tolerance": self.residual and _finite(self.residual.tolerance),
+            "because": self.residual and self.residual.because,
             "error": self.error,
+            "skipped": self.skipped,
             "seconds": self.seconds,
         }
+
+    @classmethod
+    def from_dict(cls, check: Check, data: Mapping[str, Any]) -> CheckResult:
+        """The result of `check` that `to_dict` wrote."""
+        value, tolerance = (math.nan if data[key] is None else data[key] for key in ("residual", "tolerance"))
+        residual = None if data["because"] is None else Residual(value, tolerance, data["because"])
+        return cls(check, residual, data["error"], data["skipped"], data["seconds"])
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step: what is done (`name`), its result, why it follows, and the names of the checks that test it."""
+
+    name: str
+    expression: sp.Basic
+    reason: str = ""
+    checks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -95,22 +125,22 @@ class Derivation:
     Attributes
     ----------
     name : str
-        Lower case, with hyphens.
+        Lower case, words joined by hyphens.
     title : str
     statement : sympy equation or inequality
-    symbols : mapping of sympy symbol to str
-        What each symbol of the statement means, with its unit if it has one.
+    symbols : mapping of sympy expression to str
+        Meaning of each symbol, with its unit if it has one: all that the statement and the steps leave free, and
+        those that the prose uses. No two print alike.
     assumptions : sequence of str
-        In words.
     validity : str
         Where the statement may be used, and what happens outside.
     source : str
         Paper and equation, or "derived here".
-    references : sequence of str
-        Keys of `onset.theory.derivations.references`.
     steps : sequence of Step
-    checks : list of Check
-        Those of `theory`; `simulate` and `validate` attach theirs, see `onset.theory.derivations.attach`.
+    checks : sequence of Check
+        Those of `onset.theory`; `onset.simulate` and `onset.validate` attach theirs, see `attach`.
+    references : sequence of str
+        Keys in ``paper/references.bib``.
     """
 
     name: str
@@ -121,44 +151,52 @@ class Derivation:
     validity: str
     source: str
     steps: Sequence[Step]
-    checks: list[Check]
+    checks: Sequence[Check]
     references: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]+([-.][a-z0-9]+)*", self.name) or self.name == "derivations":
+            raise ValueError(
+                f"name = {self.name!r}: expected lower-case letters and digits joined by hyphens, and not "
+                "'derivations', as files and links are named after it; rename the derivation."
+            )
         if not isinstance(self.statement, sp.core.relational.Relational):
             raise ValueError(
-                f"statement of {self.name} = {self.statement}: expected a sympy equation or inequality; write sp.Eq(left, right)."
+                f"statement of {self.name} = {self.statement}: expected a sympy equation or inequality; "
+                "write sp.Eq(left, right, evaluate=False)."
             )
 
     @cached_property
     def value(self) -> sp.Basic:
-        """The statement's right-hand side."""
+        """Right-hand side of the statement."""
         return self.statement.args[1]
 
     def function(self, *arguments: sp.Basic, modules: Any = "numpy") -> Callable[..., Any]:
-        """The statement's right-hand side as a numerical function of `arguments` (by default its free symbols by name)."""
+        """The right-hand side as a numerical function of `arguments`, by default its free symbols sorted by name."""
         chosen = arguments or tuple(sorted(self.value.free_symbols, key=str))
         missing = self.value.free_symbols - set(chosen)
         if missing:
             raise ValueError(
-                f"arguments = {chosen}: the statement of {self.name} also depends on {sorted(map(str, missing))}; add them or substitute values first."
+                f"arguments = {chosen}: the statement of {self.name} also depends on {sorted(map(str, missing))}; "
+                "add them or substitute values first."
             )
         # A common subexpression must not be lifted out of the integral that binds its variable.
         return sp.lambdify(chosen, self.value, modules, cse=not self.value.has(sp.Integral, sp.Sum))
 
-    def check(self) -> list[Verdict]:
-        """Run every check; one that raises fails and does not stop the others."""
-        return list(self.checking())
-
-    def checking(self) -> Iterator[Verdict]:
-        """The same, one at a time."""
-        for check in self.checks:
-            start = time.perf_counter()
-            try:
-                yield Verdict(check, check.run(), time.perf_counter() - start)
-            except Exception as error:
-                yield Verdict(check, None, time.perf_counter() - start, f"{type(error).__name__}: {error}")
-
     def latex(self) -> str:
         """The statement in LaTeX."""
-        return sp.latex(self.statement)
+        return printing.latex(self.statement)
+
+    def check(self) -> list[CheckResult]:
+        """Run every check; one that raises has failed and does not stop the others."""
+        return list(self.run_checks())
+
+    def run_checks(self) -> Iterator[CheckResult]:
+        """Run the checks one at a time."""
+        for current in self.checks:
+            start, residual, error = time.perf_counter(), None, None
+            try:
+                residual = current.run()
+            except Exception as problem:
+                error = f"{type(problem).__name__}: {problem}"
+            yield CheckResult(current, residual, error, seconds=time.perf_counter() - start)

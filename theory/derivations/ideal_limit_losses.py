@@ -1,7 +1,7 @@
-r"""Two states, flat rows: what the bigram and the unigram strategy reach as T → ∞, in π and ln 2.
+r"""Losses of the bigram and the unigram strategy as T → ∞, two states with flat rows, in closed form.
 
-Both expectations over (a, b), uniform on the unit square, become single integrals, of products of at most two logarithms
-with polynomials, and these fall to integration by parts and four values of the dilogarithm. The single integrals are also
+Both expectations over (a, b), uniform on the unit square, become single integrals of products of at most two logarithms
+with polynomials. Integration by parts and four values of the dilogarithm solve them. The single integrals are also
 given for any concentration, where they hold hypergeometric functions and are left to quadrature.
 """
 
@@ -13,7 +13,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
 from onset.theory.derivations.two_state_chain import a, b
 from onset.theory.markov.ideal import limit_loss
 from onset.theory.markov.priors import Dirichlet
@@ -73,11 +74,17 @@ def _single(rational: sp.Expr, log: sp.Expr) -> sp.Expr:
     return value + (rest * _poles[log, pole] if rest != 0 else 0)
 
 
-def _double(polynomial: sp.Expr, one: sp.Expr, other: sp.Expr, zero: int) -> sp.Expr:
-    """∫₀¹ polynomial · one · other da by parts, the polynomial's integral U vanishing at `zero`, so that U·one·other does at 0 and 1."""
-    upper = sp.integrate(polynomial, a)
-    upper = sp.factor(upper - upper.subs(a, zero))
-    return -_single(sp.cancel(upper * sp.diff(one, a)), other) - _single(sp.cancel(upper * sp.diff(other, a)), one)
+def _double(polynomial: sp.Expr, first: sp.Expr, second: sp.Expr, zero: int) -> sp.Expr:
+    """∫₀¹ polynomial · first · second da by parts.
+
+    The polynomial's integral vanishes at `zero`, so that its product with both logarithms vanishes at 0 and 1.
+    """
+    integral = sp.integrate(polynomial, a)
+    integral = sp.factor(integral - integral.subs(a, zero))
+    return -sp.Add(
+        _single(sp.cancel(integral * sp.diff(first, a)), second),
+        _single(sp.cancel(integral * sp.diff(second, a)), first),
+    )
 
 
 def _bigram() -> tuple[sp.Expr, sp.Expr]:
@@ -103,97 +110,107 @@ def derive() -> Derivation:
     """E Σ_i π_i H(P_i) and E H(π) for k = 2, flat Dirichlet rows."""
     return Derivation(
         name="ideal-limit-losses",
-        title="Two states, flat rows: losses of bigram and unigram as T → ∞",
+        title=r"Two states, flat rows: losses of bigram and unigram as $T \to \infty$",
         statement=sp.Eq(sp.ImmutableMatrix(integrals), sp.ImmutableMatrix([bigram, unigram]), evaluate=False),
         symbols={
-            a: "probability of leaving state 0, uniform on [0, 1]",
-            r: "ratio a/b of the probabilities of leaving, folded to r < 1",
+            a: "probability of leaving state 0, uniform on $[0, 1]$",
+            b: "probability of leaving state 1, likewise",
+            r: "ratio $a/b$, folded to $r < 1$",
+            sp.Symbol("h"): "entropy of two outcomes as a function of the probability of one",
+            **meanings("P", "pi", "H", "k", "T"),
         },
         assumptions=(
-            "a and b independent and uniform",
-            "counts have concentrated: bigram predicts P_i and unigram predicts π",
+            "$a$ and $b$ independent and uniform",
+            r"counts have concentrated: bigram predicts $P_i$ and unigram predicts $\pi$",
         ),
-        validity="k = 2, concentration 1, T → ∞; nats per token; first entry bigram, second unigram.",
+        validity=(
+            r"$k = 2$, concentration 1, $T \to \infty$; nats per token; the first entry is bigram's loss, the second "
+            "unigram's."
+        ),
         source="derived here",
         references=("edelman2024evolution",),
         steps=(
             Step(
                 "bigram",
                 (b * h(a) + a * h(b)) / (a + b),
-                "the entropy rate Σ_i π_i H(P_i), to be averaged over a and b",
+                r"the entropy rate $\sum_i \pi_i H(P_i)$, to be averaged over $a$ and $b$",
             ),
-            Step("average over b", conditional, "the terms i = 0 and 1 have equal means; this is ∫₀¹ b/(a+b) db"),
+            Step(
+                "average over $b$",
+                conditional,
+                r"the terms $i = 0$ and 1 have equal means; this is $\int_0^1 b/(a+b)\,db$",
+                ("average",),
+            ),
             Step(
                 "by parts",
                 sp.Eq(sp.Integral(a * h(a) * sp.log(1 + 1 / a), (a, 0, 1)), crossed),
                 "four products of logarithms",
+                ("thirty-digits",),
             ),
-            Step("bigram's loss", bigram, "2 ∫ h(a) da = 1, less twice that"),
+            Step("bigram's loss", bigram, r"$2 \int_0^1 h(a)\,da = 1$, less twice that", ("thirty-digits",)),
             Step(
-                "unigram: put a = r b",
+                "unigram: put $a = r b$",
                 spread,
-                "∫₀¹ b db = 1/2 is the density of r < 1; r > 1 contributes as much again",
+                r"$\int_0^1 b\,db = 1/2$ is the density of $r < 1$; $r > 1$ contributes as much again",
+                ("average",),
             ),
-            Step("unigram's loss", unigram, "∫₀¹ ln(1+r) - ln r + ln(r)/(1+r) dr, the last Li₂(-1)"),
+            Step(
+                "unigram's loss",
+                unigram,
+                r"$\int_0^1 [\ln(1+r) - \ln r + \ln(r)/(1+r)]\,dr$, the last $\operatorname{Li}_2(-1)$",
+                ("thirty-digits",),
+            ),
         ),
-        checks=[
-            Check("average", "∫ b/(a+b) db and the split of h(r/(1+r)) with the steps, symbolically", _steps),
-            Check(
-                "thirty-digits",
-                "closed forms with the integrals of the statement, by tanh-sinh quadrature",
-                _thirty_digits,
-            ),
-            Check("general", "integrals for any concentration, at α = 1, with the closed forms", _flat),
-            Check("quadrature", "integrals for α = 1/2 and 2 with onset.theory.markov.ideal.limit_loss", _limit_loss),
-        ],
+        checks=[_average, _thirty_digits, _general, _quadrature],
     )
 
 
-def _steps() -> Outcome:
-    average = sp.diff(b - a * sp.log(a + b), b) - b / (a + b)
-    ends = (b - a * sp.log(a + b)).subs(b, 1) - (b - a * sp.log(a + b)).subs(b, 0) - conditional
-    split = (
-        sp.expand_log(sp.together(h(r / (1 + r)).replace(sp.log, lambda p: sp.log(sp.together(p)))), force=True)
-        - spread
+@check(r"$\int b/(a+b)\,db$ and the split of $h(r/(1+r))$ with the steps, symbolically")
+def _average() -> Residual:
+    integral = b - a * sp.log(a + b)
+    entropy = h(r / (1 + r)).replace(sp.log, lambda p: sp.log(sp.together(p)))
+    return Residual.of_identities(
+        sp.diff(integral, b) - b / (a + b),
+        integral.subs(b, 1) - integral.subs(b, 0) - conditional,
+        sp.expand_log(sp.together(entropy), force=True) - spread,
     )
-    return Outcome.identity(average, ends, split)
 
 
-def _thirty_digits() -> Outcome:
+@check("closed forms with the integrals of the statement, by tanh-sinh quadrature")
+def _thirty_digits() -> Residual:
     with mpmath.workdps(40):
-        worst = mpmath.mpf(0)
+        largest = mpmath.mpf(0)
         for integral, closed in zip(integrals, (bigram, unigram), strict=True):
-            value = _quadrature(integral.function)  # pyright: ignore[reportArgumentType]
-            worst = max(worst, abs(value - mpmath.mpf(sp.N(closed, 40))))
-    return Outcome(float(worst), 1e-30, "thirty decimals; computed with forty")
+            value = _integrated(integral.function)  # pyright: ignore[reportArgumentType]
+            largest = max(largest, abs(value - mpmath.mpf(sp.N(closed, 40))))
+    return Residual(float(largest), 1e-30, "thirty decimals; computed with forty")
 
 
-def _quadrature(integrand: sp.Expr) -> Any:
+def _integrated(integrand: sp.Expr) -> Any:
     (variable,) = integrand.free_symbols
     return mpmath.quad(sp.lambdify(variable, integrand, "mpmath"), [0, 0.5, 1])
 
 
 def general(concentration: float) -> tuple[float, float]:
     """(bigram, unigram) losses as T → ∞ for two states and Dirichlet rows of any `concentration`, nats per token."""
-    bigram, unigram = (
-        _quadrature(g.subs(alpha, sp.nsimplify(concentration))) for g in (general_bigram, general_unigram)
-    )
+    value = sp.nsimplify(concentration)
+    bigram, unigram = (_integrated(form.subs(alpha, value)) for form in (general_bigram, general_unigram))
     return float(bigram), float(unigram)
 
 
-def _flat() -> Outcome:
+@check("integrals for any concentration, at concentration 1, with the closed forms")
+def _general() -> Residual:
     differences = np.subtract(general(1.0), [float(bigram), float(unigram)])
-    return Outcome(
-        float(np.abs(differences).max()), 1e-14, "mpmath's default 15 digits of numbers below 1, and their sum"
-    )
+    because = "mpmath's default 15 digits of numbers below 1, and their sum"
+    return Residual(float(np.abs(differences).max()), 1e-14, because)
 
 
-def _limit_loss() -> Outcome:
-    worst = 0.0
+@check("integrals for concentrations 1/2 and 2 with `onset.theory.markov.ideal.limit_loss`")
+def _quadrature() -> Residual:
+    largest = 0.0
     for concentration in (0.5, 2.0):
         for strategy, value in zip(("bigram", "unigram"), general(concentration), strict=True):
-            found = limit_loss(Dirichlet(2, concentration), strategy, tolerance=1e-4)
-            worst = max(worst, abs(found.value - value) / found.error)
-    return Outcome(
-        worst, 1.0, "the cubature's own error estimates, at most 1e-4 nats; the residual is in units of them"
-    )
+            loss = limit_loss(Dirichlet(2, concentration), strategy, tolerance=1e-4)
+            largest = max(largest, abs(loss.value - value) / loss.error)
+    because = "the cubature's own error estimates, at most 1e-4 nats; the residual is in units of them"
+    return Residual(largest, 1.0, because)

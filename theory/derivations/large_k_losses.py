@@ -1,21 +1,22 @@
-r"""Many states: what the bigram and the unigram strategy reach as T → ∞, in powers of 1/k.
+r"""Losses of the bigram and the unigram strategy as T → ∞ for many states, in powers of 1/k.
 
-The stationary law is nearly uniform: kπ = 1 + δ with δ = 1ᵀ(E + E² + …), E = P - 1/k, whose terms δ₁, δ₂, … are of size
-(kα)^{-1/2}, (kα)^{-1}, …. To the order kept, π is spread like one Dirichlet draw of concentration kα per entry, so that
-both losses have one form, the entropy of a Dirichlet draw.
+The stationary law is nearly uniform: kπ = 1 + δ with δ = 1ᵀ(X + X² + …), X = P - 1/k, whose terms δ₁, δ₂, … are of size
+(kα)^{-1/2}, (kα)^{-1}, …. To the order kept, π is distributed like one Dirichlet draw of concentration kα per entry, so
+that both losses have one form, the entropy of a Dirichlet draw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import sympy as sp
-from scipy.stats import t as student
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Check, Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.scores import all_zero, score_limit
 from onset.theory.expectation import Expectation
 from onset.theory.markov.chains import entropy, stationary
 from onset.theory.markov.expectations import RANDOMISATIONS, expectation
@@ -52,15 +53,15 @@ second, third = sp.factor(k * _moment(2)), sp.factor(k * _moment(3))
 def _covariance_of_power(power: int) -> sp.Expr:
     """Cov(P_ii^n, H(P_i)): weighted by P_ii^n, the row is Dirichlet with α + n in place i."""
     total = k * alpha + power
-    own, others = (alpha + power) / total, (k - 1) * alpha / total
-    entropy_then = sp.digamma(total + 1) - own * sp.digamma(alpha + power + 1) - others * sp.digamma(alpha + 1)
+    first, others = (alpha + power) / total, (k - 1) * alpha / total
+    weighted = sp.digamma(total + 1) - first * sp.digamma(alpha + power + 1) - others * sp.digamma(alpha + 1)
     weight = sp.expand_func(sp.rf(alpha, power) / sp.rf(k * alpha, power))
-    return sp.factor(sp.simplify(weight * sp.expand_func(entropy_then - draw(alpha))))
+    return sp.factor(sp.simplify(weight * sp.expand_func(weighted - draw(alpha))))
 
 
 square = _covariance_of_power(2)
 cube = sp.factor(_covariance_of_power(3) - 3 / k * square)
-"""Cov(δ₂, H) and Cov(δ₃, H) of one state, exactly: only (P_ii - 1/k)² and (P_ii - 1/k)³ survive, and Cov(P_ii, H) = 0."""
+"""Cov(δ₂, H) and Cov(δ₃, H) of one state, exactly: only (P_ii - 1/k)² and (P_ii - 1/k)³ matter, as Cov(P_ii, H) = 0."""
 
 
 def _expanded(expression: sp.Expr, order: int) -> sp.Expr:
@@ -76,7 +77,7 @@ def _digamma(argument: sp.Expr) -> sp.Expr:
 
 
 _spread = sp.log(k) - (second + second**2) / 2 + third / 6 - 3 * second**2 / 12
-"""ln k - E[δ²/2 - δ³/6 + δ⁴/12], with E δ² = E δ₁² + E δ₂², E δ₂² = (E δ₁²)² and E δ⁴ = 3 (E δ₁²)² to this order."""
+"""ln k - E[δ²/2 - δ³/6 + δ⁴/12] with E δ² = E δ₁² + E δ₂², E δ₂² = (E δ₁²)², E δ⁴ = 3 (E δ₁²)²."""
 
 
 def derive() -> Derivation:
@@ -85,62 +86,84 @@ def derive() -> Derivation:
     delta = sp.Symbol("delta")
     return Derivation(
         name="large-k-losses",
-        title="Many states: losses of bigram and unigram as T → ∞",
+        title=r"Many states: losses of bigram and unigram as $T \to \infty$",
         statement=sp.Eq(sp.ImmutableMatrix([loss_2, loss_1]), sp.ImmutableMatrix([bigram, unigram]), evaluate=False),
         symbols={
-            k: "number of states",
-            alpha: "Dirichlet concentration per entry of a row",
-            loss_2: "bigram: E Σ_i π_i H(P_i), nats per token",
-            loss_1: "unigram: E H(π), nats per token",
+            loss_2: r"bigram: $\mathbb{E} \sum_i \pi_i H(P_i)$, nats per token",
+            loss_1: r"unigram: $\mathbb{E} H(\pi)$, nats per token",
+            sp.Symbol("X"): "$P - 1/k$",
+            delta: r"entry of $k\pi - 1 = \mathbf{1}^\top (X + X^2 + \dots)$; $\delta_n$ is its term with $X^n$",
+            **meanings(k, alpha, "n", "T", "P", "pi", "H"),
         },
-        assumptions=("independent Dirichlet rows", "T → ∞ first, so that counts have concentrated; then k large"),
-        validity="Errors O(k^-5) for bigram, O(k^-3) for unigram; kα well above 1, so that E has norm below 1.",
+        assumptions=(
+            "independent Dirichlet rows",
+            r"$T \to \infty$ first, so that counts have concentrated; then $k$ large",
+        ),
+        validity=(
+            r"Errors $O(k^{-5})$ for bigram, $O(k^{-3})$ for unigram; $k\alpha$ well above 1, so that $X$ has norm "
+            "below 1."
+        ),
         source="derived here",
         steps=(
-            Step("entropy of a row", draw(alpha), "E of -Σ p ln p under a Dirichlet draw, exact"),
-            Step("δ₁ squared", second, "k rows, independent: k Var P_ij"),
             Step(
-                "δ₁ cubed", third, "likewise; E δ₁δ₂ = 0, since entries of a row are exchangeable and sum to a constant"
+                "entropy of a row",
+                draw(alpha),
+                r"$-\mathbb{E} \sum_j P_{ij} \ln P_{ij}$ of a Dirichlet draw, exact",
+                ("row",),
+            ),
+            Step(r"$\delta_1$ squared", second, r"$k$ rows, independent: $k \operatorname{Var} P_{ij}$", ("orders",)),
+            Step(
+                r"$\delta_1$ cubed",
+                third,
+                r"likewise; $\mathbb{E} \delta_1 \delta_2 = 0$, since entries of a row are exchangeable and sum to a "
+                "constant",
+                ("orders",),
             ),
             Step(
-                "entropy of π",
+                r"entropy of $\pi$",
                 sp.series((1 + delta) * sp.log(1 + delta), delta, 0, 5),
-                "H(π) = ln k - (1/k) Σ_j of this at δ_j; Σ_j δ_j = 0; δ₂ adds (E δ₁²)² to E δ², δ₁δ₃ and δ₁²δ₂ nothing at this order",
+                r"$H(\pi) = \ln k - (1/k) \sum_j$ of this at $\delta_j$ with $\sum_j \delta_j = 0$; $\delta_2$ adds "
+                r"$(\mathbb{E} \delta_1^2)^2$ to $\mathbb{E} \delta^2$, $\delta_1 \delta_3$ and $\delta_1^2 \delta_2$ "
+                "add nothing at this order",
             ),
-            Step("collect", _spread, "equals unigram's loss, ψ(k²α+1) - ψ(kα+1), up to O(k^-3)"),
             Step(
-                "covariance of δ₂ with H(P_i)",
+                "collect",
+                _spread,
+                r"equals unigram's loss, $\psi(k^2\alpha + 1) - \psi(k\alpha + 1)$, up to $O(k^{-3})$",
+                ("orders", "unigram-rate"),
+            ),
+            Step(
+                r"covariance of $\delta_2$ with $H(P_i)$",
                 square,
-                "δ₁ has none, as Σ_j Cov(P_ij, H(P_i)) = 0; from δ₂ only (P_ii - 1/k)² survives",
+                r"$\delta_1$ has none, as $\sum_j \operatorname{Cov}(P_{ij}, H(P_i)) = 0$; from $\delta_2$ only "
+                "$(P_{ii} - 1/k)^2$ contributes",
+                ("covariance",),
             ),
-            Step("covariance of δ₃ with H(P_i)", cube, "likewise only (P_ii - 1/k)³"),
+            Step(r"covariance of $\delta_3$ with $H(P_i)$", cube, "likewise only $(P_{ii} - 1/k)^3$", ("covariance",)),
             Step(
-                "covariance of δ₄",
+                r"covariance of $\delta_4$",
                 square * second,
-                "the leading part: Σ_x E_ix² E_xi², x ≠ i, is E_ii² times k Var P_xi on average; the rest is O(k^-5)",
+                r"the leading part: $\sum_j X_{ij}^2 X_{ji}^2$ over $j \ne i$ is $X_{ii}^2$ times "
+                r"$k \operatorname{Var} P_{ji}$ on average; the rest is $O(k^{-5})$",
+                ("orders",),
             ),
             Step(
-                "collect", (bigram - draw(alpha)), "bigram's loss less E H(row): the three covariances in powers of 1/k"
+                "collect",
+                bigram - draw(alpha),
+                r"bigram's loss less $\mathbb{E} H(P_i)$: the three covariances in powers of $1/k$",
+                ("orders", "bigram-rate"),
             ),
         ),
         checks=[
-            Check("row", "expected entropy of a row with the mean of QMC, z at k = 3 … 16", _row),
-            Check("orders", "both expansions in 1/k with those of the statement, symbolically", _orders),
-            Check(
-                "covariance",
-                "Cov(δ₂, H) and Cov(δ₃, H) by QMC with those of powers of P_ii, z at k = 3 and 6",
-                _covariances,
-            ),
-            Check(
-                "limit-loss",
-                "statement and remainder with onset.theory.markov.ideal.limit_loss, z at k = 4 and 8",
-                _limit_loss,
-            ),
+            _row,
+            _orders,
+            _covariance,
+            _limit_loss,
             *(
                 Check(
                     f"{strategy}-rate",
-                    f"power of 1/k with which the remainder of {strategy} falls from k = 6 to 12, with {power}",
-                    lambda strategy=strategy, power=power: _rate(strategy, power),
+                    f"power of $1/k$ with which the remainder of {strategy} falls from $k = 6$ to 12, with {power}",
+                    partial(_rate, strategy, power),
                 )
                 for strategy, power in (("bigram", 5), ("unigram", 3))
             ),
@@ -148,11 +171,12 @@ def derive() -> Derivation:
     )
 
 
-def _orders() -> Outcome:
+@check("both expansions in $1/k$ with those of the statement, symbolically")
+def _orders() -> Residual:
     spread = _expanded(_spread - sp.log(k), 3)
     dirichlet = sp.expand(_digamma(k**2 * alpha) - _digamma(k * alpha) - sp.log(k)).subs(k, 1 / epsilon)
     correction = (bigram - draw(alpha)).subs(k, 1 / epsilon)
-    return Outcome.identity(
+    return Residual.of_identities(
         spread - sp.series(dirichlet, epsilon, 0, 3).removeO(),
         _expanded(square * (1 + second) + cube, 5) - correction,
     )
@@ -161,10 +185,10 @@ def _orders() -> Outcome:
 def _terms(matrices: Array) -> tuple[Array, Array, Array, Array]:
     """δ₁, δ₂, δ₃ and δ, arrays (n, k)."""
     excess = matrices - 1 / matrices.shape[-1]
-    one = excess.sum(axis=1)
-    two = np.einsum("ni,nij->nj", one, excess)
-    three = np.einsum("ni,nij->nj", two, excess)
-    return one, two, three, matrices.shape[-1] * stationary(matrices) - 1
+    delta_1 = excess.sum(axis=1)
+    delta_2 = np.einsum("ni,nij->nj", delta_1, excess)
+    delta_3 = np.einsum("ni,nij->nj", delta_2, excess)
+    return delta_1, delta_2, delta_3, matrices.shape[-1] * stationary(matrices) - 1
 
 
 def _at(expression: sp.Expr, prior: Dirichlet) -> float:
@@ -177,73 +201,63 @@ def remainder(strategy: str, prior: Dirichlet, tolerance: float) -> Expectation:
     row = _at(draw(alpha), prior)
 
     def beyond_bigram(matrices: Array) -> Array:
-        one, two, three, delta = _terms(matrices)
-        return ((delta - one - two - three) * (entropy(matrices) - row)).mean(axis=1)
+        delta_1, delta_2, delta_3, delta = _terms(matrices)
+        return ((delta - delta_1 - delta_2 - delta_3) * (entropy(matrices) - row)).mean(axis=1)
 
     def beyond_unigram(matrices: Array) -> Array:
-        one, two, _, delta = _terms(matrices)
-        known = delta + one**2 / 2 + one * two - one**3 / 6
+        delta_1, delta_2, _, delta = _terms(matrices)
+        known = delta + delta_1**2 / 2 + delta_1 * delta_2 - delta_1**3 / 6
         return (known - (1 + delta) * np.log1p(delta)).mean(axis=1)
 
     beyond, known = {
         "bigram": (beyond_bigram, draw(alpha) + square + cube - bigram),
         "unigram": (beyond_unigram, sp.log(k) - second / 2 + third / 6 - unigram),
     }[strategy]
-    found = expectation(prior, beyond, tolerance=tolerance)
-    return Expectation(found.value + _at(known, prior), found.error)
+    mean = expectation(prior, beyond, tolerance=tolerance)
+    return Expectation(mean.value + _at(known, prior), mean.error)
 
 
-FALSE_ALARM = 1e-4
-"""Probability that one of the statistical checks below fails by chance."""
+def _score(prior: Dirichlet, function: Callable[[Array], Array], expected: sp.Expr, tolerance: float) -> float:
+    """z of the mean of `function` over the prior against `expected`."""
+    mean = expectation(prior, function, tolerance=tolerance)
+    return (mean.value - _at(expected, prior)) / mean.error
 
 
-def _limit(count: int) -> float:
-    """What the largest of `count` |z| exceeds with probability `FALSE_ALARM`, standard errors being those of a few scramblings."""
-    return float(student.isf(FALSE_ALARM / 2 / count, RANDOMISATIONS - 1))
-
-
-def _largest(zs: list[float]) -> Outcome:
-    return Outcome(float(np.abs(zs).max()), _limit(len(zs)), f"largest of {len(zs)} |z|, false alarm {FALSE_ALARM}")
-
-
-def _against(prior: Dirichlet, function: Callable[[Array], Array], expected: sp.Expr, tolerance: float) -> float:
-    found = expectation(prior, function, tolerance=tolerance)
-    return (found.value - _at(expected, prior)) / found.error
-
-
-def _row() -> Outcome:
+@check(r"expected entropy of a row with the mean of QMC, $z$ at $k = 3, \dots, 16$")
+def _row() -> Residual:
     priors = [Dirichlet(states, c) for states in (3, 8, 16) for c in (0.5, 1.0)]
-    return _largest([_against(p, lambda m: entropy(m).mean(axis=1), draw(alpha), 1e-3) for p in priors])
+    scores = [_score(p, lambda m: entropy(m).mean(axis=1), draw(alpha), 1e-3) for p in priors]
+    return all_zero(scores, RANDOMISATIONS - 1)
 
 
-def _covariances() -> Outcome:
+@check(
+    r"$\operatorname{Cov}(\delta_2, H)$ and $\operatorname{Cov}(\delta_3, H)$ by QMC with those of powers of $P_{ii}$, "
+    "$z$ at $k = 3$ and 6"
+)
+def _covariance() -> Residual:
     def product(order: int) -> Callable[[Array], Array]:
         return lambda m: (_terms(m)[order - 1] * entropy(m)).mean(axis=1)
 
-    cases = [(n, order, value) for n in (3, 6) for order, value in ((2, square), (3, cube))]
-    return _largest(
-        [_against(Dirichlet(n), product(order), value, 0.03 / n ** (order + 1)) for n, order, value in cases]
-    )
+    cases = [(n, order, form) for n in (3, 6) for order, form in ((2, square), (3, cube))]
+    scores = [_score(Dirichlet(n), product(order), form, 0.03 / n ** (order + 1)) for n, order, form in cases]
+    return all_zero(scores, RANDOMISATIONS - 1)
 
 
-def _limit_loss() -> Outcome:
-    zs = []
+@check("statement and remainder with `onset.theory.markov.ideal.limit_loss`, $z$ at $k = 4$ and 8")
+def _limit_loss() -> Residual:
+    scores = []
     for states in (4, 8):
         for strategy, formula in (("bigram", bigram), ("unigram", unigram)):
             prior = Dirichlet(states)
-            plain, beyond = limit_loss(prior, strategy, tolerance=4e-4), remainder(strategy, prior, 1e-4)
-            zs.append((plain.value - _at(formula, prior) - beyond.value) / np.hypot(plain.error, beyond.error))
-    return _largest(zs)
+            loss, rest = limit_loss(prior, strategy, tolerance=4e-4), remainder(strategy, prior, 1e-4)
+            scores.append((loss.value - _at(formula, prior) - rest.value) / np.hypot(loss.error, rest.error))
+    return all_zero(scores, RANDOMISATIONS - 1)
 
 
-def _rate(strategy: str, power: int) -> Outcome:
-    near, far = (
-        remainder(strategy, Dirichlet(n), 0.5 / n**power if strategy == "bigram" else 0.03 / n**power) for n in (6, 12)
-    )
-    found = float(np.log2(near.value / far.value))
+def _rate(strategy: str, power: int) -> Residual:
+    factor = 0.5 if strategy == "bigram" else 0.03
+    near, far = (remainder(strategy, Dirichlet(n), factor / n**power) for n in (6, 12))
+    measured = float(np.log2(near.value / far.value))
     error = float(np.hypot(near.error / near.value, far.error / far.value) / np.log(2))
-    return Outcome(
-        float(abs(found - power)) + _limit(1) * error,
-        0.5,
-        f"powers are whole numbers, so half decides; found {found:.3f} ± {error:.3f}",
-    )
+    because = f"powers are whole numbers, so half decides; measured {measured:.3f} ± {error:.3f}"
+    return Residual(float(abs(measured - power)) + score_limit(freedom=RANDOMISATIONS - 1) * error, 0.5, because)

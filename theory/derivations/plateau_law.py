@@ -1,7 +1,7 @@
 r"""The plateau law of the linear family under SGD: from the mean field to a number of steps.
 
-Lag 1 grows as dv/dstep = η (E/T) h(E; θ) with E = e^v, while the match θ = (C, Ω) relaxes to the minimum θ*(E) of the loss,
-dθ/dstep = -K (θ - θ*), K = M H. With θ* moving slowly,
+Lag 1 grows as dv/dstep = η (E/T) h(E; θ) with E = e^v, while the match θ = (C, Ω) relaxes to the minimum θ*(E) of the
+loss, dθ/dstep = -K (θ - θ*), K = M H. With θ* moving slowly,
 
     θ = θ* - K⁻¹ dθ*/dstep + …,        1/h(θ) = (1/h)(1 + (∂ ln h/∂θ) K⁻¹ dθ*/dstep + …),
 
@@ -17,7 +17,8 @@ from typing import Any
 
 import sympy as sp
 
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
 
 __all__ = ["T", "derive", "doubt", "leading", "planar_bend", "planar_drive", "resummed", "steps_and_doubt"]
 
@@ -25,7 +26,7 @@ T, eta, E, A = sp.symbols("T eta E A", positive=True)
 B = sp.symbols("B", real=True)
 slow, delay = sp.symbols("t_slow t_delay", positive=True)
 bend = sp.Symbol("t_bend", real=True)
-steps = sp.symbols("t", positive=True)
+steps, epsilon, kappa = sp.symbols("t epsilon kappa", positive=True)
 
 drive = A * (sp.log(T / E) + B)
 """h on the frozen plateau, at E ≪ T."""
@@ -35,8 +36,7 @@ leading = sp.exp(-B) / (eta * A) * (sp.li(T * sp.exp(B)) - sp.li(T * sp.exp(B) /
 
 resummed = slow + slow * delay / (slow + delay)
 doubt = delay**2 / (slow + delay) / 2 + sp.Abs(bend) / 2
-"""Half of what resummation takes off slow + delay, and half of what the second order of the start's distance adds to its delay."""
-
+"""Half of what resummation takes off slow + delay, and half of what the start's distance adds in second order."""
 
 X_C, X_Omega = sp.symbols("X_C X_Omega", real=True)
 h, C, Omega, C_star, Omega_star, h_C, h_Omega = sp.symbols("h C Omega C_* Omega_* h_C h_Omega", real=True)
@@ -46,129 +46,145 @@ planar = Omega / Omega_star * (h + h_C * (C - C_star) + (h_Omega - h / Omega_sta
 
 @cache
 def planar_drive() -> Any:
-    """`planar` of h, C*, Ω*, h_C, h_Ω, C and Ω."""
+    """`planar` as a function of h, C*, Ω*, h_C, h_Ω, C and Ω."""
     return sp.lambdify((h, C_star, Omega_star, h_C, h_Omega, C, Omega), planar, "math")
 
 
 @cache
 def planar_bend() -> Any:
-    """Q: second derivatives of `planar` by (C, Ω), a 2 × 2 list of functions' values, of h, Ω*, h_C and h_Ω."""
+    """Second derivatives Q of `planar` by (C, Ω), 2 × 2, as a function of h, Ω*, h_C and h_Ω."""
     second = sp.hessian(planar, (C, Omega)).applyfunc(sp.simplify)
     return sp.lambdify((h, Omega_star, h_C, h_Omega), second.tolist(), "math")
 
 
 @cache
 def steps_and_doubt() -> Any:
-    """(t, half-width of its interval) of the slow time, the delay and the second order of the start's part of it, on arrays."""
+    """(t, half-width of its interval) from the slow time, the delay and the second order of the start's part."""
     return sp.lambdify((slow, delay, bend), (resummed, doubt), "numpy")
 
 
 def derive() -> Derivation:
     """t = t_slow + t_delay/(1 + t_delay/t_slow)."""
-    order = sp.symbols("epsilon", positive=True)
     return Derivation(
         name="plateau-law",
         title="Steps that the linear family waits on its unigram plateau (SGD)",
         statement=sp.Eq(steps, resummed),
         symbols={
-            steps: "steps until lag 1 has weight E, that is v_1 = ln E",
-            slow: "slow time, T/η ∫ dE/(E² h), with the match on its slow manifold; steps",
-            delay: "delay, (∂ ln h/∂θ) (M H)^{-1} (θ* - θ) summed over the start and every shift of θ*; steps",
+            steps: r"steps until lag 1 has weight $E$, that is $v_1 = \ln E$",
+            slow: r"slow time, $T/\eta \int dE/(E^2 h)$, with the match on its slow manifold; steps",
+            delay: r"delay, $(\partial \ln h/\partial\theta) K^{-1} (\theta_* - \theta)$ of the start and shifts of "
+            r"$\theta_*$; steps",
+            E: "weight $e^{v_1}$ of lag 1",
+            sp.Symbol("v_1"): "lag logit of lag 1",
+            h: "drive of lag 1 on the slow manifold, nats per token",
+            A: "drive per unit of the logarithm, nats per token",
+            B: "constant beside the logarithm",
+            sp.Symbol("theta"): r"$(C, \Omega)$; $\theta_*$ minimises the loss at the present $E$",
+            C_star: "$C$ on the slow manifold",
+            Omega_star: r"$\Omega$ on the slow manifold",
+            h_C: "slope of the drive by $C$ there",
+            h_Omega: r"slope of the drive by $\Omega$ there",
+            sp.Symbol("M"): r"mobility, rates of $C$ and $\Omega$",
+            sp.Symbol("H"): "second derivatives of the loss",
+            sp.Symbol("K"): "$M H$, rates of relaxation",
+            X_C: r"component of $X$, to first order $K^{-1} \delta$",
+            X_Omega: "the other component",
+            sp.Symbol("delta"): r"distance of the start, $\theta - \theta_*$",
+            kappa: r"$(\partial \ln h/\partial\theta) K^{-1} d\theta_*/dt$",
+            epsilon: "ratio of the two time scales",
+            sp.Symbol("Q"): "second derivatives of the drive off the manifold",
+            sp.Symbol("D"): "third derivatives of the loss",
+            sp.Symbol("q"): "$E/T$",
+            **meanings(C, Omega, T, eta, "k", "u"),
         },
         assumptions=(
-            "mean field: T → ∞ at fixed q = E/T, early sources summed one by one",
-            "exchangeable prior with a unique plateau (C*, Ω*) that drives lag 1 upwards, A > 0",
-            "SGD as gradient flow; the rates enter through η and the mobility M alone",
+            r"mean field: $T \to \infty$ at fixed $q$, early sources summed one by one",
+            r"exchangeable prior with a unique plateau $(C_*, \Omega_*)$ that drives lag 1 upwards, $A > 0$",
+            r"SGD as gradient flow; the rates enter through $\eta$ and $M$ alone",
         ),
         validity=(
-            "To second order in t_delay/t_slow; where that exceeds 0.7, `onset.theory.laws.planar` integrates match and lag 1 together. The start must lie where the loss is about "
-            "cubic in θ. The other lags follow lag 1 by their ratio of drives."
+            r"To second order in $t_{\mathrm{delay}}/t_{\mathrm{slow}}$; where that exceeds 0.7, "
+            "`onset.theory.laws.planar` integrates match and lag 1 together. The start must lie where the loss is "
+            r"about cubic in $\theta$. The other lags follow lag 1 by their ratio of drives."
         ),
         source="derived here",
         references=("edelman2024evolution",),
         steps=(
             Step(
                 "frozen plateau",
-                sp.Eq(sp.Symbol("h"), drive, evaluate=False),
-                "expand ln(1 + u/q) - u/(q + u) at small q and average: A and B are its moments",
+                sp.Eq(h, drive, evaluate=False),
+                r"expand $\ln(1 + u/q) - u/(q + u)$ at small $q$ and average: $A$ and $B$ are its moments",
+                ("plateau-constants",),
             ),
             Step(
                 "logarithmic integral",
                 sp.Eq(slow, leading, evaluate=False),
-                "substitute y = T/E in T/η ∫₁^E dE'/(E'² h); T/(η A ln T) for large T",
+                r"substitute $T/E$ in $T/\eta \int dE/(E^2 h)$ from $E = 1$; $T/(\eta A \ln T)$ for large $T$",
+                ("antiderivative", "frozen-limit"),
             ),
             Step(
                 "moving match",
-                sp.series(1 / (1 - order * sp.Symbol("kappa")), order, 0, 2),
-                "κ = (∂ ln h/∂θ) K^{-1} dθ*/dstep: to first order in the ratio ε of the time scales dt = dt_slow + κ dt_slow",
+                sp.series(1 / (1 - epsilon * kappa), epsilon, 0, 2),
+                r"to first order in $\epsilon$ the time is that of the slow manifold times this",
+                ("first-order",),
             ),
             Step(
                 "resummation",
-                sp.series(resummed.subs(delay, order * slow), order, 0, 3),
-                "the [1/1] Padé approximant: agrees with the first order, and stays below twice the slow time",
+                sp.series(resummed.subs(delay, epsilon * slow), epsilon, 0, 3),
+                "the [1/1] Padé approximant agrees with the first order and stays below twice the slow time",
+                ("match-limited", "mean-field"),
             ),
             Step(
                 "start",
                 -(h_C * X_C + h_Omega * X_Omega) / h,
-                "K⁻¹(θ* - θ) and, to second order in δ = θ - θ*, -(1/h)(½ Q - ½ ∂h K⁻¹ M B):X with K X + X Kᵀ = δ δᵀ, B the loss's third derivatives "
-                "and Q the second of h off the manifold; printed: the first order, X = K⁻¹ δ",
+                r"printed is the first order, $X = K^{-1} \delta$; to second order "
+                r"$-(1/h)(Q/2 - \partial h K^{-1} M D/2) : X$ with $K X + X K^\top = \delta \delta^\top$",
+                ("second-order", "start"),
             ),
             Step(
                 "planar",
                 planar,
-                "where the match moves as slowly as lag 1 grows both are followed: h to first order around the manifold, with its factor Ω, and θ with the "
-                "loss to third order (`onset.theory.laws.planar`)",
+                "where the match moves as slowly as lag 1 grows both are followed: the drive to first order around "
+                r"the manifold, with its factor $\Omega$, and $\theta$ with the loss to third order "
+                "(`onset.theory.laws.planar`)",
             ),
         ),
-        checks=[
-            Check(
-                "planar",
-                "the drive off the manifold: its value and slopes there, and its zero at Ω = 0, symbolically",
-                _planar,
-            ),
-            Check("antiderivative", "d/dE of the logarithmic integral with T/(η E² h), symbolically", _antiderivative),
-            Check(
-                "first-order",
-                "delay with the second-order expansion of a solved linear model, symbolically",
-                _first_order,
-            ),
-            Check(
-                "second-order",
-                "what a start's distance adds in second order, one mode solved exactly, symbolically",
-                _second_order,
-            ),
-        ],
+        checks=[_planar, _antiderivative, _first_order, _second_order],
     )
 
 
-def _antiderivative() -> Outcome:
+@check(r"the drive off the manifold: its value and slopes there, and its zero at $\Omega = 0$, symbolically")
+def _planar() -> Residual:
+    manifold = {C: C_star, Omega: Omega_star}
+    slopes = (sp.diff(planar, C).subs(manifold) - h_C, sp.diff(planar, Omega).subs(manifold) - h_Omega)
+    return Residual.of_identities(planar.subs(manifold) - h, *slopes, planar.subs(Omega, 0))
+
+
+@check(r"derivative of the logarithmic integral by $E$ with $T/(\eta E^2 h)$, symbolically")
+def _antiderivative() -> Residual:
     slope = sp.expand_log(sp.diff(leading, E), force=True)
-    return Outcome.identity(slope - T / (eta * E**2 * sp.expand_log(drive, force=True)))
+    return Residual.of_identities(slope - T / (eta * E**2 * sp.expand_log(drive, force=True)))
 
 
-def _planar() -> Outcome:
-    there = {C: C_star, Omega: Omega_star}
-    slopes = (sp.diff(planar, C).subs(there) - h_C, sp.diff(planar, Omega).subs(there) - h_Omega)
-    return Outcome.identity(planar.subs(there) - h, *slopes, planar.subs(Omega, 0))
-
-
-def _first_order() -> Outcome:
-    """θ' = -K (θ - c v), v' = f θ/θ*: after the transient the exact θ is c v - c v'/K, so that dt = dv/f + dθ*/(K θ*)."""
+@check("delay with the second-order expansion of a solved linear model, symbolically")
+def _first_order() -> Residual:
+    """θ' = -K (θ - c v), v' = f θ/θ*: after the transient the exact θ is c v - c v'/K, and dt = dv/f + dθ*/(K θ*)."""
     K, c, f, v, rate = sp.symbols("K c f v rate", positive=True)
     behind = c * v - c * rate / K
     exact = sp.series(1 / (f * behind / (c * v)), rate, 0, 2).removeO()
     predicted = 1 / f + sp.diff(c * v, v) / (K * c * v) * rate / f
-    return Outcome.identity(exact - predicted)
+    return Residual.of_identities(exact - predicted)
 
 
-def _second_order() -> Outcome:
-    """One mode x' = -κ x - β x²/2, h = h* + p x + q x²/2: ∫ (1 - h/h*) dt to second order in x₀, by its exact solution."""
-    kappa, beta, p, q, first = sp.symbols("kappa beta p q x_0", positive=True)
+@check("what a start's distance adds in second order, one mode solved exactly, symbolically")
+def _second_order() -> Residual:
+    """One mode x' = -λ x - β x²/2, h = h* + p x + q x²/2: ∫ (1 - h/h*) dt to second order in x₀, solved exactly."""
+    rate, beta, p, q, start = sp.symbols("lambda beta p q x_0", positive=True)
     t = sp.Symbol("t", positive=True)
-    leading_part = first * sp.exp(-kappa * t)
-    second_part = beta * first**2 / (2 * kappa) * (sp.exp(-2 * kappa * t) - sp.exp(-kappa * t))
-    residual = sp.diff(second_part, t) + kappa * second_part + beta * leading_part**2 / 2
-    lost = sp.integrate(p * (leading_part + second_part) + q * leading_part**2 / 2, (t, 0, sp.oo))
-    spread = first**2 / (2 * kappa)  # of κX + Xκ = x₀²
-    claimed = p * first / kappa + (q - p * beta / kappa) * spread / 2
-    return Outcome.identity(residual, sp.expand(lost - claimed))
+    first = start * sp.exp(-rate * t)
+    second = beta * start**2 / (2 * rate) * (sp.exp(-2 * rate * t) - sp.exp(-rate * t))
+    residual = sp.diff(second, t) + rate * second + beta * first**2 / 2
+    lost = sp.integrate(p * (first + second) + q * first**2 / 2, (t, 0, sp.oo))
+    spread = start**2 / (2 * rate)  # solves λX + Xλ = x₀²
+    predicted = p * start / rate + (q - p * beta / rate) * spread / 2
+    return Residual.of_identities(residual, sp.expand(lost - predicted))

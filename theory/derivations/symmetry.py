@@ -1,11 +1,11 @@
 r"""Why two numbers stand for a matrix: exchangeable training keeps W and U in span{I, 11ᵀ}.
 
-Let Π be a permutation matrix. If prior and initialisation do not change when states are relabelled, L(ΠWΠᵀ) = L(W), hence
-∇L(ΠWΠᵀ) = Π ∇L(W) Πᵀ, and at a W that every Π fixes the gradient is fixed by every Π. Relabelling acts on the positions (i, j) of a
-matrix with two orbits, i = j and i ≠ j: the fixed matrices are a·11ᵀ + b·I.
+Let Π be a permutation matrix. If prior and initialisation do not change when states are relabelled, L(ΠWΠᵀ) = L(W),
+hence ∇L(ΠWΠᵀ) = Π ∇L(W) Πᵀ, and at a W that every Π fixes the gradient is fixed by every Π. Relabelling acts on the
+positions (i, j) of a matrix with two orbits, i = j and i ≠ j: the fixed matrices are a·11ᵀ + b·I.
 
-An optimiser that acts entry by entry commutes with permutations of entries, and relabelling is one. So Adam on the population gradient
-stays as well: its state is constant on each orbit.
+An optimiser that acts entry by entry commutes with permutations of entries, and relabelling is one. So Adam on the
+population gradient stays as well: its state is constant on each orbit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
 
 __all__ = ["decomposition", "derive", "fixed_matrices", "relabellings"]
 
@@ -28,8 +29,8 @@ a, b = sp.symbols("a b", real=True)
 
 def decomposition() -> Any:
     """(a, b) of G = a·11ᵀ + b·I from g_ω = ⟨G, I⟩ = ka + kb and g_c = ⟨G, 11ᵀ⟩ = k²a + kb."""
-    found = sp.solve([k * a + k * b - g_omega, k**2 * a + k * b - g_c], [a, b])
-    return sp.Matrix([sp.factor(found[a]), sp.factor(found[b])])
+    solution = sp.solve([k * a + k * b - g_omega, k**2 * a + k * b - g_c], [a, b])
+    return sp.Matrix([sp.factor(solution[a]), sp.factor(solution[b])])
 
 
 def relabellings(states: int) -> Iterator[sp.Matrix]:
@@ -52,98 +53,115 @@ def fixed_matrices(states: int) -> Any:
 
 def derive() -> Derivation:
     """The gradient in span{I, 11ᵀ} from its two partials."""
-    phi = sp.Function("phi")
-    found = decomposition()
+    phi, (diagonal, other) = sp.Function("phi"), sp.symbols("w_0 w_1")
+    fixed = fixed_matrices(3)
+    coefficients = sp.ImmutableMatrix(decomposition())
     return Derivation(
         name="symmetry",
         title="Exchangeable training keeps two numbers per matrix",
-        statement=sp.Eq(sp.ImmutableMatrix([a, b]), sp.ImmutableMatrix(found), evaluate=False),
+        statement=sp.Eq(sp.ImmutableMatrix([a, b]), coefficients, evaluate=False),
         symbols={
-            a: "coefficient of 11ᵀ in the gradient G = a·11ᵀ + b·I",
-            b: "coefficient of I",
-            g_omega: "⟨G, I⟩, the derivative of L by ω in W = ωI + c·11ᵀ (nats per token)",
-            g_c: "⟨G, 11ᵀ⟩, the derivative by c",
-            k: "number of states",
+            sp.Symbol("G"): r"gradient by $W$, $a\,\mathbf{1}\mathbf{1}^\top + b\,I$",
+            a: r"coefficient of $\mathbf{1}\mathbf{1}^\top$ in it",
+            b: "coefficient of $I$",
+            g_omega: r"$\langle G, I\rangle$, the derivative of $L$ by $\omega$, nats per token",
+            g_c: r"$\langle G, \mathbf{1}\mathbf{1}^\top\rangle$, the derivative by $c$",
+            diagonal: "entry on the diagonal of a fixed matrix",
+            other: "entry off the diagonal",
+            phi(a): "what an optimiser makes of an entry of the gradient",
+            sp.Symbol("Pi"): "permutation matrix, a relabelling of states",
+            **meanings(k, "W", "omega", "c", "U", "mu", "v", "L", "T", "B"),
+            sp.Symbol("g"): "entry of the gradient",
+            sp.Symbol("sigma"): "standard deviation of one sequence's $g$",
         },
         assumptions=(
             "the law of transition matrices does not change when states are relabelled",
-            "W (and U) start in span{I, 11ᵀ}",
+            r"$W$ (and $U$) start in $\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$",
             "population gradient, or batches closed under relabelling",
-            "gradient flow, gradient descent, or an optimiser that acts on each entry alike (Adam, any betas and epsilon, weight decay)",
+            "gradient flow, gradient descent, or an optimiser that acts on each entry alike (Adam, any betas and "
+            "epsilon, weight decay)",
         ),
         validity=(
-            "Exact for k ≥ 2. Adam needs a symmetry that permutes entries: under one that rotates them its update is not "
-            "equivariant, so that in a basis other than the states' the invariant subspace is lost. Lag logits are tied by no symmetry: each is an orbit of "
-            "its own. With mini-batches of size B the gradient leaves the subspace by noise of variance Var/B, alike for the entries of an orbit in law only; "
-            "Adam divides each entry by its own noisy second moment, whose expectation g² + Var/B alone is common to an orbit. "
-            "Priors or initialisations that are not exchangeable leave the subspace at once. Transverse noise: to second order the transverse part of W "
-            "and U couples neither to the subspace nor to the lag logits (other representations of the relabellings). The linear family's loss is convex in W "
-            "at fixed v, so there transverse noise never grows. In the softmax family the second derivatives by U and W at U = W = 0 are "
-            "[[A, B], [Bᵀ, 0]], a saddle wherever B is not zero, transversely as within the subspace; on the plateau (k = 3, T = 25) the transverse "
-            "block has no negative eigenvalue (check attached by `validate`)."
+            r"Exact for $k \ge 2$. Adam needs a symmetry that permutes entries: under one that rotates them its update "
+            "is not equivariant, so that in a basis other than the states' the invariant subspace is lost. Lag logits "
+            "are tied by no symmetry: each is an orbit of its own. With mini-batches the gradient leaves the subspace "
+            r"by noise of variance $\sigma^2/B$, alike for the entries of an orbit in law only; Adam divides each "
+            r"entry by its own noisy second moment, whose expectation $g^2 + \sigma^2/B$ alone is common to an orbit. "
+            "Priors or initialisations that are not exchangeable leave the subspace at once. To second order the "
+            "transverse part of $W$ and $U$ couples neither to the subspace nor to the lag logits (other "
+            "representations of the relabellings). The linear family's loss is convex in $W$ at fixed $v$, so there "
+            "transverse noise never grows. In the softmax family at $U = W = 0$ the second derivatives by $W$ alone "
+            "vanish and the mixed ones by $U$ and $W$ do not: a saddle, transversely as within the subspace. On the "
+            "plateau ($k = 3$, $T = 25$) the transverse block has no negative eigenvalue (check transverse)."
         ),
         source="derived here",
         references=("kingma2014adam",),
         steps=(
             Step(
-                "matrices fixed by relabelling, k = 3",
-                sp.ImmutableMatrix(fixed_matrices(3)),
-                "ΠWΠᵀ = W for the generators: two free entries; for any k ≥ 2 because relabelling moves any (i, i) to any other and any (i, j ≠ i) to any other",
+                "matrices fixed by relabelling, $k = 3$",
+                sp.ImmutableMatrix(fixed.subs({fixed[0, 0]: diagonal, fixed[0, 1]: other})),
+                r"$\Pi W \Pi^\top = W$ for the generators leaves two entries free; so for any $k \ge 2$, because "
+                r"relabelling moves any $(i, i)$ to any other and any $(i, j \ne i)$ to any other",
+                ("fixed",),
             ),
             Step(
-                "partials of G = a·11ᵀ + b·I",
+                r"partials of $G = a\,\mathbf{1}\mathbf{1}^\top + b\,I$",
                 sp.Tuple(sp.Eq(g_omega, k * a + k * b), sp.Eq(g_c, k**2 * a + k * b)),
-                "⟨11ᵀ, I⟩ = k, ⟨I, I⟩ = k, ⟨11ᵀ, 11ᵀ⟩ = k²",
+                r"$\langle \mathbf{1}\mathbf{1}^\top, I\rangle = k$, $\langle I, I\rangle = k$, $\langle "
+                r"\mathbf{1}\mathbf{1}^\top, \mathbf{1}\mathbf{1}^\top\rangle = k^2$",
+                ("decomposition",),
             ),
-            Step("solve for a and b", sp.ImmutableMatrix(found), "b = (g_ω - g_c/k)/(k-1), a = (g_c/k - b)/k"),
+            Step(
+                "solve for $a$ and $b$",
+                coefficients,
+                r"$b = (g_\omega - g_c/k)/(k-1)$, $a = (g_c/k - b)/k$",
+                ("decomposition", "gradient"),
+            ),
             Step(
                 "an optimiser that acts entry by entry",
                 sp.Tuple(phi(a), phi(a + b) - phi(a)),
-                "φ of every entry of a·11ᵀ + b·I is φ(a)·11ᵀ + (φ(a+b) - φ(a))·I",
+                r"$\phi$ of every entry of $a\,\mathbf{1}\mathbf{1}^\top + b\,I$ gives the coefficients of "
+                r"$\mathbf{1}\mathbf{1}^\top$ and $I$",
+                ("entrywise",),
             ),
         ),
-        checks=[
-            Check("fixed", "solutions of ΠWΠᵀ = W with span{I, 11ᵀ}, symbolically, k = 2 … 5", _fixed),
-            Check(
-                "decomposition",
-                "a·11ᵀ + b·I from its partials with itself, symbolically, k = 2 … 6, and the formula of the text",
-                _decomposition,
-            ),
-            Check(
-                "gradient",
-                "gradient of a symmetrised generic cubic in W at W = ωI + c·11ᵀ with its decomposition, k = 2, 3",
-                _gradient,
-            ),
-            Check(
-                "entrywise",
-                "φ applied entry by entry with Π before and after, k = 2 … 4; and that a rotation does not commute",
-                _entrywise,
-            ),
-        ],
+        checks=[_fixed, _decomposition, _gradient, _entrywise],
     )
 
 
-def _fixed() -> Outcome:
+@check(
+    r"solutions of $\Pi W \Pi^\top = W$ with $\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$, symbolically, "
+    r"$k = 2, \dots, 5$"
+)
+def _fixed() -> Residual:
     differences = []
     for states in range(2, 6):
-        found = fixed_matrices(states)
-        differences.append(sp.Integer(len(found.free_symbols) - 2))
-        spanned = found[0, 1] * sp.ones(states, states) + (found[0, 0] - found[0, 1]) * sp.eye(states)
-        differences.extend(found - spanned)
-    return Outcome.identity(*differences)
+        matrix = fixed_matrices(states)
+        differences.append(sp.Integer(len(matrix.free_symbols) - 2))
+        spanned = matrix[0, 1] * sp.ones(states, states) + (matrix[0, 0] - matrix[0, 1]) * sp.eye(states)
+        differences.extend(matrix - spanned)
+    return Residual.of_identities(*differences)
 
 
-def _decomposition() -> Outcome:
+@check(
+    r"$a\,\mathbf{1}\mathbf{1}^\top + b\,I$ from its partials with itself, symbolically, $k = 2, \dots, 6$, and the "
+    "formula of the text"
+)
+def _decomposition() -> Residual:
     text_b = (g_omega - g_c / k) / (k - 1)
     differences = list(decomposition() - sp.Matrix([(g_c / k - text_b) / k, text_b]))
     for states in range(2, 7):
         matrix = a * sp.ones(states, states) + b * sp.eye(states)
         partials = {g_omega: matrix.trace(), g_c: sum(matrix), k: states}
         differences.extend(decomposition().subs(partials) - sp.Matrix([a, b]))
-    return Outcome.identity(*differences)
+    return Residual.of_identities(*differences)
 
 
-def _gradient() -> Outcome:
+@check(
+    r"gradient of a symmetrised generic cubic in $W$ at $W = \omega I + c\,\mathbf{1}\mathbf{1}^\top$ with its "
+    "decomposition, $k = 2$, 3"
+)
+def _gradient() -> Residual:
     """A loss with random whole coefficients, made exchangeable by adding up all relabellings."""
     differences, omega, c = [], *sp.symbols("omega c", real=True)
     for states in (2, 3):
@@ -164,10 +182,14 @@ def _gradient() -> Outcome:
         of_ones, of_eye = decomposition().subs(partials)
         differences.extend(gradient - of_ones * sp.ones(states, states) - of_eye * sp.eye(states))
         differences.append(sp.Integer(gradient.is_zero_matrix is True))
-    return Outcome.identity(*differences)
+    return Residual.of_identities(*differences)
 
 
-def _entrywise() -> Outcome:
+@check(
+    r"$\phi$ applied entry by entry with $\Pi$ before and after, $k = 2, \dots, 4$; and that a rotation does not "
+    "commute"
+)
+def _entrywise() -> Residual:
     phi, differences = sp.Function("phi"), []
     for states in range(2, 5):
         matrix = _generic(states)
@@ -177,4 +199,4 @@ def _entrywise() -> Outcome:
     gradient = sp.Matrix([[2, 0], [0, -1]])
     turned = (turn * gradient * turn.T).applyfunc(sp.sign) - turn * gradient.applyfunc(sp.sign) * turn.T
     differences.append(sp.Integer(turned.is_zero_matrix is True))
-    return Outcome.identity(*differences)
+    return Residual.of_identities(*differences)

@@ -1,18 +1,20 @@
 r"""Why trigrams come last: what drives the second head of layer 1, before and after the first has formed.
 
-For chains of order 3 the softmax family has two heads (`onset.validate.models.ngram_toy`): the first matches keys z¹_s with the token x_t, the second
-keys z²_s with z¹_t. Let λ_hi be the stationary law of two successive symbols, B_ij = Σ_h λ_hi P_hij / π_i what the last symbol alone tells, and
-σ_ij what the model predicts from it.
+For chains of order 3 the softmax family has two heads (`onset.validate.models.ngram_toy`): the first matches keys z¹_s
+with the token x_t, the second keys z²_s with z¹_t. Let λ_hi be the stationary law of two successive symbols, b_ij = Σ_h
+λ_hi P_hij / π_i the law of the next symbol given the last alone, and σ_ij what the model predicts from it.
 
-*Before* the first head has formed z¹_t is the frequencies π, whatever the last tokens were: the second head can only shift all queries' logits
-alike, and is driven by E Σ_j (π_j - σ_j) g_j with some g, nothing where the read-out of counts is ideal.
+*Before* the first head has formed z¹_t is the frequencies π, whatever the last tokens were: the second head can only
+shift all queries' logits alike, and is driven by E Σ_j (π_j - σ_j) g_j with some g, nothing where the read-out of
+counts is ideal.
 
-*After*, z¹_t = e_h with h = x_{t-1}, and layer 2 reads sources that follow x_t = i. Among them the second match adds to symbol j what it has in
-common with lag r,
+*After*, z¹_t = e_h with h = x_{t-1}, and layer 2 reads sources that follow x_t = i. Among them the second match adds to
+symbol j what it has in common with lag r,
 
-    G^r_hij = J^r_hij - B_ij Σ_l J^r_hil,    J^r_hij = Pr(x_{s-r} = h, x_s = j | x_{s-1} = i),
+    G^r_hij = J^r_hij - b_ij Σ_l J^r_hil,    J^r_hij = Pr(x_{s-r} = h, x_s = j | x_{s-1} = i),
 
-so that lag r of the second head is driven by S_r = E Σ λ_hi (P_hij - σ_ij) G^r_hij. For r = 1 it vanishes; for r = 2, G = κ (P - B), κ = λ_hi/π_i.
+so that lag r of the second head is driven by S_r = E Σ λ_hi (P_hij - σ_ij) G^r_hij. For r = 1 it vanishes; for r = 2,
+G = κ (P - b), κ = λ_hi/π_i.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
 from onset.theory.markov.chains import block_law, lift
 from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField, lag_pairs
 from onset.theory.setting import Setting
@@ -43,7 +46,7 @@ r = sp.Symbol("r", integer=True, nonnegative=True)
 every = ((h, 0, k - 1), (i, 0, k - 1), (j, 0, k - 1))
 total: Any = sp.Sum  # whose type knows neither sums nor quotients
 row = total(law[n, i] * P[n, i, j], (n, 0, k - 1)) / total(law[n, i], (n, 0, k - 1))
-"""B_ij."""
+"""b_ij."""
 
 gain: Any = J[h, i, j] - row * sp.Sum(J[h, i, n], (n, 0, k - 1))
 """G^r_hij, softmax family."""
@@ -52,47 +55,62 @@ after = sp.Sum(law[h, i] * (P[h, i, j] - sigma[i, j]) * gain, *every)
 """S_r of one chain."""
 
 after_linear = sp.Sum(law[h, i] * (P[h, i, j] - sigma[i, j]) * D[h, j], *every)
-"""The same for the linear family, whose layer 2 reads all sources: D^r_hj = Pr(x_{s-r} = h, x_s = j) - π_h π_j."""
+"""S_r of the linear family, whose layer 2 reads all sources: D^r_hj = Pr(x_{s-r} = h, x_s = j) - π_h π_j."""
 
 before = sp.Sum((pi[j] - sigma[j]) * sp.Sum(pi[h] * D[h, j], (h, 0, k - 1)), (j, 0, k - 1))
 """Before the first head has formed, either family: σ is the model of frequencies alone."""
 
 STATES, CHAINS = 3, 4
+"""States and number of the chains with rational entries."""
+
 CONTEXT = 1600
+"""Context at which the mean field is compared."""
+
 SMALL = 1e-4
+"""Match at which a derivative by it is taken, over T."""
+
 LARGE = 40.0
-"""A lag logit that takes all attention, or none."""
+"""A lag logit that takes all attention; its negative takes none."""
 
 
 def derive() -> Derivation:
     """S_r, for one chain."""
-    expected = sp.Function("E")
     square = sp.Sum(law[h, i] ** 2 / pi[i] * (P[h, i, j] - row) ** 2, *every)
     return Derivation(
         name="third-order",
-        title="What drives the second head: trigrams after bigrams",
+        title="Drive of the second head: trigrams after bigrams",
         statement=sp.Eq(S[r], after, evaluate=False),
         symbols={
-            S[
-                r
-            ]: "drive of lag r of the second head on the bigram plateau, per ω_2, μ and share of attention; nats per token; expectation over the prior",
-            law[h, i]: "stationary law of x_{t-1} = h, x_t = i",
-            P[h, i, j]: "Pr(x_{t+1} = j | x_{t-1} = h, x_t = i)",
-            sigma[i, j]: "what the model predicts after i",
-            J[h, i, j]: "Pr(x_{s-r} = h, x_s = j | x_{s-1} = i)",
-            k: "number of states",
+            S[r]: r"drive of lag $r$ of the second head on the bigram plateau, per $\omega_2$, $\mu$ and share of "
+            "attention; nats per token; expectation over the prior",
+            law[h, i]: "stationary law of $x_{t-1} = h$, $x_t = i$",
+            P[h, i, j]: r"$\Pr(x_{t+1} = j \mid x_{t-1} = h, x_t = i)$",
+            sigma[i, j]: "what the model predicts after $i$",
+            sp.Symbol("b_ij"): r"$\Pr(x_{t+1} = j \mid x_t = i)$",
+            J[h, i, j]: r"$\Pr(x_{s-r} = h, x_s = j \mid x_{s-1} = i)$",
+            D[h, j]: r"$\Pr(x_{s-r} = h, x_s = j) - \pi_h \pi_j$",
+            pi[j]: "stationary law of a symbol",
+            sp.Function("E")(D[h, j]): "expectation over the prior",
+            sp.Symbol("z"): "average of the past that a head of layer 1 gives position $t$, by symbol; $z^1$ and $z^2$",
+            sp.Symbol("f_j"): "logit of symbol $j$",
+            sp.Symbol("omega_2"): "match of the second head",
+            sp.Symbol("v"): "lag logits of the first and the second head, $v^1$ and $v^2$",
+            sp.Symbol("kappa"): r"$\lambda_{hi}/\pi_i$",
+            **meanings(r, "s", "t", k, "mu", "T", "x_t"),
         },
         assumptions=(
-            "chains of order 3, softmax family with two heads, T → ∞",
+            r"chains of order 3, softmax family with two heads, $T \to \infty$",
             "the first head holds lag 1 and its match is strong: layer 2 reads sources that follow the last token",
-            "the second head has not formed: v² = 0, ω_2 small",
+            r"the second head has not formed: $v^2 = 0$, $\omega_2$ small",
         ),
         validity=(
-            "First order in ω_2 and in the second head's attention. With σ = B the signal of lag 2 is E Σ λ²/π (P - B)² ≥ 0, zero for chains that "
-            "are Markov only, and that of lag 1 is exactly zero: the second head takes lag 2. A linear read-out of frequencies differs from B, and adds "
-            "the term that S_r states. In the linear family S_r has D^r_hj in place of G and never comes to an end in trigrams: its logits add the "
-            "matches of both heads, nearer to the bigram strategy than to the trigram one for the priors tested. Under Adam both heads move "
-            "from the first step at the same rate, and the plateaus overlap."
+            r"First order in $\omega_2$ and in the second head's attention. With $\sigma = b$ the signal of lag 2 is "
+            r"$\mathbb{E} \sum \lambda^2/\pi\,(P - b)^2 \ge 0$, zero only for chains that are Markov, and that of lag "
+            "1 is exactly zero: the second head takes lag 2. A linear read-out of frequencies differs from $b$, and "
+            "adds the term that $S_r$ states. In the linear family $S_r$ has $D_{hj}$ in place of the gain and never "
+            "ends in trigrams: its logits add the matches of both heads, nearer to the bigram strategy than to the "
+            "trigram one for the priors tested. Under Adam both heads move from the first step at the same rate, and "
+            "the plateaus overlap."
         ),
         source="derived here; the order of n-grams is observed in arXiv 2402.11004",
         references=("edelman2024evolution",),
@@ -100,34 +118,32 @@ def derive() -> Derivation:
             Step(
                 "unigram plateau",
                 before,
-                "z¹_t = π for every query: the gain does not depend on the last tokens, and E (P_{x_{t-1} x_t j} - σ_j) = π_j - σ_j",
+                r"$z^1_t = \pi$ for every query: the gain does not depend on the last tokens, and the expectation of "
+                r"$P_{hij} - \sigma_j$ at $h = x_{t-1}$, $i = x_t$ is $\pi_j - \sigma_j$",
                 ("unigram",),
             ),
             Step(
-                "bigram plateau: what a small ω_2 adds",
+                r"bigram plateau: what a small $\omega_2$ adds",
                 gain,
-                "∂f_j/∂ω_2 = μ Cov(1[x_s = j], z²_s[h]) over the sources with x_{s-1} = i; the share of lag r in z² multiplies G^r",
+                r"$\partial f_j/\partial\omega_2 = \mu \operatorname{Cov}([x_s = j], z^2_s[h])$ over the sources with "
+                "$x_{s-1} = i$; the share of lag $r$ in $z^2$ multiplies this gain",
+                ("lag-1", "second-head"),
             ),
             Step(
                 "ideal read-out, lag 2",
-                expected(square),
-                "J² = κ P; Σ_h λ_hi (P_hij - B_ij) κ_hi would vanish if κ were even: with σ = B only the square is left",
+                sp.Function("E")(square),
+                r"$J_{hij} = \kappa P_{hij}$; $\sum_h \lambda_{hi} (P_{hij} - b_{ij}) \kappa$ would vanish if "
+                r"$\kappa$ were uniform in $h$: with $\sigma = b$ only the square is left",
                 ("lag-2",),
             ),
             Step(
-                "linear family", after_linear, "layer 2 sums over all sources: no condition on x_{s-1}", ("mean-field",)
+                "linear family",
+                after_linear,
+                "layer 2 sums over all sources: no condition on $x_{s-1}$",
+                ("mean-field",),
             ),
         ),
-        checks=[
-            Check("lag-2", "S_2 at σ = B with Σ λ²/π (P - B)², four random chains, k = 3, exact arithmetic", _lag_2),
-            Check("lag-1", "S_1 at any σ with 0, the same chains, exact arithmetic", _lag_1),
-            Check("unigram", "Σ λ (P - π) g with 0 for any g of the next symbol alone, exact arithmetic", _unigram),
-            Check(
-                "mean-field",
-                "drives of onset.theory.mean_fields.ngram_linear with `after_linear` and, before the first head has formed, with `before`, over its own chains, k = 2 and 3",
-                _mean_field,
-            ),
-        ],
+        checks=[_lag_2, _lag_1, _unigram, _mean_field],
     )
 
 
@@ -141,34 +157,35 @@ def gains(transition: Array, lags: int) -> Array:
     count, rows, states = transition.shape
     eye, chain, by_pair = np.eye(states), lift(transition), transition.reshape(count, states, states, states)
     pairs, following = block_law(transition, 2), block_law(transition, 3).sum(axis=1)
-    found = [np.einsum("nij,hj->nhij", following, eye), np.einsum("nij,hi->nhij", following, eye)]
+    joint = [np.einsum("nij,hj->nhij", following, eye), np.einsum("nij,hi->nhij", following, eye)]
     # past[h, (a, i)]: probability of h at s - r and of a, i at s - 2, s - 1.
     past = np.einsum("nai,ah->nhai", pairs, eye).reshape(count, states, rows)
     for _ in range(2, lags):
-        found.append(np.einsum("nhai,naij->nhij", past.reshape(count, states, states, states), by_pair))
+        joint.append(np.einsum("nhai,naij->nhij", past.reshape(count, states, states, states), by_pair))
         past = past @ chain
-    return np.stack(found[:lags]) / pairs.sum(axis=1)[:, None, :, None]
+    return np.stack(joint[:lags]) / pairs.sum(axis=1)[:, None, :, None]
 
 
 def signals(transition: Array, weights: Array, model: Array, lags: int) -> Array:
-    """S_r of chains (n, k², k) with weights (n,) whose model predicts (n, k, k) after the last symbol, shape (lags,)."""
+    """S_r, shape (lags,), of chains (n, k², k) with weights (n,) and the model's law (n, k, k) given the last."""
     states = transition.shape[-1]
-    of = _compiled(after, k, law, P, sigma, J)
+    evaluate = _compiled(after, k, law, P, sigma, J)
     chains = list(zip(block_law(transition, 2), transition.reshape(-1, states, states, states), model, strict=True))
-    each = [
-        [of(states, *chain, one) for chain, one in zip(chains, lag, strict=True)] for lag in gains(transition, lags)
+    values = [
+        [evaluate(states, *chain, joint) for chain, joint in zip(chains, by_chain, strict=True)]
+        for by_chain in gains(transition, lags)
     ]
-    return np.array(each) @ weights
+    return np.array(values) @ weights
 
 
 def _rational_chains() -> Iterator[tuple[Any, Any]]:
     """P[h, i, j] and λ[h, i] of chains with rational entries."""
-    generator, each = np.random.default_rng(0), range(STATES)
+    generator, states = np.random.default_rng(0), range(STATES)
     for _ in range(CHAINS):
         counts = generator.integers(1, 9, size=(STATES,) * 3)
         rows = np.vectorize(sp.Rational)(counts, counts.sum(axis=2, keepdims=True))
         unknown = np.array(sp.symbols(f"x:{STATES**2}")).reshape(STATES, STATES)
-        balance = [sum(unknown[a, b] * rows[a, b, c] for a in each) - unknown[b, c] for b in each for c in each]
+        balance = [sum(unknown[a, b] * rows[a, b, c] for a in states) - unknown[b, c] for b in states for c in states]
         (solution,) = sp.linsolve([*balance[:-1], unknown.sum() - 1], *unknown.ravel())
         yield rows, np.array(solution).reshape(STATES, STATES)
 
@@ -184,52 +201,61 @@ def _bigram(rows: Any, pair: Any) -> Any:
     return (pair[:, :, None] * rows).sum(axis=0) / pair.sum(axis=0)[:, None]
 
 
-def _lag_2() -> Outcome:
+@check(r"$S_2$ at $\sigma = b$ with $\sum \lambda^2/\pi\,(P - b)^2$, four random chains, $k = 3$, exact arithmetic")
+def _lag_2() -> Residual:
     differences = []
     for rows, pair in _rational_chains():
         bigram, share = _bigram(rows, pair), pair / pair.sum(axis=0)
-        found = _exact(rows, pair, bigram, share[:, :, None] * rows)
-        differences.append(found - ((pair * share)[:, :, None] * (rows - bigram) ** 2).sum())
-    return Outcome.identity(*differences)
+        stated = _exact(rows, pair, bigram, share[:, :, None] * rows)
+        differences.append(stated - ((pair * share)[:, :, None] * (rows - bigram) ** 2).sum())
+    return Residual.of_identities(*differences)
 
 
-def _lag_1() -> Outcome:
+@check(r"$S_1$ at any $\sigma$ with 0, the same chains, exact arithmetic")
+def _lag_1() -> Residual:
     differences = []
     for rows, pair in _rational_chains():
         model = np.array(sp.Matrix(STATES, STATES, lambda a, b: sp.Rational(a + 2 * b + 1, 7)))
         joint = np.array(sp.eye(STATES))[:, :, None] * _bigram(rows, pair)[None]
         differences.append(_exact(rows, pair, model, joint))
-    return Outcome.identity(*differences)
+    return Residual.of_identities(*differences)
 
 
-def _unigram() -> Outcome:
+@check(r"$\sum_{hij} \lambda_{hi} (P_{hij} - \pi_j)$ times any function of $j$ alone with 0, exact arithmetic")
+def _unigram() -> Residual:
     differences = []
     for rows, pair in _rational_chains():
         gained = np.array(sp.symbols(f"g:{STATES}"))
         differences.append(sp.expand((pair[:, :, None] * (rows - pair.sum(axis=0)) * gained).sum()))
-    return Outcome.identity(*differences)
+    return Residual.of_identities(*differences)
 
 
-def _mean_field() -> Outcome:
-    worst = 0.0
+@check(
+    "drives of `onset.theory.mean_fields.ngram_linear` with `after_linear` and, before the first head has formed, with "
+    "`before`, over its own chains, $k = 2$ and 3"
+)
+def _mean_field() -> Residual:
+    largest = 0.0
     for states, lags in ((2, 4), (3, 4)):
         setting = Setting.of("linear", states=states, order=3, context=CONTEXT)
         dynamics = NgramLinearMeanField(setting, lags=lags, count=4)
         chains = np.random.default_rng(states).dirichlet(np.ones(states), size=(4, states**2))
-        chains = np.concatenate([_renamed(chains, order) for order in itertools.permutations(range(states))])
+        chains = np.concatenate([_relabelled(chains, order) for order in itertools.permutations(range(states))])
         dynamics.stand_for(chains, np.full(len(chains), 1 / len(chains)))
         for formed in (True, False):
             point = np.array([3 / CONTEXT, 1 / CONTEXT, 0, 0, *np.full(lags, -LARGE), *np.zeros(lags)])
             point[5] = LARGE if formed else -LARGE
             step = SMALL / CONTEXT * np.eye(len(point))[2]
             ahead, behind = (dynamics.gradient(point + sign * step).derivative[-lags:] for sign in (1, -1))
-            found = (behind - ahead) / (2 * SMALL)
+            drives = (behind - ahead) / (2 * SMALL)
             expected = _expected_drives(dynamics, point, chains, formed)
-            worst = max(worst, float(np.abs(found - expected).max() / np.abs(expected).max()))
-    return Outcome(worst, lags / CONTEXT, "the first R positions, which lack lags, weigh R/T")
+            largest = max(largest, float(np.abs(drives - expected).max() / np.abs(expected).max()))
+    return Residual(
+        largest, lags / CONTEXT, "the first positions, which lack lags, weigh as many as there are lags over $T$"
+    )
 
 
-def _renamed(chains: Array, order: tuple[int, ...]) -> Array:
+def _relabelled(chains: Array, order: tuple[int, ...]) -> Array:
     states = len(order)
     cube = chains.reshape(-1, states, states, states)[:, order][:, :, order][:, :, :, order]
     return cube.reshape(chains.shape)
@@ -239,23 +265,21 @@ def _expected_drives(dynamics: Any, point: Array, chains: Array, formed: bool) -
     """-∂²L/∂Ω_2∂v²_r at Ω_2 = 0 from the statement's signals at every position, shape (lags,)."""
     grid, model = dynamics.model(point)
     states, lags = chains.shape[-1], grid.attention.shape[1]
-    cubes, pairs = chains.reshape(-1, states, states, states), block_law(chains, 2)
-    law_i = block_law(chains, 1)
-    deviation = lag_pairs(chains, lags) - (law_i[:, :, None] * law_i[:, None, :])[:, None]
+    cubes, pairs, laws = chains.reshape(-1, states, states, states), block_law(chains, 2), block_law(chains, 1)
+    deviation = lag_pairs(chains, lags) - (laws[:, :, None] * laws[:, None, :])[:, None]
     by_share = np.zeros((lags, len(grid.u)))
-    for c, (cube, pair, one) in enumerate(zip(cubes, pairs, law_i, strict=True)):
-        # The query is state 0; the chains' renamings stand for the others.
-        at_0 = np.zeros_like(pair)
-        at_0[:, 0] = states * pair[:, 0]
-        for g in range(len(grid.u)):
-            law_after = np.tile(model[c, 0, :, g], (states, 1))
-            for lag in range(lags):
-                known = deviation[c, lag]
-                by_share[lag, g] += (
-                    _compiled(after_linear, k, law, P, sigma, D)(states, at_0, cube, law_after, known)
-                    if formed
-                    else _compiled(before, k, pi, sigma, D)(states, one, states * one[0] * law_after[0], known)
-                )
+    for c, (cube, pair, single) in enumerate(zip(cubes, pairs, laws, strict=True)):
+        # The query is state 0; the chains' relabellings stand for the others.
+        query_0 = np.zeros_like(pair)
+        query_0[:, 0] = states * pair[:, 0]
+        for g, lag in itertools.product(range(len(grid.u)), range(lags)):
+            predicted, known = model[c, 0, :, g], deviation[c, lag]
+            if formed:
+                arguments = states, query_0, cube, np.tile(predicted, (states, 1)), known
+                by_share[lag, g] += _compiled(after_linear, k, law, P, sigma, D)(*arguments)
+            else:
+                arguments = states, single, states * single[0] * predicted, known
+                by_share[lag, g] += _compiled(before, k, pi, sigma, D)(*arguments)
     by_share *= grid.weights * grid.u / len(chains)
     both = np.zeros_like(grid.attention)
     both[1] = (by_share / grid.u) @ grid.cumulative

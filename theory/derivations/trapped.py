@@ -1,13 +1,14 @@
-r"""Why a model may leave its unigram plateau the wrong way: the match's first gradient, and its limit for long contexts.
+r"""Why a model may leave its unigram plateau the wrong way: the match's first gradient at long contexts.
 
-At ω = v = 0 the score of source s for a query i rises with ω by z_s[i] = N_i(s)/s, and the softmax family reads σ = softmax(μ N/t).
-Per unit of μ and ω, with the residual P_{x_t j} - σ_tj,
+At ω = v = 0 the score of source s for a query i rises with ω by z_s[i] = N_i(s)/s, and the softmax family predicts
+σ = softmax(μ N/t). Per unit of μ and ω, with the residual P_{x_t j} - σ_tj,
 
     push = (1/T) Σ_t (1/t) E Σ_j (P_{x_t j} - σ_tj) Σ_{s≤t} (1[x_s = j] - N_j/t) N_{x_t}(s)/s.
 
-Where counts do not fluctuate the inner sum is zero: the push is made of covariances. Those of a symbol with the counts before it sum
-the chain's memory, Y = Σ_m (P^m - 1π), the deviation matrix (fundamental matrix less 1π), and grow like ln t; those of the frequencies
-with the mean score, made of V, the asymptotic covariance of counts, do not, and have the other sign. Hence short contexts trap.
+Where counts do not fluctuate the inner sum is zero: the push is made of covariances. Those of a symbol with the counts
+before it sum the chain's memory, Y = Σ_m (P^m - 1π), the deviation matrix (fundamental matrix less 1π), and grow like
+ln t. Those of the frequencies with the mean score, made of the asymptotic covariance V of counts, do not, and have the
+other sign. Hence short contexts trap.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import sympy as sp
 from scipy.optimize import brentq
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
+from onset.theory.derivations.derivation import Derivation, Residual, Step, check
+from onset.theory.derivations.notation import meanings
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet
@@ -33,37 +35,47 @@ A, B = sp.symbols("A B", real=True)
 pi_i, Y, X, V, residual = sp.symbols("pi_i Y_ij X_ij V_ij D_ij", real=True)
 
 at_position = (A * sp.harmonic(t) - B) / t
-"""What position t adds to T × push/μ, up to O(ln t / t²)."""
+"""Contribution of position t to T × push/μ, up to O(ln t / t²)."""
 
 asymptotic = mu / T * (A * (sp.harmonic(T) ** 2 + sp.harmonic(T, 2)) / 2 - B * sp.harmonic(T))
 
-RULE = 64
-"""Chains of the rule over two flat rows."""
+CHAINS = 64
+"""Nodes for the average over two Dirichlet rows."""
 
 
 def derive() -> Derivation:
     """push → (μ/T) [A (H_T² + H_T⁽²⁾)/2 - B H_T]."""
-    n = sp.Symbol("n", integer=True, positive=True)
+    n, omega = sp.Symbol("n", integer=True, positive=True), sp.Symbol("omega")
     return Derivation(
         name="trapped-basin",
         title="Which way the match leaves the unigram plateau",
-        statement=sp.Eq(-sp.Derivative(sp.Function("L")(sp.Symbol("omega")), sp.Symbol("omega")), asymptotic),
+        statement=sp.Eq(-sp.Derivative(sp.Function("L")(omega), omega), asymptotic),
         symbols={
-            sp.Symbol("omega"): "second-layer match, W = ωI + c·11ᵀ, at zero",
-            mu: "read-out, U = μI + d·11ᵀ; on the plateau where the loss is least, under Adam small",
-            A: "E Σ_i π_i² Σ_j D_ij Y_ij, D = P - softmax(μπ), Y = Σ_{m≥0} (P^m - 1π)",
-            B: "E Σ_i π_i Σ_j D_ij (π_i X_ij + V_ij), X = Σ_{m≥1} H_m (P^m - 1π), V the asymptotic covariance of counts per token",
-            T: "context, in tokens",
+            sp.Function("L")(omega): "loss, nats per token",
+            omega: "second-layer match, at zero",
+            mu: "read-out; on the plateau where the loss is least, under Adam small",
+            A: r"$\mathbb{E} \sum_i \pi_i^2 \sum_j D_{ij} Y_{ij}$",
+            B: r"$\mathbb{E} \sum_i \pi_i \sum_j D_{ij} (\pi_i X_{ij} + V_{ij})$",
+            residual: r"$P - \operatorname{softmax}(\mu\pi)$",
+            Y: r"$\sum_{m \ge 0} (P^m - 1\pi)$",
+            X: r"$\sum_{m \ge 1} H_m (P^m - 1\pi)$",
+            V: "asymptotic covariance of counts per token",
+            pi_i: "stationary probability of the query",
+            sp.Symbol("m"): "lag, in tokens",
+            sp.Symbol("N_j"): "count of symbol $j$ up to a position",
+            **meanings(T, t, "s", "v", "W", "c", "U", "P", "x_t", "H_n"),
         },
         assumptions=(
-            "softmax family, no lag grown (v = 0), ω = 0; prior and initialisation exchangeable, stationary start",
-            "chains mix within the context: terms O(1) inside the bracket are dropped",
+            r"softmax family, no lag grown ($v = 0$), $\omega = 0$; prior and initialisation exchangeable, stationary "
+            "start",
+            "chains mix within the context: terms $O(1)$ inside the bracket are dropped",
         ),
         validity=(
-            "Up to (μ/T) (const + O(ln T / T)) inside the bracket; the constant matters at contexts of tens, where `onset.theory.laws.basins.escapes` "
-            "takes the expectation as it is. A must be positive for escape at long contexts; then ln T of about 2B/A divides trapped from "
-            "escaping, an overestimate. With flat or broader rows A and B are dominated by chains that hardly mix and the limit comes late. "
-            "Linear family: the same with 1[x_s = j] in place of its deviation from N_j/t."
+            r"Up to a constant and $O(\ln T/T)$ inside the bracket. The constant matters at contexts of tens, where "
+            "`onset.theory.laws.basins.escapes` takes the expectation as it is. $A$ must be positive for escape at "
+            r"long contexts; then $\ln T$ of about $2B/A$ divides trapped from escaping, an overestimate. With flat or "
+            "broader rows $A$ and $B$ are dominated by chains that hardly mix and the limit comes late. Linear family: "
+            "the same with the indicator $[x_s = j]$ in place of its deviation from $N_j/t$."
         ),
         source="derived here",
         references=("edelman2024evolution", "kemeny1960finite"),
@@ -71,17 +83,23 @@ def derive() -> Derivation:
             Step(
                 "covariance of a source's symbol with the counts before it",
                 pi_i * (sp.harmonic(t) * Y - X) / t,
-                "(1/t) Σ_s (1/s) Σ_{m<s} π_i (P^m - 1π)_ij: the sum over m < s is Y less its tail, Σ_s (1/s) Σ_{m≥s} is X",
+                r"$(1/t) \sum_{s \le t} (1/s) \sum_{m<s} \pi_i (P^m - 1\pi)_{ij}$: the sum over $m < s$ is $Y_{ij}$ "
+                "less its tail, and the tails sum to $X_{ij}$",
+                ("limit",),
             ),
             Step(
                 "covariance of frequencies with the mean score",
                 V / t,
-                "t⁻² Σ_s (1/s) Cov(N_j(t), N_i(s)) with Cov → s V_ij",
+                r"$t^{-2} \sum_{s \le t} (1/s) \operatorname{Cov}(N_j(t), N_i(s))$ with a covariance that tends to "
+                "$s V_{ij}$",
+                ("limit",),
             ),
             Step(
                 "their difference against the residual",
                 sp.collect(sp.expand(residual * (pi_i * (sp.harmonic(t) * Y - X) - V)), sp.harmonic(t)) / t,
-                "averaged with weights π_i over query states: A H_t - B. Fluctuations of σ enter with two others: O(ln t / t²)",
+                r"averaged with weights $\pi_i$ over query states: $A H_t - B$. Fluctuations of the prediction enter "
+                r"with two others: $O(\ln t/t^2)$",
+                ("limit",),
             ),
             Step(
                 "sum over positions",
@@ -90,12 +108,11 @@ def derive() -> Derivation:
                     (sp.harmonic(T) ** 2 + sp.harmonic(T, 2)) / 2,
                     evaluate=False,
                 ),
-                "every pair of 1 ≤ m, n ≤ T once, the diagonal twice",
+                "every pair of positions once, the diagonal twice",
+                ("sum",),
             ),
         ),
-        checks=[
-            Check("sum", "Σ_t (A H_t - B)/t with the statement, exactly, T = 1 … 12", _sum),
-        ],
+        checks=[_sum],
     )
 
 
@@ -106,32 +123,33 @@ def limit_push() -> Any:
 
 
 def exact_two_states(transition: Array, weights: Array, readout: float, context: int) -> tuple[Array, Array]:
-    """Push per unit of μ, and slope of the loss by μ, of the softmax family at every context up to `context`, shapes (T,).
+    """Push per unit of μ and slope of the loss by μ, softmax family, at every context up to `context`, shapes (T,).
 
-    Exact for chains (n, 2, 2) with weights (n,): the law of (N_1(t), x_t), and the mean there of Σ_{s≤t} 1[x_s = j] N_i(s)/s, are
-    carried from position to position.
+    Exact for chains (n, 2, 2) with weights (n,): the law of (N_1(t), x_t), and the mean there of Σ_{s≤t} 1[x_s = j]
+    N_i(s)/s, are carried from position to position.
     """
-    law, ones, each = stationary(transition), np.arange(context + 2), np.arange(2)
-    chance = np.zeros((len(law), context + 2, 2))
-    sums = np.zeros((*chance.shape, 2, 2))
-    chance[:, each, each], sums[:, each, each, each, each] = law, law
+    law, ones, both = stationary(transition), np.arange(context + 2), np.arange(2)
+    probability = np.zeros((len(law), context + 2, 2))
+    sums = np.zeros((*probability.shape, 2, 2))
+    probability[:, both, both], sums[:, both, both, both, both] = law, law
     pushes, slopes = [], []
-    for step in range(1, context + 1):
-        shares = np.stack([1 - ones / step, ones / step], axis=1).clip(0, 1)
+    for position in range(1, context + 1):
+        shares = np.stack([1 - ones / position, ones / position], axis=1).clip(0, 1)
         model = np.exp(readout * shares)
-        residual = transition[:, None] - (model / model.sum(axis=1, keepdims=True))[None, :, None]
-        own = sums[:, :, each, each]
-        rise = own / step - shares[None, :, None] * own.sum(axis=3, keepdims=True) / step
-        pushes.append(weights @ (residual * rise).sum(axis=(1, 2, 3)))
-        slopes.append(-weights @ (residual * shares[None, :, None] * chance[..., None]).sum(axis=(1, 2, 3)))
-        chance, sums = _onwards(transition, chance, sums, ones / (step + 1))
+        difference = transition[:, None] - (model / model.sum(axis=1, keepdims=True))[None, :, None]
+        matched = sums[:, :, both, both]
+        rise = matched / position - shares[None, :, None] * matched.sum(axis=3, keepdims=True) / position
+        pushes.append(weights @ (difference * rise).sum(axis=(1, 2, 3)))
+        slopes.append(-weights @ (difference * shares[None, :, None] * probability[..., None]).sum(axis=(1, 2, 3)))
+        probability, sums = _next_position(transition, probability, sums, ones / (position + 1))
     span = np.arange(1, context + 1)
     return np.cumsum(pushes) / span, np.cumsum(slopes) / span
 
 
-def _onwards(transition: Array, chance: Array, sums: Array, share: Array) -> tuple[Array, Array]:
-    """One position on: the next symbol moves N_1, and adds its shares to its own sum."""
-    moved, carried = np.einsum("nca,nab->ncb", chance, transition), np.einsum("ncaij,nab->ncbij", sums, transition)
+def _next_position(transition: Array, probability: Array, sums: Array, share: Array) -> tuple[Array, Array]:
+    """Law and sums one position later: the next symbol moves N_1, and adds its shares to its sum."""
+    moved = np.einsum("nca,nab->ncb", probability, transition)
+    carried = np.einsum("ncaij,nab->ncbij", sums, transition)
     moved[:, 1:, 1], carried[:, 1:, 1] = moved[:, :-1, 1].copy(), carried[:, :-1, 1].copy()
     moved[:, 0, 1], carried[:, 0, 1] = 0.0, 0.0
     for symbol in range(2):
@@ -142,18 +160,22 @@ def _onwards(transition: Array, chance: Array, sums: Array, share: Array) -> tup
 
 def plateau_two_states(transition: Array, weights: Array, context: int) -> float:
     """μ* of the softmax family with two states, exactly."""
-    return float(brentq(lambda at: exact_two_states(transition, weights, at, context)[1][-1], 0.01, 20.0))  # pyright: ignore[reportArgumentType]
+
+    def slope(readout: float) -> float:
+        return exact_two_states(transition, weights, readout, context)[1][-1]
+
+    return float(brentq(slope, 0.01, 20.0))  # pyright: ignore[reportArgumentType]
 
 
 def rows(concentration: float) -> tuple[Array, Array]:
     """Chains (n, 2, 2) and weights (n,) for an average over Dirichlet rows of two states."""
-    return nodes(Dirichlet(2, concentration), RULE)
+    return nodes(Dirichlet(2, concentration), CHAINS)
 
 
-def _sum() -> Outcome:
-    partial = 0
-    differences = []
+@check(r"$\sum_t (A H_t - B)/t$ with the statement, exactly, $T = 1, \dots, 12$")
+def _sum() -> Residual:
+    total, differences = sp.Integer(0), []
     for position in range(1, 13):
-        partial += at_position.subs(t, position)
-        differences.append(partial - asymptotic.subs(T, position) * position / mu)
-    return Outcome.identity(*differences)
+        total += at_position.subs(t, position)
+        differences.append(total - asymptotic.subs(T, position) * position / mu)
+    return Residual.of_identities(*differences)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Outcome
+from onset.theory.derivations.derivation import Residual
 from onset.theory.markov.chains import stationary
 from onset.theory.setting import Setting
 
@@ -28,30 +28,31 @@ __all__ = [
 ]
 
 EPS = float(np.finfo(np.float64).eps)
-
+"""Rounding error of float64."""
 
 CASES = tuple(itertools.product(("linear", "softmax"), (2, 3, 4)))
+"""Families and numbers of states."""
 
 
-def one_thread(check: Callable[..., Outcome]) -> Callable[..., Outcome]:
-    """Run a check on one thread: its tensors are small, and on a shared machine threads wait longer for each other than they work."""
+def one_thread(check: Callable[..., Residual]) -> Callable[..., Residual]:
+    """Run a check on one thread: its tensors are small, and on a shared machine threads mostly wait for each other."""
 
     @wraps(check)
-    def alone(*given: Any) -> Outcome:
+    def run(*arguments: Any) -> Residual:
         import torch
 
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return check(*given)
+            return check(*arguments)
         finally:
             torch.set_num_threads(before)
 
-    return alone
+    return run
 
 
 def weighted_loss(model: Any, parameters: dict[str, Any], tokens: Any, targets: Any) -> Any:
-    """Sum over sequences of the loss per position, targets (n, T, k) weighing sequences and next tokens."""
+    """Sum over sequences of the loss per position; targets (n, T, k) are weights of sequences and next tokens."""
     import torch
 
     logits = torch.func.functional_call(model, parameters, (tokens,))
@@ -72,7 +73,7 @@ def random_batch(setting: Setting, count: int, *, closed: bool = True) -> tuple[
 
 
 def distinct_model(setting: Setting, off: float = 0.0) -> Any:
-    """A float64 model with matrices in span{I, 11ᵀ} and distinct lag logits; `off` moves one entry of each matrix off it."""
+    """A float64 model with matrices in span{I, 11ᵀ}, one entry of each moved by `off`, and distinct lag logits."""
     import torch
 
     from onset.validate.models.toy import Toy
@@ -89,25 +90,34 @@ def distinct_model(setting: Setting, off: float = 0.0) -> Any:
 
 
 def gradient_rounding(setting: Setting, count: int) -> float:
-    """Of a gradient entry: as many additions as there are tokens, of terms up to a position's T sources (softmax: 1), averaged."""
+    """Rounding error of a gradient's entry: a sum over tokens of terms up to T (linear: one per source) or 1."""
     terms = setting.task.context if setting.model.family == "linear" else 1
     return EPS * count * setting.task.context * terms
 
 
 def every_sequence(states: int, context: int) -> tuple[Any, Any, Array, Array]:
-    """All tokens (k^T, T); targets with each sequence's probability and next row, averaged over eight chains; those chains."""
+    """All sequences, with targets for a mixture of eight chains.
+
+    Returns
+    -------
+    tokens : tensor, shape (k^T, T)
+    targets : tensor, shape (k^T, T, k)
+        Probability of each sequence times that of the next token, averaged over the chains.
+    chains : array, shape (8, k, k)
+    weights : array, shape (8,)
+    """
     import torch
 
     generator = np.random.default_rng(states)
     chains, weights = generator.dirichlet(np.ones(states), size=(8, states)), generator.dirichlet(np.ones(8))
     tokens = np.array(list(itertools.product(range(states), repeat=context)))
-    chance = stationary(chains)[:, tokens[:, 0]] * np.prod(chains[:, tokens[:, :-1], tokens[:, 1:]], axis=-1)
-    targets = np.einsum("c,cn,cntj->ntj", weights, chance, chains[:, tokens])
+    probability = stationary(chains)[:, tokens[:, 0]] * np.prod(chains[:, tokens[:, :-1], tokens[:, 1:]], axis=-1)
+    targets = np.einsum("c,cn,cntj->ntj", weights, probability, chains[:, tokens])
     return torch.from_numpy(tokens), torch.from_numpy(targets), chains, weights
 
 
 def reduced_loss(setting: Setting, tokens: Any, targets: Any) -> tuple[Callable[..., Any], list[Any]]:
-    """Loss as a function of ω, c, μ, d and v, and those at an uninformed start."""
+    """Loss as a function of ω, c, μ, d and v, and their values at an uninformed start."""
     import torch
 
     from onset.validate.models.toy import Toy
@@ -124,7 +134,7 @@ def reduced_loss(setting: Setting, tokens: Any, targets: Any) -> tuple[Callable[
 
 
 def derivative(value: Any, *by: Any) -> Array:
-    """Repeated derivative; each but the last by a number."""
+    """Repeated derivative; all variables but the last are numbers."""
     import torch
 
     for variable in by:

@@ -1,4 +1,4 @@
-"""Checks of "symmetry": gradients and training stay in span{I, 11ᵀ}, and leave it where the prior is not exchangeable."""
+"""Checks of "symmetry": gradients and training stay in span{I, 11ᵀ}, if the prior is exchangeable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from onset.theory.arrays import Array
 from onset.theory.derivations import get, symmetry
-from onset.theory.derivations.derivation import Check, Outcome
+from onset.theory.derivations.derivation import Residual, check
 from onset.theory.setting import Setting
 from onset.validate.checks.small_models import (
     CASES,
@@ -28,7 +28,7 @@ __all__ = ["CHECKS"]
 
 
 def _outside(matrix: Array) -> float:
-    """Largest entry of what a matrix has outside a·11ᵀ + b·I, with a and b from the derivation's formula."""
+    """Largest entry of a matrix less a·11ᵀ + b·I, with a and b from the derivation's formula."""
     of_ones, of_eye = _decomposition()(np.trace(matrix), matrix.sum(), len(matrix)).ravel()
     return float(np.abs(matrix - of_ones - of_eye * np.eye(len(matrix))).max())
 
@@ -46,74 +46,90 @@ def _gradient_outside(setting: Setting, tokens: Any, targets: Any) -> tuple[floa
     return outside, gradient_rounding(setting, len(tokens))
 
 
+@check(
+    "gradients of the toy modules on batches closed under relabelling with "
+    r"$\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$, $k = 2, \dots, 4$"
+)
 @one_thread
-def _autodiff() -> Outcome:
-    worst = 0.0
+def _autodiff() -> Residual:
+    largest = 0.0
     for family, states in CASES:
         setting = Setting.of(family, states=states, context=6)
         outside, limit = _gradient_outside(setting, *random_batch(setting, 3))
-        worst = max(worst, outside / limit)
-    return Outcome(worst, 1.0, "in units of one rounding per token and source")
+        largest = max(largest, outside / limit)
+    return Residual(largest, 1.0, "in units of one rounding per token and source")
 
 
+@check(
+    "population gradients under a prior that is not exchangeable, eight random chains: they must leave "
+    r"$\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$"
+)
 @one_thread
-def _leaves() -> Outcome:
-    worst = 0.0
+def _leaves() -> Residual:
+    largest = 0.0
     for family, states in CASES:
         setting = Setting.of(family, states=states, context=4)
         outside, limit = _gradient_outside(setting, *every_sequence(states, 4)[:2])
-        worst = max(worst, limit / outside)
-    return Outcome(
-        worst, EPS**0.5, "rounding over what lies outside: below √ε, half-way between rounding and order one"
-    )
+        largest = max(largest, limit / outside)
+    because = r"rounding over what lies outside: below $\sqrt{\epsilon}$, half-way between rounding and order one"
+    return Residual(largest, EPS**0.5, because)
 
 
 def _train(setting: Setting, off: float) -> tuple[list[float], float]:
-    """50 steps on a closed batch: what lies outside the subspace after each, and the smallest entry of a matrix's gradient seen."""
+    """50 steps on a closed batch: distances from the subspace, and the smallest entry of a matrix's gradient."""
     import torch
 
     model, (tokens, targets) = distinct_model(setting, off), random_batch(setting, 3)
     matrices = [p for name, p in model.named_parameters() if name != "lag_logits"]
-    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[setting.training.optimizer.name]
-    stepper = kind(model.parameters(), lr=0.02)
+    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[setting.training.optimizer.name](
+        model.parameters(), lr=0.02
+    )
     outside, smallest = [], np.inf
     for _ in range(50):
-        stepper.zero_grad()
+        optimizer.zero_grad()
         weighted_loss(model, dict(model.named_parameters()), tokens, targets).backward()
         smallest = min(smallest, *(float(p.grad.abs().min()) for p in matrices))  # pyright: ignore[reportOptionalMemberAccess]
-        stepper.step()
+        optimizer.step()
         outside.append(max(_outside(p.detach().numpy()) for p in matrices))
     return outside, smallest
 
 
+@check(
+    "$W$ and $U$ along 50 steps of SGD and Adam on such batches with "
+    r"$\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$, $k = 2$, 3"
+)
 @one_thread
-def _trajectory() -> Outcome:
-    worst = 0.0
+def _trajectory() -> Residual:
+    largest = 0.0
     for (family, states), optimizer in itertools.product(CASES[:2] + CASES[3:5], ("sgd", "adam")):
         setting = Setting.of(family, states=states, context=6, optimizer=optimizer)
-        stayed, smallest = _train(setting, 0.0)
+        distances, smallest = _train(setting, 0.0)
         off = EPS**0.5
-        strayed, _ = _train(setting, off)
-        grown = max(1.0, max(strayed) / off)
-        # Adam divides a gradient by its own size: its relative rounding becomes the update's. Parameters are of order one.
+        growth = max(1.0, max(_train(setting, off)[0]) / off)
+        # Adam divides a gradient by its size: its relative rounding becomes the update's. Parameters are of order one.
         rounding = gradient_rounding(setting, 3 * len(list(itertools.permutations(range(states)))))
         per_step = 0.02 * rounding / (smallest if optimizer == "adam" else 1.0) + EPS
-        worst = max(worst, max(stayed) / (50 * per_step * grown))
-    return Outcome(worst, 1.0, "in units of 50 steps' rounding times the growth of a deviation of √ε, measured")
+        largest = max(largest, max(distances) / (50 * per_step * growth))
+    return Residual(
+        largest, 1.0, r"in units of 50 steps' rounding times the measured growth of a deviation of $\sqrt{\epsilon}$"
+    )
 
 
 def _hessian(setting: Setting, point: Array, count: int) -> tuple[Array, Array, float]:
-    """Second derivatives by the entries of all matrices on a closed sample: transverse block, mixed block, and rounding."""
+    """Second derivatives by the entries of all matrices on a closed sample.
+
+    Returns the transverse block, the block that mixes transverse and other directions, and the rounding error.
+    """
     import torch
 
     from onset.simulate.tasks.markov_chains import next_rows, sample
     from onset.theory.dynamics.layout import Layout
     from onset.validate.models.toy import Toy
 
-    k, drawn = setting.task.states, sample(setting.task, count, np.random.default_rng(5))
+    k, chosen = setting.task.states, sample(setting.task, count, np.random.default_rng(5))
     orders = [np.array(order) for order in itertools.permutations(range(k))]
-    tokens = torch.from_numpy(np.concatenate([order[drawn.tokens[:, :-1]] for order in orders]))
-    rows = np.concatenate([next_rows(drawn)[:, :, np.argsort(order)] for order in orders])
+    tokens = torch.from_numpy(np.concatenate([order[chosen.tokens[:, :-1]] for order in orders]))
+    rows = np.concatenate([next_rows(chosen)[:, :, np.argsort(order)] for order in orders])
     targets = torch.from_numpy(rows / len(rows))
     model, names = Toy(setting).double(), [g for g in ("match", "readout") if g in setting.model.initialization]
     lags = torch.from_numpy(point[Layout.of(setting, setting.task.context).lags].copy())
@@ -138,44 +154,29 @@ def _hessian(setting: Setting, point: Array, count: int) -> tuple[Array, Array, 
 
 
 def _plateau(family: str, states: int, context: int, steps: int) -> tuple[Setting, Array]:
-    """A setting and where its finite-context prediction stands after `steps`."""
+    """A setting, and the parameters of its finite-context prediction after `steps`."""
     from onset.simulate.finite_context.dynamics import FiniteContext
     from onset.theory.dynamics.descent import descend
 
     setting = Setting.of(family, states=states, context=context, optimizer="sgd", steps=steps, record_every=steps)
-    found = descend(FiniteContext(setting, count=128, held_out=16), setting)
-    return setting, np.array([curve[-1] for curve in found.parameters.values()])
+    predicted = descend(FiniteContext(setting, count=128, held_out=16), setting)
+    return setting, np.array([curve[-1] for curve in predicted.parameters.values()])
 
 
+@check(
+    "on the plateau, $k = 3$, $T = 25$: transverse second derivatives not negative; none mixes with the subspace or "
+    "the lag logits"
+)
 @one_thread
-def _transverse() -> Outcome:
-    worst = 0.0
+def _transverse() -> Residual:
+    largest = 0.0
     for family, steps in (("linear", 40), ("softmax", 250)):
         setting, point = _plateau(family, 3, 25, steps)
         transverse, mixed, rounding = _hessian(setting, point, 24)
-        worst = max(worst, -float(np.linalg.eigvalsh(transverse)[0]) / rounding, float(np.abs(mixed).max()) / rounding)
-    return Outcome(worst, 1.0, "in units of one rounding per token of the largest second derivative")
+        largest = max(
+            largest, -float(np.linalg.eigvalsh(transverse)[0]) / rounding, float(np.abs(mixed).max()) / rounding
+        )
+    return Residual(largest, 1.0, "in units of one rounding per token of the largest second derivative")
 
 
-CHECKS = (
-    Check(
-        "autodiff",
-        "gradients of the toy modules on batches closed under relabelling with span{I, 11ᵀ}, k = 2 … 4",
-        _autodiff,
-    ),
-    Check(
-        "trajectory",
-        "W and U along 50 steps of SGD and Adam on such batches with span{I, 11ᵀ}, k = 2, 3",
-        _trajectory,
-    ),
-    Check(
-        "leaves",
-        "population gradients under a prior that is not exchangeable, eight random chains: they must leave span{I, 11ᵀ}",
-        _leaves,
-    ),
-    Check(
-        "transverse",
-        "on the plateau, k = 3, T = 25: transverse second derivatives not negative; none mixes with the subspace or the lag logits",
-        _transverse,
-    ),
-)
+CHECKS = (_autodiff, _trajectory, _leaves, _transverse)

@@ -6,19 +6,13 @@ optimiser at the same rate. Steps of seeds are averaged as logarithms: what is p
 two seeds of one setting hardly have one.
 
 If c were a clock alone, running slower or faster than the toy's, order parameters would take the toy's path too, as functions of the step over that of the
-passage: `path` compares them, as `onset.validate.inspection.order_parameters` measures them. And a toy started at the untrained transformer's order parameters would need no
+passage: `path` compares them, as `onset.validate.circuits` measures them. And a toy started at the untrained transformer's order parameters would need no
 constant: under Adam no coordinate moves by more than about η a step, so that a start at x changes the wait by at most about |x|/η.
 
-What a better theory has to know: the toy's lag logit is a parameter, the transformer's a product, v_r = q·ρ_r/√d of a query and an offset's vector, both small
-at first. With g the drive -∂L/∂v₁ and x̄ the mean normed embedding, gradient descent moves
-
-    dρ₁/dt = η g q/√d,    dq/dt = η g |x̄|² ρ₁/√d,    so that v₁ grows by a factor e^Λ a step,  Λ = 2 η g |x̄|/√d,
-
-from a start of the order of the weights' variance: the wait is ln(v/v(0)) e-folds of 1/Λ, where the toy's is v/(η g). Under Adam a weight moves by
-η·gradient/noise as long as noise dominates, noise ∝ 1/√B: the same exponential, Λ ∝ η √B g, its drive g proportional to the match. If that grows as fast as
-Adam lets it, ω ∝ η t, then ∫Λ dt = ln(v/v(0)) gives t ∝ B^{-1/4}/η; if noise limits the match too, ω ∝ η √B t, it gives t ∝ B^{-1/2}/η. The toy's mean field
-knows no batch. (The first was written down before anything was trained; the second, and the comparisons within SGD, after the first runs, whose match grew
-at a rate that goes as √B.)
+What a better theory has to know is how the transformer's lag logit, a product of weights, escapes from zero under the noise of mini-batches
+(`onset.theory.derivations.transformer_escape`): t ∝ B^{-1/4}/η if the match grows by the learning rate, t ∝ B^{-1/2}/η if noise limits the match too. The
+toy's mean field knows no batch. (The first exponent was written down before anything was trained; the second, and the comparisons within SGD, after the first
+runs, whose match grew at a rate that goes as √B.)
 """
 
 from __future__ import annotations
@@ -33,6 +27,7 @@ from scipy.special import stdtrit
 
 from onset.simulate.exponents import regression
 from onset.theory.arrays import Array
+from onset.theory.derivations import transformer_escape
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
@@ -123,8 +118,14 @@ VARIATIONS = (
 FITTED = ((ADAMW, "T"), (ADAMW, "rate"), (ADAMW, "batch"), (SGD, "T"), (SGD, "rate"))
 """Lines along which an exponent is fitted."""
 
-ESCAPE = {"of a product's escape": -0.25, "of a product's escape, its match limited by noise": -0.5}
-"""Of the step in the batch, under AdamW; see above."""
+ESCAPE = dict(
+    zip(
+        ("of a product's escape", "of a product's escape, its match limited by noise"),
+        transformer_escape.batch_exponents().values(),
+        strict=True,
+    )
+)
+"""Exponents of the step in the batch under AdamW, by the speed of the match."""
 
 EARLY = (0.2, 0.5)
 """Of the step of the passage: where the match's speed is read, after the plateau is reached and before the lag logit counts."""

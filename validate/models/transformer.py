@@ -192,7 +192,7 @@ class Transformer(Model):
     @contextmanager
     def hooked(self, activation: str, layer: int, function: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
         point = self.streams[layer] if activation == "streams" else self.attention[layer].points[activation]
-        handle = point.register_forward_hook(lambda module, inputs, value: function(value))
+        handle = point.register_forward_hook(lambda module, inputs, value: function(value))  # pyright: ignore[reportArgumentType]
         self._hooks += 1
         try:
             yield
