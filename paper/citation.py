@@ -71,7 +71,7 @@ def own_entry(path: Path = Path(__file__).parent / "CITATION.cff") -> str:
         If the file is missing or lacks what an entry needs.
     """
     try:
-        data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # all strings
         authors = [Person(_person(author)) for author in data["authors"]]
         fields = {"title": data["title"], "howpublished": f"Software, Version {data['version']}, {data['license']}"}
     except OSError as problem:
@@ -79,13 +79,13 @@ def own_entry(path: Path = Path(__file__).parent / "CITATION.cff") -> str:
             f"{path}: cannot be read ({problem.strerror}); it stands beside pyproject.toml in the sources: "
             "run from a clone, or install with pip install -e."
         ) from problem
-    except KeyError as problem:
+    except (KeyError, TypeError, yaml.YAMLError) as problem:
         raise ValueError(
-            f"{path}: expected title, version, license and authors, found no {problem}; add it."
+            f"{path}: expected YAML with title, version, license and authors ({problem}); add what is missing."
         ) from problem
     fields |= {name: data[key] for key, name in (("repository-code", "url"), ("doi", "doi")) if key in data}
     if "date-released" in data:
-        fields["year"] = str(data["date-released"])[:4]
+        fields["year"] = data["date-released"][:4]
     return BibliographyData({OWN: Entry("misc", fields, {"author": authors})}).to_string("bibtex").strip()
 
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import onset
 from onset.theory.architecture import Architecture
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from onset.theory.setting import Setting, _toml
+from onset.theory.setting import Setting
+from onset.theory.setting_files import to_toml
 
 MIXED = Mixture((Dirichlet(3, 0.5), Unigram(3)), (0.75, 0.25))
 GOOD = [
@@ -117,7 +118,7 @@ def changed(draw: st.DrawFn) -> tuple[bytes, str]:
             case _:
                 del table[last]
     try:
-        text = json.dumps(data) if ending == "json" else _toml(data).replace("NaN", "nan").replace("Infinity", "inf")
+        text = json.dumps(data) if ending == "json" else to_toml(data).replace("NaN", "nan").replace("Infinity", "inf")
     except (
         AttributeError,
         ValueError,
@@ -131,7 +132,7 @@ def spoilt(draw: st.DrawFn) -> tuple[bytes, str]:
     """A good file's text cut, doubled, in another encoding, or with bytes put in; or no text at all."""
     ending = draw(st.sampled_from(ENDINGS))
     good = draw(st.sampled_from(GOOD))
-    text = json.dumps(good, indent=1) if ending == "json" else _toml(good)
+    text = json.dumps(good, indent=1) if ending == "json" else to_toml(good)
     data, at = text.encode(), draw(st.integers(0, len(text)))
     lines = text.splitlines(keepends=True)
     line = draw(st.integers(0, len(lines) - 1))
@@ -172,7 +173,7 @@ def test_a_bad_setting_file_ends_in_one_clear_sentence(kind, tmp_path):
 @pytest.mark.parametrize("good", GOOD)
 def test_the_good_files_are_good(good, ending, tmp_path):
     """What the others are made from is found good, also behind a byte-order mark."""
-    text = (json.dumps(good) if ending == "json" else _toml(good)).encode()
+    text = (json.dumps(good) if ending == "json" else to_toml(good)).encode()
     assert told(text, ending, tmp_path) is None
     assert told(b"\xef\xbb\xbf" + text, ending, tmp_path) is None
 

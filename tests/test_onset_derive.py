@@ -8,9 +8,10 @@ from contextlib import nullcontext
 import pytest
 import sympy as sp
 
+from onset.paper.citation import USES
+from onset.paper.prose import to_text
 from onset.theory import derivations
-from onset.theory.derivations.derivation import Check, Derivation, Outcome, Step
-from onset.theory.derivations.references import USES
+from onset.theory.derivations.derivation import Check, Derivation, Residual, Step
 from onset.validate import derivation_checks
 
 NAME = "two-state-chain"
@@ -46,12 +47,12 @@ def mine():
 
     yield register
     for name in known:
-        derivations._OWN.pop(name, None)
+        derivations._REGISTERED.pop(name, None)
     derivations.get.cache_clear()
 
 
-def _good() -> Outcome:
-    return Outcome(0.0, 0.0, "exact [arithmetic]")
+def _good() -> Residual:
+    return Residual(0.0, 0.0, "exact [arithmetic]")
 
 
 def test_the_list_shows_every_derivation(run):
@@ -64,15 +65,14 @@ def test_the_list_shows_every_derivation(run):
 def test_a_derivation_is_shown_whole(run):
     """Statement in pretty print, symbols, assumptions, steps with reasons, validity, references and checks."""
     status, out, _ = run("derive", NAME)
-    it = derivations.get(NAME)
-    words = " ".join(out.split())
+    shown, text = derivations.get(NAME), " ".join(out.split())
     assert status == 0
     assert "─────" in out
-    for text in (it.title, *it.symbols.values(), *it.assumptions, it.validity, it.source, *it.references):
-        assert text in words
-    for step in it.steps:
-        assert f"{step.name}: {step.reason}" in words
-    assert all(f"– {check.name}: {check.compares}" in words for check in it.checks)
+    prose = (shown.title, *shown.symbols.values(), *shown.assumptions, shown.validity, shown.source, *shown.references)
+    checks = (f"– {check.name}: {check.compares}" for check in shown.checks)
+    for part in (*prose, *(f"{step.name}: {step.reason}" for step in shown.steps), *checks):
+        assert to_text(part) in text
+    assert "$" not in out
 
 
 def test_check_prints_numbers_and_is_remembered(run):
@@ -102,7 +102,7 @@ def test_json_of_a_check_has_its_numbers(run):
 def test_a_failing_check_fails_the_command(run, mine):
     """Exit status 1; a NaN counts as failed and JSON survives it."""
     for residual in (1.0, float("nan"), float("inf")):
-        mine(lambda residual=residual: Outcome(residual, 0.5, "chosen"), name=f"mine-{residual}")
+        mine(lambda residual=residual: Residual(residual, 0.5, "chosen"), name=f"mine-{residual}")
         status, out, _ = run("derive", "--check", f"mine-{residual}")
         assert status == 1
         assert "✗" in out
@@ -111,7 +111,7 @@ def test_a_failing_check_fails_the_command(run, mine):
 
 
 def test_a_check_that_raises_fails_and_the_others_run(run, mine):
-    def broken() -> Outcome:
+    def broken() -> Residual:
         raise ZeroDivisionError("by [nought]")
 
     mine(broken, checks=[Check("broken", "a", broken), Check("twice", "b", _good)])
@@ -125,7 +125,7 @@ def test_a_check_that_raises_fails_and_the_others_run(run, mine):
 def test_a_check_that_lacks_torch_is_skipped(run, mine):
     """It neither passes nor fails, and says why."""
 
-    def needs_torch() -> Outcome:
+    def needs_torch() -> Residual:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
     mine(needs_torch)
@@ -163,7 +163,7 @@ def test_a_changed_derivation_counts_as_not_checked(run, mine):
     mine(_good)
     run("derive", "--check", "mine")
     assert derivation_checks.recall("mine").passed is True
-    derivations._OWN.pop("mine")
+    derivations._REGISTERED.pop("mine")
     derivations.get.cache_clear()
     x, y = sp.symbols("x y")
     mine(_good, statement=sp.Eq(y, 3 * x))
@@ -180,7 +180,7 @@ def test_changed_sources_count_as_not_checked(run, monkeypatch):
 
 def test_a_derivation_that_cannot_be_built_does_not_hide_the_others(run, mine):
     mine(_good)
-    derivations._OWN["mine"] = lambda: 1 / 0  # type: ignore[assignment]
+    derivations._REGISTERED["mine"] = lambda: 1 / 0  # type: ignore[assignment]
     derivations.get.cache_clear()
     status, out, err = run("derive")
     assert status == 1
@@ -238,11 +238,11 @@ def test_the_projects_entry_is_read_from_its_citation_file(tmp_path):
     from onset.paper.citation import own_entry
 
     file = tmp_path / "CITATION.cff"
-    head = "title: \"T: of x\"\nversion: 3.1\nlicense: MIT\ndate-released: '2031-01-02'\n"
+    head = "title: \"T: of x\"\nversion: 3.10\nlicense: MIT\ndate-released: '2031-01-02'\n"
     people = "authors:\n  - family-names: Roe\n    given-names: Jane\n  - name: The Team\n"
     file.write_text(head + people + "references:\n  - title: Other\n    authors:\n      - name: Not me\n")
     entry = own_entry(file)
-    for part in ("author = {Roe, Jane and {The Team}}", "title = {T: of x}", "Version 3.1, MIT", "year = {2031}"):
+    for part in ('author = "Roe, Jane and {The Team}"', 'title = "T: of x"', "Version 3.10, MIT", 'year = "2031"'):
         assert part in entry
     assert "Not me" not in entry
     file.write_text(head)

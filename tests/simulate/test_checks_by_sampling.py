@@ -7,23 +7,24 @@ import sympy as sp
 
 from onset.simulate import checks
 from onset.theory.derivations import get, signals
+from onset.validate.derivation_checks import attach_all
 
-EVERY = [(name, check) for name, of in checks.CHECKS.items() for check in of]
+ALL = [(name, check) for name, group in checks.CHECKS.items() for check in group]
 
 
-@pytest.mark.parametrize(("name", "check"), EVERY, ids=lambda item: getattr(item, "name", item))
+@pytest.mark.parametrize(("name", "check"), ALL, ids=lambda item: getattr(item, "name", item))
 def test_check(name, check):
     """Every check is within its tolerance."""
-    found = check.run()
-    print(f"{name}: {found}")
-    assert found.passed, found
+    residual = check()
+    print(f"{name}: {residual}")
+    assert residual.passed, residual
 
 
 def test_attaching_twice_adds_once():
     """After attach_all, however often, each derivation has every check of this module exactly once."""
-    checks.attach_all()
-    checks.attach_all()
-    for name, check in EVERY:
+    attach_all()
+    attach_all()
+    for name, check in ALL:
         assert [known.name for known in get(name).checks].count(check.name) == 1
 
 

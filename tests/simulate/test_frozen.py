@@ -25,5 +25,5 @@ def test_frozen_parts_stay_where_they_are_in_theory_too(family, method):
     assert to_unigram.step is not None
     assert to_bigram.step is None
     assert formed.step is None
-    with pytest.raises(ValueError, match="knows training of all parts only"):
+    with pytest.raises(ValueError, match="supports training of all parts only"):
         predict(setting.replace(frozen=("match",)), "law")

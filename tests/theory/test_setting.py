@@ -101,7 +101,7 @@ def test_id_ignores_the_order_of_entries():
     """Mappings that hold the same entries in another order are the same setting."""
     one = Setting.of("linear")
     other = one.replace(initialization=dict(reversed(one.model.initialization.items())))
-    assert list(other.initialization) != list(one.model.initialization)
+    assert list(other.model.initialization) != list(one.model.initialization)
     assert (other, other.id) == (one, one.id)
 
 
@@ -133,8 +133,8 @@ def test_defaults_are_the_published_ones():
     )
     assert Setting.of("transformer").model.architecture == Architecture(2, 16, 1, 0.1)
     linear = Setting.of("linear", context=50)
-    assert linear.optimizer.learning_rate == {"lag_logits": 1.0, "match": 100 / 50**2}
-    assert linear.initialization == {"lag_logits": 0.0, "match": 0.01}
+    assert linear.training.optimizer.learning_rate == {"lag_logits": 1.0, "match": 100 / 50**2}
+    assert linear.model.initialization == {"lag_logits": 0.0, "match": 0.01}
     assert {name for family in FAMILIES.values() for name in family.optimizers} <= set(OPTIMIZERS)
 
 
@@ -152,14 +152,14 @@ def test_what_came_later_leaves_ids_alone_and_survives_files(tmp_path):
         tested_on=[DoublyStochastic(3), Dirichlet(3, 0.3)],
         architecture=Architecture(2, 16, (2, 1), positions="bias", feed_forward=4, tied=True, norm=False),
     )
-    assert more.frozen == ("embedding", "layer_2")
-    assert "head" not in more.parts
+    assert more.training.frozen == ("embedding", "layer_2")
+    assert "head" not in more.model.parts
     assert len({plain.id, more.id, plain.replace(frozen=("head",)).id, plain.replace(precision="bfloat16").id}) == 4
     for ending in (".toml", ".json"):
         more.save(tmp_path / f"setting{ending}")
         assert Setting.load(tmp_path / f"setting{ending}") == more
     assert more.label.endswith("own shape embedding frozen layer_2 frozen bfloat16")
-    assert Setting.of("transformer", architecture=PRESETS["one-layer"](2)).label.endswith("one-layer")
+    assert Setting.of("transformer", architecture=PRESETS["one-layer"](1)).label.endswith("one-layer")
     assert Setting.of("linear", batch=16).label == "linear sgd k=2 T=100 B=16"
 
 

@@ -92,7 +92,7 @@ def test_read_off_gives_successive_transitions():
     assert strategies(4) == (*STRATEGIES, "trigram", "4-gram")
     two = np.zeros((20, 2, 3))
     two[:, 1, 1], two[:, 0, 2] = steps / 100, steps / 200
-    passages, formations = read_off(steps, distances | {"trigram": 140 - 2 * steps}, two, 0.3)
+    passages, formations = read_off(steps, distances | {"trigram": 140 - 2 * steps}, two, 0.3, lags=(1, 2))
     assert passages[-1].step == pytest.approx(60)
     assert [(f.target, f.step) for f in formations] == [
         ("previous-token head", pytest.approx(30)),

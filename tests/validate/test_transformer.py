@@ -183,16 +183,16 @@ def test_parameter_count_is_the_published_one(states, published):
 
 def test_presets_are_what_they_are_called():
     """n - 1 heads of width 16 in layer 1 only; each head has vectors r of its own; the others differ as named."""
-    for order in (2, 3, 4):
-        found = {name: preset(order) for name, preset in PRESETS.items()}
-        assert found["published"].heads_of == (order - 1, 1)
-        assert found["published"].width == 16 * (order - 1)
+    for heads in (1, 2, 3):
+        found = {name: preset(heads) for name, preset in PRESETS.items()}
+        assert found["published"].heads_of == (heads, 1)
+        assert found["published"].width == 16 * heads
         assert found["one-head"].heads_of == (1, 1)
         assert (found["one-layer"].layers, found["feed-forward"].feed_forward, found["smeared"].smeared) == (1, 4, True)
         model = make(found["published"])
-        assert model.layers[0].attention.offsets.shape == (order - 1, 9, 16)
-        assert model.layers[1].attention.offsets.shape == (1, 9, 16 * (order - 1))
-    assert Setting.of("transformer", order=3).model.architecture == PRESETS["published"](3)
+        assert model.layers[0].attention.offsets.shape == (heads, 9, 16)
+        assert model.layers[1].attention.offsets.shape == (1, 9, 16 * heads)
+    assert Setting.of("transformer", order=3).model.architecture == PRESETS["published"](2)
 
 
 def test_initial_weights_have_the_stated_spread(within):

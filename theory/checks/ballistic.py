@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from onset.theory.derivations.ballistic import waiting
@@ -19,19 +21,31 @@ ODD = (1, 3, 5)
 """Lags with a signal that the mean field of six lags tracks."""
 
 
+LOGIT = 2.0
+"""Lag logit at which the times are compared."""
+
+
+def _setting(context: int) -> Setting:
+    return Setting.of("linear", prior=DoublyStochastic(2), context=context, steps=10**6)
+
+
+@cache
+def _integrated(context: int) -> float:
+    """Steps of the mean field to `LOGIT`."""
+    setting = _setting(context)
+    curve = flow(LinearMeanField(setting, count=128), setting, rtol=1e-4)
+    logits = curve.parameters["lag_logits.1"]
+    rising = slice(int(np.argmax(logits)) + 1)
+    return float(np.interp(LOGIT, logits[rising], curve.steps[rising]))
+
+
 @check(r"the statement with the integrated mean field, $k = 2$, $T = 1600, \dots, 102400$, $v = 2$")
 def _mean_field() -> Residual:
-    prior, largest, level = DoublyStochastic(2), 0.0, 2.0
-    strengths = {r: signal(prior, r).value for r in ODD}
+    strengths, largest = {r: signal(DoublyStochastic(2), r).value for r in ODD}, 0.0
     for context in CONTEXTS:
-        setting = Setting.of("linear", prior=prior, context=context, steps=10**6)
-        integrated = flow(LinearMeanField(setting, count=128), setting, rtol=1e-4)
-        logits = integrated.parameters["lag_logits.1"]
-        rising = slice(int(np.argmax(logits)) + 1)
-        exact = float(np.interp(level, logits[rising], integrated.steps[rising]))
-        rates = setting.training.optimizer.learning_rate
-        predicted = waiting(context, level, strengths, rates["match"] * context**2, rates["lag_logits"])
-        largest = max(largest, abs(predicted / exact - 1) * float(np.log(context)))
+        rates = _setting(context).training.optimizer.learning_rate
+        predicted = waiting(context, LOGIT, strengths, rates["match"] * context**2, rates["lag_logits"])
+        largest = max(largest, abs(predicted / _integrated(context) - 1) * float(np.log(context)))
     return Residual(largest, 1.0, r"the next logarithm: relative error below $1/\ln T$ at every context")
 
 

@@ -150,7 +150,7 @@ def derive() -> Derivation:
             sp.Symbol("beta"): r"$\beta(n) = \int_0^1 y^n/(1+y)\,dy$ at $n$, with the variable of integration $y$",
             sp.Symbol("n"): "argument of $\\beta$",
             sp.Symbol("y"): "variable of integration",
-            **meanings(a, b, "k", "P", "pi"),
+            **meanings(a, b, "k", "T", "P", "pi"),
         },
         assumptions=(
             "two states, the rows of $P$ independent and uniform on the simplex (`closed_form` has Dirichlet rows of "

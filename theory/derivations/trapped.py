@@ -63,7 +63,7 @@ def derive() -> Derivation:
             pi_i: "stationary probability of the query",
             sp.Symbol("m"): "lag, in tokens",
             sp.Symbol("N_j"): "count of symbol $j$ up to a position",
-            **meanings(T, t, "s", "v", "W", "c", "U", "P", "x_t", "H_n"),
+            **meanings(T, t, "s", "v", "k", "W", "c", "U", "P", "x_t", "H_n"),
         },
         assumptions=(
             r"softmax family, no lag grown ($v = 0$), $\omega = 0$; prior and initialisation exchangeable, stationary "

@@ -31,7 +31,7 @@ def needs(size: str) -> Mapping[str, Need]:
     settings = {
         "n=3": published(3, order=3),
         "n=4": published(3, order=4),
-        ONE: published(3, order=3, architecture=PRESETS["one-head"](3)),
+        ONE: published(3, order=3, architecture=PRESETS["one-head"](2)),
     }
     return {name: Need(settings[name], seeds) for name, seeds in SEEDS.get(size, {}).items()}
 

@@ -15,7 +15,7 @@ def needs(size: str) -> Mapping[str, Need]:
     if size == "quick":
         return {}
     steps = {"standard": 3000, "full": 20000}[size]
-    setting = published(3, steps=steps, record_every=50, architecture=PRESETS["one-layer"](2))
+    setting = published(3, steps=steps, record_every=50, architecture=PRESETS["one-layer"](1))
     return {"one layer": Need(setting, FEWER[size]), "two layers": Need(published(3), SEEDS[size])}
 
 

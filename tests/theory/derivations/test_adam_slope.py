@@ -9,16 +9,16 @@ from onset.theory.derivations import adam_law, get
 
 
 def test_all_checks_pass():
-    for verdict in get("adam-law").checking():
-        print(verdict.check.name, verdict.outcome, verdict.error)
-        assert verdict.passed
+    for result in get("adam-law").run_checks():
+        print(result.check.name, result.residual, result.error)
+        assert result.passed
 
 
 def test_wrong_formulas_are_found(monkeypatch):
     monkeypatch.setattr(adam_law, "background", adam_law.background * sp.Rational(101, 100))
     assert not adam_law._integral().passed
     assert not adam_law._limits().passed
-    assert not adam_law._stepped().passed
+    assert not adam_law._eliminated().passed
     monkeypatch.setattr(adam_law, "rate", adam_law.rate.subs(adam_law.B, 2 * adam_law.B))
     assert not adam_law._speed().passed
 
@@ -34,14 +34,14 @@ def test_profile_by_the_letter():
     np.testing.assert_allclose(adam_law.profiles(lag_logits, 2)[0], expected, rtol=1e-14)
 
 
-def test_given_profile_by_the_letter():
-    """Minus the derivative of the attention to the first two lags, by central differences, times how many queries see each source."""
+def test_loss_profile_by_the_letter():
+    """Minus the derivative of the attention to the first two lags, by central differences, per query."""
     lag_logits, step = np.array([0.3, 1.2, -0.4, 0.0, 0.7]), 1e-5
-    seen = (6 - np.arange(1, 6)) / 5
+    queries = (6 - np.arange(1, 6)) / 5
 
     def gained(logits):
         weights = [np.exp(logits[:source]) for source in range(1, 6)]
-        return np.array([weight[:2].sum() / weight.sum() for weight in weights]) @ seen
+        return np.array([weight[:2].sum() / weight.sum() for weight in weights]) @ queries
 
     expected = [-(gained(lag_logits + step * e) - gained(lag_logits - step * e)) / (2 * step) for e in np.eye(5)[2:]]
     np.testing.assert_allclose(adam_law.profiles(lag_logits, 2)[1], expected, rtol=step)

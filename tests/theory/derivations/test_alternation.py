@@ -1,4 +1,4 @@
-"""onset.theory.derivations.alternation: closed forms of the signals and the even-odd theorem, and that its checks can fail."""
+"""onset.theory.derivations.alternation: closed forms, the even-odd theorem, and that its checks can fail."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ EPS = np.finfo(float).eps
 @pytest.mark.parametrize("check", alternation.derive().checks, ids=lambda check: check.name)
 def test_check(check):
     """Every check of the derivation is within its tolerance."""
-    found = check.run()
-    assert found.passed, found
+    residual = check()
+    assert residual.passed, residual
 
 
 def test_first_signals_in_exact_arithmetic():
-    """s_0 … s_3 of flat rows, both references, as found by integrating by hand."""
+    """S_0 … S_3 of flat rows, integrated by hand."""
     ln2 = sp.log(2)
     unigram = [sp.Rational(11, 6) - 8 * ln2 / 3, sp.Rational(13, 2) - 28 * ln2 / 3]
     for lag, expected in enumerate(unigram):
         assert sp.simplify(alternation.exact(alternation.closed_form(), lag) - expected) == 0
     # ∫∫ of the chain's part over the square, by sympy in a and b directly.
     a, b = alternation.a, alternation.b
-    part = alternation.of_chain["unigram"].subs(
+    part = alternation.chain_part["unigram"].subs(
         {alternation.w: alternation.overlap, alternation.rho: alternation.eigenvalue, alternation.m: 0}
     )
     inner = sp.integrate(sp.apart(part, a), (a, 0, 1))
@@ -35,24 +35,24 @@ def test_first_signals_in_exact_arithmetic():
 
 
 def test_signals_chain_by_chain():
-    """Neighbours: for even m, |Q_m| ≤ (Q_{m-1} + Q_{m+1})/2 on 2,000 random two-state chains; Q_1 ≥ 0 for five states."""
-    found = alternation.chain_signals(sample(Dirichlet(2, 0.3), np.random.default_rng(0), 2000), 10)
+    """For even m, |S_m| ≤ (S_{m-1} + S_{m+1})/2 on 2,000 random two-state chains; S_1 ≥ 0 for five states."""
+    signals = alternation.chain_signals(sample(Dirichlet(2, 0.3), np.random.default_rng(0), 2000), 10)
     for m in (2, 4, 6, 8):
-        assert np.all(np.abs(found[:, m]) <= (found[:, m - 1] + found[:, m + 1]) / 2 + 16 * EPS)
+        assert np.all(np.abs(signals[:, m]) <= (signals[:, m - 1] + signals[:, m + 1]) / 2 + 16 * EPS)
     more = alternation.chain_signals(sample(Dirichlet(5, 0.3), np.random.default_rng(0), 2000), 2)
     assert np.all(more[:, 1] > 0)
 
 
 def test_a_rotation_has_a_negative_third_signal():
-    """Three states in turn, kept with probability .1: not reversible, s_1 > 0 > s_3 = .9⁴ × (-1/9) × …; the theorem needs reversibility."""
+    """Three states in turn, kept with probability 0.1: not reversible, and S_1 > 0 > S_3."""
     rotation = 0.1 / 3 * np.ones((1, 3, 3)) + 0.9 * np.roll(np.eye(3), 1, axis=1)
-    found = alternation.chain_signals(rotation, 4)[0]
+    signals = alternation.chain_signals(rotation, 4)[0]
     # N = .9 (R - J/3): tr(NᵀN)/9 = .9² 2/9 and tr(NᵀN³)/9 = .9⁴ (tr R² - 1)/9 = -.9⁴/9.
-    np.testing.assert_allclose(found[[1, 3]], [0.81 * 2 / 9, -(0.9**4) / 9], atol=32 * EPS)
+    np.testing.assert_allclose(signals[[1, 3]], [0.81 * 2 / 9, -(0.9**4) / 9], atol=32 * EPS)
 
 
 def test_moments_of_the_overlap():
-    """E ρⁿ wᵖ of flat rows by Gauss-Legendre in other coordinates, n, p ≤ 3, including negative powers left by division."""
+    """E ρⁿ wᵖ of flat rows by Gauss-Legendre in other coordinates, n, p ≤ 3, with negative powers left by division."""
     matrices, weights = alternation.flat_rule(40)
     a, b = matrices[:, 0, 1], matrices[:, 1, 0]
     n = sp.Symbol("n", integer=True, nonnegative=True)
@@ -73,11 +73,11 @@ def test_wrong_forms_are_found(monkeypatch):
         lambda reference="unigram", concentration=1: right(reference, concentration) * (1 + sp.Rational(1, 10**8)),
     )
     assert not alternation._quadrature().passed
-    monkeypatch.setattr(alternation, "closed_form", lambda *given: right(*given) * (-1) ** alternation.m)
+    monkeypatch.setattr(alternation, "closed_form", lambda *arguments: right(*arguments) * (-1) ** alternation.m)
     assert not alternation._theorem().passed
     monkeypatch.setattr(alternation, "doubly_stochastic", lambda: doubly.subs(alternation.m, alternation.m + 1))
     assert not alternation._doubly_stochastic().passed
-    monkeypatch.setitem(alternation.of_chain, "uniform", alternation.of_chain["unigram"])
+    monkeypatch.setitem(alternation.chain_part, "uniform", alternation.chain_part["unigram"])
     assert not alternation._chain().passed
 
 

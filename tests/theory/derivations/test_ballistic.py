@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from onset.theory.checks import ballistic as above
+from onset.theory.checks import ballistic as checks
 from onset.theory.derivations import ballistic, get
 
 
 def test_all_checks_pass():
-    for verdict in get("ballistic-growth").checking():
-        print(verdict.check.name, verdict.outcome, verdict.error)
-        assert verdict.passed
+    for result in get("ballistic-growth").run_checks():
+        print(result.check.name, result.residual, result.error)
+        assert result.passed
 
 
 def test_wrong_formulas_are_found(monkeypatch):
     right = ballistic.waiting
-    monkeypatch.setattr(above, "waiting", lambda *given: 0.9 * right(*given))
-    assert not above._mean_field().passed
+    monkeypatch.setattr(checks, "waiting", lambda *arguments: 0.9 * right(*arguments))
+    assert not checks._mean_field().passed
     monkeypatch.setattr(ballistic, "follower", ballistic.follower.subs(ballistic.rho, sp.sqrt(ballistic.rho)))
     assert not ballistic._follower().passed
 
 
 def test_rates_enter_through_their_geometric_mean_and_the_limit_is_closed():
-    """Four times either rate halves the time; one lag at T = 10^200 has √(π/2) T/(s (ln T + γ - 5/2) √(Mη)) up to 1/ln² T."""
+    """Four times either rate halves the time; one lag at T = 10^200 has √(π/2) T/(S (ln T + γ - 5/2) √(Mη))."""
     base = ballistic.waiting(400, 1.0, {1: 0.1}, 100.0, 1.0)
     assert ballistic.waiting(400, 1.0, {1: 0.1}, 400.0, 1.0) == pytest.approx(base / 2, rel=1e-12)
     assert ballistic.waiting(400, 1.0, {1: 0.1}, 100.0, 4.0) == pytest.approx(base / 2, rel=1e-12)

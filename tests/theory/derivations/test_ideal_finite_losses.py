@@ -18,8 +18,8 @@ from onset.theory.markov.priors import Dirichlet
 @pytest.mark.parametrize("check", ideal_finite_losses.derive().checks, ids=lambda check: check.name)
 def test_check(check):
     """Every check of the derivation is within its tolerance."""
-    found = check.run()
-    assert found.passed, found
+    residual = check()
+    assert residual.passed, residual
 
 
 def test_evidence_of_two_tokens():
@@ -31,7 +31,7 @@ def test_evidence_of_two_tokens():
 
 
 def test_sizes_are_the_binomials_of_the_steps():
-    """onset.theory.markov.bayes.class_sizes at 15 tokens with the sympy expressions, exactly; and the statement, integrated to infinity."""
+    """`class_sizes` at 15 tokens with the sympy expressions, exactly; and the statement, integrated to infinity."""
     for last, (sizes, formula) in enumerate(
         zip(class_sizes(15), (ideal_finite_losses.same, ideal_finite_losses.other), strict=True)
     ):
@@ -53,7 +53,7 @@ def test_sizes_are_the_binomials_of_the_steps():
         ("evidence", lambda f: f.subs(n00, n00 + 1), "_evidence"),
         ("same", lambda f: f.subs(n11, n11 + 1), "_whittle"),
         ("other", lambda f: f.subs(m, m + 1), "_whittle"),
-        ("first_token", lambda f: f + 1e-4, "_bounded"),
+        ("first_token", lambda f: f + 1e-4, "_first_token"),
         ("class_evidence", lambda f: lambda *args: [1.0001 * z for z in f(*args)], "_fold"),
         ("class_evidence", lambda f: lambda *args: [1.0001 * z for z in f(*args)], "_total"),
         ("class_evidence", lambda f: lambda *args: [1.0001 * z for z in f(*args)], "_chain_rule"),

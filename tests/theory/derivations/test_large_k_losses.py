@@ -14,8 +14,8 @@ from onset.theory.markov.priors import Dirichlet, sample
 @pytest.mark.parametrize("check", large_k_losses.derive().checks, ids=lambda check: check.name)
 def test_check(check):
     """Every check of the derivation is within its tolerance."""
-    found = check.run()
-    assert found.passed, found
+    residual = check()
+    assert residual.passed, residual
 
 
 def test_entropy_of_a_flat_row_is_harmonic():
@@ -28,9 +28,9 @@ def test_entropy_of_a_flat_row_is_harmonic():
 def test_series_of_delta_converges_to_the_stationary_law():
     """δ₁ + δ₂ + δ₃ leaves a remainder of the order of the fourth power of the excess's norm, chain by chain."""
     matrices = sample(Dirichlet(6, 4.0), np.random.default_rng(0), 200)
-    one, two, three, delta = large_k_losses._terms(matrices)
+    *terms, delta = large_k_losses._terms(matrices)
     norm = np.linalg.norm(matrices - 1 / 6, ord=2, axis=(1, 2))
-    left = np.linalg.norm(delta - one - two - three, axis=1)
+    left = np.linalg.norm(delta - sum(terms), axis=1)
     # |1ᵀ E⁴ (I - E)^{-1}| ≤ √k norm⁴/(1 - norm).
     assert np.all(left <= np.sqrt(6) * norm**4 / (1 - norm) * (1 + 1e-9))
     assert np.all(norm < 1)
@@ -41,8 +41,8 @@ def test_series_of_delta_converges_to_the_stationary_law():
     [
         ("bigram", draw(alpha) - 1 / (alpha**2 * k**3), "_orders"),
         ("unigram", sp.log(k) - 1 / (2 * alpha * k), lambda: large_k_losses._rate("unigram", 3)),
-        ("square", 2 * square, "_covariances"),
-        ("cube", -cube, "_covariances"),
+        ("square", 2 * square, "_covariance"),
+        ("cube", -cube, "_covariance"),
     ],
     ids=["bigram without 1/k⁴", "unigram without 1/k²", "δ₂ doubled", "δ₃ reversed"],
 )

@@ -13,16 +13,16 @@ from onset.theory.mean_fields import linear
 
 @pytest.mark.parametrize("name", ["linear-mean-field", "softmax-mean-field", "plateau"])
 def test_all_checks_pass(name):
-    for verdict in get(name).checking():
-        print(verdict.check.name, verdict.outcome, verdict.error)
-        assert verdict.passed
+    for result in get(name).run_checks():
+        print(result.check.name, result.residual, result.error)
+        assert result.passed
 
 
 def test_the_statement_is_what_the_library_evaluates():
     """One expression: the derivation's right-hand side is onset.theory.mean_fields.linear.logit() itself."""
     assert get("linear-mean-field").value == linear.logit()
-    found = get("linear-mean-field").function(linear.u, linear.C, linear.Omega, linear.pi_i, linear.pi_j, linear.excess)
-    assert found(0.5, 1.0, 2.0, 0.3, 0.7, 0.1) == linear.logit_and_slopes(0.5, 1.0, 2.0, 0.3, 0.7, 0.1)[0]
+    logit = get("linear-mean-field").function(linear.u, linear.C, linear.Omega, linear.pi_i, linear.pi_j, linear.excess)
+    assert logit(0.5, 1.0, 2.0, 0.3, 0.7, 0.1) == linear.logit_and_slopes(0.5, 1.0, 2.0, 0.3, 0.7, 0.1)[0]
 
 
 def test_a_logit_without_the_querys_weight_is_found(monkeypatch):
@@ -50,6 +50,6 @@ def test_a_product_in_the_wrong_order_is_found(monkeypatch):
 
 def test_a_shifted_plateau_is_found(monkeypatch):
     """1% off in C*: the gradient there no longer falls with T."""
-    match, hessian = plateau._found()
-    monkeypatch.setattr(plateau, "_found", lambda: (match * np.array([1.01, 1.0]), hessian))
+    match, hessian = plateau._plateau()
+    monkeypatch.setattr(plateau, "_plateau", lambda: (match * np.array([1.01, 1.0]), hessian))
     assert not plateau._stationary().passed

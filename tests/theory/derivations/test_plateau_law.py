@@ -9,9 +9,9 @@ from onset.theory.derivations.plateau_law import resummed
 
 
 def test_all_checks_pass():
-    for verdict in get("plateau-law").checking():
-        print(verdict.check.name, verdict.outcome, verdict.error)
-        assert verdict.passed
+    for result in get("plateau-law").run_checks():
+        print(result.check.name, result.residual, result.error)
+        assert result.passed
 
 
 def test_resummation_agrees_to_first_order_and_stays_finite():

@@ -1,4 +1,4 @@
-"""onset.theory.derivations.signals and onset.theory.signals: first gradients, the signals they are made of, and that the checks can fail."""
+"""First gradients of both layers, the signals in them (onset.theory.signals), and that the checks can fail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import sympy as sp
 from scipy import stats
 
-from onset.theory.checks import signals as above
+from onset.theory.checks import signals as checks
 from onset.theory.derivations import alternation, get, signals
 from onset.theory.markov import expectations, priors
 from onset.theory.markov.chains import stationary
@@ -22,8 +22,8 @@ EPS = np.finfo(float).eps
 @pytest.mark.parametrize("check", get("signals").checks, ids=lambda check: check.name)
 def test_check(check):
     """Every check of the derivation is within its tolerance."""
-    found = check.run()
-    assert found.passed, found
+    residual = check()
+    assert residual.passed, residual
 
 
 @pytest.mark.parametrize("reference", alternation.REFERENCES)
@@ -39,14 +39,14 @@ def test_closed_signals_against_cubature(reference, lag):
 
 
 def test_a_far_lag_does_not_lose_its_digits():
-    """s_200, where terms of order one cancel to 10⁻⁶, against Gauss-Legendre nodes enough for that power."""
+    """S_201, where terms of order one cancel to 10⁻⁶, against enough Gauss-Legendre nodes."""
     matrices, weights = alternation.flat_rule(160)
     found = signal(Dirichlet(2), 201).value
     assert found == pytest.approx(weights @ alternation.chain_signals(matrices, 202)[:, 201], rel=1e-9)
 
 
 def test_signals_of_other_priors(within):
-    """Mixtures are weighted sums; memoryless chains have none beyond lag 0; other priors by expectation, with its error."""
+    """Mixtures are weighted sums; memoryless chains have none beyond lag 0; other priors by expectation."""
     mixture = Mixture((Dirichlet(2), Unigram(2)), (0.25, 0.75))
     assert signal(mixture, 1).value == pytest.approx(signal(Dirichlet(2), 1).value / 4, rel=4 * EPS)
     assert signal(Unigram(5), 3, reference="uniform") == (0.0, 0.0)
@@ -63,7 +63,7 @@ def test_signals_of_other_priors(within):
 
 
 def test_the_literatures_table_differs_by_a_constant():
-    """The table's s_m at reference 1/k less its s_4 are these signals' differences, to two printed digits' rounding and 20,000 chains."""
+    """The table's S_m at reference 1/k less its S_4 are these signals' differences, to rounding and 20,000 chains."""
     table = np.array([0.1025, 0.1252, 0.0891, 0.1048, 0.0896])
     found = np.array([signal(Dirichlet(2), m, reference="uniform").value for m in range(5)])
     drawn = alternation.chain_signals(priors.sample(Dirichlet(2), np.random.default_rng(0), 20_000), 5, "uniform")
@@ -93,7 +93,7 @@ def test_correlations_by_enumeration():
 
 
 def test_fluctuations_of_counts_in_the_softmax_family():
-    """How far the limit overstates the first gradient of W, as the derivation's validity says, to its printed digits."""
+    """Factor by which the limit overstates the first gradient of W, as the derivation's validity says."""
     flat = alternation.flat_rule(20)
     ratios = {context: _overstated(*flat, context) for context in (16, 32, 64, 128)}
     assert ratios[16] < 0
@@ -129,15 +129,15 @@ def _overstated(matrices, weights, context):
     ],
 )
 def test_wrong_formulas_are_found(name, check, share, monkeypatch):
-    """Each formula changed by a part in 10^share turns each check that reads it red (rates see what outgrows ln T / T)."""
-    at = signals if hasattr(signals, check) else above
-    monkeypatch.setattr(at, name, getattr(signals, name) * (1 + sp.Rational(1, 10**share)))
-    assert not getattr(at, check)().passed
+    """Each formula changed by a part in 10^share turns each check that reads it red."""
+    module = signals if hasattr(signals, check) else checks
+    monkeypatch.setattr(module, name, getattr(signals, name) * (1 + sp.Rational(1, 10**share)))
+    assert not getattr(module, check)().passed
 
 
 def test_a_wrong_slope_is_found(monkeypatch):
     """∂a/∂v_r without the mean that the softmax takes away."""
-    monkeypatch.setattr(signals, "slope", signals.slope + 1 / signals.at**2)
+    monkeypatch.setattr(signals, "slope", signals.slope + 1 / signals.source**2)
     assert not signals._slope().passed
 
 

@@ -6,7 +6,7 @@ from onset.theory.derivations import get, softmax_law
 
 
 def test_all_checks_pass():
-    failed = [verdict for verdict in get("softmax-law").check() if not verdict.passed]
+    failed = [result for result in get("softmax-law").check() if not result.passed]
     assert not failed
 
 

@@ -12,18 +12,19 @@ from onset.theory.derivations import get, symmetry
 @pytest.mark.parametrize("check", symmetry.derive().checks, ids=lambda check: check.name)
 def test_check(check):
     """Every check of the derivation is within its tolerance."""
-    found = check.run()
-    assert found.passed, found
+    residual = check()
+    assert residual.passed, residual
 
 
 @pytest.mark.parametrize("states", [2, 3, 7])
 def test_the_statement_is_a_least_squares_projection(states):
     """For any matrix, the formula gives the point of span{I, 11ᵀ} nearest to it: numpy's lstsq, to rounding."""
     matrix = np.random.default_rng(states).normal(size=(states, states))
-    found = get("symmetry").function(symmetry.g_omega, symmetry.g_c, symmetry.k)(np.trace(matrix), matrix.sum(), states)
+    project = get("symmetry").function(symmetry.g_omega, symmetry.g_c, symmetry.k)
     basis = np.stack([np.ones(states**2), np.eye(states).ravel()], axis=1)
     expected = np.linalg.lstsq(basis, matrix.ravel())[0]
-    np.testing.assert_allclose(found.ravel(), expected, atol=states**2 * 10 * np.finfo(float).eps)
+    projected = project(np.trace(matrix), matrix.sum(), states)
+    np.testing.assert_allclose(projected.ravel(), expected, atol=states**2 * 10 * np.finfo(float).eps)
 
 
 def test_a_wrong_decomposition_is_found(monkeypatch):
@@ -32,19 +33,19 @@ def test_a_wrong_decomposition_is_found(monkeypatch):
     wrong = right.subs(symmetry.k - 1, symmetry.k)
     assert wrong != right
     monkeypatch.setattr(symmetry, "decomposition", lambda: wrong)
-    assert [v.check.name for v in symmetry.derive().check() if not v.passed] == ["decomposition", "gradient"]
+    assert [r.check.name for r in symmetry.derive().check() if not r.passed] == ["decomposition", "gradient"]
 
 
 def test_too_few_relabellings_are_found(monkeypatch):
     """Without one exchange of states more matrices are fixed."""
-    every = symmetry.relabellings
-    monkeypatch.setattr(symmetry, "relabellings", lambda states: list(every(states))[: max(1, states - 2)])
+    whole = symmetry.relabellings
+    monkeypatch.setattr(symmetry, "relabellings", lambda states: list(whole(states))[: max(1, states - 2)])
     assert not symmetry._fixed().passed
 
 
 def test_fixed_matrices_have_two_orbits():
     """Free entries of the general solution: one on the diagonal, one off it, whatever k."""
     for states in (2, 4, 6):
-        found = symmetry.fixed_matrices(states)
-        assert len(set(found)) == len(found.free_symbols) == 2
-        assert isinstance(found[0, 0], sp.Symbol)
+        matrix = symmetry.fixed_matrices(states)
+        assert len(set(matrix)) == len(matrix.free_symbols) == 2
+        assert isinstance(matrix[0, 0], sp.Symbol)

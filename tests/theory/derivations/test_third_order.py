@@ -10,9 +10,9 @@ from onset.theory.derivations import get, third_order
 
 
 def test_all_checks_pass():
-    for verdict in get("third-order").checking():
-        print(verdict.check.name, verdict.outcome, verdict.error)
-        assert verdict.passed
+    for result in get("third-order").run_checks():
+        print(result.check.name, result.residual, result.error)
+        assert result.passed
 
 
 @pytest.mark.parametrize("name", ["_lag_2", "_lag_1"])
@@ -37,7 +37,7 @@ def test_lag_two_leads_over_the_prior():
 
     pairs = block_law(chains, 2)
     bigram = block_law(chains, 3).sum(axis=1) / pairs.sum(axis=1)[:, :, None]
-    found = third_order.signals(chains, np.full(64, 1 / 64), bigram, 5)
-    print(found)
-    assert int(found.argmax()) == 2
-    assert found[1] == pytest.approx(0, abs=1e-15)
+    signals = third_order.signals(chains, np.full(64, 1 / 64), bigram, 5)
+    print(signals)
+    assert int(signals.argmax()) == 2
+    assert signals[1] == pytest.approx(0, abs=1e-15)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sympy as sp
 
-from onset.theory.checks import trapped as above
+from onset.theory.checks import trapped as checks
 from onset.theory.derivations import get, trapped
 from onset.theory.laws import basins
 
 
 def test_all_checks_pass():
-    for verdict in get("trapped-basin").checking():
-        print(verdict.check.name, verdict.outcome, verdict.error)
-        assert verdict.passed
+    for result in get("trapped-basin").run_checks():
+        print(result.check.name, result.residual, result.error)
+        assert result.passed
 
 
 def test_a_wrong_sum_is_found(monkeypatch):
@@ -22,22 +22,22 @@ def test_a_wrong_sum_is_found(monkeypatch):
 
 def test_wrong_constants_are_found(monkeypatch):
     """A tenth more of A, or of B, and the remainder grows with ln T."""
-    right = above.limit_constants
+    right = checks.limit_constants
     for factors in ((1.1, 1.0), (1.0, 1.1)):
         monkeypatch.setattr(
-            above, "limit_constants", lambda *a, f=factors: tuple(x * y for x, y in zip(right(*a), f, strict=True))
+            checks, "limit_constants", lambda *a, f=factors: tuple(x * y for x, y in zip(right(*a), f, strict=True))
         )
-        assert not above._limit().passed
+        assert not checks._limit().passed
 
 
 def test_a_wrong_recursion_is_found(monkeypatch):
     """Counts that reach their sums one position late."""
-    right = trapped._onwards
-    monkeypatch.setattr(trapped, "_onwards", lambda p, c, s, share: right(p, c, s, 0.9 * share))
-    assert not above._start().passed
+    right = trapped._next_position
+    monkeypatch.setattr(trapped, "_next_position", lambda p, c, s, share: right(p, c, s, 0.9 * share))
+    assert not checks._start().passed
 
 
 def test_wrong_samples_are_found(monkeypatch):
     """Scores not taken relative to their mean over sources."""
     monkeypatch.setattr(basins, "relative", lambda sums, counts, t: sums / t)
-    assert not above._sampled().passed
+    assert not checks._sampled().passed

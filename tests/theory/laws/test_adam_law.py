@@ -23,7 +23,7 @@ def _variances(setting, point):
         pytest.importorskip("onset.simulate.finite_context.dynamics"),
         pytest.importorskip("onset.simulate.tasks.markov_chains"),
     )
-    drawn = (sequences.sample(setting, 1024, generator) for generator in np.random.default_rng(1).spawn(16))
+    drawn = (sequences.sample(setting.task, 1024, generator) for generator in np.random.default_rng(1).spawn(16))
     return [reduced.loss_and_gradient(setting, point, one, sampled=True, variance=True).variance for one in drawn]
 
 

@@ -143,12 +143,12 @@ def test_settings_carry_the_order():
     """It survives TOML and JSON, changes the id and the label; settings of order 2 keep the id they had before there were orders."""
     third = Setting.of("softmax", states=3, order=3, context=20)
     assert Setting.from_dict(json.loads(json.dumps(third.to_dict()))) == third
-    assert third.strategies == ("uniform", "unigram", "bigram", "trigram")
+    assert third.task.strategies == ("uniform", "unigram", "bigram", "trigram")
     assert "n=3" in third.label
     plain = Setting.of("softmax", states=3, context=20)
     assert third.id != plain.id
     assert "order" not in plain.to_dict()["prior"]
-    drawn = sample(third, 5, np.random.default_rng(0))
+    drawn = sample(third.task, 5, np.random.default_rng(0))
     assert drawn.transition.shape == (5, 9, 3)
 
 

@@ -203,14 +203,16 @@ def test_the_toy_has_the_transformers_numbers():
     """Prior, context, batch, rate and moments of each optimiser."""
     for one in VARIATIONS:
         made_ = toy(one.setting)
-        assert (made_.prior, made_.context, made_.batch) == (
+        assert (made_.task.prior, made_.task.context, made_.training.batch) == (
             one.setting.task.prior,
             one.setting.task.context,
             one.setting.training.batch,
         )
-        assert set(made_.optimizer.learning_rate.values()) == set(one.setting.training.optimizer.learning_rate.values())
-        assert made_.optimizer.betas == one.setting.training.optimizer.betas
-        assert made_.optimizer.name == one.setting.training.optimizer.name.removesuffix("w")
+        assert set(made_.training.optimizer.learning_rate.values()) == set(
+            one.setting.training.optimizer.learning_rate.values()
+        )
+        assert made_.training.optimizer.betas == one.setting.training.optimizer.betas
+        assert made_.training.optimizer.name == one.setting.training.optimizer.name.removesuffix("w")
 
 
 def test_a_path_is_read_by_the_names_of_probes():
