@@ -13,9 +13,9 @@ from onset.theory.setting import Setting
 
 
 def test_all_checks_pass():
-    for verdict in get("mixture-delay").checking():
-        print(verdict.check.name, verdict.outcome, verdict.error)
-        assert verdict.passed
+    for result in get("mixture-delay").run_checks():
+        print(result.check.name, result.residual, result.error)
+        assert result.passed
 
 
 def test_a_wrong_minimum_is_found(monkeypatch):
