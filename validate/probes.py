@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from onset.theory.setting import Setting
 
 __all__ = ["MATCHED", "PROBES", "SCORES", "Probe", "labels"]
@@ -57,7 +59,7 @@ def labels(setting: Setting, dimension: str) -> list[str] | list[int]:
     shape = setting.model.architecture
     named: dict[str, list[str] | list[int]] = {
         "law": [*setting.task.strategies, "true"],
-        "position": list(range(1, setting.task.context + 1)),
+        "position": (np.flatnonzero(setting.task.scored) + 1).tolist(),
         "chains": [variant.label for variant in setting.task.variants],
         "score": list(SCORES),
         "part": list(setting.model.parts),

@@ -192,10 +192,10 @@ def _record(tree: h5py.File) -> Record:
     setting = Setting.from_dict(json.loads(str(tree.attrs["setting"])))
     notes = json.loads(str(tree.attrs["notes"]))
     groups = sorted(map(str, tree), key=lambda name: int(name.rpartition("_")[2]))
-    return Record(setting, tuple(_trajectory(tree[name]) for name in groups), notes)
+    return Record(setting, tuple(_trajectory(tree[name], setting.task.lags) for name in groups), notes)
 
 
-def _trajectory(group: Any) -> Trajectory:
+def _trajectory(group: Any, lags: tuple[int, ...]) -> Trajectory:
     diverged = _number(group.attrs["diverged"])
 
     def named(variable: str, dimension: str) -> dict[str, np.ndarray]:
@@ -213,6 +213,7 @@ def _trajectory(group: Any) -> Trajectory:
         excess=named("excess", "baseline"),
         probes={name: group[name][:] for name in PROBES if name in group},
         diverged=None if diverged < 0 else diverged,
+        lags=lags,
     )
 
 

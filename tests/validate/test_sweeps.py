@@ -48,7 +48,7 @@ def test_what_is_left_at_its_default_follows_the_grid():
     found = settings("grid.context = [25, 100]\n[setting]\nfamily = 'linear'")
     assert found == [Setting.of("linear", context=t) for t in (25, 100)]
     kept = settings("grid.context = [25, 100]\n[setting]\noptimizer = { learning_rate = { match = 0.02 } }")
-    assert [s.optimizer.learning_rate["match"] for s in kept] == [0.02, 0.02]
+    assert [s.training.optimizer.learning_rate["match"] for s in kept] == [0.02, 0.02]
 
 
 def test_every_run_goes_over_the_grid():
@@ -103,7 +103,7 @@ BAD = [
     ("grid.context = [50]\n[[runs]]\ncontext = 60", "in grid and in runs"),
     ("runs = []", "a list of 1 or more"),
     (
-        "setting.training.optimizer.learning_rate = 1\ngrid.learning-rate.match = [1]",
+        "setting.optimizer.learning_rate = 1\ngrid.learning-rate.match = [1]",
         "learning_rate = 1: expected a table",
     ),
     ("grid.batch = '1:100000:20000:lin'", f"at most {LARGEST}"),

@@ -132,7 +132,7 @@ def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_gone_on_from(tmp_
     spoilt = SPOILT[spoil](stopped_at(10, path))
     path.write_bytes(spoilt)
     with pytest.warns(
-        UnreadableRun, match="run.safetensors is not gone on from .*set aside as run.safetensors.corrupt"
+        UnreadableRun, match="run.safetensors is not resumed from .*set aside as run.safetensors.corrupt"
     ):
         found = train(TINY, seed, device=CPU, checkpoint=path)
     assert np.array_equal(found.loss, train(TINY, seed, device=CPU).loss)

@@ -27,11 +27,17 @@ def cost(job: Job) -> float:
     """About how many seconds a job takes, up to a factor common to all."""
     setting = job.setting
     if job.kind not in (TRAIN, "finite-context"):
-        return PER_PREDICTION.get(job.kind, 1.0) * setting.task.context / 100 * setting.task.states / 3
+        return PER_PREDICTION.get(job.kind, 1.0) * setting.task.context / 100 * setting.task.vocabulary / 3
     transformer = setting.model.family == "transformer"
     steps = setting.training.steps if transformer or setting.training.whole else SHARE * setting.training.steps
     each = POPULATION if job.kind != TRAIN else TRANSFORMER if transformer else TOY
-    return each * steps * (setting.task.context + 10) * (setting.task.order - 1) ** 2 * (setting.task.states / 3) ** 0.5
+    return (
+        each
+        * steps
+        * (setting.task.context + 10)
+        * max(1, len(setting.task.lags)) ** 2
+        * (setting.task.vocabulary / 3) ** 0.5
+    )
 
 
 class Status:

@@ -24,12 +24,16 @@ from onset.validate.suite.settings import cases
 def test_the_quick_suite_holds_what_it_must():
     """Both toy families, SGD and Adam, the named (k, T), another concentration, a doubly stochastic prior and a transformer."""
     settings = [case.setting for case in cases("quick")]
-    flat = {(s.family, s.optimizer.name, s.states, s.context) for s in settings if s.prior == Dirichlet(s.states)}
+    flat = {
+        (s.model.family, s.training.optimizer.name, s.task.states, s.task.context)
+        for s in settings
+        if s.task.prior == Dirichlet(s.task.states)
+    }
     assert flat >= {("linear", "sgd", k, t) for k, t in ((2, 50), (2, 100), (3, 100), (4, 100))}
     assert flat >= {("softmax", name, 3, t) for name in ("sgd", "adam") for t in (25, 50, 100)}
-    assert any(isinstance(s.prior, DoublyStochastic) for s in settings)
-    assert any(getattr(s.prior, "concentration", 1.0) != 1.0 for s in settings)
-    assert [(s.family, s.context) for s in settings].count(("transformer", 100)) == 1
+    assert any(isinstance(s.task.prior, DoublyStochastic) for s in settings)
+    assert any(getattr(s.task.prior, "concentration", 1.0) != 1.0 for s in settings)
+    assert [(s.model.family, s.task.context) for s in settings].count(("transformer", 100)) == 1
     assert len({s.id for s in settings}) == len(settings)
 
 
@@ -37,17 +41,17 @@ def test_the_standard_suite_spans_what_it_must():
     """Contexts, states, concentrations, ratios of the rates, priors, families, optimisers and orders; four seeds; labels tell settings apart."""
     chosen = cases("standard")
     toys = [case.setting for case in chosen if case.toy]
-    assert {s.context for s in toys} >= {25, 50, 100, 200, 400}
-    assert {s.states for s in toys} == {2, 3, 4, 8}
-    assert {s.prior.concentration for s in toys if isinstance(s.prior, Dirichlet)} >= {0.3, 1, 3}
-    assert {type(s.prior) for s in toys} >= {DoublyStochastic, Mixture}
-    assert {(s.family, s.optimizer.name) for s in toys} == {
+    assert {s.task.context for s in toys} >= {25, 50, 100, 200, 400}
+    assert {s.task.states for s in toys} == {2, 3, 4, 8}
+    assert {s.task.prior.concentration for s in toys if isinstance(s.task.prior, Dirichlet)} >= {0.3, 1, 3}
+    assert {type(s.task.prior) for s in toys} >= {DoublyStochastic, Mixture}
+    assert {(s.model.family, s.training.optimizer.name) for s in toys} == {
         (f, o) for f in ("linear", "softmax") for o in ("sgd", "adam")
     }
-    assert {s.order for s in toys} == {2, 3}
+    assert {s.task.order for s in toys} == {2, 3}
     for family in ("linear", "softmax"):
         assert any(
-            len(one.values) == 3 for one in series([s for s in toys if s.family == family], "learning-rate.match")
+            len(one.values) == 3 for one in series([s for s in toys if s.model.family == family], "learning-rate.match")
         )
     assert all(case.seeds == 4 for case in chosen if case.toy)
     assert [case.setting.model.family for case in chosen if not case.toy] == ["transformer"]
@@ -69,9 +73,9 @@ def test_the_corrections_train_nothing():
     """Both families, k = 2, 3, 4, 8, three concentrations, T = 50 and 100 under SGD; Adam by the law; predictions alone."""
     chosen = cases("corrections")
     sgd = {
-        (s.family, s.states, s.prior.concentration, s.context)
+        (s.model.family, s.task.states, s.task.prior.concentration, s.task.context)
         for s in (c.setting for c in chosen)
-        if s.optimizer.name == "sgd"
+        if s.training.optimizer.name == "sgd"
     }
     assert sgd == {
         (f, k, c, t) for f in ("linear", "softmax") for k in (2, 3, 4, 8) for c in (0.3, 1, 3) for t in (50, 100)
@@ -87,7 +91,7 @@ def test_some_standard_settings_are_predicted_to_be_trapped():
         for c in cases("standard")
         if c.setting.task.context <= 25 and c.setting.task.order == 2 and c.setting.task.states == 2
     ]
-    assert {s.family for s in short if escapes(s, count=2048).sign < 0} == {"linear", "softmax"}
+    assert {s.model.family for s in short if escapes(s, count=2048).sign < 0} == {"linear", "softmax"}
 
 
 def test_jobs_of_some_methods_are_those_alone():
@@ -140,7 +144,7 @@ def test_a_refusal_is_kept_and_read_again(tmp_path, monkeypatch):
     compute([job], store, workers=1)
     monkeypatch.setattr(worker, "predict", None)
     compute([job], store, workers=1)
-    with pytest.raises(Refused, match="knows Markov chains"):
+    with pytest.raises(Refused, match="supports Markov chains"):
         prediction(job.setting, "law", store)
 
 
