@@ -19,8 +19,8 @@ from onset.paper.citation import bibliography, entry
 from onset.paper.prose import escape, to_ascii, to_latex
 from onset.theory.derivations.derivation import CheckResult, Derivation
 from onset.theory.derivations.printing import latex
-from onset.validate.derivation_checks import CheckedDerivation, all_passed, location
-from onset.validate.files import write_text
+from onset.validate.checks.running import CheckedDerivation, all_passed, location
+from onset.validate.store.files import write_text
 
 __all__ = ["ALL", "BIBLIOGRAPHY", "document", "write"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from onset.paper import corrections
-from onset.validate.files import write_text
+from onset.validate.judging.verdicts import counted
+from onset.validate.store.files import write_text
 from onset.validate.suite import TRAINED
-from onset.validate.verdicts import counted
 
 __all__ = ["BEGIN", "END", "section", "update"]
 

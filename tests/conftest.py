@@ -94,7 +94,7 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
     pytest.importorskip("torch")
     from onset.theory.architecture import Architecture
     from onset.validate import suite
-    from onset.validate.runs import Store
+    from onset.validate.store.runs import Store
     from onset.validate.suite.settings import QUICK
 
     def tiny() -> tuple[suite.Case, ...]:

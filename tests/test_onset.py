@@ -202,7 +202,7 @@ def test_bad_input_is_one_sentence_and_exit_status_two(run, monkeypatch, tmp_pat
 def test_a_run_file_found_corrupt_is_named_and_computed_again(run, tmp_path):
     """The command says which file, and still answers."""
     pytest.importorskip("torch")
-    from onset.validate.runs import UnreadableRun
+    from onset.validate.store.runs import UnreadableRun
 
     call = ["train", "--context", "16", "--steps", "20", "--seeds", "1", "--out", str(tmp_path), "--json"]
     first = run(*call)[1]

@@ -12,7 +12,7 @@ from onset.paper.citation import USES
 from onset.paper.prose import to_text
 from onset.theory import derivations
 from onset.theory.derivations.derivation import Check, Derivation, Residual, Step
-from onset.validate import derivation_checks
+from onset.validate.checks import running as derivation_checks
 
 NAME = "two-state-chain"
 

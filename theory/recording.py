@@ -51,7 +51,7 @@ class Measurement:
     excess : dict of strategy to (float, float)
         For trained models: loss minus the strategy's loss on the same sequences, and its standard error.
     probes : dict of name to array
-        For trained models: further quantities (`onset.validate.probes`).
+        For trained models: further quantities (`onset.validate.store.probes`).
     """
 
     loss: float
@@ -80,7 +80,7 @@ class Trajectory(ReadOff):
     excess : dict of strategy to array, shape (n, 2)
         For trained models: loss minus the strategy's loss on the same held-out sequences, and its standard error.
     probes : dict of name to array, shape (n, ...)
-        For trained models: further quantities (`onset.validate.probes`).
+        For trained models: further quantities (`onset.validate.store.probes`).
     diverged : int or None
         Step at which the run diverged; earlier records are kept.
     lags : tuple of int

@@ -12,7 +12,7 @@ from onset.paper.citation import references
 from onset.paper.prose import to_text
 from onset.theory.derivations.derivation import CheckResult
 from onset.theory.derivations.printing import latex
-from onset.validate.derivation_checks import CheckedDerivation, location
+from onset.validate.checks.running import CheckedDerivation, location
 
 __all__ = ["as_text", "check_rows", "to_dict"]
 

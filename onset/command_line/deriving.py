@@ -29,7 +29,7 @@ def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: J
         Print JSON.
     """
     from onset.theory import arguments, derivations
-    from onset.validate import derivation_checks as checks
+    from onset.validate.checks import running as checks
 
     chosen = [arguments.one_of("derivation", name, derivations.names()) for name in dict.fromkeys(names)]
     attached = checks.attach_all()

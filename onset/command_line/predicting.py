@@ -90,8 +90,8 @@ def scan(
     chosen = grids.grid((options or SettingOptions()).build(), grid)
     from onset.simulate.predict import METHODS
     from onset.theory import arguments
-    from onset.validate import scan as scans
-    from onset.validate.files import writable_folder
+    from onset.validate.store.files import writable_folder
+    from onset.validate.sweeps import scan as scans
 
     arguments.one_of("method", method, METHODS)
     writable_folder(out)
@@ -128,7 +128,7 @@ def explain(
     """
     setting = (options or SettingOptions()).build()
     from onset.simulate.explain import explain as run
-    from onset.validate.files import writable_folder, write_text
+    from onset.validate.store.files import writable_folder, write_text
 
     explanation = run(setting, seed=seed)
     data = explanation.to_dict()

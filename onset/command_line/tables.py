@@ -153,7 +153,7 @@ def show_sweep(data: dict[str, Any], most: int = 60) -> None:
 def show_suites(as_json: bool) -> None:
     """The suites with their sizes, and the claims that there are."""
     from onset.validate.claims import CLAIMS, needs
-    from onset.validate.observed import TRAIN
+    from onset.validate.store.jobs import TRAIN
     from onset.validate.suite import SUITES, wanted
 
     sizes = {name: [one.id for one in CLAIMS.values() if needs(one, name)] for name in SUITES}

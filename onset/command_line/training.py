@@ -45,8 +45,8 @@ def train(
     arguments.integer("seeds", seeds, least=1)
     how = (computing or ComputingOptions()).checked()
     from onset.validate.execution import compute
-    from onset.validate.observed import TRAIN, Job, observation
-    from onset.validate.runs import Store
+    from onset.validate.store.jobs import TRAIN, Job, observation
+    from onset.validate.store.runs import Store
 
     store = Store(out / "runs")
     jobs = [Job(setting, TRAIN, seed) for seed in range(seeds)]
@@ -104,7 +104,7 @@ def sweep(
     folder = Path("out") / file.stem if out is None else out
     how = (computing or ComputingOptions()).checked()
     from onset.validate.execution import compute
-    from onset.validate.runs import Store
+    from onset.validate.store.runs import Store
 
     if list_:
         held = Store(folder / "runs") if (folder / "runs").is_dir() else ()
@@ -156,9 +156,9 @@ def runs(
         Print JSON.
     """
     from onset.theory import arguments
-    from onset.validate.export import ENDINGS
-    from onset.validate.export import export as write
-    from onset.validate.listing import chosen, listed
+    from onset.validate.store.export import ENDINGS
+    from onset.validate.store.export import export as write
+    from onset.validate.store.listing import chosen, listed
 
     if export is not None:
         arguments.one_of("export file's ending", export.suffix, ENDINGS)
@@ -170,7 +170,7 @@ def runs(
     if picture:
         from onset.paper import style
         from onset.paper.figures import runs as figure
-        from onset.validate.files import writable_folder
+        from onset.validate.store.files import writable_folder
 
         with style.styled():
             files.append(style.save(figure.draw(figure.compute(selected)), writable_folder(out), "runs"))

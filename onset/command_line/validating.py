@@ -56,9 +56,9 @@ def validate(
     from onset.theory import arguments
     from onset.validate import suite as suites
     from onset.validate.claims import chosen
-    from onset.validate.observed import KINDS
     from onset.validate.report import RESULTS
-    from onset.validate.runs import Store
+    from onset.validate.store.jobs import KINDS
+    from onset.validate.store.runs import Store
 
     if list_:
         return show_suites(json_)
@@ -123,7 +123,7 @@ def _compute_quick(folder: Path, *, quiet: bool) -> None:
     """Run the quick suite and write its report into `folder`; what failed is listed on stderr."""
     from onset.paper.report import write_report
     from onset.validate import suite as suites
-    from onset.validate.runs import Store
+    from onset.validate.store.runs import Store
 
     store = Store(folder / "runs")
     with watching(f"suite {QUICK}", quiet=quiet) as watch:

@@ -30,7 +30,7 @@ from onset.paper.figures import (
 )
 from onset.paper.figures.claims import PICTURES, Picture
 from onset.theory import arguments
-from onset.validate.files import writable_folder
+from onset.validate.store.files import writable_folder
 from onset.validate.suite import Results
 
 __all__ = ["FIGURES", "OF_SUITE", "caption", "numbers", "of_suite", "render"]

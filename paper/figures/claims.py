@@ -23,8 +23,8 @@ from onset.validate.claims import Told, alternation, delay, ngrams, phases, toy_
 from onset.validate.claims.claim import Runs
 from onset.validate.claims.trained import seen
 from onset.validate.inspection.formation import HEAD_KINDS
-from onset.validate.observed import Observation
-from onset.validate.probes import SCORES
+from onset.validate.store.jobs import Observation
+from onset.validate.store.probes import SCORES
 from onset.validate.suite import Results
 
 __all__ = ["PANELS", "PICTURES", "Picture"]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from onset.paper.style import DARK, RED, RUNG_COLOURS
-from onset.validate.intervals import Z
+from onset.validate.judging.intervals import Z
 from onset.validate.suite import TRAINED, Results
 
 __all__ = ["Row", "compute", "draw"]

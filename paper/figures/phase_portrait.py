@@ -18,8 +18,8 @@ from onset.theory.laws.plateau_law import path
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import compute as compute_jobs
-from onset.validate.observed import TRAIN, Job, observation, prediction
-from onset.validate.runs import Store
+from onset.validate.store.jobs import TRAIN, Job, observation, prediction
+from onset.validate.store.runs import Store
 from onset.validate.suite import Results
 
 __all__ = ["Portrait", "compute", "draw"]

@@ -19,8 +19,8 @@ from onset.theory.laws.terms import terms
 from onset.theory.setting import Setting
 from onset.theory.transitions import Transition
 from onset.validate.execution import compute as compute_jobs
-from onset.validate.observed import TRAIN, Job, observation, prediction
-from onset.validate.runs import Store
+from onset.validate.store.jobs import TRAIN, Job, observation, prediction
+from onset.validate.store.runs import Store
 from onset.validate.suite import Results
 
 __all__ = ["Lengths", "compute", "draw"]

@@ -16,8 +16,8 @@ from matplotlib.lines import Line2D
 
 from onset.paper.style import GREY
 from onset.theory.arrays import Array
-from onset.validate.listing import Listed
-from onset.validate.observed import TRAIN
+from onset.validate.store.jobs import TRAIN
+from onset.validate.store.listing import Listed
 
 __all__ = ["MOST", "Curve", "Family", "compute", "draw"]
 

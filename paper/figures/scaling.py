@@ -12,7 +12,7 @@ from onset.paper.style import AMBER, BLUE, DARK, GREEN, GREY, ROSE, VIOLET
 from onset.theory.arrays import Array
 from onset.validate.claims import scaling
 from onset.validate.claims.claim import Runs
-from onset.validate.intervals import Interval
+from onset.validate.judging.intervals import Interval
 
 __all__ = ["Point", "Scaling", "draw", "of_runs"]
 

@@ -42,7 +42,7 @@ class Panel:
 
 
 def compute(data: Mapping[str, Any], quantity: str = "formation") -> list[Panel]:
-    """Panels of ``onset.validate.scan.to_dict(…)``, one per axis with at least two values."""
+    """Panels of ``onset.validate.sweeps.scan.to_dict(…)``, one per axis with at least two values."""
     axes = data["axes"]
     shape = [len(values) for values in axes.values()]
     times = np.array([row[quantity] or (np.nan,) * 3 for row in data["rows"]], dtype=float).reshape(*shape, 3)

@@ -17,7 +17,7 @@ from onset.theory.architecture import Architecture
 from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.setting import Setting
 from onset.validate.claims import CLAIMS, Told
-from onset.validate.observed import TRAIN, Observation
+from onset.validate.store.jobs import TRAIN, Observation
 from onset.validate.suite import Results
 from onset.validate.training import train_together
 

@@ -16,7 +16,7 @@ from onset.paper.citation import USES, bibliography, entry, references
 from onset.paper.prose import escape, to_ascii, to_latex, to_text
 from onset.theory.derivations import get, names, printing
 from onset.theory.derivations.derivation import Check, CheckResult, Derivation, Residual, Step
-from onset.validate.derivation_checks import CheckedDerivation
+from onset.validate.checks.running import CheckedDerivation
 
 PDFLATEX = shutil.which("pdflatex")
 needs_latex = pytest.mark.skipif(

@@ -7,7 +7,7 @@ import sympy as sp
 
 from onset.simulate import checks
 from onset.theory.derivations import get, signals
-from onset.validate.derivation_checks import attach_all
+from onset.validate.checks.running import attach_all
 
 ALL = [(name, check) for name, group in checks.CHECKS.items() for check in group]
 

@@ -12,7 +12,7 @@ from onset.validate import checks
 from onset.validate.checks import signals as signal_checks
 from onset.validate.checks import small_models, third_order
 from onset.validate.checks import symmetry as symmetry_checks
-from onset.validate.derivation_checks import attach_all
+from onset.validate.checks.running import attach_all
 
 ALL = [(name, check) for name, group in checks.CHECKS.items() for check in group]
 

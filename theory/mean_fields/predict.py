@@ -10,7 +10,7 @@ from onset.theory.dynamics.flow import Alone, Ensemble, flows, sharpness
 from onset.theory.mean_fields.limit import MeanField
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField
-from onset.theory.mean_fields.rules import SCRAMBLINGS, rules
+from onset.theory.mean_fields.quadrature import SCRAMBLINGS, rules
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.prediction import Prediction, limit_plateaus
 from onset.theory.recording import Progress, Trajectory
@@ -39,7 +39,7 @@ class AtSaddle(ValueError):
 def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
     """Predict from the mean field: gradient flow for SGD, the optimiser's own steps for Adam.
 
-    The first setting of a prior and family also makes their rules (`onset.theory.mean_fields.rules`), which costs several times as much.
+    The first setting of a prior and family also makes their rules (`onset.theory.mean_fields.quadrature`), which costs several times as much.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ from onset.theory.laws.plateau_law import law
 from onset.theory.laws.terms import terms
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.predict import mean_field
-from onset.theory.mean_fields.rules import rules
+from onset.theory.mean_fields.quadrature import rules
 from onset.theory.prediction import limit_plateaus
 from onset.theory.setting import Setting
 from onset.validate.bench import baselines
@@ -40,7 +40,7 @@ from onset.validate.bench.timing import ROUNDS, SECONDS, Timing, Work, agree, co
 from onset.validate.models import build
 from onset.validate.models.toy import Toy
 from onset.validate.models.transformer import Transformer
-from onset.validate.scan import run as run_scan
+from onset.validate.sweeps.scan import run as run_scan
 from onset.validate.training import TrainingRun
 
 __all__ = ["BENCHMARKS", "Timing", "as_table", "machine", "run"]

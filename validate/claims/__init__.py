@@ -25,8 +25,8 @@ from onset.validate.claims import (
 )
 from onset.validate.claims.claim import Claim, Finding, Need, Told
 from onset.validate.claims.trained import SEEDS
-from onset.validate.observed import TRAIN, Job, Refused, observation, prediction
-from onset.validate.runs import Store
+from onset.validate.store.jobs import TRAIN, Job, Refused, observation, prediction
+from onset.validate.store.runs import Store
 
 __all__ = ["CLAIMS", "Claim", "Finding", "Need", "Told", "chosen", "jobs", "needs", "tell"]
 

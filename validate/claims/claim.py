@@ -16,9 +16,18 @@ from scipy.special import stdtrit
 
 from onset.theory.arrays import Array
 from onset.theory.setting import Setting
-from onset.validate.intervals import Interval, relative_error
-from onset.validate.observed import TRAIN, Job
-from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, counted, of_share, worst
+from onset.validate.judging.intervals import Interval, relative_error
+from onset.validate.judging.verdicts import (
+    AGREES,
+    DISAGREES,
+    INCONCLUSIVE,
+    Tolerance,
+    Verdict,
+    counted,
+    of_share,
+    worst,
+)
+from onset.validate.store.jobs import TRAIN, Job
 
 __all__ = ["Claim", "Finding", "Need", "Runs", "Told", "mean", "one_more", "positive", "share"]
 

@@ -14,8 +14,8 @@ from onset.theory.setting import Setting
 from onset.theory.transitions import Transition, bootstrap, find_crossing
 from onset.validate.claims.claim import SPREAD, WIDEST, Claim, Finding, Need, Runs, positive, share
 from onset.validate.claims.trained import EDELMAN, in_order, mixture, no_repeats, published, untrained
-from onset.validate.intervals import Interval
-from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Verdict
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Verdict
 
 __all__ = ["ARMS", "CLAIM", "CONTEXT", "PART", "STATES", "delay", "half", "half_drop"]
 

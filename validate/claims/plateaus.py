@@ -9,10 +9,10 @@ import numpy as np
 from onset.theory.markov.ideal import finite_loss
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, mean
 from onset.validate.claims.trained import PART, SEEDS, losses, published
-from onset.validate.intervals import Interval
-from onset.validate.observed import Observation
-from onset.validate.verdicts import Tolerance
-from onset.validate.verdicts import judge as judge_number
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import Tolerance
+from onset.validate.judging.verdicts import judge as judge_number
+from onset.validate.store.jobs import Observation
 
 __all__ = ["CLAIM"]
 

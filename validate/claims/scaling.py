@@ -34,10 +34,10 @@ from onset.theory.setting import Setting
 from onset.theory.transitions import ReadOff
 from onset.validate.claims.claim import LEVEL, Claim, Finding, Need, Runs, mean, share
 from onset.validate.claims.trained import SEEDS, at, passage, published, seen
-from onset.validate.intervals import Interval
-from onset.validate.observed import Observation
-from onset.validate.verdicts import INCONCLUSIVE, Tolerance, Verdict, decide
-from onset.validate.verdicts import judge as judge_number
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import INCONCLUSIVE, Tolerance, Verdict, decide
+from onset.validate.judging.verdicts import judge as judge_number
+from onset.validate.store.jobs import Observation
 
 __all__ = [
     "ADAMW",

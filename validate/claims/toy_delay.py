@@ -11,9 +11,9 @@ from onset.validate.claims import delay
 from onset.validate.claims.claim import Claim, Finding, Need, Runs
 from onset.validate.claims.delay import ARMS, CONTEXT, PART
 from onset.validate.claims.trained import published
-from onset.validate.intervals import Interval
-from onset.validate.verdicts import Tolerance
-from onset.validate.verdicts import judge as judge_number
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import Tolerance
+from onset.validate.judging.verdicts import judge as judge_number
 
 __all__ = ["CLAIM", "TOYS"]
 

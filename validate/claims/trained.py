@@ -14,10 +14,10 @@ from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import Transition, find_crossing
 from onset.validate.claims.claim import Finding, share
-from onset.validate.intervals import Interval, Z
-from onset.validate.observed import Observation
-from onset.validate.probes import PROBES, labels
-from onset.validate.verdicts import Tolerance, Verdict, judge
+from onset.validate.judging.intervals import Interval, Z
+from onset.validate.judging.verdicts import Tolerance, Verdict, judge
+from onset.validate.store.jobs import Observation
+from onset.validate.store.probes import PROBES, labels
 
 __all__ = [
     "EDELMAN",

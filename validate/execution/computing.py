@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from onset.theory.recording import Progress
 from onset.validate.errors import ComputationStopped
 from onset.validate.execution import failures
+from onset.validate.execution.batched_seeds import LARGEST
 from onset.validate.execution.failures import Failure
 from onset.validate.execution.local import Executor, InProcess, Processes
 from onset.validate.execution.locks import LOCKS
 from onset.validate.execution.status import Status
-from onset.validate.execution.together import LARGEST
 from onset.validate.execution.worker import BUSY, COMPUTED, DIED, FOUND, UNWRITABLE, Answer, Assignment, Plan
-from onset.validate.observed import TRAIN, Job
-from onset.validate.runs import Store
+from onset.validate.store.jobs import TRAIN, Job
+from onset.validate.store.runs import Store
 
 __all__ = ["TRIES", "Tally", "Watch", "compute", "drive", "missing"]
 

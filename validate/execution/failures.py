@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from onset.validate.files import write_text
-from onset.validate.observed import Job
-from onset.validate.runs import FAILURE, Store
+from onset.validate.store.files import write_text
+from onset.validate.store.jobs import Job
+from onset.validate.store.runs import FAILURE, Store
 
 __all__ = ["Failure", "clear", "failed_in", "keep"]
 

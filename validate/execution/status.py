@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from onset.validate.observed import BASIN, TRAIN, Job
+from onset.validate.store.jobs import BASIN, TRAIN, Job
 
 __all__ = ["Status", "cost"]
 

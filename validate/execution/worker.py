@@ -20,9 +20,9 @@ from onset.theory.laws.basins import escapes
 from onset.theory.recording import Progress, Trajectory
 from onset.validate.execution import failures
 from onset.validate.execution.locks import locked
-from onset.validate.observed import BASIN, TRAIN, Job
-from onset.validate.provenance import provenance
-from onset.validate.runs import Record, Store
+from onset.validate.store.jobs import BASIN, TRAIN, Job
+from onset.validate.store.provenance import provenance
+from onset.validate.store.runs import Record, Store
 
 __all__ = ["BUSY", "COMPUTED", "DIED", "FAILED", "FOUND", "UNWRITABLE", "Answer", "Assignment", "Plan", "carry_out"]
 
@@ -113,7 +113,7 @@ def _records(jobs: Sequence[Job], assignment: Assignment, progress: Progress) ->
                 trajectories, notes = (), {"refused": str(problem)}
             yield job, _record(job, trajectories, made | notes, started)
         return
-    from onset.validate.execution.together import pays
+    from onset.validate.execution.batched_seeds import pays
     from onset.validate.training import resolve_device, train_together
 
     setting, device = jobs[0].setting, resolve_device(assignment.plan.device)

@@ -17,9 +17,9 @@ import numpy as np
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, Transition, combine, find_crossing
-from onset.validate.intervals import Interval
-from onset.validate.observed import Observation
-from onset.validate.probes import SCORES
+from onset.validate.judging.intervals import Interval
+from onset.validate.store.jobs import Observation
+from onset.validate.store.probes import SCORES
 
 __all__ = ["HEAD_KINDS", "HeadFormation", "find_formations", "head_formations"]
 

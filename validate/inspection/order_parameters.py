@@ -34,7 +34,7 @@ __all__ = ["contrast", "effective_order_parameters", "lag_logits", "score_contra
 
 @torch.no_grad()
 def effective_order_parameters(model: Inspectable, activations: Activations) -> dict[str, Tensor]:
-    """Order parameters on the recorded tokens, with the names and dimensions of `onset.validate.probes`.
+    """Order parameters on the recorded tokens, with the names and dimensions of `onset.validate.store.probes`.
 
     NaN where a layer has fewer heads than another. Needs recorded `streams` and `scores`.
     """

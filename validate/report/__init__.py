@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from onset.theory import arguments
-from onset.validate.files import writable_folder, write_text
-from onset.validate.provenance import versions
 from onset.validate.report.page import render
-from onset.validate.runs import Store
+from onset.validate.store.files import writable_folder, write_text
+from onset.validate.store.provenance import versions
+from onset.validate.store.runs import Store
 from onset.validate.suite import SUITES, Results, collect
 
 __all__ = ["PAGE", "RESULTS", "load", "results_of", "write"]

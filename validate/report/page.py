@@ -14,11 +14,11 @@ import jinja2
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims import Finding
 from onset.validate.inspection.formation import HEAD_KINDS
-from onset.validate.intervals import Interval
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import counted, worst
 from onset.validate.suite.comparisons import Comparison
 from onset.validate.suite.results import Results
 from onset.validate.suite.tolerances import TRAINED
-from onset.validate.verdicts import counted, worst
 
 __all__ = ["percent", "render", "show"]
 

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from onset.validate.intervals import Interval
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import Verdict, judge
 from onset.validate.suite.comparisons import Comparison, Judged, Outcome
+from onset.validate.suite.jobs import run_jobs, wanted
 from onset.validate.suite.results import Results, collect
-from onset.validate.suite.running import run_jobs, wanted
 from onset.validate.suite.settings import METHODS, SUITES, SURROGATE, Case
 from onset.validate.suite.tolerances import TOLERANCE, TRAINED
-from onset.validate.verdicts import Verdict, judge
 
 __all__ = [
     "METHODS",

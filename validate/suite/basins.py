@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from onset.theory.recording import Trajectory
+from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 from onset.validate.suite.comparisons import Outcome
-from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 __all__ = ["ESCAPED", "TRAPPED", "UNDECIDED", "BasinFinding", "basins", "fate"]
 

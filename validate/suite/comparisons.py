@@ -10,11 +10,11 @@ from onset.theory.laws.basins import Basin
 from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition
-from onset.validate.intervals import Interval, relative_error
-from onset.validate.observed import Observation
+from onset.validate.judging.intervals import Interval, relative_error
+from onset.validate.judging.verdicts import DISAGREES, Verdict, judge
+from onset.validate.store.jobs import Observation
 from onset.validate.suite.settings import Case
 from onset.validate.suite.tolerances import PAIRS, TRAINED
-from onset.validate.verdicts import DISAGREES, Verdict, judge
 
 __all__ = ["Comparison", "Judged", "Outcome", "compare"]
 

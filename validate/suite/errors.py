@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from onset.theory.setting import Setting
+from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE, counted
 from onset.validate.suite.comparisons import Comparison
 from onset.validate.suite.series import series
 from onset.validate.suite.tolerances import MEDIAN_TOLERANCE, PAIRS, TRAINED
-from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE, counted
 
 __all__ = ["Promise", "Spread", "promises", "spreads"]
 

@@ -19,11 +19,11 @@ from onset.simulate.exponents import fits, regression
 from onset.simulate.scan import Row, grid
 from onset.theory.laws.terms import terms_or_refusal
 from onset.theory.setting import Setting
-from onset.validate.intervals import Interval, Z
+from onset.validate.judging.intervals import Interval, Z
+from onset.validate.judging.verdicts import decide
 from onset.validate.suite.comparisons import Comparison
 from onset.validate.suite.series import AXES, Series, series
 from onset.validate.suite.tolerances import TOLERANCE, TRAINED
-from onset.validate.verdicts import decide
 
 __all__ = ["Exponent", "Slope", "exponents"]
 

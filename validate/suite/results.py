@@ -13,18 +13,18 @@ from onset.theory.setting import Setting
 from onset.validate import claims
 from onset.validate.claims import Told
 from onset.validate.inspection.formation import HeadFormation, head_formations
-from onset.validate.observed import BASIN, TRAIN, Job, Observation, Refused, basin, observation, prediction
-from onset.validate.plain import finite, without
-from onset.validate.runs import Store
+from onset.validate.store.jobs import BASIN, TRAIN, Job, Observation, Refused, basin, observation, prediction
+from onset.validate.store.json_data import finite, without
+from onset.validate.store.runs import Store
 from onset.validate.suite.basins import BasinFinding, basins
 from onset.validate.suite.comparisons import Comparison, Outcome, compare
 from onset.validate.suite.errors import Promise, Spread, promises, spreads
 from onset.validate.suite.exponents import Exponent, exponents
-from onset.validate.suite.running import seeds_of
+from onset.validate.suite.jobs import seeds_of
+from onset.validate.suite.sentences import disagreements
 from onset.validate.suite.settings import Case, cases
 from onset.validate.suite.tolerances import PAIRS
 from onset.validate.suite.transformer import compare_transformer
-from onset.validate.suite.words import disagreements
 
 __all__ = ["FORMAT", "Results", "collect"]
 

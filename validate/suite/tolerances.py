@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from onset.theory.setting import Setting
+from onset.validate.judging.verdicts import Tolerance
 from onset.validate.suite.settings import SURROGATE
-from onset.validate.verdicts import Tolerance
 
 __all__ = ["MEDIAN_TOLERANCE", "PAIRS", "TOLERANCE", "TRAINED", "Pair"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from onset.theory.markov.task import STRATEGIES
 from onset.validate.claims.trained import in_order, losses
-from onset.validate.intervals import Interval
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import Verdict, of_share
 from onset.validate.suite.comparisons import Comparison, Judged, Outcome, compare
 from onset.validate.suite.tolerances import TRAINED
-from onset.validate.verdicts import Verdict, of_share
 
 __all__ = ["compare_transformer"]
 

@@ -18,7 +18,7 @@ from typing import Any
 from onset.simulate import scan
 from onset.theory import arguments, setting_files
 from onset.theory.setting import Setting
-from onset.validate.observed import KINDS, TRAIN, Job
+from onset.validate.store.jobs import KINDS, TRAIN, Job
 
 __all__ = ["LARGEST", "Point", "Sweep", "load", "read"]
 
@@ -44,7 +44,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Settings, seeds of the trained models, and kinds of jobs, of `onset.validate.observed.KINDS`."""
+    """Settings, seeds of the trained models, and kinds of jobs, of `onset.validate.store.jobs.KINDS`."""
 
     points: tuple[Point, ...]
     seeds: tuple[int, ...]

@@ -11,10 +11,10 @@ from typing import Any
 
 from onset.theory.setting import Setting
 from onset.validate.execution import failed_in
-from onset.validate.files import write_text
-from onset.validate.observed import BASIN, TRAIN, Job, Refused, basin, observation, prediction
-from onset.validate.plain import finite, without
-from onset.validate.runs import Store
+from onset.validate.store.files import write_text
+from onset.validate.store.jobs import BASIN, TRAIN, Job, Refused, basin, observation, prediction
+from onset.validate.store.json_data import finite, without
+from onset.validate.store.runs import Store
 from onset.validate.sweeps.plan import Sweep
 
 __all__ = ["CSV", "JSON", "collect", "lines", "write"]

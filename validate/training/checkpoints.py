@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from onset.theory.setting import Setting
-from onset.validate.files import replacing, set_aside
-from onset.validate.provenance import RELEASE
-from onset.validate.runs import UnreadableRun
+from onset.validate.store.files import replacing, set_aside
+from onset.validate.store.provenance import RELEASE
+from onset.validate.store.runs import UnreadableRun
 
 __all__ = ["Checkpoint"]
 

@@ -16,7 +16,7 @@ from onset.validate.inspection.inspectable import inspectable, record
 from onset.validate.inspection.order_parameters import effective_order_parameters
 from onset.validate.inspection.scores import head_scores, targets_on
 from onset.validate.models import as_model
-from onset.validate.probes import SCORES
+from onset.validate.store.probes import SCORES
 from onset.validate.training.cross_entropies import on_device
 
 __all__ = ["HELD_OUT", "HeldOut"]

@@ -14,7 +14,7 @@ from onset.paper.citation import references
 from onset.theory.derivations import get, names
 from onset.theory.derivations.derivation import Derivation
 from onset.theory.derivations.printing import latex
-from onset.validate.derivation_checks import attach_all
+from onset.validate.checks.running import attach_all
 
 COMMON = {"e", "d", "O", "I", "i", "j", "l", "z", r"\psi"}
 """Letters without a row: the number e, differentials, orders of terms, identity, states as indices, scores, digamma."""

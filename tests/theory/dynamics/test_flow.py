@@ -10,7 +10,7 @@ from onset.theory.dynamics.adam_steps import adam_steps
 from onset.theory.dynamics.flow import BRIEFLY, CLOSELY, Alone, flow, flows, sharpness
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.mean_fields.rules import rules
+from onset.theory.mean_fields.quadrature import rules
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.setting import Setting
 

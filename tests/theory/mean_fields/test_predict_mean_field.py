@@ -10,7 +10,7 @@ import pytest
 from onset.theory.markov import ideal
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.mean_fields.predict import AtSaddle, mean_field
-from onset.theory.mean_fields.rules import SCRAMBLINGS
+from onset.theory.mean_fields.quadrature import SCRAMBLINGS
 from onset.theory.setting import Setting
 from onset.theory.transitions import combine
 

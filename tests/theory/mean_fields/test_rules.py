@@ -1,4 +1,4 @@
-"""onset.theory.mean_fields.rules: small rules against the large ones they are cut from, and against exact quadrature for two states."""
+"""onset.theory.mean_fields.quadrature: small rules against the large ones they are cut from, and against exact quadrature for two states."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from onset.theory.dynamics.flow import flow, flows
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.mean_fields.rules import KEPT, POINTS, SCRAMBLINGS, rules
+from onset.theory.mean_fields.quadrature import KEPT, POINTS, SCRAMBLINGS, rules
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.setting import Setting
 

@@ -25,10 +25,10 @@ from onset.validate.claims.toy_delay import TOYS
 from onset.validate.claims.trained import at, no_repeats, published, seen, stages, untrained
 from onset.validate.execution import compute
 from onset.validate.inspection.formation import HEAD_KINDS
-from onset.validate.observed import Job, Observation
-from onset.validate.probes import PROBES, SCORES, labels
-from onset.validate.runs import Store
-from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from onset.validate.store.jobs import Job, Observation
+from onset.validate.store.probes import PROBES, SCORES, labels
+from onset.validate.store.runs import Store
 
 STEPS = np.arange(0, 2501, 10.0)
 

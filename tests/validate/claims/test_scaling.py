@@ -29,11 +29,11 @@ from onset.validate.claims.scaling import (
     spread,
     toy,
 )
-from onset.validate.intervals import Interval
-from onset.validate.observed import Observation
-from onset.validate.probes import PROBES, labels
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from onset.validate.store.jobs import Observation
+from onset.validate.store.probes import PROBES, labels
 from onset.validate.suite import Results
-from onset.validate.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 
 CONSTANT, SPREAD = 0.4, 0.02
 SHAPE = np.array([2.0, 3.0, 1.5])

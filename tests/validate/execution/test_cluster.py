@@ -23,8 +23,8 @@ from onset.validate.execution import compute
 from onset.validate.execution.cluster import Cluster, _on_worker
 from onset.validate.execution.computing import missing
 from onset.validate.execution.worker import UNWRITABLE, Assignment, Plan
-from onset.validate.observed import Job
-from onset.validate.runs import Store
+from onset.validate.store.jobs import Job
+from onset.validate.store.runs import Store
 
 SETTING = Setting.of("linear", states=2, context=10, steps=200, record_every=100, whole=True)
 JOBS = [Job(SETTING, "train", seed) for seed in range(6)] + [Job(Setting.of("linear"), "law")]

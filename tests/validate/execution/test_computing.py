@@ -13,12 +13,13 @@ pytest.importorskip("torch")
 import torch
 
 from onset.theory.setting import Setting
-from onset.validate.execution import compute, failed_in, together, worker
+from onset.validate.execution import batched_seeds as together
+from onset.validate.execution import compute, failed_in, worker
 from onset.validate.execution.computing import missing
 from onset.validate.execution.locks import locked
 from onset.validate.execution.status import Status
-from onset.validate.observed import Job, observation
-from onset.validate.runs import Record, Store
+from onset.validate.store.jobs import Job, observation
+from onset.validate.store.runs import Record, Store
 
 TINY = Setting.of("linear", states=2, context=10, steps=40, record_every=10)
 QUICK = [Job(Setting.of("linear", states=2, context=20 + n), "law") for n in range(3)]

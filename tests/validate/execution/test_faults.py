@@ -19,8 +19,8 @@ from onset.theory.setting import Setting
 from onset.validate.execution import compute
 from onset.validate.execution.computing import missing
 from onset.validate.execution.locks import locked
-from onset.validate.observed import Job
-from onset.validate.runs import Store
+from onset.validate.store.jobs import Job
+from onset.validate.store.runs import Store
 
 TINY = Setting.of("linear", states=2, context=10, steps=40, record_every=10)
 JOBS = [Job(TINY, "train", seed) for seed in range(4)]
@@ -30,8 +30,8 @@ import sys
 from pathlib import Path
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
-from onset.validate.observed import Job
-from onset.validate.runs import Store
+from onset.validate.store.jobs import Job
+from onset.validate.store.runs import Store
 # A shell's background job, and all that it starts, is deaf to Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 store = Store(sys.argv[1])
@@ -142,8 +142,8 @@ def test_two_sweeps_on_one_folder_compute_every_job_once(tmp_path):
 def test_a_process_killed_while_it_writes_leaves_no_half_written_run(tmp_path):
     """The file is absent, what was half-written is hidden, removed by the next call, and the run computed."""
     script = (
-        "import os, signal, onset.validate.files\n"
-        "onset.validate.files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal, onset.validate.store.files\n"
+        "onset.validate.store.files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         "compute(jobs, store, device='cpu', workers=1)"
     )
     assert started(script, tmp_path).wait(120) == -signal.SIGKILL
@@ -217,7 +217,7 @@ def test_a_disk_that_fails_on_the_way_stops_the_call(run, tmp_path, monkeypatch,
 
     call = (*CALL, "--out", str(tmp_path), "--seeds", "3")
     with monkeypatch.context() as patched:
-        patched.setattr("onset.validate.files.os.fsync", fails)
+        patched.setattr("onset.validate.store.files.os.fsync", fails)
         status, out, err = run(*call)
     assert (status, out) == (1, "")
     assert os.strerror(code) in err

@@ -14,8 +14,8 @@ from onset.theory.setting import Setting
 from onset.validate.execution.computing import drive, missing
 from onset.validate.execution.local import Processes
 from onset.validate.execution.worker import COMPUTED, Answer, Plan
-from onset.validate.observed import Job
-from onset.validate.runs import Record, Store
+from onset.validate.store.jobs import Job
+from onset.validate.store.runs import Record, Store
 
 
 def mortal(assignment, progress, deaths):

@@ -14,8 +14,8 @@ from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.inspection.formation import find_formations, head_formations
-from onset.validate.observed import Observation
-from onset.validate.probes import SCORES
+from onset.validate.store.jobs import Observation
+from onset.validate.store.probes import SCORES
 
 SETTING = Setting.of("transformer", states=3, context=12, architecture=Architecture(2, 8, (2, 1)))
 STEPS = np.arange(0, 101, 10.0)

@@ -16,7 +16,7 @@ from onset.validate.inspection.scores import HEAD_SCORES, head_scores, targets_o
 from onset.validate.inspection.scores.copying import COPYING
 from onset.validate.inspection.scores.patterns import PatternScore, pattern_scores
 from onset.validate.models.transformer import Transformer
-from onset.validate.probes import SCORES
+from onset.validate.store.probes import SCORES
 
 TOKENS = torch.from_numpy(np.random.default_rng(0).integers(4, size=(5, 20)))
 

@@ -12,15 +12,15 @@ pytest.importorskip("torch")
 from onset.theory.laws.basins import Basin
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
-from onset.validate.observed import Observation
+from onset.validate.store.jobs import Observation
 from onset.validate.suite.basins import basins, fate
 from onset.validate.suite.comparisons import Comparison, Outcome
 from onset.validate.suite.errors import promises, spreads
 from onset.validate.suite.exponents import exponents
+from onset.validate.suite.sentences import disagreements
 from onset.validate.suite.series import series
 from onset.validate.suite.settings import Case
 from onset.validate.suite.tolerances import TRAINED
-from onset.validate.suite.words import disagreements
 
 CONTEXTS = (50, 100, 200, 400)
 SETTINGS = {s.label: s for s in (Setting.of("linear", states=3, context=t) for t in CONTEXTS)}

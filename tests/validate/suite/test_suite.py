@@ -14,9 +14,9 @@ from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture
 from onset.theory.setting import Setting
 from onset.validate import suite
 from onset.validate.execution import compute, worker
-from onset.validate.observed import BASIN, TRAIN, Job, Refused, prediction
-from onset.validate.runs import Store
-from onset.validate.suite import running
+from onset.validate.store.jobs import BASIN, TRAIN, Job, Refused, prediction
+from onset.validate.store.runs import Store
+from onset.validate.suite import jobs as running
 from onset.validate.suite.series import series
 from onset.validate.suite.settings import cases
 

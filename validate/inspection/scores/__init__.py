@@ -21,7 +21,7 @@ __all__ = ["HEAD_SCORES", "Targets", "head_scores", "targets_on"]
 HEAD_SCORES: dict[str, PatternScore | WeightScore] = {
     score.name: score for score in (PREVIOUS_TOKEN, PREFIX_MATCHING, DUPLICATE_TOKEN, COPYING)
 }
-"""The one place where a score is registered; `onset.validate.probes.SCORES` names those that run files hold."""
+"""The one place where a score is registered; `onset.validate.store.probes.SCORES` names those that run files hold."""
 
 
 def targets_on(tokens: Tensor) -> Targets:

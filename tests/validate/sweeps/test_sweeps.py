@@ -13,8 +13,8 @@ pytest.importorskip("xarray")
 from onset.simulate.scan import grid
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
-from onset.validate.observed import Job
-from onset.validate.runs import Record, Store
+from onset.validate.store.jobs import Job
+from onset.validate.store.runs import Record, Store
 from onset.validate.sweeps import collect, load, write
 from onset.validate.sweeps.plan import LARGEST, read
 

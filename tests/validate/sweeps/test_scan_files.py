@@ -1,4 +1,4 @@
-"""onset.validate.scan: what is written is what was found, and an unfinished scan goes on."""
+"""onset.validate.sweeps.scan: what is written is what was found, and an unfinished scan goes on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-import onset.validate.scan as scans
+import onset.validate.sweeps.scan as scans
 from onset.simulate.scan import grid
 from onset.theory.setting import Setting
 

@@ -18,7 +18,7 @@ from onset.simulate.predict import METHODS
 from onset.simulate.scan import Grid, Row, predict_one
 from onset.theory import arguments
 from onset.theory.laws.terms import Terms
-from onset.validate.files import write_text
+from onset.validate.store.files import write_text
 
 __all__ = ["CSV", "JSON", "run", "to_dict", "write"]
 

@@ -21,7 +21,7 @@ from onset.theory.recording import combined
 from onset.theory.setting import Setting
 from onset.theory.training import Training
 from onset.theory.transitions import FORMATION_LEVEL
-from onset.validate.runs import FAILURE, Damaged, Record, read
+from onset.validate.store.runs import FAILURE, Damaged, Record, read
 
 __all__ = ["NAMES", "Listed", "chosen", "facts", "listed"]
 

@@ -8,8 +8,8 @@ from typing import Any
 from onset.theory import arguments
 from onset.validate import claims
 from onset.validate.execution import Tally, compute, cost
-from onset.validate.observed import BASIN, KINDS, TRAIN, Job
-from onset.validate.runs import Store
+from onset.validate.store.jobs import BASIN, KINDS, TRAIN, Job
+from onset.validate.store.runs import Store
 from onset.validate.suite.settings import Case, cases
 
 __all__ = ["jobs", "run_jobs", "seeds_of", "wanted"]

@@ -1,4 +1,4 @@
-"""onset.validate.training and onset.validate.observed: seeds, divergence, resuming, and agreement with the finite-context theory."""
+"""onset.validate.training and onset.validate.store.jobs: seeds, divergence, resuming, and agreement with the finite-context theory."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from onset.theory.dynamics.descent import descend
 from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
-from onset.validate.observed import Job, observation, prediction
-from onset.validate.runs import Store, UnreadableRun
+from onset.validate.store.jobs import Job, observation, prediction
+from onset.validate.store.runs import Store, UnreadableRun
 from onset.validate.training import TrainingRun, resolve_device, train, train_together
 
 CPU = torch.device("cpu")
@@ -283,7 +283,7 @@ def test_workers_do_not_change_numbers(tmp_path):
 def test_a_killed_process_loses_only_what_was_not_finished(tmp_path):
     """kill -9 after the first of many runs: that file is whole, no half-written one is taken for a run, and the rest is computed."""
     script = (
-        "import sys; from tests_setting import SETTING; from onset.validate.execution import compute; from onset.validate.observed import Job; from onset.validate.runs import Store\n"
+        "import sys; from tests_setting import SETTING; from onset.validate.execution import compute; from onset.validate.store.jobs import Job; from onset.validate.store.runs import Store\n"
         "compute([Job(SETTING, 'train', seed) for seed in range(200)], Store(sys.argv[1]), workers=1)"
     )
     (tmp_path / "tests_setting.py").write_text(

@@ -16,9 +16,9 @@ import xarray as xr
 
 from onset.theory import arguments
 from onset.theory.transitions import FORMATION_LEVEL
-from onset.validate.files import replacing_or_told, write_text
-from onset.validate.listing import NAMES, Listed
-from onset.validate.runs import to_dataset
+from onset.validate.store.files import replacing_or_told, write_text
+from onset.validate.store.listing import NAMES, Listed
+from onset.validate.store.runs import to_dataset
 
 __all__ = ["ENDINGS", "export", "row", "to_csv", "write_dataset"]
 

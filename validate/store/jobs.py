@@ -19,7 +19,7 @@ from onset.theory.prediction import Prediction
 from onset.theory.recording import Trajectory, combined
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition
-from onset.validate.runs import Record, Store
+from onset.validate.store.runs import Record, Store
 
 __all__ = [
     "BASIN",

@@ -1,4 +1,4 @@
-"""onset.validate.runs: what is written is read back, and a damaged file is named, set aside and computed again."""
+"""onset.validate.store.runs: what is written is read back, and a damaged file is named, set aside and computed again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ pytest.importorskip("torch")
 import h5py
 import xarray as xr
 
-import onset.validate.runs
+import onset.validate.store.runs
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
-from onset.validate.observed import TRAIN, Job
-from onset.validate.runs import Record, Store, UnreadableRun
+from onset.validate.store.jobs import TRAIN, Job
+from onset.validate.store.runs import Record, Store, UnreadableRun
 
 STEPS = np.array([0.0, 5.0, 10.0])
 FULL = Trajectory(
@@ -115,7 +115,7 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str = "one", **
     store = Store(tmp_path)
     with monkeypatch.context() as future:
         for what, value in ({"RELEASE": "9.1"} | changed).items():
-            future.setattr(onset.validate.runs, what, value)
+            future.setattr(onset.validate.store.runs, what, value)
         store.save(name, RECORD)
     return store
 
@@ -168,14 +168,14 @@ def test_runs_of_older_formats_are_read(tmp_path, form):
     old = Trajectory(steps=STEPS, loss=STEPS, distances={"uniform": STEPS}, attention=np.arange(12.0).reshape(3, 1, 4))
     store = Store(tmp_path)
     path = store.save("one", Record(RECORD.setting, (old,), {"seed": 1}))
-    held = io.BytesIO(path.read_bytes().rpartition(onset.validate.runs.SEAL)[0])
+    held = io.BytesIO(path.read_bytes().rpartition(onset.validate.store.runs.SEAL)[0])
     with h5py.File(held, "r+") as tree:
         del tree.attrs["release"], tree.attrs["run"]
         tree.attrs["format"] = form
         if form == 1:
             del tree["trajectory_0/attention"]
             tree["trajectory_0/attention"] = old.attention[:, 0]
-    path.write_bytes(held.getvalue() + onset.validate.runs._seal(held.getvalue()))
+    path.write_bytes(held.getvalue() + onset.validate.store.runs._seal(held.getvalue()))
     found = store.load("one")
     assert found is not None
     assert same(found.trajectories[0], old)
@@ -204,7 +204,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("onset.validate.files.os.fsync", fail)
+    monkeypatch.setattr("onset.validate.store.files.os.fsync", fail)
     with pytest.raises(OSError, match="no space"):
         store.save("one", RECORD)
     assert [p.name for p in tmp_path.iterdir()] == ["one.nc"]

@@ -23,9 +23,9 @@ import xarray as xr
 
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
-from onset.validate.files import replacing, set_aside, writable_folder
-from onset.validate.probes import PROBES, labels
-from onset.validate.provenance import RELEASE
+from onset.validate.store.files import replacing, set_aside, writable_folder
+from onset.validate.store.probes import PROBES, labels
+from onset.validate.store.provenance import RELEASE
 
 __all__ = ["FAILURE", "Damaged", "Record", "Store", "UnreadableRun", "read", "to_dataset"]
 

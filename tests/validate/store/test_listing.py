@@ -1,4 +1,4 @@
-"""onset.validate.listing, onset.validate.export and onset runs: what a folder holds, chosen, drawn and handed on; nothing in it is touched."""
+"""onset.validate.store.listing, onset.validate.store.export and onset runs: what a folder holds, chosen, drawn and handed on; nothing in it is touched."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ pytest.importorskip("torch")
 
 import xarray as xr
 
-import onset.validate.runs
+import onset.validate.store.runs
 from onset.command_line.options import SettingOptions
 from onset.paper.figures import runs as picture
 from onset.theory.markov.priors import Dirichlet, Mixture, Unigram
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import failures
-from onset.validate.export import to_csv
-from onset.validate.listing import chosen, facts, listed
-from onset.validate.observed import Job
-from onset.validate.runs import Record, Store
+from onset.validate.store.export import to_csv
+from onset.validate.store.jobs import Job
+from onset.validate.store.listing import chosen, facts, listed
+from onset.validate.store.runs import Record, Store
 
 LINEAR, LONGER = (Setting.of("linear", context=context) for context in (20, 40))
 MIXED = Setting.of("linear", prior=Mixture((Dirichlet(3, 0.3), Unigram(3)), (0.75, 0.25)), context=20)
@@ -63,7 +63,7 @@ def folder(tmp_path, monkeypatch):
         store.save(name, record)
     store.path("damaged").write_bytes(store.path("a-train-0").read_bytes()[:500])
     with monkeypatch.context() as future:
-        future.setattr(onset.validate.runs, "FORMAT", 99)
+        future.setattr(onset.validate.store.runs, "FORMAT", 99)
         store.save("newer", RECORDS["a-train-0"])
     return tmp_path / "out"
 
@@ -221,7 +221,7 @@ def test_the_dataset_holds_every_curve(folder, tmp_path, run):
 def test_a_failed_export_leaves_what_was_there(folder, tmp_path, run, monkeypatch):
     """Whether table or dataset; another ending is refused before anything is read."""
     monkeypatch.setattr(
-        "onset.validate.files.os.fsync", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        "onset.validate.store.files.os.fsync", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
     for ending in (".csv", ".nc"):
         file = tmp_path / f"all{ending}"

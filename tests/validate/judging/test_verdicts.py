@@ -1,4 +1,4 @@
-"""onset.validate.verdicts: what agrees, disagrees or is open, and what would decide."""
+"""onset.validate.judging.verdicts: what agrees, disagrees or is open, and what would decide."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.validate.intervals import Interval, z_score
-from onset.validate.verdicts import Tolerance, judge, of_share
+from onset.validate.judging.intervals import Interval, z_score
+from onset.validate.judging.verdicts import Tolerance, judge, of_share
 
 FIVE = Tolerance(0.05, "of the test")
 NEVER = Interval(None, reason="never", limit=1000.0)

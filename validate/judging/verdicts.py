@@ -22,7 +22,7 @@ from typing import Any
 
 from scipy.stats import fisher_exact
 
-from onset.validate.intervals import Interval, relative_error, z_score
+from onset.validate.judging.intervals import Interval, relative_error, z_score
 
 __all__ = [
     "AGREES",

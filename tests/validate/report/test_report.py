@@ -16,7 +16,7 @@ from onset.theory.setting import Setting
 from onset.validate import report
 from onset.validate.claims import CLAIMS, Need, Told
 from onset.validate.claims.trained import published
-from onset.validate.intervals import Interval
+from onset.validate.judging.intervals import Interval
 from onset.validate.report.page import percent, show
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from onset.validate.intervals import Interval
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import DISAGREES
 from onset.validate.suite.basins import BasinFinding
 from onset.validate.suite.comparisons import Comparison, Judged
 from onset.validate.suite.errors import Promise
 from onset.validate.suite.exponents import Exponent
 from onset.validate.suite.tolerances import TRAINED
-from onset.validate.verdicts import DISAGREES
 
 __all__ = ["disagreements", "steps"]
 

@@ -26,7 +26,7 @@ import sympy as sp
 
 from onset.theory.derivations import attach, get
 from onset.theory.derivations.derivation import Check, CheckResult, Derivation, Step
-from onset.validate.files import write_text
+from onset.validate.store.files import write_text
 
 __all__ = ["Attached", "CheckedDerivation", "all_passed", "attach_all", "location", "recall", "run"]
 

@@ -1,0 +1,1 @@
+"""Stores: one file per training run, prediction or basin; listed, read back and exported."""
