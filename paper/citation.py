@@ -14,7 +14,7 @@ from pybtex.database import BibliographyData, Entry, Person, parse_file
 from onset.theory import arguments
 from onset.theory.derivations import get, names
 
-__all__ = ["OWN", "USES", "bibliography", "cited", "entry", "own_entry", "references"]
+__all__ = ["OWN", "USES", "bibliography", "cited", "entry", "own_entry", "plain_references", "references"]
 
 OWN = "onset"
 """Key of the project's own entry."""
@@ -57,9 +57,17 @@ def cited(by: Iterable[str] = ()) -> dict[str, str]:
 
 def bibliography(keys: Sequence[str]) -> str:
     """LaTeX's environment `thebibliography` with the references `keys`, in that order; empty without any."""
+    return _formatted(keys, "latex")
+
+
+def plain_references(keys: Sequence[str]) -> list[str]:
+    """The references `keys` as plain text, one string each: authors, title, where published."""
+    return [line.partition("] ")[2] for line in _formatted(keys, "plaintext").splitlines()]
+
+
+def _formatted(keys: Sequence[str], backend: str) -> str:
     text = "\n\n".join(entry(key) for key in keys)
-    engine = PybtexEngine()
-    return engine.format_from_string(text, style="unsrt", citations=keys, output_backend="latex") if keys else ""
+    return PybtexEngine().format_from_string(text, "unsrt", keys, output_backend=backend) if keys else ""
 
 
 def own_entry(path: Path = Path(__file__).parent / "CITATION.cff") -> str:

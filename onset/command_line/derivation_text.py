@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy as sp
 
-from onset.paper.citation import references
+from onset.paper.citation import plain_references
 from onset.paper.prose import to_text
 from onset.theory.derivations.derivation import CheckResult
 from onset.theory.derivations.printing import latex
@@ -21,7 +21,7 @@ MARKS = {True: "✓", False: "✗", None: "–"}
 
 def as_text(checked: CheckedDerivation, columns: int = 100) -> str:
     """Statement, symbols, assumptions, steps, validity, references and checks, `columns` wide."""
-    derivation, titles = checked.derivation, references().entries
+    derivation = checked.derivation
     parts = [to_text(f"{derivation.name}: {derivation.title}"), _pretty(derivation.statement, columns)]
     if derivation.symbols:
         parts += ["where", *_pairs({_symbol(s): meaning for s, meaning in derivation.symbols.items()}, columns)]
@@ -34,7 +34,7 @@ def as_text(checked: CheckedDerivation, columns: int = 100) -> str:
     parts += ["", "Source", _wrapped(derivation.source, columns, "  ")]
     if derivation.references:
         parts += ["", "References (onset cite gives their BibTeX)"]
-        parts += _pairs({key: titles[key].fields["title"] for key in derivation.references if key in titles}, columns)
+        parts += [_wrapped(reference, columns, "  • ") for reference in plain_references(derivation.references)]
     checks = (f"{MARKS[r.passed]} {r.check.name}: {r.check.compares}" for r in checked.results)
     return "\n".join([*parts, "", f"Checks: {checked.summary}", *(_wrapped(text, columns, "  ") for text in checks)])
 

@@ -1,0 +1,22 @@
+"""onset.paper.markdown: derivations as Markdown for the documentation."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from onset.paper.markdown import derivation
+from onset.theory.derivations import get, names
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_derivation_as_markdown_has_all_its_parts(name):
+    """Title, an equation for the statement and each step, a row for each symbol and check; tables keep their columns."""
+    text, expected = derivation(name, level=3), get(name)
+    assert text.startswith(f"### {expected.title}\n")
+    assert text.count("\n$$\n") == 2 * (1 + len(expected.steps))
+    widths = [line.count("|") for line in text.splitlines() if line.startswith("| ")]
+    assert widths == [3] * (2 + len(expected.symbols)) + [5] * (2 + len(expected.checks))
+    assert re.findall(r"^#+ (.*)", text, re.MULTILINE)[1:] == ["Assumptions", "Steps", "Validity", "Source", "Checks"]
+    assert all(line.count("$") % 2 == 0 for line in text.splitlines())
