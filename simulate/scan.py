@@ -1,35 +1,46 @@
-"""Scans: one setting varied along several axes, each point predicted by one method.
+"""Grids of settings: a base setting, and the values that some of its entries take; and predictions of all points of a grid.
 
-What the base setting leaves at its family's default follows the grid (the rate of the match in the linear family goes as 1/T²); what
-it sets stays. A point outside a method's range of validity is kept with the reason.
+An axis is an entry of a setting under its dotted name in a setting's file, or a shorter name of `SHORT_NAMES`. Entries left at
+their default follow the grid (the learning rate of the match in the linear family goes as 1/T²); entries that are set stay.
+A point outside a method's range of validity is kept with the reason.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from onset.simulate.predict import METHODS
+from onset.simulate.predict import predict
 from onset.theory import arguments
 from onset.theory.laws.terms import TRANSITIONS, MatchLimited, Terms, terms_or_refusal
-from onset.theory.markov.priors import Mixture, Prior, Unigram
+from onset.theory.markov.priors import Mixture, Unigram, prior_from_dict, prior_to_dict
+from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
+from onset.theory.transitions import Transition
 
-__all__ = ["LARGEST", "Grid", "Row", "axes_of", "grid", "parse", "predict_one"]
+__all__ = ["MOST_POINTS", "Grid", "Row", "axes_of", "entry_name", "grid", "parse", "predict_one", "setting_from"]
 
-LARGEST = 10**6
+MOST_POINTS = 10**6
 """Points of the largest grid."""
 
-WHOLE = ("context", "states", "batch")
-PRIOR = ("states", "concentration", "weight")
+SHORT_NAMES = {name: f"prior.{name}" for name in ("states", "order", "concentration", "weight")} | {
+    "learning_rate": "optimizer.learning_rate"
+}
+"""Entries of a setting by the shorter name of their axis; weight is that of a mixture's first component."""
+
+WHOLE_NUMBERS = ("context", "states", "batch")
+"""Axes whose ranges are rounded."""
+
 PER_GROUP = ("learning-rate", "initialization")
+"""Axes with one value for all parameter groups, or for one group: learning-rate.match."""
+
+Interval = tuple[float, float, float]
 
 
 class Row(NamedTuple):
@@ -39,17 +50,17 @@ class Row(NamedTuple):
     ----------
     values : tuple of float
         One per axis.
-    formation, passage : tuple or None
-        (step, low, high) of the previous-token head, and of unigram → bigram; optimiser steps.
+    formation, passage : (step, low, high) or None
+        Formation of the previous-token head, and the last transition (unigram → bigram); optimiser steps.
     reason : str
         Why one of them is missing; empty if none is.
     terms : dict of transition to Terms, or None
-        Of the plateau law, where it answers.
+        Terms of the plateau law, where it is valid.
     """
 
     values: tuple[float, ...]
-    formation: tuple[float, float, float] | None
-    passage: tuple[float, float, float] | None
+    formation: Interval | None
+    passage: Interval | None
     reason: str = ""
     terms: Mapping[str, Terms] | None = None
 
@@ -60,6 +71,7 @@ class Grid:
 
     base: Setting
     axes: Mapping[str, tuple[float, ...]]
+    _settings: dict[tuple[float, ...], Setting] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,74 +84,128 @@ class Grid:
         return itertools.product(*self.axes.values())
 
     @cached_property
-    def _given(self) -> dict[str, Any]:
+    def _data(self) -> Mapping[str, Any]:
         return self.base.explicit()
 
     def setting(self, point: Sequence[float]) -> Setting:
         """The setting at `point`, one value per axis."""
-        changes = dict(zip(self.axes, point, strict=True))
-        given = dict(self._given)
-        in_prior = {name: changes[name] for name in PRIOR if name in changes}
-        if in_prior:
-            given["prior"] = _prior(given["prior"], **in_prior)
-        for name in ("context", "batch"):
-            if name in changes:
-                given[name] = changes[name]
-        for what in PER_GROUP:
-            for name, value in changes.items():
-                head, _, group = name.partition(".")
-                if head == what:
-                    groups = [group] if group else self.base.model.groups
-                    key = what.replace("-", "_")
-                    given[key] = dict(given[key]) | dict.fromkeys(groups, value)
-        return Setting.of(**given)
+        point = tuple(point)
+        if point not in self._settings:
+            changes = {}
+            for axis, value in zip(self.axes, point, strict=True):
+                names = [f"{axis}.{group}" for group in self.base.model.groups] if axis in PER_GROUP else [axis]
+                changes |= {entry_name(name): value for name in names}
+            self._settings[point] = setting_from(self._data, changes)
+        return self._settings[point]
+
+
+def entry_name(axis: str) -> str:
+    """Dotted name, in a setting's file, of the entry that an axis stands for."""
+    head, dot, rest = axis.replace("-", "_").partition(".")
+    return SHORT_NAMES.get(head, head) + dot + rest
+
+
+def setting_from(data: Mapping[str, Any], changes: Mapping[str, Any]) -> Setting:
+    """The setting that plain `data` describe, with `changes` of its entries by dotted name.
+
+    Raises
+    ------
+    ValueError
+        Naming the changes, if one of them is no entry of a setting or out of range.
+    """
+    changed = dict(data)
+    try:
+        # The weight comes last: at 0 and 1 it leaves one component, which may have no concentration.
+        for name, value in sorted(changes.items(), key=lambda change: change[0] == "prior.weight"):
+            *tables, last = name.split(".")
+            inner = changed
+            for table in tables:
+                inner[table] = dict(arguments.table(table, inner.get(table, {})))
+                inner = inner[table]
+            if last == "weight" and tables == ["prior"]:
+                changed["prior"] = _with_weight(inner, value)
+            elif last in ("states", "concentration") and tables == ["prior"] and inner.get("kind") == Mixture.kind:
+                changed["prior"] = _with_components(inner, last, value)
+            else:
+                inner[last] = value
+        return Setting.from_dict(changed)
+    except ValueError as problem:
+        point = ", ".join(f"{name} = {arguments.shown(value)}" for name, value in changes.items())
+        raise ValueError(f"at {point}: {problem}" if point else str(problem)) from problem
+
+
+def _with_components(mixture: Mapping[str, Any], name: str, value: float) -> dict[str, Any]:
+    """A mixture with another number of states, or another concentration of the components that have one."""
+    normal = prior_to_dict(prior_from_dict(mixture))
+    components = normal["components"]
+    affected = [part for part in components if name in part] or components[:1]
+    return normal | {"components": [part | {name: value} if part in affected else part for part in components]}
+
+
+def _with_weight(prior: Mapping[str, Any], weight: float) -> dict[str, Any]:
+    """A mixture whose first component has this weight, the others sharing the rest in proportion.
+
+    A prior that is no mixture is mixed with `Unigram`. Weights of 0 and 1 leave out one side.
+    """
+    if not 0 <= arguments.real("weight", weight) <= 1:
+        raise ValueError(f"weight = {weight:g}: expected a share between 0 and 1; give for instance 0.5.")
+    mixture = prior_from_dict(prior)
+    if not isinstance(mixture, Mixture):
+        mixture = Mixture((mixture, Unigram(mixture.states)), (0.5, 0.5))
+    others = [(1 - weight) * other / sum(mixture.weights[1:]) for other in mixture.weights[1:]]
+    pairs = [pair for pair in zip(mixture.components, (weight, *others), strict=True) if pair[1] > 0]
+    components, weights = zip(*pairs, strict=True)
+    return prior_to_dict(components[0] if len(pairs) == 1 else Mixture(components, weights))
 
 
 def axes_of(base: Setting) -> tuple[str, ...]:
     """Names of the axes along which `base` can be varied."""
     groups = base.model.groups
-    per_group = [f"{what}{group}" for what in PER_GROUP for group in ("", *(f".{g}" for g in groups))]
+    per_group = [f"{name}{group}" for name in PER_GROUP for group in ("", *(f".{g}" for g in groups))]
     return ("context", "states", "concentration", "batch", "weight", *per_group)
 
 
 def parse(text: str) -> tuple[str, tuple[float, ...]]:
     """Name and values of an axis from ``NAME=V,V,…``, or ``NAME=FIRST:LAST:COUNT``, geometric unless ``:lin`` follows.
 
-    Values of whole-number axes are rounded; equal ones are taken once.
+    Ranges of whole-number axes are rounded; equal values are taken once.
 
     Raises
     ------
     ValueError
         If there is no name, no value, or one that is not a number.
     """
-    name, equals, given = text.partition("=")
+    name, equals, values_text = text.partition("=")
     name = name.strip().replace("_", "-").replace("lag-logits", "lag_logits")
     if not equals or not name:
         raise ValueError(f"grid = {text!r}: expected NAME=VALUES; give for instance context=50,100,200.")
-    values = _range(text, given) if ":" in given else [_number(text, v) for v in given.split(",") if v.strip()]
+    if ":" in values_text:
+        values = _range(text, values_text)
+        if name in WHOLE_NUMBERS:
+            values = [float(round(value)) for value in values]
+    else:
+        values = [_number(text, value) for value in values_text.split(",") if value.strip()]
     if not values:
         raise ValueError(f"grid = {text!r}: expected at least one value; give for instance {name}=1,2,4.")
-    if name in WHOLE and ":" in given:
-        values = [float(round(v)) for v in values]
     return name, tuple(dict.fromkeys(values))
 
 
-def _range(text: str, given: str) -> list[float]:
-    parts = given.split(":")
-    kind = parts.pop() if len(parts) == 4 else "geo"
-    if len(parts) != 3 or kind not in ("geo", "lin"):
+def _range(text: str, values_text: str) -> list[float]:
+    parts = values_text.split(":")
+    spacing = parts.pop() if len(parts) == 4 else "geo"
+    if len(parts) != 3 or spacing not in ("geo", "lin"):
         raise ValueError(
             f"grid = {text!r}: expected a range FIRST:LAST:COUNT, or with :lin behind it; give for instance 32:4096:8."
         )
     first, last = _number(text, parts[0]), _number(text, parts[1])
     count = arguments.integer(f"count of grid {text!r}", _number(text, parts[2]), least=2)
-    if count > LARGEST:
-        raise ValueError(f"grid = {text!r}: expected at most {LARGEST} values; give fewer.")
+    if count > MOST_POINTS:
+        raise ValueError(f"grid = {text!r}: expected at most {MOST_POINTS} values; give fewer.")
     if not first < last:
         raise ValueError(
             f"grid = {text!r}: expected a range that goes up, but it is empty; give the smaller end first."
         )
-    if kind == "lin":
+    if spacing == "lin":
         return np.linspace(first, last, count).tolist()
     if first <= 0:
         raise ValueError(f"grid = {text!r}: expected ends above zero for a geometric range; put :lin behind it.")
@@ -164,85 +230,67 @@ def grid(base: Setting, axes: Sequence[str] | Mapping[str, Sequence[float]]) -> 
     Raises
     ------
     ValueError
-        If an axis is unknown (a bare group's name is its learning rate) or named twice, a value is out of range, or there are more than `LARGEST` points.
+        If an axis is unknown or named twice (the bare name of a group is its learning rate), a value is out of range, or
+        there are more than `MOST_POINTS` points.
     """
-    named = [parse(a) for a in axes] if not isinstance(axes, Mapping) else [(n, tuple(v)) for n, v in axes.items()]
-    if not named:
+    pairs = [(n, tuple(v)) for n, v in axes.items()] if isinstance(axes, Mapping) else [parse(text) for text in axes]
+    if not pairs:
         raise ValueError("grid: expected at least one axis; give for instance context=50,100,200.")
     known, groups = axes_of(base), base.model.groups
-    named = [(f"learning-rate.{name}" if name in groups else name, values) for name, values in named]
-    for n, (name, _) in enumerate(named):
-        arguments.one_of("axis of the grid", name, known)
-        if name in dict(named[:n]):
+    by_name: dict[str, tuple[float, ...]] = {}
+    for short, values in pairs:
+        name = arguments.one_of("axis of the grid", f"learning-rate.{short}" if short in groups else short, known)
+        if name in by_name:
             raise ValueError(f"grid has {name} twice: expected each axis once; put all its values into one.")
-    found = Grid(base, dict(named))
-    if len(found) > LARGEST:
-        raise ValueError(
-            f"grid has {len(found)} points ({' × '.join(map(str, found.shape))}): expected at most {LARGEST}; give fewer values."
-        )
-    first = [values[0] for _, values in named]
-    for n, (_, values) in enumerate(named):  # every value once, so that a bad one is named before anything runs
+        by_name[name] = values
+    result = Grid(base, by_name)
+    if len(result) > MOST_POINTS:
+        shape = " × ".join(map(str, result.shape))
+        raise ValueError(f"grid has {len(result)} points ({shape}): expected at most {MOST_POINTS}; give fewer values.")
+    first = {name: values[0] for name, values in by_name.items()}
+    for name, values in by_name.items():  # every value once, so that a bad one is named before anything runs
         for value in values:
-            found.setting([*first[:n], value, *first[n + 1 :]])
-    return found
+            result.setting(tuple((first | {name: value}).values()))
+    return result
 
 
 def predict_one(
-    chosen: Grid, point: tuple[float, ...], method: str, *, seed: int = 0, progress: Callable[[int, int], None]
+    points: Grid,
+    point: tuple[float, ...],
+    method: str,
+    *,
+    seed: int = 0,
+    predicted: Callable[..., Prediction] = predict,
 ) -> Row:
-    """Predict one point of the grid by `method`; a ``ValueError`` on the way becomes the row's reason."""
-    setting = chosen.setting(point)
-    found = terms_or_refusal(setting)
-    by_law = None if isinstance(found, ValueError) else found
-    in_terms = (
-        setting.model.family == "linear"
-        and setting.training.optimizer.name == "sgd"
-        and not isinstance(found, MatchLimited)
-    )
-    if method == "law" and in_terms:
-        if by_law is None:
-            return Row(point, None, None, str(found))
-        told = [(t.step, t.low, t.high) for t in (by_law[name] for name in TRANSITIONS)]
-        return Row(point, told[0], told[1], "", by_law)
+    """Prediction at one point of a grid; a ``ValueError`` of the method becomes the row's reason.
+
+    Parameters
+    ----------
+    points : Grid
+    point : tuple of float
+    method : str
+    seed : int
+    predicted : callable
+        Gives the prediction of a setting by a method, with `seed` as keyword; by default it is computed.
+    """
+    setting = points.setting(point)
+    terms = terms_or_refusal(setting)
+    known = None if isinstance(terms, ValueError) else terms
+    closed_form = setting.model.family == "linear" and setting.training.optimizer.name == "sgd"
+    if method == "law" and closed_form and not isinstance(terms, MatchLimited):
+        if known is None:
+            return Row(point, None, None, str(terms))
+        formation, passage = ((known[name].step, known[name].low, known[name].high) for name in TRANSITIONS)
+        return Row(point, formation, passage, "", known)
     try:
-        passages, formation = METHODS[method](setting, seed=seed, progress=progress).transitions()
+        transitions, formed = predicted(setting, method, seed=seed).transitions()
     except ValueError as problem:
-        return Row(point, None, None, str(problem), by_law)
-    reasons = [t.reason for t in (formation, passages[-1]) if t.reason]
-    return Row(point, _interval(formation), _interval(passages[-1]), "; ".join(dict.fromkeys(reasons)), by_law)
+        return Row(point, None, None, str(problem), known)
+    reasons = [transition.reason for transition in (formed, transitions[-1]) if transition.reason]
+    return Row(point, _interval(formed), _interval(transitions[-1]), "; ".join(dict.fromkeys(reasons)), known)
 
 
-def _interval(found: Any) -> tuple[float, float, float] | None:
-    if found.step is None:
+def _interval(transition: Transition) -> Interval | None:
+    if transition.step is None or transition.low is None or transition.high is None:
         return None
-    return float(found.step), float(found.low), float(found.high)
-
-
-def _prior(prior: Prior, **changes: float) -> Prior:
-    """`prior` with another number of states, concentration or weight; a weight on a prior that is no mixture mixes it with `Unigram`."""
-    weight = changes.pop("weight", None)
-    if isinstance(prior, Mixture):
-        taken = [c for c in prior.components if hasattr(c, "concentration")] or list(prior.components[:1])
-        parts = [
-            _prior(c, **{n: v for n, v in changes.items() if n == "states" or c in taken}) for c in prior.components
-        ]
-        mixed: Prior = Mixture(tuple(parts), prior.weights)
-    else:
-        if "concentration" in changes and not hasattr(prior, "concentration"):
-            raise ValueError(
-                f"concentration = {changes['concentration']:g}: the {prior.kind} prior has none; leave that axis out."
-            )
-        mixed = dataclasses.replace(prior, **changes)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    return mixed if weight is None else _weighted(mixed, weight)
-
-
-def _weighted(prior: Prior, weight: float) -> Prior:
-    """The first component at `weight`, the others sharing the rest in proportion; 0 and 1 leave one side out."""
-    if not 0 <= arguments.real("weight", weight) <= 1:
-        raise ValueError(f"weight = {weight:g}: expected a share between 0 and 1; give for instance 0.5.")
-    if not isinstance(prior, Mixture):
-        prior = Mixture((prior, Unigram(prior.states)), (0.5, 0.5))
-    first, *others = prior.components
-    rest = [(1 - weight) * w / sum(prior.weights[1:]) for w in prior.weights[1:]]
-    kept = [(c, w) for c, w in zip((first, *others), (weight, *rest), strict=True) if w > 0]
-    return kept[0][0] if len(kept) == 1 else Mixture(tuple(c for c, _ in kept), tuple(w for _, w in kept))
+    return float(transition.step), float(transition.low), float(transition.high)

@@ -64,7 +64,7 @@ BAD = [
     (["scan", "--grid", "context=2:1e6:2000:lin", "batch=1:1000:1000:lin"], "at most 1000000"),
     (["scan", "--grid", "context=50", "--method", "lw"], "did you mean 'law'"),
     (["scan", "--grid", "context=50", "--out", "/dev/null/x"], "cannot be written"),
-    (["scan", "--prior", "doubly-stochastic", "--grid", "concentration=1,2"], "has none"),
+    (["scan", "--prior", "doubly-stochastic", "--grid", "concentration=1,2"], "has no entry 'concentration'"),
     (["explain", "--family", "transformer"], "family of a mean-field prediction"),
     (["explain", "--out", "/dev/null/x"], "cannot be written"),
     (["explain", "--states", "1"], "states = 1"),

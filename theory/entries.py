@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
+from functools import cache
 from typing import Any
 
 __all__ = ["Entry", "check_entries", "entries_of", "entry", "labels", "read_entries", "write_entries"]
@@ -46,9 +47,14 @@ def entry(default: Any = MISSING, **declared: Any) -> Any:
     return dataclasses.field(default=default, metadata={"entry": Entry(**declared)})
 
 
-def entries_of(part: Any) -> dict[str, Entry]:
+def entries_of(part: Any) -> Mapping[str, Entry]:
     """Declarations by name of a part or of its class."""
-    return {field.name: field.metadata["entry"] for field in dataclasses.fields(part) if "entry" in field.metadata}
+    return _declarations(part if isinstance(part, type) else type(part))
+
+
+@cache
+def _declarations(kind: type) -> Mapping[str, Entry]:
+    return {field.name: field.metadata["entry"] for field in dataclasses.fields(kind) if "entry" in field.metadata}
 
 
 def check_entries(part: Any) -> None:

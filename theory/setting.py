@@ -161,27 +161,14 @@ class Setting(Generic[TaskT]):
         )
 
     def explicit(self) -> dict[str, Any]:
-        """Arguments of `Setting.of` that make this setting, without those that equal the family's defaults."""
-        optimizer, family = self.training.optimizer, FAMILIES[self.model.family]
-        usual = Setting.of(family.name, task=self.task, optimizer=optimizer.name)
-        arguments_of: dict[str, Any] = {"family": family.name, "optimizer": optimizer.name}
-        if isinstance(self.task, MarkovChains):
-            arguments_of |= {name: getattr(self.task, name) for name in entries_of(MarkovChains)}
-        else:
-            arguments_of["task"] = self.task
-        by_group = {
-            "learning_rate": (optimizer.learning_rate, usual.training.optimizer.learning_rate),
-            "initialization": (self.model.initialization, usual.model.initialization),
-        }
-        for name, (values, defaults) in by_group.items():
-            arguments_of[name] = {group: value for group, value in values.items() if value != defaults[group]}
-        pairs = ((self.model, usual.model), (self.training, usual.training), (optimizer, usual.training.optimizer))
-        for part, default in pairs:
-            for field in dataclasses.fields(part):
-                value = getattr(part, field.name)
-                if field.name not in ("name", *arguments_of) and value != getattr(default, field.name):
-                    arguments_of[field.name] = value
-        return arguments_of
+        """Plain data that `from_dict` reads, without entries of model and training that equal the family's defaults."""
+        usual = Setting.of(self.model.family, task=self.task, optimizer=self.training.optimizer.name).to_dict()
+        data, defaults = self.to_dict(), entries_of(ModelSpec).keys() | entries_of(Training).keys()
+        explicit = {name: value for name, value in data.items() if name not in defaults or value != usual.get(name)}
+        for name in ("optimizer", "initialization"):
+            explicit[name] = _difference(data[name], usual[name])
+        explicit["optimizer"]["name"] = self.training.optimizer.name
+        return explicit | {"family": self.model.family}
 
     def replace(self, **changes: Any) -> Setting:
         """A copy with some entries changed, by their names in a file (context, optimizer, batch, …), or whole parts."""
@@ -253,3 +240,12 @@ def _per_group(name: str, given: float | Mapping[str, float] | None, default: Ma
         arguments.only_known(name, given, default)
         return dict(default) | dict(given)
     return dict.fromkeys(default, given)
+
+
+def _difference(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Those `values`, also inside tables, that differ from the `usual` ones."""
+    return {
+        name: _difference(value, usual[name]) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if value != usual[name]
+    }

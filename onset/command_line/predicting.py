@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onset.command_line.application import Flag, Json, Names, app
 from onset.command_line.options import SettingOptions
-from onset.command_line.progress import progress
+from onset.command_line.progress import progress, watching
 from onset.command_line.tables import print_json, show_fits, show_transitions, table
 
 __all__ = ["explain", "predict", "scan", "simulate"]
@@ -85,18 +85,19 @@ def scan(
     json_
         Print JSON.
     """
-    from onset.simulate import scan as grids
-
-    chosen = grids.grid((options or SettingOptions()).build(), grid)
     from onset.simulate.predict import METHODS
+    from onset.simulate.scan import grid as grid_of
     from onset.theory import arguments
     from onset.validate.store.files import writable_folder
     from onset.validate.sweeps import scan as scans
 
+    chosen = grid_of((options or SettingOptions()).build(), grid)
     arguments.one_of("method", method, METHODS)
     writable_folder(out)
-    with progress(f"scanning {len(chosen)} settings", quiet=json_) as advance:
-        rows, fitted = scans.run(chosen, method, seed=seed, folder=out, fresh=fresh, progress=advance)
+    title, quick = f"scanning {len(chosen)} settings", method == "law"
+    with progress(title, quiet=json_) if quick else watching(title, quiet=json_) as shown:
+        callback = {"progress" if quick else "watch": shown}
+        rows, fitted = scans.run(chosen, method, seed=seed, folder=out, fresh=fresh, **callback)
     data = scans.to_dict(chosen, rows, fitted, method, seed)
     files = scans.write(out, data)
     from onset.paper import style

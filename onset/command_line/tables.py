@@ -136,7 +136,7 @@ def show_plan(sweep: Any, held: Any, as_json: bool) -> None:
 
 def show_sweep(data: dict[str, Any], most: int = 60) -> None:
     """The transitions of a sweep's settings, the first `most`."""
-    from onset.validate.sweeps import lines
+    from onset.validate.sweeps.results import lines
 
     rows = []
     for line in lines(data):

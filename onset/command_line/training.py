@@ -98,9 +98,10 @@ def sweep(
     json_
         Print sweep.json.
     """
-    from onset.validate import sweeps
+    from onset.validate.sweeps import results as sweeps
+    from onset.validate.sweeps.plan import load
 
-    chosen = sweeps.load(file, seeds=seeds)
+    chosen = load(file, seeds=seeds)
     folder = Path("out") / file.stem if out is None else out
     how = (computing or ComputingOptions()).checked()
     from onset.validate.execution import compute

@@ -14,7 +14,7 @@ from onset.theory.setting import Setting
 
 
 def _run(chosen: Grid, method: str = "law") -> list[Row]:
-    return [predict_one(chosen, point, method, progress=lambda step, steps: None) for point in chosen.points()]
+    return [predict_one(chosen, point, method) for point in chosen.points()]
 
 
 @pytest.mark.parametrize(

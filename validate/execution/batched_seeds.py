@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-
-import torch
+from typing import TYPE_CHECKING
 
 from onset.theory.setting import Setting
-from onset.validate.training import TrainingRun
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["LARGEST", "pays"]
 
@@ -27,6 +28,10 @@ def pays(setting: Setting, seeds: int, device: torch.device) -> bool:
 
 def _seconds(setting: Setting, seeds: int, device: torch.device) -> float:
     """Seconds of `STEPS` optimiser steps."""
+    import torch
+
+    from onset.validate.training import TrainingRun
+
     run = TrainingRun(setting, range(seeds), device)
     wait = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device.type, lambda: None)
     for count in (WARM, STEPS):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "replacing_or_told", "set_aside", "writable_folder", "write_text"]
+__all__ = ["replacing", "replacing_or_told", "set_aside", "writable_folder", "write_table", "write_text"]
 
 
 @contextmanager
@@ -59,6 +61,13 @@ def write_text(path: Path, text: str) -> Path:
     with replacing_or_told(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    """Write a CSV table as `write_text` writes text."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    return write_text(path, text.getvalue())
 
 
 def writable_folder(folder: str | Path) -> Path:

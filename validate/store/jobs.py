@@ -103,8 +103,8 @@ def observation(setting: Setting, seeds: Sequence[int], store: Store) -> Observa
     return Observation(setting, tuple(seeds), tuple(r.trajectories[0] for r in found), tuple(r.notes for r in found))
 
 
-def prediction(setting: Setting, method: str, store: Store) -> Prediction:
-    """The prediction of `setting` by `method` that `store` holds.
+def prediction(setting: Setting, method: str, store: Store, seed: int = 0) -> Prediction:
+    """The prediction of `setting` by `method` from `seed` that `store` holds.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def prediction(setting: Setting, method: str, store: Store) -> Prediction:
     ValueError
         If the store does not hold it.
     """
-    record = _answered(store, Job(setting, method))
+    record = _answered(store, Job(setting, method, seed))
     plateaus = {name: Expectation(*pair) for name, pair in record.notes["plateaus"].items()}
     return Prediction(
         setting,

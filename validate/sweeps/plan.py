@@ -1,37 +1,31 @@
-"""What a sweep's TOML file says: which settings, from which seeds, computed in which ways.
+"""Sweep files (TOML): which settings, from which seeds, computed in which ways.
 
-``[setting]`` is a setting as `Setting.from_dict` reads it. ``[grid]`` gives entries of it, under dotted names, several values each; every ``[[runs]]``
-is a table of changes. With both, each run goes over the grid. What the file leaves at its default follows the changes, as in `onset.simulate.scan`, whose
-short names of axes and ranges FIRST:LAST:COUNT are understood too.
+``[setting]`` is a setting as `Setting.from_dict` reads it. ``[grid]`` gives several values for some of its entries, by dotted
+name; each ``[[runs]]`` is a table of changes. With both, each run goes over the grid. Short names of entries, ranges
+FIRST:LAST:COUNT and what follows the grid are as in `onset.simulate.scan`.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onset.simulate import scan
+from onset.simulate.scan import entry_name, parse, setting_from
 from onset.theory import arguments, setting_files
 from onset.theory.setting import Setting
 from onset.validate.store.jobs import KINDS, TRAIN, Job
 
-__all__ = ["LARGEST", "Point", "Sweep", "load", "read"]
+__all__ = ["MOST_SETTINGS", "Point", "Sweep", "load", "read"]
 
-LARGEST = 10**4
+MOST_SETTINGS = 10**4
 """Settings of the largest sweep."""
 
 LARGEST_FILE = 2**18
-"""Bytes of a sweep's file."""
-
-SHORT = {name: f"prior.{name}" for name in ("states", "order", "concentration")} | {
-    "learning_rate": "optimizer.learning_rate"
-}
-"""Names that a scan's axes have for entries of a setting."""
+"""Bytes of the largest sweep file."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +50,24 @@ class Sweep:
         return tuple(dict.fromkeys(name for point in self.points for name in point.changes))
 
     def jobs_of(self, point: Point) -> list[Job]:
+        """Jobs of one point, by kind and seed."""
         return [
             Job(point.setting, kind, seed) for kind in self.kinds for seed in (self.seeds if kind == TRAIN else (0,))
         ]
 
     def jobs(self) -> list[Job]:
-        """What has to be computed, setting by setting."""
+        """All jobs, point by point."""
         return [job for point in self.points for job in self.jobs_of(point)]
 
 
 def load(path: str | Path, *, seeds: int | None = None) -> Sweep:
-    """Read a sweep from a `.toml` file; `seeds` stands for what the file says of them.
+    """Read a sweep from a `.toml` file; `seeds` replaces the file's own.
 
     Raises
     ------
     ValueError
-        Naming the file, the point of the sweep, and what is wrong: an unknown entry with the nearest known one, or a value out of range.
+        Naming the file, the point of the sweep, and what is wrong: an unknown entry with the nearest known one, or a value
+        out of range.
     """
     path = Path(path)
     arguments.one_of("sweep file's ending", path.suffix, (".toml",))
@@ -92,12 +88,15 @@ def read(data: Mapping[str, Any]) -> Sweep:
     arguments.only_known("sweep", data, ("seeds", "kinds", "setting", "grid", "runs"))
     base = arguments.table("setting", data.get("setting", {}))
     axes = {name: _values(name, given) for name, given in _flat("grid", data.get("grid", {})).items()}
-    runs = [_flat("runs", one) for one in arguments.items("runs", data.get("runs", [{}]), least=1)]
-    if (count := len(runs) * math.prod(map(len, axes.values()))) > LARGEST:
-        raise ValueError(f"sweep has {count} settings: expected at most {LARGEST}; give fewer values.")
+    runs = [_flat("runs", run) for run in arguments.items("runs", data.get("runs", [{}]), least=1)]
+    if (count := len(runs) * math.prod(map(len, axes.values()))) > MOST_SETTINGS:
+        raise ValueError(f"sweep has {count} settings: expected at most {MOST_SETTINGS}; give fewer values.")
+    if both := next((name for run in runs for name in run if name in axes), None):
+        raise ValueError(f"{both} stands in grid and in runs: expected it in one of them; take it out of the other.")
     points: dict[Setting, Point] = {}
-    for changes in _changes(runs, axes):
-        setting = _changed(base, changes)
+    for run, *values in itertools.product(runs, *axes.values()):
+        changes = run | dict(zip(axes, values, strict=True))
+        setting = setting_from(base, changes)
         points.setdefault(setting, Point(setting, changes))
     kinds = [
         arguments.one_of("kind", kind, KINDS) for kind in arguments.items("kinds", data.get("kinds", [TRAIN]), least=1)
@@ -105,42 +104,15 @@ def read(data: Mapping[str, Any]) -> Sweep:
     return Sweep(tuple(points.values()), _seeds(data.get("seeds", 1)), tuple(dict.fromkeys(kinds)))
 
 
-def _changes(runs: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    for run in runs:
-        for name in run:
-            if name in axes:
-                raise ValueError(
-                    f"{name} stands in grid and in runs: expected it in one of them; take it out of the other."
-                )
-        for values in itertools.product(*axes.values()):
-            yield dict(run) | dict(zip(axes, values, strict=True))
-
-
-def _changed(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Setting:
-    data = copy.deepcopy(dict(base))
-    try:
-        for name, value in changes.items():
-            *above, last = name.split(".")
-            inner: Any = data
-            for part in above:
-                inner = arguments.table(part, inner.setdefault(part, {}))
-            inner[last] = value
-        return Setting.from_dict(data)
-    except ValueError as problem:
-        at = ", ".join(f"{name} = {arguments.shown(value)}" for name, value in changes.items())
-        raise ValueError(f"at {at}: {problem}" if at else str(problem)) from problem
-
-
 def _flat(where: str, given: Any) -> dict[str, Any]:
     """Entries by full dotted name: ``prior.concentration = 1`` is a table in TOML unless it is quoted."""
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for dotted, value in _leaves(arguments.table(where, given)):
-        head, dot, rest = dotted.replace("-", "_").partition(".")
-        name = SHORT.get(head, head) + dot + rest
-        if name in found:
+        name = entry_name(dotted)
+        if name in entries:
             raise ValueError(f"{where} has {name} twice: expected it once; take one out.")
-        found[name] = value
-    return found
+        entries[name] = value
+    return entries
 
 
 def _leaves(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -153,10 +125,11 @@ def _leaves(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _values(name: str, given: Any) -> list[Any]:
     if isinstance(given, str) and ":" in given:
-        return list(scan.parse(f"{name.rpartition('.')[2] if name.startswith('prior.') else name}={given}")[1])
+        return list(parse(f"{name.removeprefix('prior.')}={given}")[1])
     if not isinstance(given, list) or not given:
         raise ValueError(
-            f'grid has {name} = {arguments.shown(given)}: expected a list of values, or a range as text; give for instance [1, 2] or "10:100:3".'
+            f"grid has {name} = {arguments.shown(given)}: expected a list of values, or a range as text; "
+            'give for instance [1, 2] or "10:100:3".'
         )
     return [value for n, value in enumerate(given) if value not in given[:n]]
 
@@ -164,6 +137,5 @@ def _values(name: str, given: Any) -> list[Any]:
 def _seeds(given: Any) -> tuple[int, ...]:
     if not isinstance(given, list):
         return tuple(range(arguments.integer("seeds", given, least=1)))
-    return tuple(
-        dict.fromkeys(arguments.integer("seed", one, least=0) for one in arguments.items("seeds", given, least=1))
-    )
+    seeds = arguments.items("seeds", given, least=1)
+    return tuple(dict.fromkeys(arguments.integer("seed", seed, least=0) for seed in seeds))

@@ -1,35 +1,33 @@
-"""Scans run and kept: `scan.csv`, one row per point, and `scan.json`, the rows with the fitted exponents and what they were made from.
+"""Scans: sweeps of one method of prediction, with fitted exponents; `scan.csv` has one row per point, `scan.json` everything.
 
-Both are written whole. By methods slower than the law, the JSON is saved as points come in, and the same scan goes on from it.
+The law is evaluated where it stands, in microseconds a point. Other methods are jobs like those of any sweep: each prediction is a
+file in the folder's `runs`, and the same scan resumes from them. Rows of a `scan.json` of the same base, axes, method and seed are
+taken as they are.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from onset.simulate.exponents import Fit, fits
-from onset.simulate.predict import METHODS
+from onset.simulate.predict import METHODS, predict
 from onset.simulate.scan import Grid, Row, predict_one
 from onset.theory import arguments
 from onset.theory.laws.terms import Terms
-from onset.validate.store.files import write_text
+from onset.validate.store.files import write_table, write_text
 
 __all__ = ["CSV", "JSON", "run", "to_dict", "write"]
 
 CSV, JSON = "scan.csv", "scan.json"
 
-EVERY = 20.0
-"""Seconds between two saves."""
+SMALL = 30.0
+"""Estimated seconds of all predictions up to which they are computed in this process."""
 
 TIMES = tuple(f"{quantity}{end}" for quantity in ("formation", "passage") for end in ("", "_low", "_high"))
-
-Progress = Callable[[int, int, str], None]
 
 
 def run(
@@ -39,9 +37,10 @@ def run(
     seed: int = 0,
     folder: Path | None = None,
     fresh: bool = False,
-    progress: Progress = lambda done, total, what: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Callable[[Any], None] = lambda status: None,
 ) -> tuple[list[Row], list[Fit]]:
-    """Predict every point of the grid by `method`, and fit exponents.
+    """Predict every point of a grid, and fit exponents.
 
     Parameters
     ----------
@@ -51,26 +50,38 @@ def run(
     seed : int
         Seed of quadrature points and sampled sequences.
     folder : Path, optional
-        Where an earlier, perhaps unfinished, run of the same scan is looked for and this one saved on the way.
+        Folder of an earlier, perhaps unfinished, scan to resume, and of the predictions of this one (methods other than the law).
     fresh : bool
-        Do not look.
+        Compute what the folder holds again.
     progress : callable
-        Called with points done, points in total and the setting just done (empty for the law, which is too quick to tell).
+        Called now and then with points done and in total, by the law.
+    watch : callable
+        Called with the `onset.validate.execution.Status` of other methods.
+
+    Raises
+    ------
+    ComputationStopped
+        If a prediction failed other than by a refusal.
     """
     arguments.one_of("method", method, METHODS)
-    quick = method == "law"
-    known = {} if fresh or quick or folder is None else _known(folder / JSON, chosen, method, seed)
-    rows: list[Row] = []
-    saved = time.monotonic()
-    total = len(chosen)
+    known: dict[tuple[float, ...], Row] = {}
+    predicted = predict
+    if method != "law" and folder is not None:
+        from onset.validate.execution import compute, cost
+        from onset.validate.store.jobs import Job, prediction
+        from onset.validate.store.runs import Store
+
+        known = {} if fresh else _rows_of(folder / JSON, _head(chosen, method, seed))
+        jobs = [Job(chosen.setting(point), method, seed) for point in chosen.points() if point not in known]
+        store = Store(folder / "runs")
+        workers = 1 if sum(map(cost, jobs)) < SMALL else None
+        compute(jobs, store, fresh=fresh, workers=workers, watch=watch).check()
+        predicted = partial(prediction, store=store)
+    rows = []
     for point in chosen.points():
-        row = known.get(point)
-        rows.append(row or predict_one(chosen, point, method, seed=seed, progress=lambda step, steps: None))
-        if not quick or len(rows) % 1000 == 0:
-            progress(len(rows), total, "" if quick else _name(chosen, point))
-        if folder is not None and not quick and time.monotonic() - saved > EVERY:
-            _save(folder, _head(chosen, method, seed) | {"complete": False, "rows": [_plain(r) for r in rows]})
-            saved = time.monotonic()
+        rows.append(known.get(point) or predict_one(chosen, point, method, seed=seed, predicted=predicted))
+        if method == "law" and len(rows) % 1000 == 0:
+            progress(len(rows), len(chosen))
     return rows, fits(chosen, rows, method)
 
 
@@ -86,17 +97,19 @@ def to_dict(chosen: Grid, rows: list[Row], fitted: list[Fit], method: str, seed:
 
 def write(folder: Path, data: dict[str, Any]) -> list[Path]:
     """Write `scan.csv` and `scan.json` of ``to_dict(…)`` into `folder`; return their paths."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([*data["axes"], *TIMES, "reason"])
-    for row in data["rows"]:
-        times = [v for quantity in ("formation", "passage") for v in (row[quantity] or ("", "", ""))]
-        table.writerow([*(f"{v:.12g}" for v in row["values"]), *times, row["reason"]])
-    return [write_text(folder / CSV, text.getvalue()), _save(folder, data)]
-
-
-def _save(folder: Path, data: dict[str, Any]) -> Path:
-    return write_text(folder / JSON, json.dumps(data, allow_nan=False) + "\n")
+    lines = [
+        [
+            *(f"{value:.12g}" for value in row["values"]),
+            *(row["formation"] or ("",) * 3),
+            *(row["passage"] or ("",) * 3),
+            row["reason"],
+        ]
+        for row in data["rows"]
+    ]
+    return [
+        write_table(folder / CSV, [*data["axes"], *TIMES, "reason"], lines),
+        write_text(folder / JSON, json.dumps(data, allow_nan=False) + "\n"),
+    ]
 
 
 def _head(chosen: Grid, method: str, seed: int) -> dict[str, Any]:
@@ -105,18 +118,15 @@ def _head(chosen: Grid, method: str, seed: int) -> dict[str, Any]:
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    terms = None if row.terms is None else {name: list(found) for name, found in row.terms.items()}
+    terms = None if row.terms is None else {name: list(values) for name, values in row.terms.items()}
     return row._asdict() | {"values": list(row.values), "terms": terms}
 
 
-def _known(path: Path, chosen: Grid, method: str, seed: int) -> dict[tuple[float, ...], Row]:
-    """The rows of an earlier run of the same base, axes' names, method and seed; none if the file is absent or is no scan."""
+def _rows_of(path: Path, head: dict[str, Any]) -> dict[tuple[float, ...], Row]:
+    """Rows of an earlier scan of the same base, names of axes, method and seed; none if the file is absent or no scan."""
     try:
         data = json.loads(path.read_text())
-        head = {name: data[name] for name in ("base", "method", "seed")}
-        if head != {n: v for n, v in _head(chosen, method, seed).items() if n != "axes"} or list(data["axes"]) != list(
-            chosen.axes
-        ):
+        if any(data[name] != head[name] for name in ("base", "method", "seed")) or [*data["axes"]] != [*head["axes"]]:
             return {}
         return {tuple(row["values"]): _row(row) for row in data["rows"]}
     except (OSError, ValueError, KeyError, TypeError):
@@ -124,10 +134,6 @@ def _known(path: Path, chosen: Grid, method: str, seed: int) -> dict[tuple[float
 
 
 def _row(data: dict[str, Any]) -> Row:
-    told = {name: None if data[name] is None else tuple(data[name]) for name in ("formation", "passage")}
-    terms = None if data["terms"] is None else {name: Terms(*found) for name, found in data["terms"].items()}
-    return Row(tuple(data["values"]), told["formation"], told["passage"], data["reason"], terms)
-
-
-def _name(chosen: Grid, point: tuple[float, ...]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in zip(chosen.axes, point, strict=True))
+    formation, passage = (None if data[name] is None else tuple(data[name]) for name in ("formation", "passage"))
+    terms = None if data["terms"] is None else {name: Terms(*values) for name, values in data["terms"].items()}
+    return Row(tuple(data["values"]), formation, passage, data["reason"], terms)

@@ -1,4 +1,4 @@
-"""onset.validate.sweeps.scan: what is written is what was found, and an unfinished scan goes on."""
+"""onset.validate.sweeps.scan: files hold every row, and an unfinished scan resumes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import json
 
 import pytest
 
+pytest.importorskip("xarray")
+
 import onset.validate.sweeps.scan as scans
 from onset.simulate.scan import grid
 from onset.theory.setting import Setting
+from onset.validate.execution import worker
 
 FAST = Setting.of("linear", context=16, learning_rate={"match": 0.4})
 
@@ -32,30 +35,36 @@ def test_csv_and_json_hold_every_row(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scan.csv", "scan.json"]
 
 
-def test_an_unfinished_scan_goes_on_from_what_it_saved(tmp_path, monkeypatch):
-    """Killed at its third point, it keeps two, which the next run does not predict again; another seed does."""
-    chosen, calls = grid(FAST, ["batch=1,2,3"]), []
-    real = scans.predict_one
+def test_an_interrupted_scan_resumes_from_its_predictions(tmp_path, monkeypatch):
+    """Interrupted at its third point, it keeps two, which the next run does not predict again; another seed does."""
+    chosen, calls, real = grid(FAST, ["batch=1,2,3"]), [], worker.predict
 
-    def counted(chosen, point, *rest, **more):
-        calls.append(point)
+    def interrupted(setting, *rest, **more):
+        calls.append(setting.training.batch)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(chosen, point, *rest, **more)
+        return real(setting, *rest, **more)
 
-    monkeypatch.setattr(scans, "EVERY", 0.0)
-    monkeypatch.setattr(scans, "predict_one", counted)
+    monkeypatch.setattr(worker, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
         scans.run(chosen, "mean-field", folder=tmp_path)
-    assert not json.loads((tmp_path / "scan.json").read_text())["complete"]
     rows, _ = scans.run(chosen, "mean-field", folder=tmp_path)
-    assert [p for (p,) in calls] == [1, 2, 3, 3]
+    assert calls == [1, 2, 3, 3]
     assert rows == scans.run(chosen, "mean-field")[0]
-    calls.clear()
-    monkeypatch.setattr(scans, "predict_one", real)
-    assert scans._known(tmp_path / "scan.json", chosen, "mean-field", 1) == {}
+    scans.run(chosen, "mean-field", folder=tmp_path, seed=1)
+    assert calls[4:] == [1, 2, 3]
 
 
-def test_a_damaged_file_is_no_earlier_scan(tmp_path):
+def test_rows_of_an_earlier_file_are_kept(tmp_path, monkeypatch):
+    """A scan.json of the same base, axes, method and seed, also an unfinished one, saves its points from being predicted."""
+    chosen, longer = (grid(FAST, [f"batch={values}"]) for values in ("1,2", "1,2,3"))
+    rows, fitted = scans.run(chosen, "mean-field")
+    scans.write(tmp_path, scans.to_dict(chosen, rows, fitted, "mean-field") | {"complete": False})
+    calls, real = [], worker.predict
+    monkeypatch.setattr(worker, "predict", lambda setting, *a, **b: calls.append(setting) or real(setting, *a, **b))
+    assert scans.run(longer, "mean-field", folder=tmp_path)[0][:2] == rows
+    assert [setting.training.batch for setting in calls] == [3]
+    assert scans.run(chosen, "mean-field", folder=tmp_path, fresh=True)[0] == rows
+    assert [setting.training.batch for setting in calls] == [3, 1, 2]
     (tmp_path / "scan.json").write_text('{"base": ')
-    assert scans._known(tmp_path / "scan.json", grid(FAST, ["batch=1"]), "mean-field", 0) == {}
+    assert scans.run(chosen, "mean-field", folder=tmp_path)[0] == rows

@@ -15,8 +15,8 @@ from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
 from onset.validate.store.jobs import Job
 from onset.validate.store.runs import Record, Store
-from onset.validate.sweeps import collect, load, write
-from onset.validate.sweeps.plan import LARGEST, read
+from onset.validate.sweeps.plan import MOST_SETTINGS, load, read
+from onset.validate.sweeps.results import collect, write
 
 
 def settings(text: str) -> list[Setting]:
@@ -106,7 +106,7 @@ BAD = [
         "setting.optimizer.learning_rate = 1\ngrid.learning-rate.match = [1]",
         "learning_rate = 1: expected a table",
     ),
-    ("grid.batch = '1:100000:20000:lin'", f"at most {LARGEST}"),
+    ("grid.batch = '1:100000:20000:lin'", f"at most {MOST_SETTINGS}"),
     ("a = [", "cannot be read.*TOML"),
 ]
 
