@@ -1,8 +1,12 @@
-"""The README's section of measured results, written from a suite's `results.json`, so that no number there is typed by hand."""
+"""Generated blocks of Markdown files: tables of a suite's results, so that no number is typed by hand.
+
+A block stands between two marks, ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``, with NAME a key of `BLOCKS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +15,15 @@ from onset.validate.judging.verdicts import counted
 from onset.validate.store.files import write_text
 from onset.validate.suite import TRAINED
 
-__all__ = ["BEGIN", "END", "section", "update"]
+__all__ = ["BLOCKS", "block", "disagreements", "marks", "section", "update"]
 
-BEGIN = "<!-- measured: everything up to the end mark is written by onset report RESULTS --readme README.md -->"
-END = "<!-- measured: end -->"
-CORRECTED = BEGIN.replace("measured", "corrected"), END.replace("measured", "corrected")
-"""Marks of the results of the suite `corrections`."""
+CORRECTIONS = "corrections"
+"""The suite with a block of its own."""
 
-WHAT = {
-    ("law", "mean-field"): "the plateau law against the mean field that it sums up (linear family, SGD)",
-    ("law", "finite-context"): "the law against finite context (elsewhere)",
-    ("law-corrected", "mean-field-corrected"): "the corrected law against the corrected mean field",
+PAIRS = {
+    ("law", "mean-field"): "plateau law against mean field (linear family, SGD)",
+    ("law", "finite-context"): "law against finite context (elsewhere)",
+    ("law-corrected", "mean-field-corrected"): "corrected law against corrected mean field",
     ("mean-field", "finite-context"): "mean field against finite context",
     ("mean-field-corrected", "finite-context"): "corrected mean field against finite context",
     ("finite-context", "trained"): "**finite context against trained models**",
@@ -30,63 +32,127 @@ WHAT = {
     ("mean-field", "trained"): "mean field against trained models",
     ("mean-field-corrected", "trained"): "corrected mean field against trained models",
 }
-"""Rows of the table of errors, in this order."""
+"""Rows of the table of errors: lower and upper rung, and what the row is called."""
 
-MOST = 8
-"""Exponents in the table."""
+EXPONENTS = 8
+"""Most rows of the table of exponents."""
 
-SHOWN = 2
-"""Disagreeing findings of a claim that the table names."""
+REASONS = 2
+"""Most disagreeing findings that a claim's row quotes."""
+
+WIDTH = 120
+"""Most characters of a row of the short table."""
+
+VERDICTS = ("agrees", "inconclusive", "disagrees")
 
 
-def update(readme: Path, data: Mapping[str, Any]) -> Path:
-    """Write the section of `data`, a suite's results, between its marks of the file `readme`: the suite `corrections` has its own.
+def marks(name: str) -> tuple[str, str]:
+    """Marks before and after a block."""
+    return f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+
+
+def block(text: str, name: str) -> str | None:
+    """Content of a block of a Markdown text, None if it has no such block.
 
     Raises
     ------
     ValueError
-        If the file cannot be read or has not each mark once, in order.
+        If one of the marks is missing, or not once in the text, or they are in the wrong order.
+    """
+    begin, end = marks(name)
+    if begin not in text and end not in text:
+        return None
+    _, _, rest = text.partition(begin)
+    content, found, _ = rest.partition(end)
+    if not found or text.count(begin) + text.count(end) != 2:
+        raise ValueError(f"expected the marks {begin!r} and {end!r} once each and in this order; correct the marks.")
+    return content
+
+
+def update(path: Path, data: Mapping[str, Any]) -> Path:
+    """Rewrite the blocks of the Markdown file `path` that show the suite of `data`, the content of a results.json.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, has no such block, or has wrong marks.
     """
     try:
-        text = readme.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except OSError as problem:
         raise ValueError(
-            f"readme = {readme}: cannot be read ({problem.strerror}); give a file with the two marks."
+            f"readme = {path}: cannot be read ({problem.strerror}); give a Markdown file with the marks of a block."
         ) from problem
-    first, last, written = BEGIN, END, section
-    if data["suite"] == "corrections":
-        (first, last), written = CORRECTED, corrections.section
-    before, begin, rest = text.partition(first)
-    _, end, after = rest.partition(last)
-    if not begin or not end or text.count(first) + text.count(last) != 2:
+    names = [name for name in BLOCKS if (name == CORRECTIONS) == (data["suite"] == CORRECTIONS)]
+    updated = 0
+    for name in names:
+        try:
+            content = block(text, name)
+        except ValueError as problem:
+            raise ValueError(f"readme = {path}: {problem}") from None
+        if content is not None:
+            begin, end = marks(name)
+            new = f"{begin}\n\n{BLOCKS[name](data).strip()}\n\n{end}"
+            text = text.replace(f"{begin}{content}{end}", new)
+            updated += 1
+    if not updated:
+        begin, end = marks(names[0])
         raise ValueError(
-            f"readme = {readme}: expected the marks {first!r} and {last!r}, once each and in this order; put them where the results belong."
+            f"readme = {path}: has no block of the suite {data['suite']!r}: expected the marks {begin!r} and {end!r}, "
+            f"or those of {' or '.join(names[1:]) or 'nothing else'}; put them where the results belong."
         )
-    return write_text(readme, f"{before}{first}\n\n{written(data)}\n{last}{after}")
+    return write_text(path, text)
+
+
+def _table(*rows: Sequence[object]) -> Iterator[str]:
+    """A Markdown table, the first row its head."""
+    for n, row in enumerate(rows):
+        yield "| " + " | ".join(map(str, row)) + " |"
+        if n == 0:
+            yield "|---" * len(row) + "|"
+
+
+def disagreements(data: Mapping[str, Any]) -> str:
+    """Short table of the theories and claims that disagree with training, in rows of at most `WIDTH` characters."""
+    rows: list[Sequence[object]] = [("prediction", "disagree", "for example")]
+    errors = {(e["lower"], e["upper"]): e for e in data["findings"]["errors"] if not e["group"]}
+    for (lower, upper), name in PAIRS.items():
+        error = errors.get((lower, upper))
+        if upper == TRAINED and error and (error["verdicts"]["disagrees"] or lower == "finite-context"):
+            counts = f"{error['verdicts']['disagrees']} of {sum(error['verdicts'].values())}"
+            rows.append(
+                (name, counts, f"median error {_percent(error['median'])}, largest {_percent(error['largest'])}")
+            )
+    for claim in data.get("claims", ()):
+        wrong = _disagreeing(claim)
+        if wrong:
+            rows.append((claim["title"], f"{len(wrong)} of {len(claim['findings'])}", wrong[0]["quantity"]))
+    shortened = []
+    for name, counts, example in rows:
+        room = WIDTH - len("|  |  |  |") - len(f"{name}{counts}")
+        shortened.append((name, counts, textwrap.shorten(str(example), room, placeholder=" …")))
+    return "\n".join(_table(*shortened))
 
 
 def section(data: Mapping[str, Any]) -> str:
-    """The section as Markdown."""
-    return "\n".join(
-        (*_head(data), *_claims(data), *_errors(data), *_exponents(data), *_basins(data), *_transformer(data))
-    )
+    """Claims, errors, exponents, basins and transformer of a suite."""
+    parts = (_summary(data), *(part(data) for part in (_claims, _errors, _exponents, _basins, _transformer)))
+    return "\n\n".join("\n".join(lines) for lines in map(list, parts) if lines)
 
 
-def _head(data: Mapping[str, Any]) -> Iterator[str]:
+def _summary(data: Mapping[str, Any]) -> Iterator[str]:
     toys = [s for s in data["settings"] if s["group"] != "transformer"]
-    others = [s for s in data["settings"] if s["group"] == "transformer"]
-    trained = sum(s["observed"] is not None for s in toys)
-    promised = "everything that it promises holds" if data["holds"] else "**something that it promises does not hold**"
+    transformers = [s for s in data["settings"] if s["group"] == "transformer"]
+    holds = "everything that it promises holds" if data["holds"] else "**something that it promises does not hold**"
     missing = ""
     if data["missing"]:
+        trained = sum(s["observed"] is not None for s in toys)
         missing = (
             f" ({len(data['missing'])} of its runs are missing: {trained} toy settings have trained models so far)"
         )
-    yield (
-        f"`onset validate --suite {data['suite']}`: {len(toys)} toy settings, {_seeds(toys)} seeds each, and {len(others)} transformer, {_seeds(others)} seeds{missing}; "
-        f"{promised}. Errors are relative, of the steps of the passages between strategies and of the heads' formation."
-    )
-    yield ""
+    yield f"`onset validate --suite {data['suite']}`: {len(toys)} toy settings, {_seeds(toys)} seeds each, and"
+    yield f"{len(transformers)} transformer, {_seeds(transformers)} seeds{missing}; {holds}."
+    yield "Errors are relative, of the steps of transitions between strategies and of the formation of heads."
 
 
 def _seeds(settings: Sequence[Mapping[str, Any]]) -> int:
@@ -94,73 +160,70 @@ def _seeds(settings: Sequence[Mapping[str, Any]]) -> int:
     return max((len(s["observed"]["seeds"]) for s in settings if s["observed"]), default=0)
 
 
+def _disagreeing(claim: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [finding for finding in claim["findings"] if finding["verdict"]["kind"] == "disagrees"]
+
+
 def _claims(data: Mapping[str, Any]) -> Iterator[str]:
-    tested = [one for one in data.get("claims", ()) if one["findings"]]
-    if not tested:
-        return
-    yield "| claim | findings that agree | verdict | |"
-    yield "|---|---|---|---|"
-    for one in tested:
-        against = [
-            f"{found['quantity']}: {found['verdict']['because']}"
-            for found in one["findings"]
-            if found["verdict"]["kind"] == "disagrees"
-        ]
-        agreeing = counted(found["verdict"]["kind"] for found in one["findings"])["agrees"]
-        told = "; ".join(against[:SHOWN]) + (f"; and {len(against) - SHOWN} more" if len(against) > SHOWN else "")
-        yield f"| {one['title']} (`{one['id']}`) | {agreeing} of {len(one['findings'])} | {one['verdict']} | {told or one['decides'] or ''} |"
-    yield ""
+    rows: list[Sequence[object]] = []
+    for claim in data.get("claims", ()):
+        if not claim["findings"]:
+            continue
+        wrong = [f"{finding['quantity']}: {finding['verdict']['because']}" for finding in _disagreeing(claim)]
+        reasons = "; ".join(wrong[:REASONS]) + (f"; and {len(wrong) - REASONS} more" if len(wrong) > REASONS else "")
+        agree = counted(finding["verdict"]["kind"] for finding in claim["findings"])["agrees"]
+        name, counts = f"{claim['title']} (`{claim['id']}`)", f"{agree} of {len(claim['findings'])}"
+        rows.append((name, counts, claim["verdict"], reasons or claim["decides"] or ""))
+    if rows:
+        yield from _table(("claim", "findings that agree", "verdict", ""), *rows)
 
 
 def _errors(data: Mapping[str, Any]) -> Iterator[str]:
-    found = {(e["lower"], e["upper"]): e for e in data["findings"]["errors"] if not e["group"]}
-    yield "| | numbers | median error | largest | agree / open / disagree |"
-    yield "|---|---|---|---|---|"
-    for pair, name in WHAT.items():
-        e = found.get(pair)
-        if e is not None and e["numbers"]:
-            verdicts = " / ".join(str(e["verdicts"][kind]) for kind in ("agrees", "inconclusive", "disagrees"))
-            yield f"| {name} | {e['numbers']} | {_percent(e['median'])} | {_percent(e['largest'])} ({e['where']}) | {verdicts} |"
-    yield ""
+    errors = {(e["lower"], e["upper"]): e for e in data["findings"]["errors"] if not e["group"]}
+    rows: list[Sequence[object]] = []
+    for pair, name in PAIRS.items():
+        error = errors.get(pair)
+        if error is not None and error["numbers"]:
+            verdicts = " / ".join(str(error["verdicts"][kind]) for kind in VERDICTS)
+            largest = f"{_percent(error['largest'])} ({error['where']})"
+            rows.append((name, error["numbers"], _percent(error["median"]), largest, verdicts))
+    yield from _table(("", "numbers", "median error", "largest", "agree / open / disagree"), *rows)
 
 
 def _exponents(data: Mapping[str, Any]) -> Iterator[str]:
-    chosen = [
+    exponents = [
         e for e in data["findings"]["exponents"] if e["axis"] == "context" and e["quantity"] == "unigram → bigram"
     ]
-    if not chosen:
+    if not exponents:
         return
-    rungs = [
-        r
-        for r in ("law", "mean-field", "mean-field-corrected", "finite-context")
-        if any(r in e["slopes"] for e in chosen)
-    ]
-    yield "Exponent d ln t/d ln T of the passage to bigram, trained (± standard error of the fit) and the difference of each prediction (± its standard error):"
+    rungs = ("law", "mean-field", "mean-field-corrected", "finite-context")
+    rungs = tuple(rung for rung in rungs if any(rung in e["slopes"] for e in exponents))
+    yield "Exponent d ln t/d ln T of the transition to bigram, trained (± standard error of the fit), and the"
+    yield "difference of each prediction (± its standard error):"
     yield ""
-    yield "| | trained | " + " | ".join(rungs) + " |"
-    yield "|---|---|" + "---|" * len(rungs)
-    chosen.sort(key=lambda e: -len(e["values"]))
-    for e in sorted(chosen[:MOST], key=lambda e: e["series"]):
-        own = e["slopes"][TRAINED]
-        cells = [_difference(e["slopes"].get(rung)) for rung in rungs]
-        yield f"| {e['series']} | {_signed(own['exponent'])} ± {own['error']:.3f} | " + " | ".join(cells) + " |"
-    yield ""
+    exponents.sort(key=lambda e: -len(e["values"]))
+    rows: list[Sequence[object]] = [("", "trained", *rungs)]
+    for e in sorted(exponents[:EXPONENTS], key=lambda e: e["series"]):
+        trained = e["slopes"][TRAINED]
+        differences = (_difference(e["slopes"].get(rung)) for rung in rungs)
+        rows.append((e["series"], f"{_signed(trained['exponent'])} ± {trained['error']:.3f}", *differences))
+    yield from _table(*rows)
 
 
 def _basins(data: Mapping[str, Any]) -> Iterator[str]:
-    found = [b for b in data["findings"]["basins"] if b["predicted"]]
-    if not found:
+    basins = [b for b in data["findings"]["basins"] if b["predicted"]]
+    if not basins:
         return
-    decided = [b for b in found if b["predicted"] != "undecided"]
+    decided = [b for b in basins if b["predicted"] != "undecided"]
     trapped = sum(b["predicted"] == "trapped" for b in decided)
     right = sum(b["verdict"] == "agrees" for b in decided)
     wrong = [f"{b['setting']} ({_fates(b)})" for b in decided if b["verdict"] == "disagrees"]
+    yield f"Basins: of {len(decided)} settings, {trapped} of them predicted to be trapped without a head, all seeds"
     yield (
-        f"Basins: of {len(decided)} settings, {trapped} predicted to be trapped without a head, all seeds went as predicted in {right}"
+        f"went as predicted in {right}"
         + (f"; not in {', '.join(wrong)}" if wrong else "")
-        + (f"; too close to call: {len(found) - len(decided)}." if len(found) > len(decided) else ".")
+        + (f"; too close to call: {len(basins) - len(decided)}." if len(basins) > len(decided) else ".")
     )
-    yield ""
 
 
 def _transformer(data: Mapping[str, Any]) -> Iterator[str]:
@@ -170,13 +233,12 @@ def _transformer(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"Transformer ({rows[0]['setting']}):"
     yield ""
     for c in rows:
-        (by, told), *_ = c["predicted"].items()
-        yield f"- {c['quantity']}: {_interval(c['observed'])}, {by} {_interval(told)}"
-    yield ""
+        (method, predicted), *_ = c["predicted"].items()
+        yield f"- {c['quantity']}: {_interval(c['observed'])}, {method} {_interval(predicted)}"
 
 
-def _fates(found: Mapping[str, Any]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in found["trained"].items() if count)
+def _fates(basin: Mapping[str, Any]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in basin["trained"].items() if count)
 
 
 def _difference(slope: Mapping[str, Any] | None) -> str:
@@ -185,14 +247,14 @@ def _difference(slope: Mapping[str, Any] | None) -> str:
     return f"{_signed(slope['difference'])} ± {slope['difference_error']:.3f}"
 
 
-def _interval(told: Mapping[str, Any]) -> str:
-    if told["value"] is None:
-        return told["reason"] or "none"
-    digits = 0 if abs(told["value"]) >= 10 else 3
-    shown = f"{told['value']:.{digits}f}"
-    if told["low"] is None or told["low"] == told["high"]:
+def _interval(interval: Mapping[str, Any]) -> str:
+    if interval["value"] is None:
+        return interval["reason"] or "none"
+    digits = 0 if abs(interval["value"]) >= 10 else 3
+    shown = f"{interval['value']:.{digits}f}"
+    if interval["low"] is None or interval["low"] == interval["high"]:
         return shown
-    return f"{shown} [{told['low']:.{digits}f}, {told['high']:.{digits}f}]"
+    return f"{shown} [{interval['low']:.{digits}f}, {interval['high']:.{digits}f}]"
 
 
 def _percent(value: float | None) -> str:
@@ -201,3 +263,11 @@ def _percent(value: float | None) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
+
+
+BLOCKS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "disagreements": disagreements,
+    "results": section,
+    CORRECTIONS: corrections.section,
+}
+"""The one place where a block is registered: its name, and the function of a suite's results that writes it."""

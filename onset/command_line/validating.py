@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from onset.command_line.application import Json, Names, app
 from onset.command_line.options import ComputingOptions
 from onset.command_line.progress import progress, watching
-from onset.command_line.tables import open_page, print_json, show_failures, show_results, show_suites
+from onset.command_line.tables import open_page, print_json, show_failures, show_results, show_suites, table
 
 __all__ = ["bench", "figures", "report", "validate"]
 
@@ -175,5 +175,5 @@ def bench(*names: str, peer: Path | None = None, json_: Json = False) -> None:
     data = {"machine": benches.machine(), "benchmarks": [row.to_dict() for row in rows]}
     if json_:
         return print_json(data)
-    print(benches.as_table(data))
-    return None
+    title = ", ".join(f"{key} {value}" for key, value in data["machine"].items())
+    return table(title, benches.COLUMNS, benches.table_rows(data["benchmarks"]))

@@ -1,5 +1,5 @@
-"""Layer-1 attention on each lag over training, predicted and observed, for a toy model and a transformer, relative to
-uniform attention. On the way to the previous-token head, odd lags rise above even ones.
+"""Layer-1 attention on each lag over training, relative to uniform attention, predicted and observed, for a toy model
+and a transformer. Before the previous-token head forms, odd lags rise above even ones.
 """
 
 from __future__ import annotations
@@ -8,25 +8,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from onset.paper.figures.phases import transformer
-from onset.paper.style import DARK
+from onset.paper.style import DARK, grid_of_axes
 from onset.theory.arrays import Array
 from onset.theory.recording import Trajectory
 from onset.validate.suite import Outcome, Results
 
-__all__ = ["Panel", "compute", "draw", "shows"]
+__all__ = ["AttentionPanel", "compute", "draw", "shows"]
 
 LAGS = 6
 RUNG = "finite-context"
-POINTS = 200
+TIMES = np.linspace(0, 1.2, 200)
 
 
 @dataclass(frozen=True)
-class Panel:
-    """Attention of the last position × T on the first lags, shape (n, LAGS), at `time`, in units of the own step of unigram → bigram."""
+class AttentionPanel:
+    """Attention of the last position × T on the first lags, shape (n, LAGS), at `time` / step of unigram → bigram."""
 
     title: str
     time: Array
@@ -39,17 +38,17 @@ def shows(results: Results) -> bool:
 
 def _toy(results: Results) -> Outcome | None:
     """The linear toy model nearest to the transformer's T = 100 that is trained and predicted at finite context."""
-    there = [o for o in results.outcomes if o.setting.model.family == "linear" and o.observed is not None]
-    there = [o for o in there if RUNG in o.answers]
-    return min(there, key=lambda o: abs(o.setting.task.context - 100), default=None)
+    toys = [o for o in results.outcomes if o.setting.model.family == "linear" and o.observed and RUNG in o.answers]
+    return min(toys, key=lambda o: abs(o.setting.task.context - 100), default=None)
 
 
-def compute(results: Results) -> list[Panel]:
+def compute(results: Results) -> list[AttentionPanel]:
     """Predicted and observed for a linear toy model, and for the first transformer."""
     toy = _toy(results)
     if toy is None or toy.observed is None:
         raise ValueError(
-            f"suite {results.suite!r} holds no linear toy model trained and predicted at finite context: expected one for the attention figure; run onset validate to its end."
+            f"suite {results.suite!r} holds no linear toy model trained and predicted at finite context: expected one "
+            "for the attention figure; run onset validate to its end."
         )
     context = toy.setting.task.context
     panels = [
@@ -65,42 +64,29 @@ def compute(results: Results) -> list[Panel]:
     return panels
 
 
-def _panel(title: str, trajectories: tuple[Trajectory, ...], context: int) -> Panel:
-    """Mean over trajectories, each in units of its own transition (its last step if there was none)."""
-    time = np.linspace(0, 1.2, POINTS)
+def _panel(title: str, trajectories: tuple[Trajectory, ...], context: int) -> AttentionPanel:
+    """Mean over trajectories, each in units of its own transition (of its last step without a transition)."""
     curves = []
-    for one in trajectories:
-        scale = one.transitions()[0][-1].step or one.steps[-1]
-        curves.append(
-            [
-                np.interp(time * scale, one.steps, one.attention[:, 0, r], right=np.nan)
-                for r in range(min(LAGS, one.attention.shape[-1]))
-            ]
-        )
-    return Panel(title, time, context * np.mean(curves, axis=0).T)
+    for run in trajectories:
+        steps = TIMES * (run.transitions()[0][-1].step or run.steps[-1])
+        by_lag = run.attention[:, 0, :LAGS].T
+        curves.append([np.interp(steps, run.steps, weight, right=np.nan) for weight in by_lag])
+    return AttentionPanel(title, TIMES, context * np.mean(curves, axis=0).T)
 
 
-def draw(panels: list[Panel]) -> Figure:
-    figure, axes = plt.subplots(
-        len(panels) // 2,
-        2,
-        figsize=(7.6, 2.9 * (len(panels) // 2)),
-        sharex=True,
-        sharey="row",
-        layout="constrained",
-        squeeze=False,
-    )
+def draw(panels: list[AttentionPanel]) -> Figure:
+    figure, axes = grid_of_axes(len(panels), 2, (3.8, 2.9), sharex=True, sharey="row")
     odd, even = colormaps["Blues"], colormaps["Oranges"]
-    for axis, panel in zip(axes.flat, panels, strict=True):
+    for axis, panel in zip(axes, panels, strict=True):
         for r in range(panel.attention.shape[1]):
             colour = DARK if r == 0 else (odd if r % 2 else even)(1 - 0.13 * r)
-            dots = {"ls": ":", "zorder": 5} if r == 0 else {"ls": "-"}
-            axis.plot(panel.time, panel.attention[:, r], color=colour, label=f"lag {r}", **dots)
-        axis.set(yscale="log")
+            style = {"ls": ":", "zorder": 5} if r == 0 else {"ls": "-"}
+            axis.plot(panel.time, panel.attention[:, r], color=colour, label=f"lag {r}", **style)
+        axis.set_yscale("log")
         axis.set_title(panel.title, loc="left", fontsize=8)
-    for axis in axes[:, 0]:
+    for axis in axes[::2]:
         axis.set_ylabel("attention × T")
-    for axis in axes[-1]:
+    for axis in axes[-2:]:
         axis.set_xlabel("step / step of unigram → bigram")
-    axes[0, 0].legend(ncols=2, loc="upper left")
+    axes[0].legend(ncols=2, loc="upper left")
     return figure

@@ -1,32 +1,34 @@
-"""Which basin a model's plateau leads to: predicted by the sign of the match's first gradient, z above or below zero, and as trained. Discs: all
-seeds formed a head; crosses: none did and lag 1 lost its attention; triangles: seeds went both ways. Red edge: not as predicted. Grey: a sign
-within chance of zero.
+"""Basin that a model's plateau leads to: predicted by the sign of z, the match's first gradient over its error, and as
+trained. Discs: all seeds formed a head; crosses: none did and lag 1 lost its attention; triangles: seeds differ. Red
+edge: the prediction failed. Grey band: signs within chance of zero.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.stats import norm
 
-from onset.paper.style import AMBER, BLUE, DARK, GREEN, RED, VIOLET
+from onset.paper.style import AMBER, BLUE, DARK, GREEN, RED, VIOLET, grid_of_axes, marker_handle, number_ticks
 from onset.theory.laws.basins import FALSE_ALARM
 from onset.validate.suite import Results
 from onset.validate.suite.basins import ESCAPED, TRAPPED
 
-__all__ = ["Point", "compute", "draw"]
+__all__ = ["BasinPoint", "compute", "draw"]
 
-MARKS = {ESCAPED: "o", TRAPPED: "X", "both ways": "^"}
+BOTH = "both ways"
+MARKS = {ESCAPED: "o", TRAPPED: "X", BOTH: "^"}
+LABELS = {ESCAPED: "head formed", TRAPPED: "trapped", BOTH: "seeds differ"}
 COLOURS = (BLUE, AMBER, GREEN, VIOLET)
+CONTEXTS = (12, 25, 50, 100, 200, 400)
+"""Contexts that are labelled."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """One setting: its panel, what it is in it, context, z of the predicted push, where the seeds went, and whether the prediction holds."""
+class BasinPoint:
+    """One setting: its panel and series, z of the predicted gradient, and the outcome of training."""
 
     panel: str
     series: str
@@ -36,83 +38,66 @@ class Point:
     holds: bool
 
 
-def compute(results: Results) -> list[Point]:
-    """Of every setting for which the theory of basins answers."""
+def compute(results: Results) -> list[BasinPoint]:
+    """Every setting for which the theory of basins has an answer."""
     points = []
-    for found in results.basins:
-        if found.z is None:
+    for basin in results.basins:
+        if basin.z is None:
             continue
-        seeds = sum(found.trained.values())
-        fate = next((name for name in (ESCAPED, TRAPPED) if found.trained[name] == seeds), "both ways")
-        panel = f"{found.family}, {'SGD' if found.optimizer == 'sgd' else 'Adam'}"
-        prior = found.setting.partition(f" T={found.context}")[2].partition("η(")[0].strip()
-        rows = (
-            ""
-            if not prior
-            else "doubly stochastic"
-            if prior.startswith("doubly")
-            else "mixture"
-            if "+" in prior
-            else ""
-        )
-        rows = rows or (f"α = {found.concentration:g}" if prior else "")
-        series = f"k = {found.states}" + (f", {rows}" if rows else "")
-        points.append(Point(panel, series, found.context, found.z, fate, found.verdict != "disagrees"))
+        seeds = sum(basin.trained.values())
+        fate = next((name for name in (ESCAPED, TRAPPED) if basin.trained[name] == seeds), BOTH)
+        panel = f"{basin.family}, {'SGD' if basin.optimizer == 'sgd' else 'Adam'}"
+        prior = basin.setting.partition(f" T={basin.context}")[2].partition("η(")[0].strip()
+        series = ", ".join([f"k = {basin.states}", *([_rows(prior, basin.concentration)] if prior else [])])
+        points.append(BasinPoint(panel, series, basin.context, basin.z, fate, basin.verdict != "disagrees"))
     return points
 
 
-def draw(points: list[Point]) -> Figure:
+def _rows(prior: str, concentration: float) -> str:
+    """Short label of the rows of the chains."""
+    if prior.startswith("doubly"):
+        return "doubly stochastic"
+    return "mixture" if "+" in prior else f"α = {concentration:g}"
+
+
+def _states(point: BasinPoint) -> str:
+    return point.series.partition(",")[0]
+
+
+def draw(points: list[BasinPoint]) -> Figure:
     """z against the context, a panel for each family and optimiser."""
     panels = list(dict.fromkeys(p.panel for p in points)) or [""]
-    across = min(2, len(panels))
-    down = -(-len(panels) // across)
-    figure, axes = plt.subplots(
-        down, across, figsize=(4.1 * across, 3.0 * down + 0.8), sharex=True, layout="constrained", squeeze=False
-    )
+    figure, axes = grid_of_axes(len(panels), 2, (4.1, 3.0), 0.8, sharex=True)
     contexts = sorted({p.context for p in points}) or [25, 400]
-    limit = float(norm.isf(FALSE_ALARM / 2))
-    states = sorted({p.series.partition(",")[0] for p in points}, key=lambda name: int(name.rpartition(" ")[2]))
+    labelled = [c for c in contexts if c in CONTEXTS] or contexts
+    states = sorted({_states(p) for p in points}, key=lambda name: int(name.rpartition(" ")[2]))
     colours = dict(zip(states, COLOURS, strict=False))
-    for axis, panel in zip(axes.flat, panels, strict=False):
-        axis.axhspan(-limit, limit, color="#cccccc", alpha=0.6, lw=0)
-        axis.axhline(0, color=DARK, lw=0.8)
-        here = [p for p in points if p.panel == panel]
-        for p in here:
-            colour = colours[p.series.partition(",")[0]]
-            edge = RED if not p.holds else colour
-            face = colour if p.series == p.series.partition(",")[0] else "white"
-            face = colour if p.trained != ESCAPED else face
-            axis.plot(
-                p.context,
-                p.z,
-                MARKS[p.trained],
-                color=colour,
-                mec=edge,
-                mfc=face,
-                ms=7 if p.trained != ESCAPED else 5.5,
-            )
-        axis.set_xscale("log")
-        axis.set_yscale("symlog", linthresh=10, linscale=0.8)
-        most = max([abs(p.z) for p in here], default=10.0)
-        axis.set_ylim(-1.6 * max(20, -min([p.z for p in here], default=0.0)), 1.6 * max(20, most))
-        axis.yaxis.set_major_locator(FixedLocator([-100, -30, -10, -5, 0, 5, 10, 30, 100]))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
-        axis.yaxis.set_minor_locator(NullLocator())
-        axis.xaxis.set_major_locator(
-            FixedLocator([c for c in contexts if c in (12, 25, 50, 100, 200, 400)] or contexts)
-        )
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw_panel(axis, [p for p in points if p.panel == panel], colours)
         axis.set_title(panel, loc="left")
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    for axis in axes[-1]:
+        axis.set_xscale("log")
+        number_ticks(axis.xaxis, labelled)
+    for axis in axes[-2:]:
         axis.set_xlabel("context T")
-    for row in axes:
-        row[0].set_ylabel("z of the push (head above, trapped below)")
-    handles = [Line2D([], [], marker="s", ls="", color=colour, label=name) for name, colour in colours.items()]
-    names = {ESCAPED: "head formed", TRAPPED: "trapped", "both ways": "seeds differ"}
-    handles += [Line2D([], [], marker=mark, ls="", color=DARK, label=names[fate]) for fate, mark in MARKS.items()]
-    handles.append(Line2D([], [], marker="o", ls="", color=DARK, mfc="white", label="other rows than flat"))
+    for axis in axes[::2]:
+        axis.set_ylabel("z of the match's gradient")
+    handles = [marker_handle("s", name, colour) for name, colour in colours.items()]
+    handles += [marker_handle(mark, LABELS[fate]) for fate, mark in MARKS.items()]
+    handles.append(marker_handle("o", "other rows than flat", mfc="white"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
+
+
+def _draw_panel(axis: Axes, points: list[BasinPoint], colours: dict[str, str]) -> None:
+    limit = float(norm.isf(FALSE_ALARM / 2))
+    axis.axhspan(-limit, limit, color="#cccccc", alpha=0.6, lw=0)
+    axis.axhline(0, color=DARK, lw=0.8)
+    for p in points:
+        colour = colours[_states(p)]
+        filled = p.trained != ESCAPED or p.series == _states(p)
+        colouring = {"color": colour, "mec": colour if p.holds else RED, "mfc": colour if filled else "white"}
+        axis.plot(p.context, p.z, MARKS[p.trained], ms=5.5 if p.trained == ESCAPED else 7, **colouring)
+    axis.set_yscale("symlog", linthresh=10, linscale=0.8)
+    highest = max([abs(p.z) for p in points], default=10.0)
+    axis.set_ylim(-1.6 * max(20, -min([p.z for p in points], default=0.0)), 1.6 * max(20, highest))
+    number_ticks(axis.yaxis, [-100, -30, -10, -5, 0, 5, 10, 30, 100])

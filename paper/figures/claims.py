@@ -1,21 +1,21 @@
-"""A picture for each claim: a function takes the claim's runs and returns panels, which what most pictures share draws (`onset.paper.figures.panels`), or other data,
-drawn by a function of its own. The first one's docstring is the caption.
+"""Figures of claims: for each a function that returns the data of its figure from the claim's runs.
 
-`PICTURES` is the one place where a claim gets its picture.
+Most return panels, which `onset.paper.figures.panels` draws. The docstring of the function is the caption. `PICTURES`
+is the one place where the figure of a claim is registered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from onset.paper.figures import scaling
-from onset.paper.figures.panels import Curve, Panel
+from onset.paper.figures.panels import CurvePanel, SeedCurves
 from onset.paper.figures.panels import draw as draw_panels
-from onset.paper.style import AMBER, BLUE, GREEN, GREY, STRATEGY_COLOURS
+from onset.paper.style import AMBER, BLUE, GREEN, GREY, strategy_colours
 from onset.theory.arrays import Array
 from onset.theory.recording import Trajectory
 from onset.theory.transitions import FORMATION_LEVEL
@@ -27,169 +27,183 @@ from onset.validate.store.jobs import Observation
 from onset.validate.store.probes import SCORES
 from onset.validate.suite import Results
 
-__all__ = ["PANELS", "PICTURES", "Picture"]
+__all__ = ["PANELS", "PICTURES", "ClaimFigure"]
 
 STEP = "optimiser step"
+SEQUENCES = "thousands of doubly stochastic sequences"
 
 
-class Picture:
+class ClaimFigure:
     """The figure of one claim, with the interface of the figures that are modules."""
 
     def __init__(self, claim: str, of_runs: Callable[[Runs], Any], draw: Callable[[Any], Figure] = draw_panels) -> None:
         self.claim, self._of_runs, self.draw, self.__doc__ = claim, of_runs, draw, of_runs.__doc__
 
-    def _told(self, results: Results) -> Told | None:
-        return next((one for one in results.claims if one.claim.id == self.claim and one.runs), None)
+    def _tested(self, results: Results | None) -> Told | None:
+        claims = () if results is None else results.claims
+        return next((tested for tested in claims if tested.claim.id == self.claim and tested.runs), None)
 
     def shows(self, results: Results) -> bool:
-        """Whether the runs of the claim are there."""
-        return self._told(results) is not None
+        """True if `results` hold runs of the claim."""
+        return self._tested(results) is not None
 
     def compute(self, results: Results | None) -> Any:
-        told = None if results is None else self._told(results)
-        if told is None:
+        tested = self._tested(results)
+        if tested is None:
             suite = "standard" if results is None else results.suite
             raise ValueError(
-                f"suite {suite!r} holds no runs of the claim {self.claim!r}: expected all that it needs for its picture; run onset validate --suite {suite} --claims {self.claim}."
+                f"suite {suite!r} holds no runs of the claim {self.claim!r}: expected them for its picture; run onset "
+                f"validate --suite {suite} --claims {self.claim}."
             )
-        return self._of_runs(told.runs)
+        return self._of_runs(tested.runs)
 
 
-def _curve(
-    label: str, observed: Observation, colour: str, of: Callable[[Trajectory], Array], style: str = "-"
-) -> Curve:
-    return Curve(label, [(one.steps, of(one)) for one in observed.trajectories], colour, style)
+def _curves(
+    label: str, observed: Observation, colour: str, values: Callable[[Trajectory], Array], style: str = "-"
+) -> SeedCurves:
+    """`values` of each seed against the step."""
+    return SeedCurves(label, [(run.steps, values(run)) for run in observed.trajectories], colour, style)
 
 
-def _strategies(title: str, observed: Observation, published: Sequence[float] = ()) -> Panel:
-    """KL(strategy ‖ model) on the last token; dotted, where published runs pass."""
-    curves = [
-        _curve(name, observed, STRATEGY_COLOURS[name], lambda one, name=name: seen(observed.setting, one, "last", name))
-        for name in observed.setting.task.strategies
-    ]
-    lines = {"published": (published, "black")} if published else {}
-    return Panel(title, STEP, "KL(strategy ‖ model) / nats", curves, marks=lines)
+def _probe(observed: Observation, probe: str, entry: str) -> Callable[[Trajectory], Array]:
+    """Function that returns an entry of a probe of a run."""
+    return lambda run: seen(observed.setting, run, probe, entry)
 
 
-def _phases(runs: Runs) -> list[Panel]:
-    """Distance of trained transformers to each ideal strategy, a line for each seed: the lowest one is the strategy that the model follows. Dotted: where published runs pass to bigram. On chains without memory (control) nothing leads to bigram."""
-    return [_strategies(name, observed, phases.PUBLISHED.get(name, ())) for name, observed in runs.items()]
+def _distances(title: str, observed: Observation, published: Sequence[float] = ()) -> CurvePanel:
+    """KL(strategy ‖ model) on the last token; transitions of published runs are dotted."""
+    colours = strategy_colours(observed.setting.task.strategies)
+    curves = [_curves(name, observed, colour, _probe(observed, "last", name)) for name, colour in colours.items()]
+    marks = {"published": (published, "black")} if published else {}
+    return CurvePanel(title, STEP, "KL(strategy ‖ model) / nats", curves, marks=marks)
 
 
-def _second_layer_first(runs: Runs) -> list[Panel]:
-    """How far each layer's parameters have moved, the scores that tell the heads (dashed: the level that counts as a head), and the distance to bigram with a layer frozen: the second layer moves first, and neither does it alone."""
-    whole = runs["all"]
-    setting = whole.setting
-    moved = [
-        _curve(f"layer {n}", whole, colour, lambda one, n=n: seen(setting, one, "movement", f"layer_{n}"))
+def _phases(runs: Runs) -> list[CurvePanel]:
+    """Distance of trained transformers to each ideal strategy, one line per seed: the model follows the lowest. Dotted:
+    transition to bigram of published runs. On chains without memory (control) nothing leads to bigram.
+    """
+    return [_distances(name, observed, phases.PUBLISHED.get(name, ())) for name, observed in runs.items()]
+
+
+def _second_layer_first(runs: Runs) -> list[CurvePanel]:
+    """Change of each layer's parameters, scores of the heads (dashed: the level that counts as a head), and distance to
+    bigram with a layer frozen: the second layer moves first, and neither layer is enough alone.
+    """
+    trained = runs["all"]
+    movement = [
+        _curves(f"layer {n}", trained, colour, _probe(trained, "movement", f"layer_{n}"))
         for n, colour in ((1, BLUE), (2, AMBER))
     ]
     scores = [
-        _curve(kind, whole, colour, lambda one, s=score, n=n: one.probes["head_score"][:, SCORES.index(s), n, 0])
+        _curves(kind, trained, colour, lambda run, s=score, n=n: run.probes["head_score"][:, SCORES.index(s), n, 0])
         for n, ((kind, score), colour) in enumerate(zip(HEAD_KINDS.items(), (BLUE, AMBER), strict=True))
     ]
     bigram = [
-        _curve(name, runs[name], colour, lambda one: seen(setting, one, "last", "bigram"), style)
+        _curves(name, runs[name], colour, _probe(trained, "last", "bigram"), style)
         for name, colour, style in (("all", GREEN, "-"), ("layer 1 frozen", BLUE, "-"), ("layer 2 frozen", AMBER, "--"))
     ]
+    head = {"a head": (FORMATION_LEVEL, GREY)}
     return [
-        Panel("movement of the layers", STEP, "root mean square change", moved, log="xy"),
-        Panel("heads", STEP, "score above uniform attention", scores, levels={"a head": (FORMATION_LEVEL, GREY)}),
-        Panel("with a layer frozen", STEP, "KL(bigram ‖ model) / nats", bigram),
+        CurvePanel("movement of the layers", STEP, "root mean square change", movement, log="xy"),
+        CurvePanel("heads", STEP, "score above uniform attention", scores, levels=head),
+        CurvePanel("with a layer frozen", STEP, "KL(bigram ‖ model) / nats", bigram),
     ]
 
 
-def _alternation(runs: Runs) -> list[Panel]:
-    """Layer-1 attention on each lag shortly before the head forms, relative to its mean over lags: odd lags lie above the even ones beside them. Lag 1 is the head and left out. Control: chains without memory."""
+def _alternation(runs: Runs) -> list[CurvePanel]:
+    """Layer-1 attention on each lag shortly before the head forms, relative to its mean over lags: odd lags lie above
+    neighbouring even ones. Lag 1, the head, is left out. Control: chains without memory.
+    """
     lags = np.arange(2, alternation.FARTHEST + 2)
     panels = []
     for name, observed in runs.items():
-        curves = [
-            (lags, observed.setting.task.context * alternation.shortly_before(one)[lags])
-            for one in observed.trajectories
-        ]
-        shown = Curve("a seed each", [(x.astype(float), y) for x, y in curves], BLUE)
-        panels.append(Panel(name, "lag", "attention × T", [shown], levels={"even spread": (1.0, GREY)}))
+        context = observed.setting.task.context
+        attention = [context * alternation.shortly_before(run)[lags] for run in observed.trajectories]
+        curves = SeedCurves("one seed", [(lags.astype(float), values) for values in attention], BLUE)
+        panels.append(CurvePanel(name, "lag", "attention × T", [curves], levels={"even spread": (1.0, GREY)}))
     return panels
 
 
-def _delay(runs: Runs) -> list[Panel]:
-    """KL(true ‖ model) on flat Dirichlet chains against the number of doubly stochastic sequences seen, with and without unigram chains mixed in. Dashed: half of what separates the uniform from the bigram strategy, where the delay is read."""
-    curves, start = [], []
-    for (arm, share), colour in zip((("doubly stochastic", 1.0), ("mixture", delay.PART)), (BLUE, AMBER), strict=True):
-        observed = runs[arm]
-        sequences = share * observed.setting.training.batch / 1000
-        start += [one.probes["tested_on"][0, 0] for one in observed.trajectories]
-        seeds = [(sequences * one.steps, one.probes["tested_on"][:, 0]) for one in observed.trajectories]
-        curves.append(Curve(arm, seeds, colour))
-    half = {"half-drop": (float(np.mean(start)) - delay.half(), GREY)}
-    return [Panel("", "thousands of doubly stochastic sequences", "KL(true ‖ model) / nats", curves, half)]
+def _by_sequences(runs: Runs, prefix: str, values: Callable[[Trajectory], Array]) -> Iterator[SeedCurves]:
+    """`values` against the thousands of doubly stochastic sequences drawn, with and without unigram chains mixed in."""
+    for arm, share, colour in (("doubly stochastic", 1.0, BLUE), ("mixture", delay.PART, AMBER)):
+        observed = runs.get(prefix + arm)
+        if observed is not None:  # None where a method has no answer
+            thousands = share * observed.setting.training.batch / 1000
+            yield SeedCurves(arm, [(thousands * run.steps, values(run)) for run in observed.trajectories], colour)
 
 
-def _toy_delay(runs: Runs) -> list[Panel]:
-    """Attention on lag 1 against the number of doubly stochastic sequences seen, with and without unigram chains mixed in: of transformers, a line for each seed, and of toy models as theory predicts. Dashed: the level at which the head is formed."""
+def _delay(runs: Runs) -> list[CurvePanel]:
+    """KL(true ‖ model) on flat Dirichlet chains against the number of doubly stochastic sequences, with and without
+    unigram chains mixed in. Dashed: half of the drop from the uniform to the bigram strategy, where the delay is read.
+    """
+    curves = list(_by_sequences(runs, "", lambda run: run.probes["tested_on"][:, 0]))
+    start = np.mean([values[0] for curve in curves for _, values in curve.seeds])
+    half = {"half-drop": (float(start) - delay.half(), GREY)}
+    return [CurvePanel("", SEQUENCES, "KL(true ‖ model) / nats", curves, half)]
+
+
+def _toy_delay(runs: Runs) -> list[CurvePanel]:
+    """Attention on lag 1 against the number of doubly stochastic sequences, with and without unigram chains mixed in:
+    of transformers, one line per seed, and of toy models in theory. Dashed: the level at which the head is formed.
+    """
+    formed = {"formed": (FORMATION_LEVEL, GREY)}
     panels = []
     for name in ("", *toy_delay.TOYS):
-        curves = []
-        for (arm, share), colour in zip(
-            (("doubly stochastic", 1.0), ("mixture", delay.PART)), (BLUE, AMBER), strict=True
-        ):
-            found = runs.get(f"{name}, {arm}" if name else arm)
-            if found is None:  # a method that does not answer
-                continue
-            thousands = share * found.setting.training.batch / 1000
-            seeds = [(thousands * one.steps, one.attention[:, 0, 1]) for one in found.trajectories]
-            curves.append(Curve(arm, seeds, colour))
-        x = "thousands of doubly stochastic sequences"
-        levels = {"formed": (FORMATION_LEVEL, GREY)}
-        panels.append(Panel(name or "transformer", x, "attention on lag 1", curves, levels))
+        curves = list(_by_sequences(runs, f"{name}, " if name else "", lambda run: run.attention[:, 0, 1]))
+        panels.append(CurvePanel(name or "transformer", SEQUENCES, "attention on lag 1", curves, formed))
     return panels
 
 
-def _ngrams(runs: Runs) -> list[Panel]:
-    """Distance to each ideal strategy on chains of order 3 and 4, and with one head in layer 1 where two are wanted. Dotted: where published runs pass from one strategy to the next. Last: largest attention of any layer-1 head on each lag, order 3."""
-    panels = [_strategies(name, observed, ngrams.PUBLISHED.get(name, ())) for name, observed in runs.items()]
+def _ngrams(runs: Runs) -> list[CurvePanel]:
+    """Distance to each ideal strategy on chains of order 3 and 4, and with one head in layer 1 where two are needed.
+    Dotted: transitions of published runs. Last: largest attention of any layer-1 head on each lag, order 3.
+    """
+    panels = [_distances(name, observed, ngrams.PUBLISHED.get(name, ())) for name, observed in runs.items()]
     lags = [
-        _curve(f"lag {r}", runs["n=3"], colour, lambda one, r=r: one.attention[:, :, r].max(axis=1))
+        _curves(f"lag {r}", runs["n=3"], colour, lambda run, r=r: run.attention[:, :, r].max(axis=1))
         for r, colour in ((1, BLUE), (2, AMBER), (3, GREY))
     ]
-    return [*panels, Panel("n=3: heads by lag", STEP, "largest attention of a head", lags)]
+    return [*panels, CurvePanel("n=3: heads by lag", STEP, "largest attention of a head", lags)]
 
 
-def _one_layer(runs: Runs) -> list[Panel]:
-    """Distance to each ideal strategy of one-layer transformers, which stay at unigram, and (control) of two-layer ones."""
-    return [_strategies(name, observed) for name, observed in runs.items()]
+def _one_layer(runs: Runs) -> list[CurvePanel]:
+    """Distance of one-layer transformers, which stay at unigram, and of two-layer ones (control) to each strategy."""
+    return [_distances(name, observed) for name, observed in runs.items()]
 
 
-def _long_context(runs: Runs) -> list[Panel]:
-    """Distance to each ideal strategy with eight states: whether unigram is ever the nearest, and for how long, at T = 100 and 200."""
-    return [_strategies(name, observed) for name, observed in runs.items()]
+def _long_context(runs: Runs) -> list[CurvePanel]:
+    """Distance to each ideal strategy with eight states, T = 100 and 200: if and how long unigram is the nearest."""
+    return [_distances(name, observed) for name, observed in runs.items()]
 
 
-def _out_of_distribution(runs: Runs) -> list[Panel]:
-    """Trained on flat Dirichlet chains: KL(true ‖ model) on doubly stochastic chains rises while it falls on those trained on, and collapses on both at the passage to bigram."""
+def _out_of_distribution(runs: Runs) -> list[CurvePanel]:
+    """Trained on flat Dirichlet chains: KL(true ‖ model) on doubly stochastic chains rises while it falls on the
+    training distribution, and collapses on both at the transition to bigram.
+    """
     observed = runs["k=3"]
     curves = [
-        _curve("doubly stochastic", observed, AMBER, lambda one: one.probes["tested_on"][:, 0]),
-        _curve("trained on", observed, BLUE, lambda one: seen(observed.setting, one, "last", "true")),
+        _curves("doubly stochastic", observed, AMBER, lambda run: run.probes["tested_on"][:, 0]),
+        _curves("trained on", observed, BLUE, _probe(observed, "last", "true")),
     ]
-    return [Panel("", STEP, "KL(true ‖ model) / nats", curves)]
+    return [CurvePanel("", STEP, "KL(true ‖ model) / nats", curves)]
 
 
-def _plateaus(runs: Runs) -> list[Panel]:
-    """Loss of trained transformers, a line for each seed, and the exact expected losses of the ideal strategies at this context (dashed)."""
+def _plateaus(runs: Runs) -> list[CurvePanel]:
+    """Loss of trained transformers, one line per seed, and exact expected losses of the ideal strategies at this
+    context (dashed).
+    """
     panels = []
     for name, observed in runs.items():
-        setting = observed.setting
-        levels = {
-            f"ideal {s}": (setting.task.expected_loss(s).value, STRATEGY_COLOURS[s]) for s in setting.task.strategies
-        }
-        curve = _curve("trained", observed, "black", lambda one: one.loss)
-        panels.append(Panel(name, STEP, "loss / nats per token", [curve], levels))
+        task = observed.setting.task
+        colours = strategy_colours(task.strategies)
+        levels = {f"ideal {s}": (task.expected_loss(s).value, colour) for s, colour in colours.items()}
+        loss = _curves("trained", observed, "black", lambda run: run.loss)
+        panels.append(CurvePanel(name, STEP, "loss / nats per token", [loss], levels))
     return panels
 
 
-PANELS: dict[str, Callable[[Runs], Sequence[Panel]]] = {
+PANELS: dict[str, Callable[[Runs], Sequence[CurvePanel]]] = {
     "phases": _phases,
     "second-layer-first": _second_layer_first,
     "alternation": _alternation,
@@ -202,5 +216,5 @@ PANELS: dict[str, Callable[[Runs], Sequence[Panel]]] = {
     "toy-delay": _toy_delay,
 }
 
-PICTURES = {claim: Picture(claim, panels) for claim, panels in PANELS.items()}
-PICTURES["scaling"] = Picture("scaling", scaling.of_runs, scaling.draw)
+PICTURES = {claim: ClaimFigure(claim, panels) for claim, panels in PANELS.items()}
+PICTURES["scaling"] = ClaimFigure("scaling", scaling.of_runs, scaling.draw)

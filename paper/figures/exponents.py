@@ -1,5 +1,6 @@
-"""Exponents d ln t/d ln T of the passage to bigram: fitted to trained models (black, ± standard error of the fit), and to what each rung predicts for
-the same settings. Bars: what the difference to training is known to, 95%. Crosses: the closed form that theory states.
+"""Exponents d ln t/d ln T of the transition to bigram, fitted to trained models (black, ± standard error of the fit)
+and to the predictions of each rung for the same settings, with the 95% interval of the difference. Crosses: closed
+form.
 """
 
 from __future__ import annotations
@@ -9,21 +10,23 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from onset.paper.style import DARK, RED, RUNG_COLOURS
+from onset.paper.style import DARK, RED, RUNG_COLOURS, marker_handle
 from onset.validate.judging.intervals import Z
 from onset.validate.suite import TRAINED, Results
 
-__all__ = ["Row", "compute", "draw"]
+__all__ = ["ExponentRow", "compute", "draw"]
 
-SHORT = {"unigram → bigram": "passage", "formation": "formation", "bigram → trigram": "to trigram"}
+SHORT = {"unigram → bigram": "to bigram", "formation": "formation", "bigram → trigram": "to trigram"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One series and quantity: the trained exponent with its standard error, rungs' exponents as (trained + difference, half of the
-    difference's 95% interval), and the closed form's if there is one."""
+class ExponentRow:
+    """Exponents of one series and quantity.
+
+    The trained one with its standard error; for each rung trained + difference, and half of the difference's 95%
+    interval; the closed form's, if there is one.
+    """
 
     label: str
     axis: str
@@ -32,24 +35,24 @@ class Row:
     stated: float | None
 
 
-def compute(results: Results) -> list[Row]:
-    """Of every series that has a trained exponent."""
+def compute(results: Results) -> list[ExponentRow]:
+    """Every series that has a trained exponent."""
     rows = []
-    for found in results.exponents:
-        own = found.slopes[TRAINED]
+    for series in results.exponents:
+        trained = series.slopes[TRAINED]
         rungs = {
-            rung: (own.exponent + slope.difference, Z * slope.difference_error)
-            for rung, slope in found.slopes.items()
+            rung: (trained.exponent + slope.difference, Z * slope.difference_error)
+            for rung, slope in series.slopes.items()
             if slope.difference is not None and slope.difference_error is not None
         }
-        stated = None if found.stated is None else found.stated["exponent"]
-        label = f"{found.series}, {SHORT.get(found.quantity, found.quantity)}"
-        rows.append(Row(label, found.axis, (own.exponent, own.error), rungs, stated))
+        stated = None if series.stated is None else series.stated["exponent"]
+        label = f"{series.series}, {SHORT.get(series.quantity, series.quantity)}"
+        rows.append(ExponentRow(label, series.axis, (trained.exponent, trained.error), rungs, stated))
     return rows
 
 
-def draw(rows: list[Row]) -> Figure:
-    """A line per row, one above the other, series over T before those over a rate."""
+def draw(rows: list[ExponentRow]) -> Figure:
+    """One line per row."""
     figure, axis = plt.subplots(figsize=(7.4, 1.3 + 0.33 * max(3, len(rows))), layout="constrained")
     rungs = [rung for rung in RUNG_COLOURS if any(rung in row.rungs for row in rows)]
     places = np.linspace(-0.33, 0.33, len(rungs) + 1)
@@ -71,10 +74,9 @@ def draw(rows: list[Row]) -> Figure:
         xlabel="d ln t / d ln x   (x = T, or the match's rate where the series names it)",
     )
     axis.grid(axis="y", visible=False)
-    handles = [Line2D([], [], marker="D", ls="", color="black", label="trained")]
-    handles += [Line2D([], [], marker="o", ls="", ms=4, color=RUNG_COLOURS[rung], label=rung) for rung in rungs]
-    handles += [Line2D([], [], marker="x", ls="", mew=1.6, color=RED, label="closed form")] * any(
-        row.stated is not None for row in rows
-    )
+    handles = [marker_handle("D", "trained", "black")]
+    handles += [marker_handle("o", rung, RUNG_COLOURS[rung], ms=4) for rung in rungs]
+    if any(row.stated is not None for row in rows):
+        handles.append(marker_handle("x", "closed form", RED, mew=1.6))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure

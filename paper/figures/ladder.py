@@ -1,5 +1,5 @@
-"""The ladder: predicted against observed steps for every setting, one colour per rung, with 95% intervals and the line of agreement.
-Below, the relative error of each prediction.
+"""The ladder: predicted against observed steps for every setting, one colour per rung, with 95% intervals and the line
+of agreement. Below, the relative error of each prediction.
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ from itertools import cycle
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from onset.paper.style import DARK, RUNG_COLOURS
-from onset.validate.suite import Comparison, Interval, Results
+from onset.paper.style import DARK, RUNG_COLOURS, bars, marker_handle
+from onset.validate.suite import Interval, Results
 
-__all__ = ["Point", "compute", "draw"]
+__all__ = ["LadderPoint", "compute", "draw", "with_ends"]
 
 FIRST = ("unigram → bigram", "formation", "bigram → trigram", "formation of lag 2")
-"""Quantities that keep their marker whatever else is shown."""
+"""Quantities with fixed markers."""
 
 MARKERS = "o^svD<P>X*"
 
-LONGEST = 100.0
-"""Factor by which an interval is drawn downwards at most."""
+INTERVAL_FACTOR = 100.0
+"""Largest factor by which an interval is drawn downwards."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """One prediction beside its observation: (value, low, high) of each, in steps."""
+class LadderPoint:
+    """One prediction and its observation: (value, low, high) of each, in steps."""
 
     rung: str
     quantity: str
@@ -36,57 +35,60 @@ class Point:
     observed: tuple[float, float, float]
 
 
-def compute(results: Results) -> list[Point]:
+def compute(results: Results) -> list[LadderPoint]:
     """All predictions in steps that have an observation."""
-    return [point for comparison in results.comparisons if comparison.unit == "steps" for point in _points(comparison)]
+    points = []
+    for comparison in results.comparisons:
+        observed = with_ends(comparison.observed)
+        if comparison.unit != "steps" or observed is None:
+            continue
+        for rung, interval in comparison.predicted.items():
+            predicted = with_ends(interval)
+            if predicted is not None:
+                points.append(LadderPoint(rung, comparison.quantity, predicted, observed))
+    return points
 
 
-def _points(comparison: Comparison) -> list[Point]:
-    observed = _ends(comparison.observed)
-    if observed is None:
-        return []
-    told = {rung: _ends(interval) for rung, interval in comparison.predicted.items()}
-    return [Point(rung, comparison.quantity, ends, observed) for rung, ends in told.items() if ends is not None]
-
-
-def _ends(interval: Interval) -> tuple[float, float, float] | None:
-    """(value, low, high), without an interval the value thrice; None if there is no value."""
+def with_ends(interval: Interval) -> tuple[float, float, float] | None:
+    """(value, low, high), with the value in place of missing ends; None without a value."""
     if interval.value is None:
         return None
     low, high = (interval.value if end is None else end for end in (interval.low, interval.high))
     return interval.value, low, high
 
 
-def _markers(points: list[Point]) -> dict[str, str]:
-    """One for each quantity shown."""
-    shown = {point.quantity for point in points}
-    every = dict.fromkeys([*FIRST, *sorted(shown)])
-    return {name: marker for name, marker in zip(every, cycle(MARKERS), strict=False) if name in shown}
+def _markers(points: list[LadderPoint]) -> dict[str, str]:
+    """A marker for each quantity that is drawn."""
+    drawn = {point.quantity for point in points}
+    quantities = dict.fromkeys([*FIRST, *sorted(drawn)])
+    return {name: marker for name, marker in zip(quantities, cycle(MARKERS), strict=False) if name in drawn}
 
 
-def draw(points: list[Point]) -> Figure:
-    """Steps on log axes above, relative errors below."""
+def draw(points: list[LadderPoint]) -> Figure:
+    """Steps on logarithmic axes above, relative errors below."""
     markers = _markers(points)
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(5.8, 8.0), height_ratios=[3, 1], sharex=True, layout="constrained"
     )
+    rungs = list(RUNG_COLOURS)
     for point in points:
-        colour = RUNG_COLOURS[point.rung]
         # An interval that reaches zero has no end on a logarithmic axis.
-        x, y = (np.maximum(told, told[0] / LONGEST) for told in (np.array(point.observed), np.array(point.predicted)))
-        across, up = np.abs(x[1:] - x[0])[:, None], np.abs(y[1:] - y[0])[:, None]
-        for axis, value, spread in ((top, y[0], up), (bottom, 100 * (y[0] / x[0] - 1), 100 * up / x[0])):
+        x, y = (
+            np.maximum(values, values[0] / INTERVAL_FACTOR)
+            for values in (np.array(point.observed), np.array(point.predicted))
+        )
+        for axis, value, error in ((top, y[0], bars(y)), (bottom, 100 * (y[0] / x[0] - 1), 100 * bars(y) / x[0])):
             axis.errorbar(
                 x[0],
                 value,
-                xerr=across,
-                yerr=spread,
+                xerr=bars(x),
+                yerr=error,
                 fmt=markers[point.quantity],
-                color=colour,
-                mfc="white" if point.rung == "mean-field" else colour,
+                color=RUNG_COLOURS[point.rung],
+                mfc="white" if point.rung == "mean-field" else RUNG_COLOURS[point.rung],
                 elinewidth=0.9,
                 alpha=0.9,
-                zorder=2 + list(RUNG_COLOURS).index(point.rung) / 10,
+                zorder=2 + rungs.index(point.rung) / 10,
             )
     values = [v for p in points for v in (p.predicted[0], p.observed[0])] or [1.0, 10.0]
     ends = [min(values) / 1.3, max(values) * 1.5]
@@ -99,10 +101,10 @@ def draw(points: list[Point]) -> Figure:
     errors = [100 * (p.predicted[0] / p.observed[0] - 1) for p in points]
     bottom.set_ylim(-130, 1.3 * max([100.0, *errors]))
     bottom.set(xlabel="observed step (trained PyTorch models)", ylabel="error / %")
-    rungs = [rung for rung in RUNG_COLOURS if any(p.rung == rung for p in points)]
     notes = {"softmax toy": " (for the transformer, uncalibrated)"}
-    handles = [Line2D([], [], marker="s", ls="", color=RUNG_COLOURS[r], label=r + notes.get(r, "")) for r in rungs]
-    handles += [Line2D([], [], marker=m, ls="", color=DARK, label=name) for name, m in markers.items()]
+    drawn = {p.rung for p in points}
+    handles = [marker_handle("s", r + notes.get(r, ""), RUNG_COLOURS[r]) for r in rungs if r in drawn]
+    handles += [marker_handle(marker, name) for name, marker in markers.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     top.set_title("Predicted and observed transitions, no fitted parameter", loc="left")
     return figure

@@ -1,4 +1,4 @@
-"""Panels of curves, one line for each seed, as the pictures of claims are made of: plain data, and how it is drawn."""
+"""Panels of curves with one line for each seed, as in the figures of claims: plain data, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from onset.paper.style import grid_of_axes
 from onset.theory.arrays import Array
 
-__all__ = ["Curve", "Panel", "draw"]
+__all__ = ["CurvePanel", "SeedCurves", "draw"]
 
 
 @dataclass(frozen=True)
-class Curve:
-    """What one colour stands for: for each seed x and y, shape (n,)."""
+class SeedCurves:
+    """Curves of one colour: x and y of each seed, shape (n,)."""
 
     label: str
     seeds: Sequence[tuple[Array, Array]]
@@ -26,37 +26,35 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """Curves; `levels` are values of y under a name, dashed, `marks` values of x, dotted, each with a colour; `log` names logarithmic axes."""
+class CurvePanel:
+    """Curves, with values of y (`levels`, dashed) and of x (`marks`, dotted) by name, each with a colour.
+
+    `log` names the logarithmic axes, such as "xy".
+    """
 
     title: str
     xlabel: str
     ylabel: str
-    curves: Sequence[Curve]
+    curves: Sequence[SeedCurves]
     levels: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     marks: Mapping[str, tuple[Sequence[float], str]] = field(default_factory=dict)
     log: str = ""
 
 
-def draw(panels: Sequence[Panel]) -> Figure:
-    """Two panels to a row, each with its own legend."""
-    rows, columns = -(-len(panels) // 2), min(2, len(panels))
-    size = (4.0 * columns, 2.9 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
-    for axis, panel in zip(axes.flat, panels, strict=False):
-        _draw(axis, panel)
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
+def draw(panels: Sequence[CurvePanel]) -> Figure:
+    """Two panels to a row, each with its own legend below, where no text collides with a curve."""
+    figure, axes = grid_of_axes(len(panels), 2, (4.0, 2.9))
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw_panel(axis, panel)
     return figure
 
 
-def _draw(axis: Axes, panel: Panel) -> None:
+def _draw_panel(axis: Axes, panel: CurvePanel) -> None:
     for curve in panel.curves:
         for n, (x, y) in enumerate(curve.seeds):
-            after = x > 0 if "x" in panel.log else np.ones(len(x), dtype=bool)
-            label = curve.label if n == 0 else None
-            axis.plot(x[after], y[after], color=curve.colour, ls=curve.style, lw=0.9, alpha=0.8, label=label)
-    # Levels and marks are named in the legend too, and the legend stands below: no text to collide with a curve.
+            drawn = x > 0 if "x" in panel.log else np.ones(len(x), dtype=bool)
+            label = None if n else curve.label
+            axis.plot(x[drawn], y[drawn], color=curve.colour, ls=curve.style, lw=0.9, alpha=0.8, label=label)
     for name, (value, colour) in panel.levels.items():
         axis.axhline(value, color=colour, ls="--", lw=0.9, label=name)
     for name, (values, colour) in panel.marks.items():

@@ -1,6 +1,6 @@
-"""The order parameters of the linear family: strength Ω of the match against the weight q₁ = e^{v₁}/T of lag 1. From the start the match
-relaxes towards the plateau at nearly fixed q₁; then q₁ grows, and the match follows the slow manifold, late: that is the delay of the plateau law.
-Mean field and a trained model; dots are equally spaced in steps.
+"""Order parameters of the linear family: strength Ω of the match against the weight q₁ = e^{v₁}/T of lag 1, in the mean
+field and of a trained model. First the match relaxes to the plateau at nearly fixed q₁; then q₁ grows, and the match
+follows the slow manifold with a lag, the delay of the plateau law. Dots are equally spaced in steps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STATES, CONTEXT = 3, 200
 DOTS = 25
 """Steps between two dots."""
 FOLDER = Path("out/figures/runs")
-"""Where runs are kept."""
+"""Store of the runs."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,23 @@ def compute(results: Results | None = None) -> Portrait:
         setting.label,
         np.column_stack([slow.target[:, 1], np.exp(slow.log_e) / CONTEXT]),
         {
-            "mean field": _order(prediction(setting, "mean-field", store).trajectories[0]),
-            "trained": _order(observation(setting, [0], store).trajectories[0]),
+            "mean field": _path(prediction(setting, "mean-field", store).trajectories[0]),
+            "trained": _path(observation(setting, [0], store).trajectories[0]),
         },
     )
 
 
-def _order(one: Trajectory) -> Array:
-    omega = CONTEXT * (one.parameters["match.diagonal"] - one.parameters["match.off_diagonal"])
-    return np.column_stack([one.steps, omega, np.exp(one.parameters["lag_logits.1"]) / CONTEXT])
+def _path(run: Trajectory) -> Array:
+    omega = CONTEXT * (run.parameters["match.diagonal"] - run.parameters["match.off_diagonal"])
+    return np.column_stack([run.steps, omega, np.exp(run.parameters["lag_logits.1"]) / CONTEXT])
 
 
 def draw(data: Portrait) -> Figure:
     figure, axis = plt.subplots(figsize=(5.8, 4.4), layout="constrained")
     axis.plot(*data.manifold.T, color=GREY, lw=5, alpha=0.45, solid_capstyle="round", label="slow manifold Ω*(q₁)")
     colours = {"mean field": RUNG_COLOURS["mean-field"], "trained": "black"}
-    for name, (steps, omega, weight) in ((name, one.T) for name, one in data.paths.items()):
+    for name, columns in data.paths.items():
+        steps, omega, weight = columns.T
         axis.plot(omega, weight, color=colours[name], lw=1.2, label=name)
         at = np.arange(0, steps[-1], DOTS)
         log_weight = np.interp(at, steps, np.log(weight))

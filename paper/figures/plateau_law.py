@@ -1,5 +1,6 @@
-"""The length of the unigram plateau against the context, linear family under SGD: the plateau law with its interval, the mean field, the
-finite context and trained models, all started at W₀ = 1/T, no fitted parameter. Below, the difference of each from the law.
+"""Length of the unigram plateau against the context, linear family under SGD: the plateau law with its interval, mean
+field, finite context and trained models, all started at W₀ = 1/T, with no fitted parameter. Below, the difference from
+the law.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from onset.paper.style import AMBER, BLUE, DARK, VIOLET
+from onset.paper.style import AMBER, BLUE, DARK, VIOLET, marker_handle
 from onset.theory.arrays import Array
 from onset.theory.laws.terms import terms
 from onset.theory.setting import Setting
@@ -29,26 +30,27 @@ STATES = (2, 3, 4)
 LONG: tuple[int, ...] = tuple(10**n for n in range(2, 7))
 """Contexts of the mean field."""
 FINITE: tuple[int, ...] = (50, 100, 200)
-"""Contexts of the finite context."""
+"""Contexts of the finite-context theory."""
 SHORT: tuple[int, ...] = (50, 100, 200, 400)
 """Contexts of training."""
 SEEDS = 4
-POINTS = 60
+LAW_CONTEXTS = 60
+"""Contexts at which the law is drawn."""
 FOLDER = Path("out/figures/runs")
-"""Where runs are kept."""
+"""Store of the runs."""
 
 RATES = {2: 100.0, 3: 200.0, 4: 400.0}
-"""Rate of the match, times T²: large enough for the law, small enough for gradient descent to be stable."""
+"""Learning rate of the match times T²: large enough for the law, and stable under gradient descent."""
 
-ASIDE = {"mean field": 1.0, "finite context": 0.98, "trained": 1.02}
-"""Points of one context are drawn beside each other, by these factors and one for each k."""
+HORIZONTAL_SHIFTS = {"mean field": 1.0, "finite context": 0.98, "trained": 1.02}
+"""Factors that draw points of one context side by side."""
 MARKERS = {"mean field": "D", "finite context": "o", "trained": "s"}
 COLOURS = (BLUE, AMBER, VIOLET)
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Steps of unigram → bigram for one k: the law (n, 4) as T, step, low, high, and rows of the same kind for each other rung."""
+    """Steps of unigram → bigram for one k, columns T, step, low, high: of the law and of each other rung."""
 
     states: int
     law: Array
@@ -56,7 +58,7 @@ class Lengths:
 
 
 def setting(states: int, context: int) -> Setting:
-    """The setting all rungs share."""
+    """The setting that all rungs share."""
     return Setting.of(
         "linear",
         states=states,
@@ -75,18 +77,18 @@ def compute(results: Results | None = None) -> list[Lengths]:
         *((k, t, "trained", Job(setting(k, t), TRAIN, seed)) for k in STATES for t in SHORT for seed in range(SEEDS)),
     ]
     compute_jobs([job for *_, job in points], store).check()
-    found = []
+    contexts = np.geomspace(min(SHORT), max(LONG), LAW_CONTEXTS)
+    lengths = []
     for k in STATES:
-        seen: dict[str, dict[int, Transition]] = {name: {} for name in MARKERS}
+        transitions: dict[str, dict[int, Transition]] = {name: {} for name in MARKERS}
         for states, t, name, job in points:
-            if states == k and t not in seen[name]:
-                seen[name][t] = _passage(job, store)
-        contexts = np.geomspace(min(SHORT), max(LONG), POINTS)
-        found.append(Lengths(k, by_law(k, contexts), {name: _rows(group) for name, group in seen.items()}))
-    return found
+            if states == k and t not in transitions[name]:
+                transitions[name][t] = _transition(job, store)
+        lengths.append(Lengths(k, by_law(k, contexts), {name: _rows(by_t) for name, by_t in transitions.items()}))
+    return lengths
 
 
-def _passage(job: Job, store: Store) -> Transition:
+def _transition(job: Job, store: Store) -> Transition:
     if job.kind == TRAIN:
         return observation(job.setting, range(SEEDS), store).transitions()[0][-1]
     return prediction(job.setting, job.kind, store).transitions()[0][-1]
@@ -97,15 +99,15 @@ def by_law(states: int, contexts: Array) -> Array:
     rows = []
     for t in sorted({round(t) for t in contexts.tolist()}):
         try:
-            told = terms(setting(states, t))["passage"]
+            transition = terms(setting(states, t))["passage"]
         except ValueError:
             continue
-        rows.append((t, told.step, told.low, told.high))
+        rows.append((t, transition.step, transition.low, transition.high))
     return np.array(rows, dtype=float).reshape(-1, 4)
 
 
-def _rows(found: dict[int, Transition]) -> Array:
-    rows = [(t, one.step, one.low, one.high) for t, one in found.items() if one.step is not None]
+def _rows(transitions: dict[int, Transition]) -> Array:
+    rows = [(t, found.step, found.low, found.high) for t, found in transitions.items() if found.step is not None]
     return np.array(rows, dtype=float).reshape(-1, 4)
 
 
@@ -114,30 +116,29 @@ def draw(data: list[Lengths]) -> Figure:
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(6.2, 6.6), height_ratios=[2.2, 1], sharex=True, layout="constrained"
     )
-    for n, (one, colour) in enumerate(zip(data, COLOURS, strict=False)):
-        t, step, low, high = one.law.T
-        top.plot(t, step, color=colour, label=f"law, k = {one.states}")
+    for n, (lengths, colour) in enumerate(zip(data, COLOURS, strict=False)):
+        t, step, low, high = lengths.law.T
+        top.plot(t, step, color=colour, label=f"law, k = {lengths.states}")
         top.fill_between(t, low, high, color=colour, alpha=0.2, lw=0)
         bottom.fill_between(t, 100 * (low / step - 1), 100 * (high / step - 1), color=colour, alpha=0.15, lw=0)
-        for name, rows in one.rungs.items():
+        for name, rows in lengths.rungs.items():
             x, value, below, above = rows.T
             face = colour if name == "trained" else "white"
             style: dict[str, Any] = {"fmt": MARKERS[name], "color": colour, "mfc": face, "ms": 4, "elinewidth": 0.9}
             top.errorbar(x, value, yerr=[value - below, above - value], **style)
-            known = (x >= t.min(initial=np.inf)) & (x <= t.max(initial=0.0))
-            if not known.any():
+            inside = (x >= t.min(initial=np.inf)) & (x <= t.max(initial=0.0))
+            if not inside.any():
                 continue
-            law = np.exp(np.interp(np.log(x[known]), np.log(t), np.log(step)))
-            spread = [100 * (value - below)[known] / law, 100 * (above - value)[known] / law]
-            beside = x[known] * ASIDE[name] * 1.08 ** (n - 1)
-            bottom.errorbar(beside, 100 * (value[known] / law - 1), yerr=spread, **style)
+            law = np.exp(np.interp(np.log(x[inside]), np.log(t), np.log(step)))
+            spread = [100 * (value - below)[inside] / law, 100 * (above - value)[inside] / law]
+            shifted = x[inside] * HORIZONTAL_SHIFTS[name] * 1.08 ** (n - 1)
+            bottom.errorbar(shifted, 100 * (value[inside] / law - 1), yerr=spread, **style)
     top.set(xscale="log", yscale="log", ylabel="steps until unigram → bigram")
     bottom.axhline(0, color=DARK, lw=0.9)
     bottom.set(xlabel="context T", ylabel="difference from the law / %")
     handles, _ = top.get_legend_handles_labels()
     handles = [h for h in handles if isinstance(h, Line2D)] + [
-        Line2D([], [], marker=m, ls="", color=DARK, mfc=DARK if n == "trained" else "white", label=n)
-        for n, m in MARKERS.items()
+        marker_handle(marker, name, mfc=DARK if name == "trained" else "white") for name, marker in MARKERS.items()
     ]
     top.legend(handles=handles, loc="upper left")
     top.set_title("Length of the unigram plateau, no fitted parameter", loc="left")

@@ -1,4 +1,4 @@
-"""Scaling of the transformer's passage to bigram, and the path of its effective order parameters."""
+"""Scaling of the transformer's transition to bigram, and the path of its effective order parameters."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from onset.paper.style import AMBER, BLUE, DARK, GREEN, GREY, ROSE, VIOLET
+from onset.paper.figures.ladder import with_ends
+from onset.paper.style import AMBER, BLUE, DARK, GREEN, GREY, ROSE, VIOLET, bars
 from onset.theory.arrays import Array
 from onset.validate.claims import scaling
 from onset.validate.claims.claim import Runs
 from onset.validate.judging.intervals import Interval
 
-__all__ = ["Point", "Scaling", "draw", "of_runs"]
+__all__ = ["Scaling", "ScalingPoint", "draw", "of_runs"]
 
 COLOURS = {"T": BLUE, "k": AMBER, "rate": GREEN, "concentration": VIOLET, "batch": ROSE}
 MARKERS = {scaling.ADAMW: "o", scaling.SGD: "s"}
-LONGEST = 10.0
-"""Factor by which an interval is drawn at most."""
+INTERVAL_FACTOR = 10.0
+"""Largest factor by which an interval is drawn."""
 
 
 @dataclass(frozen=True)
-class Point:
+class ScalingPoint:
     """A setting's (value, low, high) of the predicted and the observed step; `axis` is empty for the base."""
 
     name: str
@@ -35,16 +36,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Points; and paths: t over the step of the passage with v₁, ω and μ, shapes (n,) and (n, 3), of each seed and of the toy."""
+    """Points; and paths of each seed and of the toy: step / step of the transition (n,), and v₁, ω and μ (n, 3)."""
 
     constant: float
-    points: list[Point]
+    points: list[ScalingPoint]
     transformer: list[tuple[Array, Array]]
     toy: list[tuple[Array, Array]]
 
 
 def of_runs(runs: Runs) -> Scaling:
-    """Passage to bigram, one number changed at a time: observed step of transformers against the toy's times one constant, fitted at the base (black); bars: 95%. Below, effective order parameters against the step over that of the passage, at the base: a line for each seed, and the toy's (dashed). Settings that never pass, in theory or in some seed, are left out."""
+    """Transition to bigram as one number changes at a time: observed step of transformers against the toy's step times
+    one constant, fitted at the base (black), with 95% intervals. Below, effective order parameters at the base against
+    the step over that of the transition: one line per seed, and the toy's (dashed). Settings without a transition, in
+    theory or in some seed, are left out.
+    """
     base = scaling.BASE
     constant = scaling.calibration(scaling.seen_step(runs, base), scaling.told_step(runs, base))
     places = [(base, scaling.ADAMW, ""), *((one.name, one.optimizer, one.axis) for one in scaling.VARIATIONS)]
@@ -53,7 +58,7 @@ def of_runs(runs: Runs) -> Scaling:
         told = _ends(scaling.predicted(constant, scaling.told_step(runs, name)))
         observed = _ends(scaling.seen_step(runs, name))
         if told is not None and observed is not None:
-            points.append(Point(name, optimizer, axis, told, observed))
+            points.append(ScalingPoint(name, optimizer, axis, told, observed))
     setting = runs[base].setting
     toys = runs[f"{base}, toy"].trajectories if f"{base}, toy" in runs else ()
     return Scaling(
@@ -69,13 +74,12 @@ def of_runs(runs: Runs) -> Scaling:
 
 
 def _ends(interval: Interval) -> tuple[float, float, float] | None:
-    """(value, low, high), cut where an axis would have to be much longer for it."""
-    if interval.value is None:
+    """(value, low, high), with ends cut so that they do not stretch the axes."""
+    ends = with_ends(interval)
+    if ends is None:
         return None
-    value = interval.value
-    low = value if interval.low is None else interval.low
-    high = value if interval.high is None else interval.high
-    return value, max(low, value / LONGEST), min(high, value * LONGEST)
+    value, low, high = ends
+    return value, max(low, value / INTERVAL_FACTOR), min(high, value * INTERVAL_FACTOR)
 
 
 def draw(data: Scaling) -> Figure:
@@ -84,12 +88,11 @@ def draw(data: Scaling) -> Figure:
     grid = figure.add_gridspec(2, 3, height_ratios=[1.7, 1])
     top = figure.add_subplot(grid[0, :])
     for point in data.points:
-        (x, *across), (y, *up) = point.predicted, point.observed
         top.errorbar(
-            x,
-            y,
-            xerr=np.abs(np.array(across) - x)[:, None],
-            yerr=np.abs(np.array(up) - y)[:, None],
+            point.predicted[0],
+            point.observed[0],
+            xerr=bars(point.predicted),
+            yerr=bars(point.observed),
             fmt=MARKERS[point.optimizer],
             color=COLOURS.get(point.axis, "black"),
             ms=5,
@@ -102,15 +105,15 @@ def draw(data: Scaling) -> Figure:
     top.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="observed step")
     top.set_xlabel(f"toy's step × {data.constant:.3g}")
     top.legend(fontsize=6.5, ncols=2, loc="lower right")
-    top.set_title("Passage to bigram, one constant fitted at the base", loc="left")
+    top.set_title("Transition to bigram, one constant fitted at the base", loc="left")
     for n, name in enumerate(scaling.PARAMETERS):
         axis = figure.add_subplot(grid[1, n])
         for paths, colour, style in ((data.transformer, BLUE, "-"), (data.toy, "black", "--")):
-            for part, values_ in paths:
-                shown = part <= 1.5
-                axis.plot(part[shown], values_[shown, n], color=colour, ls=style, lw=0.9)
+            for time, parameters in paths:
+                drawn = time <= 1.5
+                axis.plot(time[drawn], parameters[drawn, n], color=colour, ls=style, lw=0.9)
         axis.axvline(1, color=GREY, ls=":", lw=1)
-        axis.set(xlabel="step / that of the passage", ylabel=f"{name} / natural logits")
+        axis.set(xlabel="step / step of the transition", ylabel=f"{name} / natural logits")
         if n == 0:
             axis.set(yscale="log", ylim=(1e-3, 10))
     return figure

@@ -1,5 +1,5 @@
-"""A scan: steps until the head forms against each scanned number, with intervals; one line per value of the other axes, and the
-fitted exponent in the legend. Crosses at the lower edge: settings that the method does not answer for.
+"""A scan: steps until the head forms against each scanned number, with intervals; one line per value of the other axes,
+with the fitted exponent. Crosses at the lower edge: settings without an answer.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
-from onset.paper.style import RED
+from onset.paper.style import RED, grid_of_axes, number_ticks
 from onset.theory.arrays import Array
 
-__all__ = ["MOST", "Line", "Panel", "compute", "draw"]
+__all__ = ["MAX_LINES", "ScanLine", "ScanPanel", "compute", "draw"]
 
-MOST = 6
-"""Lines per panel; of more, these are spread evenly."""
+MAX_LINES = 6
+"""Lines per panel; of more, evenly spread ones are drawn."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """Along one axis, others fixed: x, (step, low, high) with NaN where there is none, and the fitted exponent."""
+class ScanLine:
+    """Along one axis, others fixed: x, (step, low, high) or NaN, and the fitted exponent."""
 
     label: str
     x: Array
@@ -36,55 +35,52 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Panel:
+class ScanPanel:
+    """Lines along one axis."""
+
     axis: str
-    lines: list[Line]
+    lines: list[ScanLine]
 
 
-def compute(data: Mapping[str, Any], quantity: str = "formation") -> list[Panel]:
+def compute(data: Mapping[str, Any], quantity: str = "formation") -> list[ScanPanel]:
     """Panels of ``onset.validate.sweeps.scan.to_dict(…)``, one per axis with at least two values."""
     axes = data["axes"]
     shape = [len(values) for values in axes.values()]
     times = np.array([row[quantity] or (np.nan,) * 3 for row in data["rows"]], dtype=float).reshape(*shape, 3)
     exponents = {
-        (f["axis"], tuple(f["fixed"].values())): f["exponent"] for f in data["fits"] if f["quantity"] == quantity
+        (fit["axis"], tuple(fit["fixed"].values())): fit["exponent"]
+        for fit in data["fits"]
+        if fit["quantity"] == quantity
     }
     panels = []
     for n, (name, values) in enumerate(axes.items()):
-        others = list(itertools.product(*(range(size) for m, size in enumerate(shape) if m != n)))
-        chosen = sorted(set(np.linspace(0, len(others) - 1, min(MOST, len(others))).astype(int).tolist()))
-        lines = []
-        for index in (others[c] for c in chosen):
-            names = [other for other in axes if other != name]
-            fixed = [axes[other][i] for other, i in zip(names, index, strict=True)]
-            label = ", ".join(f"{other} {value:.4g}" for other, value in zip(names, fixed, strict=True))
-            along = times[(*index[:n], slice(None), *index[n:])]
-            order = np.argsort(values)
-            lines.append(Line(label, np.array(values)[order], along[order], exponents.get((name, tuple(fixed)))))
-        if len(values) > 1:
-            panels.append(Panel(name, lines))
+        if len(values) < 2:
+            continue
+        others = {other: entries for other, entries in axes.items() if other != name}
+        indices = list(itertools.product(*(range(len(entries)) for entries in others.values())))
+        drawn = sorted(set(np.linspace(0, len(indices) - 1, min(MAX_LINES, len(indices))).astype(int).tolist()))
+        order, lines = np.argsort(values), []
+        for index in (indices[place] for place in drawn):
+            fixed = [entries[i] for entries, i in zip(others.values(), index, strict=True)]
+            label = ", ".join(f"{other} {value:.4g}" for other, value in zip(others, fixed, strict=True))
+            steps = times[(*index[:n], slice(None), *index[n:])][order]
+            lines.append(ScanLine(label, np.array(values)[order], steps, exponents.get((name, tuple(fixed)))))
+        panels.append(ScanPanel(name, lines))
     return panels
 
 
-def draw(panels: list[Panel], title: str = "") -> Figure:
+def draw(panels: list[ScanPanel], title: str = "") -> Figure:
     """One panel per axis, in rows of up to three; logarithmic where all values are above zero."""
-    count = max(1, len(panels))
-    across = min(count, 3)
-    down = -(-count // across)
-    figure, axes = plt.subplots(
-        down, across, figsize=(max(4.2 * across, 5.4), 5.0 * down), layout="constrained", squeeze=False
-    )
-    for axis, panel in zip(axes.flat, panels, strict=False):
-        _panel(axis, panel)
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    for row in axes:
-        row[0].set_ylabel("optimiser steps until the head forms")
+    figure, axes = grid_of_axes(len(panels), 3, (5.4 if len(panels) < 2 else 4.2, 5.0))
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw_panel(axis, panel)
+    for axis in axes[::3]:
+        axis.set_ylabel("optimiser steps until the head forms")
     figure.suptitle(title, x=0.01, ha="left", fontsize=9)
     return figure
 
 
-def _panel(axis: Axes, panel: Panel) -> None:
+def _draw_panel(axis: Axes, panel: ScanPanel) -> None:
     colours = colormaps["viridis"](np.linspace(0.05, 0.85, max(2, len(panel.lines))))
     missing: set[float] = set()
     marks = "o-" if max(len(line.x) for line in panel.lines) <= 30 else "-"
@@ -94,34 +90,19 @@ def _panel(axis: Axes, panel: Panel) -> None:
         if np.isnan(step).all():
             continue
         exponent = "" if line.exponent is None else f"exponent {line.exponent:.3f}".replace("-", "−")
-        label = "; ".join(part for part in (line.label, exponent) if part)
+        label = "; ".join(text for text in (line.label, exponent) if text)
         axis.plot(line.x, step, marks, color=colour, ms=3, label=label)
         axis.fill_between(line.x, low, high, color=colour, alpha=0.2, lw=0)
     if missing:
-        x = np.array(sorted(missing))
-        axis.plot(
-            x,
-            np.full(len(x), 0.02),
-            "x",
-            color=RED,
-            ms=4,
-            transform=axis.get_xaxis_transform(),
-            label="no answer on some line",
-        )
+        style = {"color": RED, "ms": 4, "transform": axis.get_xaxis_transform(), "label": "no answer on some line"}
+        axis.plot(sorted(missing), [0.02] * len(missing), "x", **style)
     if all((line.x > 0).all() for line in panel.lines):
+        x = panel.lines[0].x
         axis.set_xscale("log")
-        _plain_ticks(axis, panel.lines[0].x)
+        multiples = (1.0,) if x[-1] > 200 * x[0] else (1.0, 2.0, 5.0)
+        number_ticks(axis.xaxis, x.tolist() if len(x) <= 5 else LogLocator(subs=multiples))
     if any(np.isfinite(line.steps).any() for line in panel.lines):
         axis.set_yscale("log")
     axis.set_xlabel(panel.axis)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.16))
-
-
-def _plain_ticks(axis: Axes, x: Array) -> None:
-    """Numbers rather than powers: the scanned ones if they are few, else 1, 2, 5 times powers of ten, or powers alone over a wide range."""
-    wide = x[-1] > 200 * x[0]
-    locator = FixedLocator(x.tolist()) if len(x) <= 5 else LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0))
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())

@@ -1,6 +1,6 @@
-"""Signal s_m of each lag m on the plateau, for k = 2, 3, 4 and 8 states: odd lags tell more about what follows than the even ones beside
-them, which with Dirichlet rows can even mislead (below zero), so lag 1 leads. Left: flat Dirichlet rows; right: doubly stochastic
-matrices. Filled: odd lags; open: even ones. The axis is linear within the grey band, logarithmic beyond.
+"""Signal s_m of each lag m on the plateau, for k = 2, 3, 4 and 8 states: odd lags tell more about the next symbol than
+the even lags next to them, which with Dirichlet rows can mislead (below zero), so lag 1 leads. Left: flat Dirichlet
+rows; right: doubly stochastic matrices. Filled: odd lags; open: even lags. The axis is linear within the grey band.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from onset.paper.style import DARK, GREY
+from onset.paper.style import DARK, GREY, marker_handle
 from onset.theory.arrays import Array
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.signals import signal
 from onset.validate.suite import Results
 
-__all__ = ["Panel", "compute", "draw"]
+__all__ = ["SignalPanel", "compute", "draw"]
 
 STATES = (2, 3, 4, 8)
 LAGS = range(1, 9)
@@ -29,36 +28,35 @@ TOLERANCE = 1e-4
 """Largest error of a signal."""
 
 LINEAR = 3e-4
-"""The axis is linear up to here."""
+"""End of the linear part of the axis."""
 
 
 @dataclass(frozen=True)
-class Panel:
+class SignalPanel:
     """s_m and its error by number of states, shape (len(LAGS), 2)."""
 
     title: str
     signals: dict[int, Array]
 
 
-def compute(results: Results | None = None) -> list[Panel]:
+def compute(results: Results | None = None) -> list[SignalPanel]:
     """Signals of every lag; no suite's results are needed."""
     return [
-        Panel(title, {k: np.array([signal(kind(k), m, tolerance=TOLERANCE) for m in LAGS]) for k in STATES})
+        SignalPanel(title, {k: np.array([signal(kind(k), m, tolerance=TOLERANCE) for m in LAGS]) for k in STATES})
         for title, kind in PRIORS.items()
     ]
 
 
-def draw(panels: list[Panel]) -> Figure:
+def draw(panels: list[SignalPanel]) -> Figure:
     """One panel per prior, |s_m| on a logarithmic axis."""
     figure, axes = plt.subplots(1, len(panels), figsize=(7.6, 3.9), sharey=True, layout="constrained")
     lags = np.array(LAGS)
     for axis, panel in zip(axes, panels, strict=True):
         colours = colormaps["viridis"](np.linspace(0.05, 0.85, len(panel.signals)))
-        for (k, found), colour in zip(panel.signals.items(), colours, strict=True):
-            axis.errorbar(lags, found[:, 0], yerr=found[:, 1], color=colour, lw=1, label=f"k = {k}")
-            for odd in (True, False):
-                chosen = (lags % 2 == 1) == odd
-                axis.plot(lags[chosen], found[chosen, 0], "o", color=colour, mfc=colour if odd else "white")
+        for (k, values), colour in zip(panel.signals.items(), colours, strict=True):
+            axis.errorbar(lags, values[:, 0], yerr=values[:, 1], color=colour, lw=1, label=f"k = {k}")
+            for first, face in ((0, colour), (1, "white")):  # odd lags, even lags
+                axis.plot(lags[first::2], values[first::2, 0], "o", color=colour, mfc=face)
         axis.axhline(0, color=DARK, lw=0.8)
         axis.axhspan(-LINEAR, LINEAR, color=GREY, alpha=0.12, lw=0)
         axis.set_yscale("symlog", linthresh=LINEAR, linscale=0.6)
@@ -68,11 +66,8 @@ def draw(panels: list[Panel]) -> Figure:
         axis.set_xticks(lags)
         axis.set_title(panel.title, loc="left")
     axes[0].set_ylabel("signal of lag m")
-    handles = [h[0] for h in axes[0].get_legend_handles_labels()[0]]
-    handles += [
-        Line2D([], [], marker="o", ls="", color=DARK, mfc=face, label=name)
-        for name, face in (("odd lag", DARK), ("even lag", "white"))
-    ]
-    labels = [*axes[0].get_legend_handles_labels()[1], "odd lag", "even lag"]
-    axes[1].legend(handles, labels, loc="lower right", ncols=2)
+    lines, labels = axes[0].get_legend_handles_labels()
+    handles = [line[0] for line in lines]
+    handles += [marker_handle("o", "odd lag", mfc=DARK), marker_handle("o", "even lag", mfc="white")]
+    axes[1].legend(handles, [*labels, "odd lag", "even lag"], loc="lower right", ncols=2)
     return figure

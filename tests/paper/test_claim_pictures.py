@@ -1,4 +1,4 @@
-"""onset.paper.figures.claims: each claim's picture shows its runs, a line for each seed."""
+"""onset.paper.figures.claims: the figure of each claim shows its runs, one line per seed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def trained(order: int) -> Observation:
 
 
 def results(claim: str, *, refused: bool = False) -> Results:
-    """A suite that holds the runs of one claim, all of them the same small model; or no answer of any method of prediction."""
+    """A suite with the runs of one claim, all of the same small model; with `refused`, without any prediction."""
     needs = {n: need for n, need in CLAIMS[claim].needs("standard").items() if need.kind == TRAIN or not refused}
     runs = {name: trained(3 if need.setting.task.order > 2 else 2) for name, need in needs.items()}
     return Results("made up", (), (), (), (), (), (Told(CLAIMS[claim], {}, (), (), runs),))
@@ -49,10 +49,10 @@ def results(claim: str, *, refused: bool = False) -> Results:
 
 @pytest.mark.parametrize("claim", PANELS)
 def test_every_picture_shows_every_seed_and_is_drawn(claim, tmp_path):
-    """Two lines to a curve; nothing that a logarithm cannot show; a caption in words."""
-    found, name = results(claim), f"claim-{claim}"
-    assert name in of_suite(found)
-    panels = FIGURES[name].compute(found)
+    """Two lines per curve, finite values, and a caption."""
+    shown, name = results(claim), f"claim-{claim}"
+    assert name in of_suite(shown)
+    panels = FIGURES[name].compute(shown)
     assert all(len(curve.seeds) == 2 for panel in panels for curve in panel.curves)
     assert all(np.isfinite(y).all() for panel in panels for curve in panel.curves for _, y in curve.seeds)
     with style.styled():
@@ -63,8 +63,8 @@ def test_every_picture_shows_every_seed_and_is_drawn(claim, tmp_path):
 @pytest.mark.parametrize(
     "claim", [claim for claim in PANELS if any(n.kind != TRAIN for n in CLAIMS[claim].needs("standard").values())]
 )
-def test_pictures_do_without_predictions_that_are_refused(claim, tmp_path):
-    """What was trained is shown."""
+def test_figures_need_no_predictions(claim, tmp_path):
+    """Where predictions are refused, training alone is shown."""
     name = f"claim-{claim}"
     panels = FIGURES[name].compute(results(claim, refused=True))
     assert sum(len(panel.curves) for panel in panels) > 0
@@ -72,8 +72,8 @@ def test_pictures_do_without_predictions_that_are_refused(claim, tmp_path):
         assert style.save(FIGURES[name].draw(panels), tmp_path, name).exists()
 
 
-def test_what_is_drawn_is_what_was_recorded():
-    """The delay's curve against doubly stochastic sequences: three quarters of the mixture's, in thousands; the level lies below the start."""
+def test_the_delay_is_drawn_against_doubly_stochastic_sequences():
+    """Three quarters of the sequences of the mixture, in thousands; the level lies below the start."""
     (panel,) = FIGURES["claim-delay"].compute(results("delay"))
     pure, mixed = panel.curves
     run = trained(2).trajectories[1]
@@ -84,7 +84,7 @@ def test_what_is_drawn_is_what_was_recorded():
 
 
 def test_a_claim_without_runs_has_no_picture():
-    """It is not shown, and asking for it names what to run."""
+    """It is not listed, and asking for it names the command to run."""
     empty = Results("standard", (), (), (), (), (), (Told(CLAIMS["phases"], {}, (), ("a run",)),))
     assert "claim-phases" not in of_suite(empty)
     with pytest.raises(ValueError, match=re.escape("onset validate --suite standard --claims phases")):

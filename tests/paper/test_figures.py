@@ -30,9 +30,9 @@ from onset.validate.execution import compute
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """Figures of the theory at sizes that take seconds, with their runs in a folder of the test's."""
+    """Figures of the theory at sizes that take seconds, with their runs in a temporary folder."""
     for figure, sizes in {
-        plateau_law: {"STATES": (2,), "LONG": (100,), "FINITE": (), "SHORT": (16,), "SEEDS": 1, "POINTS": 5},
+        plateau_law: {"STATES": (2,), "LONG": (100,), "FINITE": (), "SHORT": (16,), "SEEDS": 1, "LAW_CONTEXTS": 5},
         signals: {"STATES": (2,)},
         ideal_losses: {"CONTEXT": 40},
         phase_portrait: {"STATES": 2, "CONTEXT": 32},
@@ -41,7 +41,7 @@ def small(monkeypatch, tmp_path):
             monkeypatch.setattr(figure, name, value)
         if hasattr(figure, "FOLDER"):
             monkeypatch.setattr(figure, "FOLDER", tmp_path / "runs")
-            # In this process: starting others takes longer than these runs.
+            # In this process: starting workers takes longer than these runs.
             monkeypatch.setattr(figure, "compute_jobs", functools.partial(compute, workers=1))
 
 
@@ -62,11 +62,11 @@ def test_an_unknown_figure_is_refused(tmp_path, tiny_suite):
         render(tiny_suite[1], tmp_path, ["lader"])
 
 
-def test_the_ladder_tells_every_quantity_apart(tmp_path):
-    """Chains of order 5 have passages and heads of their own; those of plain chains keep their markers."""
+def test_the_ladder_has_a_marker_for_each_quantity(tmp_path):
+    """Chains of order 5 have further transitions and heads; quantities of order 2 keep their markers."""
     names = [*ladder.FIRST[:2], "bigram → trigram", "trigram → 4-gram", "4-gram → 5-gram"]
     names += [f"formation of lag {lag}" for lag in range(2, 5)]
-    points = [ladder.Point("finite-context", name, (10.0, 9.0, 11.0), (10.0, 9.0, 11.0)) for name in names]
+    points = [ladder.LadderPoint("finite-context", name, (10.0, 9.0, 11.0), (10.0, 9.0, 11.0)) for name in names]
     markers = ladder._markers(points)
     assert set(markers) == set(names)
     assert len(set(markers.values())) == len(names)
@@ -76,15 +76,15 @@ def test_the_ladder_tells_every_quantity_apart(tmp_path):
 
 
 def test_the_ladder_has_a_point_for_each_prediction_that_was_observed(tiny_suite):
-    """Values and intervals are those of the comparisons; what was not observed has no point."""
+    """Values are those of the comparisons; a prediction without an observation has no point."""
     _, results = tiny_suite
     points = ladder.compute(results)
     expected = [
-        (rung, told.value, c.observed.value)
+        (rung, interval.value, c.observed.value)
         for c in results.comparisons
         if c.unit == "steps" and c.observed.value is not None
-        for rung, told in c.predicted.items()
-        if told.value is not None
+        for rung, interval in c.predicted.items()
+        if interval.value is not None
     ]
     assert [(p.rung, p.predicted[0], p.observed[0]) for p in points] == expected
     assert len(points) == 6
@@ -106,18 +106,18 @@ def test_attention_starts_uniform_and_ends_on_lag_one(tiny_suite):
 
 
 def test_the_plateau_laws_figure_shows_the_law(small):
-    """Steps and interval of the passage where the law answers; other rungs with their own."""
-    (found,) = plateau_law.compute()
-    for t, *expected in found.law:
-        told = terms(plateau_law.setting(2, int(t)))["passage"]
-        assert expected == [told.step, told.low, told.high]
-    assert len(found.law) > 1
-    assert found.rungs["mean field"].shape == (1, 4)
-    assert found.rungs["finite context"].shape == (0, 4)
+    """Steps and interval of the transition where the law applies, and those of the other rungs."""
+    (lengths,) = plateau_law.compute()
+    for t, *expected in lengths.law:
+        transition = terms(plateau_law.setting(2, int(t)))["passage"]
+        assert expected == [transition.step, transition.low, transition.high]
+    assert len(lengths.law) > 1
+    assert lengths.rungs["mean field"].shape == (1, 4)
+    assert lengths.rungs["finite context"].shape == (0, 4)
 
 
 def test_the_signals_figure_alternates(small):
-    """Two states: even lags mislead or tell nothing, odd ones tell something."""
+    """Two states: signals of odd lags are positive, those of even lags negative or zero."""
     dirichlet, doubly = (panel.signals[2][:, 0] for panel in signals.compute())
     assert (dirichlet[::2] > 0).all()
     assert (dirichlet[1::2] < 0).all()
@@ -126,7 +126,7 @@ def test_the_signals_figure_alternates(small):
 
 
 def test_ideal_losses_fall_to_their_limits_and_regret_to_its_asymptote(small):
-    """Bayes is the least of the three in total; the bigram's regret is within ln²T/T, thrice, of ln T and its constant."""
+    """Bayes has the least total regret; the bigram's is within 3 ln²T/T of its asymptote."""
     data = ideal_losses.compute()
     assert data.regret["Bayes"][-1] < data.regret["bigram"][-1]
     assert data.losses["bigram"][-1] > data.limits["bigram"]
@@ -134,14 +134,14 @@ def test_ideal_losses_fall_to_their_limits_and_regret_to_its_asymptote(small):
     assert abs(data.regret["bigram"][-1] - data.asymptote[-1]) < 3 * size
 
 
-def test_the_phase_portraits_paths_begin_at_the_start_and_end_near_the_manifold(small):
+def test_phase_portrait_paths_lead_from_the_start_to_the_manifold(small):
     """Ω = 0 and q₁ = 1/T at step 0; in the mean field the last Ω is nearer to Ω*(q₁) than the first."""
     data = phase_portrait.compute()
-    for one in data.paths.values():
-        np.testing.assert_allclose(one[0], [0, 0, 1 / phase_portrait.CONTEXT], atol=1e-6)
+    for path in data.paths.values():
+        np.testing.assert_allclose(path[0], [0, 0, 1 / phase_portrait.CONTEXT], atol=1e-6)
     omega, weight = data.manifold.T
-    away = [abs(o - np.interp(q, weight, omega)) for _, o, q in data.paths["mean field"][[0, -1]]]
-    assert away[1] < 0.2 * away[0]
+    distance = [abs(o - np.interp(q, weight, omega)) for _, o, q in data.paths["mean field"][[0, -1]]]
+    assert distance[1] < 0.2 * distance[0]
 
 
 def test_figures_of_the_theory_need_no_suite(tmp_path, small):

@@ -1,4 +1,4 @@
-"""onset.paper.readme: the section holds the results' numbers, between marks, and nothing else changes."""
+"""onset.paper.readme: generated blocks hold the results' numbers, and nothing else in a file changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pytest
 pytest.importorskip("torch")
 
 from onset.paper import corrections
-from onset.paper.readme import BEGIN, CORRECTED, END, section, update
+from onset.paper.readme import BLOCKS, block, disagreements, marks, section, update
+
+ROOT = Path(__file__).parents[2]
+BEGIN, END = marks("results")
 
 
 @pytest.fixture
@@ -18,22 +21,25 @@ def data(tiny_suite):
     return json.loads(json.dumps(tiny_suite[1].to_dict()))
 
 
-def test_only_what_is_between_the_marks_changes(tmp_path, data):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"# Before\n\n{BEGIN}\nold 12%\n{END}\n\nAfter.\n")
-    update(readme, data)
-    text = readme.read_text()
-    assert text.startswith(
-        f"# Before\n\n{BEGIN}\n\n`onset validate --suite tiny`: 1 toy settings, 2 seeds each, and 1 transformer, 2 seeds; "
+def test_only_the_blocks_change(tmp_path, data):
+    """All blocks of the suite are rewritten, those of other suites and all other text are kept; twice is the same."""
+    path, short, other = tmp_path / "README.md", marks("disagreements"), marks("corrections")
+    path.write_text(
+        f"# Before\n\n{BEGIN}\nold 12%\n{END}\n\n{short[0]}{short[1]}\n{other[0]}kept{other[1]}\n\nAfter.\n"
     )
-    assert text.endswith(f"\n{END}\n\nAfter.\n")
+    update(path, data)
+    text = path.read_text()
+    assert text.startswith(f"# Before\n\n{BEGIN}\n\n`onset validate --suite tiny`: 1 toy settings, 2 seeds each, and")
+    assert text.endswith(f"\n{other[0]}kept{other[1]}\n\nAfter.\n")
     assert "old 12%" not in text
-    update(readme, data)
-    assert readme.read_text() == text
+    assert block(text, "results").strip() == section(data)
+    assert block(text, "disagreements").strip() == disagreements(data)
+    update(path, data)
+    assert path.read_text() == text
 
 
 def test_the_numbers_are_those_of_the_results(data):
-    """Median and largest error of every pair, and what is promised."""
+    """Median and largest error of every pair, and whether what the suite promises holds."""
     text = section(data)
     for e in data["findings"]["errors"]:
         if not e["group"] and e["lower"] in ("law", "mean-field", "finite-context"):
@@ -43,42 +49,62 @@ def test_the_numbers_are_those_of_the_results(data):
     assert f"Transformer ({label}):" in text
 
 
-@pytest.mark.parametrize("text", ["no marks", f"{END}\n{BEGIN}\n", f"{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"])
-def test_a_file_without_the_marks_is_left_alone(tmp_path, data, text):
-    readme = tmp_path / "README.md"
-    readme.write_text(text)
-    with pytest.raises(ValueError, match="once each and in this order"):
-        update(readme, data)
-    assert readme.read_text() == text
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no marks", "has no block of the suite 'tiny'"),
+        (f"{END}\n{BEGIN}\n", "once each and in this order"),
+        (f"{BEGIN}\n", "once each and in this order"),
+        (f"{BEGIN}\n{BEGIN}\n{END}\n", "once each and in this order"),
+    ],
+)
+def test_a_file_with_wrong_marks_is_left_alone(tmp_path, data, text, message):
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        update(path, data)
+    assert path.read_text() == text
     with pytest.raises(ValueError, match="cannot be read"):
         update(tmp_path / "absent.md", data)
 
 
-def test_the_readme_shows_the_kept_results():
-    """What stands between the marks is what `paper/results/standard.json` gives: no number there is typed by hand."""
-    root = Path(__file__).parents[2]
-    kept = json.loads((root / "paper" / "results" / "standard.json").read_text(encoding="utf-8"))
-    text = (root / "README.md").read_text(encoding="utf-8")
-    assert text.partition(BEGIN)[2].partition(END)[0].strip() == section(kept).strip()
-    kept = json.loads((root / "paper" / "results" / "corrections.json").read_text(encoding="utf-8"))
-    first, last = CORRECTED
-    assert text.partition(first)[2].partition(last)[0].strip() == corrections.section(kept).strip()
+@pytest.mark.parametrize("file", ["README.md", "docs/results.md"])
+def test_generated_blocks_are_current(file):
+    """README and docs show what `paper/results` gives: no number there is typed by hand."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    contents = {name: block(text, name) for name in BLOCKS}
+    assert contents["disagreements"] is not None
+    assert file == "README.md" or None not in contents.values()
+    for name, content in contents.items():
+        if content is not None:
+            suite = "corrections" if name == "corrections" else "standard"
+            results = json.loads((ROOT / "paper" / "results" / f"{suite}.json").read_text(encoding="utf-8"))
+            assert content.strip() == BLOCKS[name](results).strip()
+
+
+def test_the_short_table_is_short():
+    """Rows of at most 120 characters, one for each claim that disagrees."""
+    results = json.loads((ROOT / "paper" / "results" / "standard.json").read_text(encoding="utf-8"))
+    rows = disagreements(results).split("\n")
+    assert max(map(len, rows)) <= 120
+    titles = {c["title"] for c in results["claims"] if any(f["verdict"]["kind"] == "disagrees" for f in c["findings"])}
+    assert titles <= {row.split(" | ")[0].removeprefix("| ") for row in rows}
 
 
 def interval(value: float | None, *, refused: bool = False) -> dict[str, object]:
     return {"value": value, "refused": refused}
 
 
-def test_cells_of_the_corrections(tmp_path):
-    """Within the target or not, refused, never by both and by one; written between marks of their own."""
-    told = {"a": (104.0, 100.0), "b": (106.0, 100.0), "c": (None, None), "d": (None, 100.0), "e": (90.5, 100.0)}
+def test_cells_of_the_corrections():
+    """Within the target or not; refused; no step in both theories, and in one of them."""
+    values = {"a": (104.0, 100.0), "b": (106.0, 100.0), "c": (None, None), "d": (None, 100.0), "e": (90.5, 100.0)}
     setting = {"family": "linear", "optimizer": {"name": "sgd"}}
     data = {
         "suite": "corrections",
         "missing": [],
         "settings": [
             {"label": f"linear sgd {name}", "setting": setting | {"context": 50 if name == "e" else 100}}
-            for name in told
+            for name in values
         ],
         "comparisons": [
             {
@@ -90,21 +116,14 @@ def test_cells_of_the_corrections(tmp_path):
                     "finite-context": interval(exact),
                 },
             }
-            for name, (value, exact) in told.items()
+            for name, (value, exact) in values.items()
         ],
     }
-    found = {(c.method, c.name[0]): (c.agrees, c.refused) for c in corrections.cells(data)}
-    assert {name: found["mean-field-corrected", name][0] for name in told} == dict(
-        a=True, b=False, c=True, d=False, e=True
-    )
-    assert all(found["law-corrected", name] == (False, True) for name in told)
-    text = corrections.section(data)
+    cells = {(c.method, c.name[0]): (c.agrees, c.refused) for c in corrections.cells(data)}
+    agrees = {name: cells["mean-field-corrected", name][0] for name in values}
+    assert agrees == {"a": True, "b": False, "c": True, "d": False, "e": True}
+    assert all(cells["law-corrected", name] == (False, True) for name in values)
     assert (
-        "| corrected mean field, linear, sgd, T = 100 | 5% | 2 of 4 | 0 | d, formation by one of the two never; b, formation +6.0% |"
-        in text
-    )
-    first, last = CORRECTED
-    readme = tmp_path / "README.md"
-    readme.write_text(f"{BEGIN}\n{END}\n{first}\n{last}\n")
-    update(readme, data)
-    assert readme.read_text() == f"{BEGIN}\n{END}\n{first}\n\n{text}\n{last}\n"
+        "| corrected mean field, linear, sgd, T = 100 | 5% | 2 of 4 | 0 "
+        "| d, formation in one of the two never; b, formation +6.0% |"
+    ) in corrections.section(data)

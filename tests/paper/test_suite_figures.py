@@ -1,4 +1,4 @@
-"""onset.paper.figures.errors, exponents, basins: what they show are the findings; and all figures as plain data."""
+"""onset.paper.figures.errors, exponents, basins show the findings; figures as JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def results(comparison):
     outcomes = tuple(Outcome(Case(s), {}, None) for s in settings)
     slopes = {"trained": Slope(0.8, 0.02, 4), "law": Slope(0.9, 0.01, 3, 0.1, 0.05, 2.0, "inconclusive")}
     exponent = Exponent("a series", "context", "formation", [50.0, 100.0, 200.0], {}, slopes, 0.04, {"exponent": 0.7})
-    found = [
+    basin_findings = [
         BasinFinding("softmax sgd k=2 T=25", "g", "softmax", "sgd", 2, 25, 1.0, name, z, [1], trained, verdict, "")
         for name, z, trained, verdict in (
             ("escaped", 20.0, {"escaped": 4, "trapped": 0, "undecided": 0}, "agrees"),
@@ -40,7 +40,7 @@ def results(comparison):
             ("escaped", 5.0, {"escaped": 2, "trapped": 2, "undecided": 0}, "disagrees"),
         )
     ]
-    return Results("made up", outcomes, comparisons, (), tuple(found), (exponent,))
+    return Results("made up", outcomes, comparisons, (), tuple(basin_findings), (exponent,))
 
 
 def test_errors_by_context(results):
@@ -54,15 +54,15 @@ def test_errors_by_context(results):
     assert lines["mean-field"].points[:, 2] == pytest.approx([0.008 * math.sqrt(2)] * 4)
 
 
-def test_exponents_stand_beside_the_trained_one(results):
-    """A rung at trained + difference, with half of the difference's interval."""
+def test_exponents_are_relative_to_the_trained_one(results):
+    """A rung is at trained + difference, with half of the difference's interval."""
     (row,) = exponents.compute(results)
     assert row.trained == (0.8, 0.02)
     assert row.rungs == {"law": pytest.approx((0.9, 1.96 * 0.05))}
     assert row.stated == 0.7
 
 
-def test_basins_show_the_push_and_where_seeds_went(results):
+def test_basins_show_z_and_the_outcome_of_training(results):
     points = basins.compute(results)
     assert [(p.z, p.trained, p.holds) for p in points] == [
         (20, "escaped", True),
@@ -73,22 +73,22 @@ def test_basins_show_the_push_and_where_seeds_went(results):
 
 
 @pytest.mark.parametrize("name", ["errors", "exponents", "basins"])
-def test_they_are_drawn_of_much_and_of_nothing(results, name, tmp_path):
+def test_figures_are_drawn_from_results_and_from_none(results, name, tmp_path):
     empty = Results("empty", (), (), (), (), ())
     with style.styled():
-        for n, found in enumerate((results, empty)):
-            assert style.save(FIGURES[name].draw(FIGURES[name].compute(found)), tmp_path, f"{name}{n}").exists()
+        for n, shown in enumerate((results, empty)):
+            assert style.save(FIGURES[name].draw(FIGURES[name].compute(shown)), tmp_path, f"{name}{n}").exists()
 
 
 def test_unfinished_suites_show_what_they_can(results, tiny_suite):
-    """Without runs neither phases nor attention; with all runs, everything."""
+    """Neither phases nor attention without runs; all figures with all runs."""
     assert of_suite(results) == ("ladder", "errors", "exponents", "basins")
     assert set(of_suite(tiny_suite[1])) == {"ladder", "errors", "exponents", "basins", "phases", "attention"}
 
 
 def test_figures_as_plain_data(tiny_suite):
-    """What `compute` gives, in JSON's own words."""
-    found = json.loads(json.dumps(numbers(tiny_suite[1], ["ladder", "attention", "signals"]), allow_nan=False))
-    assert set(found) == {"ladder", "attention", "signals"}
-    assert {"rung", "quantity", "predicted", "observed"} == set(found["ladder"][0])
-    assert len(found["attention"][0]["time"]) == len(found["attention"][0]["attention"])
+    """The result of `compute` as JSON."""
+    data = json.loads(json.dumps(numbers(tiny_suite[1], ["ladder", "attention", "signals"]), allow_nan=False))
+    assert set(data) == {"ladder", "attention", "signals"}
+    assert {"rung", "quantity", "predicted", "observed"} == set(data["ladder"][0])
+    assert len(data["attention"][0]["time"]) == len(data["attention"][0]["attention"])

@@ -39,12 +39,12 @@ def test_sparse_laws_equal_dense_ones(background):
 def test_cross_entropies_with_a_model(background):
     """-Σ_j p_j ln m_j on chosen sequences, sparse against dense and against numpy, in single precision."""
     torch = pytest.importorskip("torch")
-    from onset.validate.training.cross_entropies import on_device
+    from onset.validate.training.held_out import cross_entropies_of
 
     sparse, dense = both(background)
     log_model = np.log(np.random.default_rng(1).dirichlet(np.ones(V), size=(2, T)))
     expected = -np.einsum("sntj,ntj->snt", dense.values[:, 1:], log_model)
     for laws in (sparse, dense):
-        tensors = on_device(laws, torch.device("cpu"))
-        crossed = tensors.cross_entropies(torch.from_numpy(log_model).float(), slice(1, N))
-        np.testing.assert_allclose(crossed.numpy(), expected, rtol=20 * np.finfo(np.float32).eps)
+        cross_entropies = cross_entropies_of(laws, torch.device("cpu"))
+        values = cross_entropies(torch.from_numpy(log_model).float(), slice(1, N))
+        np.testing.assert_allclose(values.numpy(), expected, rtol=20 * np.finfo(np.float32).eps)

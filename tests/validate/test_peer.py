@@ -1,4 +1,4 @@
-"""onset.validate.bench.peer: a folder that stands for the released code is timed beside ours, and what is no such folder is refused by name."""
+"""onset.validate.bench.peer: a small imitation of the released code is timed beside ours; other folders are refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.validate.bench import peer, timing
+from onset.validate.bench import COLUMNS, peer, table_rows, timing
 
 RELEASED = {
     "datasets.py": """
@@ -41,7 +41,7 @@ class Trainer:
 from types import SimpleNamespace
 
 def get_default_config():
-    print("something nobody asked for")
+    print("output that must not be shown")
     return SimpleNamespace(n_layer=2, n_embd=16)
 """,
     "mingpt/model_rpe.py": """
@@ -95,15 +95,16 @@ def clone(tmp_path: Path) -> Path:
 
 
 def test_a_clone_is_timed_beside_ours(clone, monkeypatch, capsys):
-    """Sampler, strategy and training step, each with its target; the clone is left as it was, and its modules are not left behind."""
+    """Sampler, strategy and training step, each with its target; neither the clone nor sys.modules changes."""
     monkeypatch.setattr(timing, "SECONDS", 0.0)
     monkeypatch.setattr(timing, "PAUSE", 0.0)
     before, modules = sorted(clone.rglob("*")), set(sys.modules)
-    found = list(peer.timings(peer.load(clone), batch=4, context=9, states=3))
-    names = [one.name.partition(" (")[0] for one in found]
+    timings = list(peer.timings(peer.load(clone), batch=4, context=9, states=3))
+    names = [row.name.partition(" (")[0] for row in timings]
     assert names[:3] == ["sampler", "strategy evaluation", "training step"]
     assert set(names[3:]) <= {"training step"}
-    assert all(one.target == ">= 4" and one.ratio > 0 and "released" in one.baseline for one in found)
+    assert all(row.target == ">= 4" and row.ratio > 0 and "released" in row.baseline for row in timings)
+    assert {len(row) for row in table_rows([row.to_dict() for row in timings])} == {len(COLUMNS)}
     assert sorted(clone.rglob("*")) == before
     assert not {
         name for name in set(sys.modules) - modules if name.partition(".")[0] in ("utils", "datasets", "mingpt")
@@ -113,15 +114,15 @@ def test_a_clone_is_timed_beside_ours(clone, monkeypatch, capsys):
 
 
 def test_a_model_that_differs_is_not_timed(clone):
-    """Scores without their root of d: the logits differ from ours, and that is said before anything is measured of it."""
+    """Scores without 1/√d: the logits differ from ours, which is reported before the model is timed."""
     path = clone / "mingpt" / "model_rpe.py"
     path.write_text(path.read_text().replace("scores / x.shape[2] ** 0.5", "scores"))
     with pytest.raises(ArithmeticError, match="the released transformer differs"):
         list(peer.timings(peer.load(clone), batch=4, context=9, states=3))
 
 
-def test_what_is_no_clone_is_refused(clone, tmp_path):
-    """A folder without its files, or without what it imports: one sentence that names both."""
+def test_a_folder_that_is_no_clone_is_refused(clone, tmp_path):
+    """A folder without the files, or with an import that is not installed: the message names both."""
     with pytest.raises(ValueError, match=r"holds no datasets\.py, utils\.py, .*give its folder"):
         peer.load(tmp_path / "nowhere")
     (clone / "mingpt" / "trainer.py").unlink()

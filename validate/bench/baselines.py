@@ -1,4 +1,4 @@
-"""What `onset.validate.bench` measures against: the same results, written the usual way in PyTorch or plain Python."""
+"""Baselines of `onset.validate.bench`: the same results, written in the usual way in PyTorch or plain Python."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def tokens_by_threshold(transition: Tensor, law: Tensor, length: int) -> Tensor:
-    """Tokens (B, length): one step of time after another, all chains at once, cumulative rows against a uniform."""
+    """Tokens (B, length), one time step after another: uniforms against cumulative rows, for all chains at once."""
     chain = torch.arange(len(law))
     edges = transition.cumsum(dim=-1)[..., :-1]
     tokens = [(torch.rand(len(law), 1) >= law.cumsum(dim=-1)[:, :-1]).sum(dim=-1)]
@@ -88,8 +88,10 @@ def gradient_by_autograd(model: Toy, tokens: Tensor, rows: Tensor) -> dict[str, 
 
 
 class PlainTransformer(nn.Module):
-    """A transformer with the weights of `model`, with relative positions and without a feed-forward branch, as the released code has it: vectors
-    r_{i-j} laid out as (T, T, d), einsum, a mask, and torch's own dropout."""
+    """The transformer `model`, with relative positions and no feed-forward branch, as the released code writes it.
+
+    Vectors r_{i-j} laid out as (T, T, d), einsum, a mask, and torch's dropout.
+    """
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
@@ -104,37 +106,37 @@ class PlainTransformer(nn.Module):
 
     def _branch(self, branch: Attention, x: Tensor) -> Tensor:
         batch, length, width = x.shape
-        query, key, value = (
-            branch.query_key_value(branch.norm(x)).view(batch, length, 3, branch.heads, -1).unbind(dim=2)
-        )
+        qkv = branch.query_key_value(branch.norm(x)).view(batch, length, 3, branch.heads, -1)
+        query, key, value = qkv.unbind(dim=2)
         lag = torch.arange(length)[:, None] - torch.arange(length)
         relative = self.dropout(branch.offsets[:, lag.clamp(min=0)])
         scores = torch.einsum("bihd,bjhd->bhij", query, key) + torch.einsum("bihd,hijd->bhij", query, relative)
         pattern = (scores / math.sqrt(query.shape[-1])).masked_fill(lag < 0, -torch.inf).softmax(dim=-1)
-        mixed = torch.einsum("bhij,bjhd->bihd", self.dropout(pattern), value).reshape(batch, length, width)
-        return self.dropout(branch.projection(mixed))
+        outputs = torch.einsum("bhij,bjhd->bihd", self.dropout(pattern), value).reshape(batch, length, width)
+        return self.dropout(branch.projection(outputs))
 
 
 def floor_of_step(model: Transformer, batch: int, context: int) -> Callable[[], None]:
-    """What a training step of `model` cannot do without: every product of matrices on the way there and, twice as many, back, and one exponential
-    for each causal pair. Products of attention are counted at full squares, which is how libraries do them."""
+    """The matrix products of a training step of `model`, forward and backward, and an exponential for each causal pair.
+
+    Products of attention are counted as full squares, as libraries compute them.
+    """
     width, tokens = model.shape.width, batch * context
-    products: list[tuple[Tensor, Tensor]] = []
-    for layer in model.layers:
-        heads = layer.attention.heads  # type: ignore[union-attr]
-        inner = width // heads  # type: ignore[operator]
-        for rows, columns in ((width, 3 * width), (width, width)):
-            products += [(torch.randn(tokens, rows), torch.randn(rows, columns))]
+    shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    for heads in model.heads:
+        inner, matrices = width // heads, batch * heads
+        shapes += [((tokens, width), (width, 3 * width)), ((tokens, width), (width, width))]
         # q·k and q·r, then pattern × value.
-        products += 2 * [(torch.randn(batch * heads, context, inner), torch.randn(batch * heads, inner, context))]  # type: ignore[operator]
-        products += [(torch.randn(batch * heads, context, context), torch.randn(batch * heads, context, inner))]  # type: ignore[operator]
+        shapes += 2 * [((matrices, context, inner), (matrices, inner, context))]
+        shapes += [((matrices, context, context), (matrices, context, inner))]
+    products = [(torch.randn(left), torch.randn(right)) for left, right in shapes]
     scores = torch.randn(model.shape.layers * batch, context * (context + 1) // 2)
 
     def work() -> None:
         for left, right in products:
-            by_out = left @ right
-            torch.matmul(by_out, right.transpose(-1, -2))
-            torch.matmul(left.transpose(-1, -2), by_out)
+            out = left @ right
+            torch.matmul(out, right.transpose(-1, -2))
+            torch.matmul(left.transpose(-1, -2), out)
         scores.exp()
 
     return work

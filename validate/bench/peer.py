@@ -1,15 +1,17 @@
-"""The released code of arXiv 2402.11004 beside ours, from a clone of github.com/EzraEdelman/Evolution-of-Statistical-Induction-Heads that the user names.
+"""The released code of arXiv 2402.11004 beside ours, from a clone that the user names.
 
-Its modules are imported as they are, and forgotten again; no notebook is run, nothing is stubbed and nothing is written. What is called of it:
+The repository is github.com/EzraEdelman/Evolution-of-Statistical-Induction-Heads. Its modules are imported unchanged
+and then removed from `sys.modules`; nothing is written. Used of it:
 
     datasets.ngrams.__getitems__                           a batch of chains and sequences
-    utils.statistical                                      bigram predictions, prefix by prefix, as its evaluation does
+    utils.statistical                                      bigram predictions, prefix by prefix, as in its evaluation
     training_pipeline.get_default_config                   the published configuration
-    mingpt.model_rpe.Relative_Transformer                  the model, and what its `configure_optimizers` makes
+    mingpt.model_rpe.Relative_Transformer                  the model, and the optimiser of `configure_optimizers`
     mingpt.trainer.Trainer.get_default_config              the optimiser's configuration
 
-A step of its training is what its `Trainer.run` does with a batch: forward, zero_grad, backward, optimiser. Its data loader, which works in processes
-of its own, counts as free, whereas our step draws its sequences. It may take one thread or all, whichever is faster.
+A step of its training is what its `Trainer.run` does with a batch: forward, zero_grad, backward, optimiser. Its data
+loader, which works in other processes, counts as free, whereas our step draws its sequences. It runs with one thread or
+all, whichever is faster.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import importlib
 import io
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, cast
@@ -31,19 +34,19 @@ from torch import Tensor
 from onset.simulate.strategies.ngrams import predict
 from onset.simulate.tasks.markov_chains import sample
 from onset.theory.setting import Setting
-from onset.validate.bench.timing import Timing, Work, agree, compare, fastest
+from onset.validate.bench.timing import Timing, Work, agree, compare, fastest, size_label
 from onset.validate.models import build
 from onset.validate.training import TrainingRun
 
 __all__ = ["Peer", "load", "timings"]
 
-NEEDED = ("datasets", "utils", "training_pipeline", "mingpt.model_rpe", "mingpt.trainer")
+MODULES = ("datasets", "utils", "training_pipeline", "mingpt.model_rpe", "mingpt.trainer")
 PREFIXED = 2
 """Sequences on which its loop over prefixes is timed."""
 
 
 class Peer(NamedTuple):
-    """Its modules."""
+    """Modules of the released code."""
 
     datasets: ModuleType
     utils: ModuleType
@@ -53,36 +56,42 @@ class Peer(NamedTuple):
 
 
 def load(folder: Path) -> Peer:
-    """Import its modules from `folder`.
+    """Import the modules from `folder`.
 
     Raises
     ------
     ValueError
-        If `folder` is not a clone of it, or what it imports is not installed.
+        If `folder` is not a clone, or a package that the modules import is not installed.
     """
-    missing = [name for name in NEEDED if not folder.joinpath(*name.split(".")).with_suffix(".py").is_file()]
+    files = [f"{name.replace('.', '/')}.py" for name in MODULES]
+    missing = [file for file in files if not (folder / file).is_file()]
     if missing:
-        files = ", ".join(f"{name.replace('.', '/')}.py" for name in missing)
         raise ValueError(
-            f"peer = '{folder}' holds no {files}: expected a clone of github.com/EzraEdelman/Evolution-of-Statistical-Induction-Heads; give its folder."
+            f"peer = '{folder}' holds no {', '.join(missing)}: expected a clone of "
+            "github.com/EzraEdelman/Evolution-of-Statistical-Induction-Heads; give its folder."
         )
-    own = {name.partition(".")[0] for name in NEEDED}
-    ours = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in own}
-    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    sys.path.insert(0, str(folder.resolve()))
+    packages = {name.partition(".")[0] for name in MODULES}
+
+    def take() -> dict[str, ModuleType]:
+        """Remove modules of these names from `sys.modules`, and return them."""
+        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in packages}
+
+    same_names, writes_bytecode, path = take(), sys.dont_write_bytecode, str(folder.resolve())
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, path)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            return Peer(*map(importlib.import_module, NEEDED))
+            return Peer(*map(importlib.import_module, MODULES))
     except ImportError as problem:
         raise ValueError(
-            f"peer = '{folder}' cannot be imported ({problem}): expected what it imports to be installed; install it beside onset."
+            f"peer = '{folder}' cannot be imported ({problem}): expected its dependencies to be installed; install the "
+            "missing one beside onset."
         ) from problem
     finally:
-        sys.path.remove(str(folder.resolve()))
-        sys.dont_write_bytecode = written
-        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
-            del sys.modules[name]
-        sys.modules.update(ours)
+        sys.path.remove(path)
+        sys.dont_write_bytecode = writes_bytecode
+        take()
+        sys.modules.update(same_names)
 
 
 def timings(peer: Peer, batch: int, context: int, states: int) -> Iterator[Timing]:
@@ -94,120 +103,89 @@ def timings(peer: Peer, batch: int, context: int, states: int) -> Iterator[Timin
         If its predictions or its model's logits differ from ours.
     """
     setting = Setting.of("transformer", states=states, context=context, batch=batch)
-    size = f"B={batch} T={context} k={states}"
-    yield _sampler(peer, setting, size)
-    yield _prediction(peer, setting, size)
-    yield from _training(peer, setting, size)
+    drawn = sample(setting.task, batch, np.random.default_rng(0)).tokens
+    size = size_label(batch, context, states)
+    compare_sizes = partial(compare, size=size, target=">= 4")
+
+    source = peer.datasets.ngrams("train", 2, context + 1, states)
+    label, released = fastest({"released ngrams": lambda: source.__getitems__(range(batch))})
+    ours: Work = partial(sample, setting.task, batch, np.random.default_rng(0))
+    yield compare_sizes("sampler", ours=ours, baseline=label, other=released)
+
+    few = torch.from_numpy(drawn[:PREFIXED, :-1]).long()
+
+    def by_prefix() -> Tensor:
+        rows = [[peer.utils.statistical(row[: t + 1], states) for t in range(context)] for row in few]
+        return torch.stack([torch.stack(row) for row in rows])
+
+    ours = partial(predict, drawn, states, "bigram", 1.0)
+    agree("the released bigram strategy", ours()[:PREFIXED], by_prefix(), 1e-6)
+    label, released = fastest({"released statistical": by_prefix})
+    label = f"{label}, timed on {PREFIXED} of {batch} sequences"
+    yield compare_sizes("strategy evaluation", ours=ours, baseline=label, other=released, share=PREFIXED / batch)
+
+    tokens = torch.from_numpy(drawn).long()
+    label, released = fastest({"released trainer": _training_step(peer, setting, tokens)})
+    # Ours with one thread, as runs are trained side by side, and with all, as a single run is.
+    torch_threads, all_threads = torch.get_num_threads(), numba.get_num_threads()
+    for threads in sorted({1, all_threads}):
+        step = _with_threads(1, threads, TrainingRun(setting, [0], torch.device("cpu")).advance)
+        name = f"training step ({threads} thread{'s' * (threads > 1)})"
+        try:
+            other = _with_threads(torch_threads, all_threads, released)
+            yield compare_sizes(name, ours=step, baseline=label, other=other)
+        finally:
+            numba.set_num_threads(all_threads)
 
 
-def _sampler(peer: Peer, setting: Setting, size: str) -> Timing:
-    generator = np.random.default_rng(0)
-    source = peer.datasets.ngrams("train", 2, setting.task.context + 1, setting.task.states)
-    label, theirs = fastest({"released ngrams": lambda: source.__getitems__(range(setting.training.batch))})
-    return compare(
-        "sampler", size, lambda: sample(setting.task, setting.training.batch, generator), label, theirs, target=">= 4"
-    )
+def _with_threads(torch_threads: int, numba_threads: int, work: Work) -> Work:
+    def run() -> None:
+        torch.set_num_threads(torch_threads)
+        numba.set_num_threads(numba_threads)
+        work()
+
+    return run
 
 
-def _prediction(peer: Peer, setting: Setting, size: str) -> Timing:
-    tokens = sample(setting.task, setting.training.batch, np.random.default_rng(0)).tokens
-    few = torch.from_numpy(tokens[:PREFIXED, :-1]).long()
-
-    def theirs() -> Tensor:
-        each = [
-            [peer.utils.statistical(row[: t + 1], setting.task.states) for t in range(setting.task.context)]
-            for row in few
-        ]
-        return torch.stack([torch.stack(row) for row in each])
-
-    agree(
-        "the released bigram strategy", predict(tokens, setting.task.states, "bigram", 1.0)[:PREFIXED], theirs(), 1e-6
-    )
-    label, theirs_fastest = fastest({"released statistical": theirs})
-    return compare(
-        "strategy evaluation",
-        size,
-        lambda: predict(tokens, setting.task.states, "bigram", 1.0),
-        f"{label}, timed on {PREFIXED} of {setting.training.batch} sequences",
-        theirs_fastest,
-        target=">= 4",
-        share=PREFIXED / setting.training.batch,
-    )
-
-
-def _training(peer: Peer, setting: Setting, size: str) -> Iterator[Timing]:
-    """Ours with one thread, as runs are trained side by side, and with all, as a single one is."""
-    model = _model(peer, setting)
-    drawn = sample(setting.task, setting.training.batch, np.random.default_rng(0))
-    tokens = torch.from_numpy(drawn.tokens).long()
-    agree(
-        "the released transformer", _with_its_weights(setting, model, tokens), model(tokens[:, :-1])[0].detach(), 1e-5
-    )
+def _training_step(peer: Peer, setting: Setting, tokens: Tensor) -> Work:
+    """A training step of the released model in the published configuration, after a check that its logits are ours."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        config = peer.training_pipeline.get_default_config()
+        config.block_size, config.vocab_size = setting.task.context, setting.task.states
+        config.device = torch.device("cpu")
+        model = peer.model_rpe.Relative_Transformer(config).eval()
     inputs, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+    agree("the released transformer", _our_logits(setting, model, inputs), model(inputs)[0].detach(), 1e-5)
     optimizer = model.train().configure_optimizers(peer.trainer.Trainer.get_default_config())
 
-    def theirs() -> None:
+    def step() -> None:
         _, loss = model(inputs, targets)
         model.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
 
-    label, theirs_fastest = fastest({"released trainer": theirs})
-    threads, every = torch.get_num_threads(), numba.get_num_threads()
-    for own in sorted({1, every}):
-        ours = _in(1, own, TrainingRun(setting, [0], torch.device("cpu")).advance)
-        name = f"training step ({own} thread{'s' * (own > 1)})"
-        try:
-            yield compare(name, size, ours, label, _in(threads, every, theirs_fastest), target=">= 4")
-        finally:
-            numba.set_num_threads(every)
-
-
-def _in(torch_threads: int, numba_threads: int, work: Work) -> Work:
-    """`work` with so many threads of each."""
-
-    def done() -> None:
-        torch.set_num_threads(torch_threads)
-        numba.set_num_threads(numba_threads)
-        work()
-
-    return done
-
-
-def _model(peer: Peer, setting: Setting) -> Any:
-    """Its model in the published configuration, which drops nothing until it is told to train."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        config = peer.training_pipeline.get_default_config()
-        config.block_size, config.vocab_size, config.device = (
-            setting.task.context,
-            setting.task.states,
-            torch.device("cpu"),
-        )
-        return peer.model_rpe.Relative_Transformer(config).eval()
+    return step
 
 
 @torch.no_grad()
-def _with_its_weights(setting: Setting, model: Any, tokens: Tensor) -> np.ndarray:
-    """Logits of our model with the weights of theirs."""
-    ours = cast("Any", build(setting))
+def _our_logits(setting: Setting, released: Any, inputs: Tensor) -> np.ndarray:
+    """Logits of our model with the weights of the released one."""
+    model = cast("Any", build(setting))
     copies: list[tuple[Tensor, Tensor]] = [
-        (ours.embedding.weight, model.wte.weight),
-        (ours.norm.weight, model.ln_f.weight),
-        (ours.norm.bias, model.ln_f.bias),
-        (ours.head.weight, model.lm_head.weight),
+        (model.embedding.weight, released.wte.weight),
+        (model.norm.weight, released.ln_f.weight),
+        (model.norm.bias, released.ln_f.bias),
+        (model.head.weight, released.lm_head.weight),
     ]
-    for layer, theirs in zip(ours.layers, model.layers, strict=True):
-        branch = layer.attention
+    for layer, other in zip(model.layers, released.layers, strict=True):
+        branch, offsets = layer.attention, other.wpe.weight[: setting.task.context]
         copies += [
-            (branch.norm.weight, theirs.ln.weight),
-            (branch.norm.bias, theirs.ln.bias),
-            (branch.query_key_value.weight, torch.cat([theirs.Q.weight, theirs.K.weight, theirs.V.weight])),
-            (branch.projection.weight, theirs.c_proj.weight),
-            (
-                branch.offsets,
-                theirs.wpe.weight[: setting.task.context].unflatten(1, (branch.heads, -1)).transpose(0, 1),
-            ),
+            (branch.norm.weight, other.ln.weight),
+            (branch.norm.bias, other.ln.bias),
+            (branch.query_key_value.weight, torch.cat([other.Q.weight, other.K.weight, other.V.weight])),
+            (branch.projection.weight, other.c_proj.weight),
+            (branch.offsets, offsets.unflatten(1, (branch.heads, -1)).transpose(0, 1)),
         ]
-    for one, other in copies:
-        one.copy_(other)
-    return ours(tokens[:, :-1]).numpy()
+    for parameter, value in copies:
+        parameter.copy_(value)
+    return model(inputs).numpy()

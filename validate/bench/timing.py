@@ -1,4 +1,4 @@
-"""Two functions timed in turns, and what is reported of it."""
+"""Two functions timed in turns, and the summary of their timings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,16 @@ from torch import Tensor
 
 from onset.theory.arrays import Array
 
-__all__ = ["Timing", "Work", "agree", "compare", "elapsed", "fastest", "summary"]
+__all__ = ["ROUNDS", "Timing", "Work", "agree", "compare", "elapsed", "fastest", "repeats_of", "size_label", "summary"]
 
 ROUNDS = 7
+"""Rounds of a comparison."""
+
 SECONDS = 0.02
-"""Each timing repeats its function until it lasts this long."""
+"""Least duration of a timing; shorter functions are repeated."""
 
 PAUSE = 0.02
-"""Between turns, so that the other side's threads have gone to rest."""
+"""Seconds between turns, in which the other side's threads go to rest."""
 
 Work = Callable[[], object]
 
@@ -35,7 +37,7 @@ class Timing:
     Attributes
     ----------
     name, size, baseline : str
-        What is measured, at which size, and beside what.
+        What is measured, at which size, and its baseline or limit.
     seconds, baseline_seconds : float
         Medians over rounds, per call.
     ratio : float
@@ -43,7 +45,7 @@ class Timing:
     spread : pair of float
         Least and greatest ratio of a round.
     target : str
-        Such as ``">= 50"`` or ``"<= 4"``; empty if none is set.
+        Such as ``">= 50"`` or ``"<= 4"``; empty without a target.
     """
 
     name: str
@@ -57,60 +59,62 @@ class Timing:
 
     @property
     def met(self) -> bool | None:
-        """Whether the ratio meets the target; None without one."""
+        """True if the ratio meets the target; None without a target."""
         if not self.target:
             return None
         sign, bound = self.target.split()
         return self.ratio >= float(bound) if sign == ">=" else self.ratio <= float(bound)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: what JSON holds."""
+        """Values that JSON can hold."""
         return dataclasses.asdict(self) | {"spread": list(self.spread), "met": self.met}
 
 
+def size_label(batch: int, context: int, states: int) -> str:
+    """Size of a benchmark on sequences."""
+    return f"B={batch} T={context} k={states}"
+
+
 def elapsed(work: Work, repeats: int = 1) -> float:
+    """Seconds of one call, averaged over `repeats`."""
     start = time.perf_counter()
     for _ in range(repeats):
         work()
     return (time.perf_counter() - start) / repeats
 
 
+def repeats_of(seconds: float) -> int:
+    """Calls, of `seconds` each, in one timing."""
+    return max(1, round(SECONDS / seconds))
+
+
 def compare(
-    name: str,
-    size: str,
-    ours: Work,
-    baseline: str,
-    other: Work,
-    *,
-    target: str = "",
-    limit: bool = False,
-    share: float = 1.0,
+    name: str, size: str, ours: Work, baseline: str, other: Work, *, target: str = "", share: float = 1.0
 ) -> Timing:
-    """Time `ours` and `other` in turns; `share` is the part of our work that `other` does."""
+    """Time `ours` and `other` in turns; `other` does the fraction `share` of the work of `ours`."""
 
     def turn(work: Work, repeats: int) -> float:
         time.sleep(PAUSE)
         return elapsed(work, repeats)
 
-    repeats = [max(1, round(SECONDS / min(turn(work, 1) for _ in range(2)))) for work in (ours, other)]
+    repeats = [repeats_of(min(turn(work, 1) for _ in range(2))) for work in (ours, other)]
     rounds = [(turn(ours, repeats[0]), turn(other, repeats[1]) / share) for _ in range(ROUNDS)]
-    return summary(name, size, baseline, rounds, target, limit=limit)
+    return summary(name, size, baseline, rounds, target)
 
 
-def summary(
-    name: str, size: str, baseline: str, rounds: Sequence[tuple[float, float]], target: str = "", *, limit: bool = False
-) -> Timing:
-    """Summary of `rounds` of (our seconds, the baseline's)."""
-    ratios = [float(a / b if limit or target.startswith("<=") else b / a) for a, b in rounds]
+def summary(name: str, size: str, baseline: str, rounds: Iterable[tuple[float, float]], target: str = "") -> Timing:
+    """Summary of `rounds` of (our seconds, the baseline's or the limit)."""
+    rounds = list(rounds)
+    slower = baseline.startswith("limit") or target.startswith("<=")
+    ratios = [float(a / b if slower else b / a) for a, b in rounds]
     ours, other = (float(statistics.median(side)) for side in zip(*rounds, strict=True))
     return Timing(name, size, baseline, ours, other, statistics.median(ratios), (min(ratios), max(ratios)), target)
 
 
 def fastest(candidates: Mapping[str, Work]) -> tuple[str, Work]:
-    """The fastest of some torch baselines, each with one thread and with all."""
+    """Label and function of the fastest torch baseline, each tried with one thread and with all."""
     timed: dict[tuple[str, int], float] = {}
-    every = max(torch.get_num_threads(), os.cpu_count() or 1)
-    for threads in sorted({1, every}):
+    for threads in sorted({1, max(torch.get_num_threads(), os.cpu_count() or 1)}):
         torch.set_num_threads(threads)
         for label, work in candidates.items():
             work()
@@ -120,9 +124,11 @@ def fastest(candidates: Mapping[str, Work]) -> tuple[str, Work]:
     return f"{label} ({threads} thread{'s' * (threads > 1)})", candidates[label]
 
 
-def agree(what: str, ours: Array, other: Tensor, tolerance: float) -> None:
+def agree(name: str, ours: Array, other: Tensor, tolerance: float) -> None:
+    """Raise `ArithmeticError` if the largest difference exceeds `tolerance`."""
     worst = float(np.abs(ours - other.numpy()).max())
     if not worst <= tolerance:
         raise ArithmeticError(
-            f"{what} differs from its baseline by {worst:.3g}: expected at most {tolerance:g}; one of the two is wrong, do not trust their timings."
+            f"{name} differs from its baseline by {worst:.3g}: expected at most {tolerance:g}; one of the two is "
+            "wrong, do not trust their timings."
         )

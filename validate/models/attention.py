@@ -1,4 +1,4 @@
-r"""Causal attention in plain torch: for kinds that `onset.validate.models.compiled` does not cover, and to be looked into.
+r"""Causal attention in plain torch, for inspection and for kinds that `onset.validate.models.compiled` lacks.
 
 With queries q, keys k and values v of width d per head, and p the dropout probability, for j ≤ i
 
@@ -24,9 +24,7 @@ from torch.nn import functional as F
 from onset.theory.architecture import Architecture
 from onset.validate.models.dropout import drop, pair_count, unpack
 
-__all__ = ["Attention", "MaskBits", "attention_scores"]
-
-MaskBits = Iterator[Tensor | None]
+__all__ = ["Attention", "attention_scores"]
 
 ROTARY_BASE = 1e4
 """Pair c of a head of width d is rotated by position / ROTARY_BASE^(2c/d) (arXiv 2104.09864)."""
@@ -73,7 +71,7 @@ class Attention(nn.Module):
         tables = getattr(self, "offsets", None), getattr(self, "bias", None)
         return attention_scores(qkv, *tables, offset_bits, self.shape.dropout, first=first)
 
-    def forward(self, x: Tensor, mask_bits: MaskBits) -> Tensor:
+    def forward(self, x: Tensor, mask_bits: Iterator[Tensor | None]) -> Tensor:
         offset_bits = next(mask_bits) if self.shape.positions == "relative" else None
         qkv = self.qkv(x)
         pattern = self.points["patterns"](self.points["scores"](self.scores(qkv, offset_bits)).softmax(dim=-1))

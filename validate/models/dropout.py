@@ -2,7 +2,7 @@
 
 An entry x that may be dropped has 16 *mask bits*, an int16: it becomes x·`scale(p)` if its bits are at least
 `threshold(p)`, else zero. So p is rounded to a multiple of 2⁻¹⁶. The mask bits of pairs (i, j), j ≤ i, are packed row
-by row, each row padded to whole tiles: those of (i, j) stand at `start(i) + j` of `pair_count(T)` entries.
+by row, each row padded to whole tiles: those of (i, j) stand at `row_start(i) + j` of `pair_count(T)` entries.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onset.validate.models.compiled.tiles import start
+from onset.validate.models.compiled.layout import row_start
 
 __all__ = ["drop", "pair_count", "scale", "threshold", "unpack"]
 
@@ -36,7 +36,7 @@ def drop(x: Tensor, mask_bits: Tensor | None, probability: float) -> Tensor:
 
 def pair_count(length: int) -> int:
     """Packed entries for all pairs of `length` positions, padding included."""
-    return start(length)
+    return row_start(length)
 
 
 def unpack(mask_bits: Tensor | None, length: int, dim: int) -> Tensor | None:
@@ -44,6 +44,6 @@ def unpack(mask_bits: Tensor | None, length: int, dim: int) -> Tensor | None:
     if mask_bits is None:
         return None
     position = torch.arange(length, device=mask_bits.device)
-    row_start = torch.tensor([start(i) for i in range(length)], device=mask_bits.device)
-    index = row_start[:, None] + position.minimum(position[:, None])
+    starts = torch.tensor([row_start(i) for i in range(length)], device=mask_bits.device)
+    index = starts[:, None] + position.minimum(position[:, None])
     return mask_bits.index_select(dim, index.flatten()).unflatten(dim, (length, length))

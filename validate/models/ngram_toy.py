@@ -28,7 +28,7 @@ __all__ = ["NgramToy"]
 
 
 class NgramToy(ToyModel):
-    """Model of order n: parameters `lag_logits` (n - 1, T), `match` (n - 1, k, k) and, for softmax, `readout` (k, k)."""
+    """Model of order n: `lag_logits` (n - 1, T), `match` (n - 1, k, k) and, for softmax, `readout` (k, k)."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting, heads=(len(setting.task.lags),))

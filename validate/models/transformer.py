@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from onset.theory.architecture import Architecture
 from onset.theory.setting import Setting
 from onset.validate.inspection.inspectable import HeadWeights
-from onset.validate.models.attention import Attention, MaskBits
+from onset.validate.models.attention import Attention
 from onset.validate.models.compiled import network
 from onset.validate.models.dropout import drop
 from onset.validate.models.model import Model
@@ -48,7 +48,7 @@ class FeedForward(nn.Module):
         """Shapes of the dropout mask bits."""
         return [(batch, length, self.shape.width)]
 
-    def forward(self, x: Tensor, mask_bits: MaskBits) -> Tensor:
+    def forward(self, x: Tensor, mask_bits: Iterator[Tensor | None]) -> Tensor:
         return x + drop(self.projection(F.relu(self.up(self.norm(x)))), next(mask_bits), self.shape.dropout)
 
 
@@ -65,7 +65,7 @@ class Layer(nn.Module):
         branches = [self.attention] if self.feed_forward is None else [self.attention, self.feed_forward]
         return [site for branch in branches for site in branch.sites(batch, length)]
 
-    def forward(self, x: Tensor, mask_bits: MaskBits) -> Tensor:
+    def forward(self, x: Tensor, mask_bits: Iterator[Tensor | None]) -> Tensor:
         x = self.attention(x, mask_bits)
         return x if self.feed_forward is None else self.feed_forward(x, mask_bits)
 
@@ -132,7 +132,7 @@ class Transformer(Model):
     def forward(self, tokens: Tensor, mask_bits: Sequence[Tensor] = ()) -> Tensor:
         if self.compiled and not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active():
             return network.logits(self.shape, dict(self.named_parameters()), tokens, mask_bits)
-        bits: MaskBits = iter(mask_bits) if mask_bits else repeat(None)
+        bits: Iterator[Tensor | None] = iter(mask_bits) if mask_bits else repeat(None)
         x = drop(self.embed(tokens), next(bits), self.shape.dropout)
         for stream, layer in zip(self.streams, self.layers, strict=False):
             x = layer(stream(x), bits)

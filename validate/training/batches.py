@@ -1,8 +1,8 @@
 r"""Random input of training: fresh sequences and the mask bits of dropout, on the device that trains.
 
-A seed has three streams, so that drawing from one moves no other: training sequences, held-out sequences, mask bits. Sequences are
-drawn for many steps at once: on a CPU by the task's sampler; on another device, where the task has a sampler for devices, by torch,
-from random numbers of the host and of the device. These sequences differ from the CPU's, but have the same law. The state of a stream
+A seed has three independent streams: training sequences, held-out sequences, mask bits. Sequences are drawn for many
+steps at once: on a CPU by the task's sampler; on another device by torch, if the task has a sampler for devices, from
+random numbers of host and device. These sequences differ from the CPU's but have the same law. The state of a stream
 can be stored and restored.
 """
 
@@ -27,10 +27,10 @@ from onset.theory.tasks import Task
 __all__ = ["DEVICE_SAMPLERS", "Batches", "MaskBits", "streams", "tokens_on_device"]
 
 STEPS_AHEAD = 64
-"""Steps whose sequences are drawn at once by torch, where starting a kernel costs more than its work."""
+"""Steps whose sequences torch draws at once: starting a kernel costs more than its work."""
 
 STEPS_AHEAD_ON_HOST = 16
-"""The same for the sampler of a task: starting costs little, and the chains of fewer steps fit a cache."""
+"""Steps whose sequences a task's sampler draws at once: starting costs little, and fewer chains fit the cache."""
 
 
 def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.SeedSequence]:
@@ -46,22 +46,22 @@ class Batches:
     ----------
     setting : Setting
     generator : numpy.random.Generator
-        Of the host; also seeds the device's.
+        The host's generator; it also seeds the device's.
     device : torch.device
     on_host : bool, optional
-        Whether the task's sampler draws them; by default on a CPU, and where the task has no sampler for devices.
+        True to draw with the task's sampler; the default on a CPU, and where the task has no sampler for devices.
     """
 
     def __init__(
         self, setting: Setting, generator: np.random.Generator, device: torch.device, *, on_host: bool | None = None
     ) -> None:
         self._task, self._batch, self._device = setting.task, setting.training.batch, device
-        usual = device.type == "cpu" or type(setting.task) not in DEVICE_SAMPLERS
-        self._on_host = usual if on_host is None else on_host
+        default = device.type == "cpu" or type(setting.task) not in DEVICE_SAMPLERS
+        self._on_host = default if on_host is None else on_host
         self._sampler = sampler(setting.task)
-        self._host = generator
-        self._at_device = torch.Generator(device)
-        self._at_device.manual_seed(int(generator.bit_generator.seed_seq.generate_state(1)[0]))  # type: ignore[attr-defined]
+        self._host_generator = generator
+        self._device_generator = torch.Generator(device)
+        self._device_generator.manual_seed(int(generator.bit_generator.seed_seq.generate_state(1)[0]))  # type: ignore[attr-defined]
         self._before: dict[str, Any] = {}
         self._ahead, self._left = torch.empty(0), 0
 
@@ -77,14 +77,14 @@ class Batches:
         self._left = STEPS_AHEAD_ON_HOST if self._on_host else STEPS_AHEAD
         count = self._left * self._batch
         if self._on_host:
-            tokens = torch.from_numpy(self._sampler.sample(count, self._host).tokens).to(self._device)
+            tokens = torch.from_numpy(self._sampler.sample(count, self._host_generator).tokens).to(self._device)
         else:
-            tokens = DEVICE_SAMPLERS[type(self._task)](self._task, count, self._host, self._at_device)
+            tokens = DEVICE_SAMPLERS[type(self._task)](self._task, count, self._host_generator, self._device_generator)
         self._ahead = tokens.unflatten(0, (self._left, -1))
 
     def _generators(self) -> dict[str, Any]:
-        at_device = [] if self._on_host else self._at_device.get_state().tolist()
-        return {"host": self._host.bit_generator.state, "device": at_device}
+        device_state = [] if self._on_host else self._device_generator.get_state().tolist()
+        return {"host": self._host_generator.bit_generator.state, "device": device_state}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -93,9 +93,9 @@ class Batches:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self._host.bit_generator.state = state["host"]
+        self._host_generator.bit_generator.state = state["host"]
         if state["device"]:
-            self._at_device.set_state(torch.tensor(state["device"], dtype=torch.uint8))
+            self._device_generator.set_state(torch.tensor(state["device"], dtype=torch.uint8))
         if state["ahead"]:
             self._fill()
         self._left = state["ahead"]
@@ -104,15 +104,15 @@ class Batches:
 class MaskBits:
     """Mask bits of dropout, 16 random bits each (`onset.validate.models.dropout`).
 
-    On a CPU they are a function of the seed and of the number drawn before (SplitMix64: Steele, Lea, Flood, OOPSLA 2014),
-    so that a processor makes several at once.
+    On a CPU they are a function of the seed and of the number drawn before (SplitMix64: Steele, Lea, Flood, OOPSLA
+    2014), which can be vectorised.
     """
 
     def __init__(self, seed: np.random.SeedSequence, device: torch.device) -> None:
         self._device = device
         self._key, self._drawn = seed.generate_state(1, np.uint64)[0], 0
-        self._at_device = torch.Generator(device)
-        self._at_device.manual_seed(int(seed.generate_state(1)[0]))
+        self._device_generator = torch.Generator(device)
+        self._device_generator.manual_seed(int(seed.generate_state(1)[0]))
         self._buffer = np.empty(0, np.uint64)
 
     def draw(self, shapes: list[tuple[int, ...]]) -> list[Tensor]:
@@ -133,13 +133,13 @@ class MaskBits:
     def state(self) -> dict[str, Any]:
         """Position of the stream, as plain data that JSON can hold."""
         if self._device.type != "cpu":
-            return {"device": self._at_device.get_state().tolist()}
+            return {"device": self._device_generator.get_state().tolist()}
         return {"key": int(self._key), "drawn": self._drawn}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         if "device" in state:
-            self._at_device.set_state(torch.tensor(state["device"], dtype=torch.uint8))
+            self._device_generator.set_state(torch.tensor(state["device"], dtype=torch.uint8))
         else:
             self._key, self._drawn = np.uint64(state["key"]), state["drawn"]
 
@@ -154,33 +154,33 @@ def _mix(key, first, out):
         out[n] = z ^ (z >> np.uint64(31))
 
 
-def _markov_chains(task: MarkovChains, count: int, host: np.random.Generator, at_device: torch.Generator) -> Tensor:
+def _markov_chains(task: MarkovChains, count: int, host: np.random.Generator, on_device: torch.Generator) -> Tensor:
     """Sequences from chains that the host draws."""
     transition = priors.sample(task.prior, host, count)
-    device = at_device.device
+    device = on_device.device
     chains, law = (
         torch.from_numpy(values).to(device, torch.float32) for values in (transition, history_law(transition))
     )
-    uniforms = torch.rand(count, task.context + 1, generator=at_device, device=device)
+    uniforms = torch.rand(count, task.context + 1, generator=on_device, device=device)
     return tokens_on_device(chains, law, uniforms)
 
 
 DEVICE_SAMPLERS: dict[type[Task], Callable[[Any, int, np.random.Generator, torch.Generator], Tensor]] = {
     MarkovChains: _markov_chains
 }
-"""Tokens (n, T + 1) of a task, of the number n of sequences and of the generators of the host and of the device."""
+"""Samplers for devices: tokens (n, T + 1), given the task, n, and the generators of host and device."""
 
 
 def tokens_on_device(transition: Tensor, law: Tensor, uniforms: Tensor) -> Tensor:
-    """`onset.simulate.tasks.markov_chains.tokens_from_uniforms` in torch, one time step after the other.
+    """`onset.simulate.tasks.markov_chains.tokens_from_uniforms` in torch, one time step after another.
 
     Parameters
     ----------
     transition : tensor, shape (n, k^{order-1}, k)
     law : tensor, shape (n, k^{order-1})
-        Of the first history.
+        Law of the first history.
     uniforms : tensor, shape (n, length)
-        In [0, 1).
+        Random numbers in [0, 1).
     """
     count, rows, states = transition.shape
     sequence = torch.arange(count, device=transition.device)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from onset.simulate.strategies.laws import DenseLaws, Laws, SparseLaws
 from onset.simulate.tasks import sampler
 from onset.theory.arrays import Array
 from onset.theory.recording import Measurement
@@ -17,18 +20,42 @@ from onset.validate.inspection.order_parameters import effective_order_parameter
 from onset.validate.inspection.scores import head_scores, targets_on
 from onset.validate.models import as_model
 from onset.validate.store.probes import SCORES
-from onset.validate.training.cross_entropies import on_device
 
-__all__ = ["HELD_OUT", "HeldOut"]
+__all__ = ["HELD_OUT", "HeldOut", "cross_entropies_of"]
 
 HELD_OUT = 512
 """Held-out sequences of a run; each seed draws its own, so that intervals over seeds contain their sampling error."""
 
 LARGEST_VOCABULARY = 256
-"""Vocabulary up to which quantities with an entry for each pair of tokens are measured: order parameters and copying."""
+"""Largest vocabulary for quantities with an entry for each pair of tokens: order parameters and copying."""
 
-PASS = 64
-"""Sequences in one forward pass, about as many as train: larger tensors would only increase memory."""
+FORWARD_BATCH = 64
+"""Sequences in one forward pass, about as many as in a training step: larger tensors would only take more memory."""
+
+
+def cross_entropies_of(laws: Laws, device: torch.device) -> Callable[[Tensor, slice], Tensor]:
+    """A function that returns -Σ_j p_j ln m_j for each law p, shape (S, n, T), in single precision.
+
+    Its arguments are the model's log m (n, T, V) and the slice of the n sequences among those of `laws`.
+    """
+
+    def single(values: Array) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(device)
+
+    if isinstance(laws, DenseLaws):
+        probabilities = single(laws.values)
+        return lambda log_model, rows: -torch.einsum("sntj,ntj->snt", probabilities[:, rows], log_model)
+    if isinstance(laws, SparseLaws):
+        weights, rest, background = map(single, (laws.weights, laws.rest, laws.background))
+        atoms = torch.tensor(laws.tokens, device=device)
+
+        def sparse(log_model: Tensor, rows: slice) -> Tensor:
+            at_background = torch.einsum("sj,ntj->snt", background, log_model)
+            at_atoms = torch.stack([log_model.gather(-1, tokens) for tokens in atoms[:, rows]])
+            return -(rest[:, rows] * at_background + (weights[:, rows] * at_atoms).sum(dim=-1))
+
+        return sparse
+    raise TypeError(f"laws of type {type(laws).__name__}: expected DenseLaws or SparseLaws.")
 
 
 class HeldOutSequences:
@@ -42,7 +69,7 @@ class HeldOutSequences:
         self.tokens = torch.from_numpy(sample.tokens[:, :-1].astype(np.int64)).to(device)
         self.masks = {name: torch.from_numpy(mask).to(device) for name, mask in source.masks(sample).items()}
         self.strategies = task.strategies
-        self._laws = on_device(laws, device)
+        self._cross_entropies = cross_entropies_of(laws, device)
         self._scored = None if scored.all() else torch.from_numpy(np.flatnonzero(scored)).to(device)
         self._entropy = entropies[:-1].mean(axis=(1, 2))
         self._last_entropy = entropies[..., -1].mean(axis=1)
@@ -50,17 +77,17 @@ class HeldOutSequences:
 
     def cross_entropies(self, model: nn.Module) -> Tensor:
         """Cross-entropy of each strategy's law and of the true one with the model, shape (S, n, scored positions)."""
-        parts = []
-        for first in range(0, HELD_OUT, PASS):
-            chosen = slice(first, first + PASS)
-            log_model = F.log_softmax(model(self.tokens[chosen]).float(), dim=-1)
-            parts.append(self._laws.cross_entropies(log_model, chosen))
-        crossed = torch.cat(parts, dim=1)
-        return crossed if self._scored is None else crossed[..., self._scored]
+        batches = []
+        for first in range(0, HELD_OUT, FORWARD_BATCH):
+            rows = slice(first, first + FORWARD_BATCH)
+            log_model = F.log_softmax(model(self.tokens[rows]).float(), dim=-1)
+            batches.append(self._cross_entropies(log_model, rows))
+        values = torch.cat(batches, dim=1)
+        return values if self._scored is None else values[..., self._scored]
 
-    def distances(self, crossed: Tensor) -> dict[str, float]:
+    def distances(self, cross_entropies: Tensor) -> dict[str, float]:
         """KL(strategy ‖ model) over all scored positions, given `cross_entropies`."""
-        means = crossed[:-1].mean(dim=-1).double().cpu().numpy().mean(axis=1) - self._entropy
+        means = cross_entropies[:-1].mean(dim=-1).double().cpu().numpy().mean(axis=1) - self._entropy
         return dict(zip(self.strategies, means.tolist(), strict=True))
 
     def excess(self, losses: Array) -> dict[str, tuple[float, float]]:
@@ -69,9 +96,9 @@ class HeldOutSequences:
         means, errors = above.mean(axis=1), above.std(axis=1, ddof=1) / np.sqrt(above.shape[1])
         return dict(zip(self.strategies, zip(means.tolist(), errors.tolist(), strict=True), strict=True))
 
-    def last(self, crossed: Tensor) -> Array:
+    def last(self, cross_entropies: Tensor) -> Array:
         """KL(law ‖ model) on the last scored token, for each strategy and the true law."""
-        return crossed[..., -1].mean(dim=1).double().cpu().numpy() - self._last_entropy
+        return cross_entropies[..., -1].mean(dim=1).double().cpu().numpy() - self._last_entropy
 
 
 class HeldOut:
@@ -84,21 +111,21 @@ class HeldOut:
         self._by_pairs = setting.task.vocabulary <= LARGEST_VOCABULARY
         self._sequences = HeldOutSequences(setting.task, generator, device)
         self._variants = [HeldOutSequences(variant, generator, device) for variant in setting.task.variants]
-        self._targets = targets_on(self._sequences.tokens[:PASS]) if inspectable(model) else None
+        self._targets = targets_on(self._sequences.tokens[:FORWARD_BATCH]) if inspectable(model) else None
         self._start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
     @torch.no_grad()
     def measure(self, model: nn.Module) -> Measurement:
         """Loss (the next token averaged out), distances to the strategies, layer-1 attention, excess losses, probes."""
         sequences = self._sequences
-        crossed = sequences.cross_entropies(model)
-        losses = crossed[-1].mean(dim=-1).double().cpu().numpy()
-        probes = {"last": sequences.last(crossed)}
+        cross_entropies = sequences.cross_entropies(model)
+        losses = cross_entropies[-1].mean(dim=-1).double().cpu().numpy()
+        probes = {"last": sequences.last(cross_entropies)}
         inspected = inspectable(model)
         if inspected is not None and self._targets is not None:
-            probes["loss_at"] = _numbers(crossed[-1].mean(dim=0))
-            probes |= {name: _numbers(crossed[-1][mask].mean()) for name, mask in sequences.masks.items()}
-            activations = record(inspected, sequences.tokens[:PASS], "streams", "scores", "patterns")
+            probes["loss_at"] = _numbers(cross_entropies[-1].mean(dim=0))
+            probes |= {name: _numbers(cross_entropies[-1][mask].mean()) for name, mask in sequences.masks.items()}
+            activations = record(inspected, sequences.tokens[:FORWARD_BATCH], "streams", "scores", "patterns")
             if self._by_pairs:
                 parameters = effective_order_parameters(inspected, activations)
                 probes |= {name: _numbers(value) for name, value in parameters.items()}
@@ -106,19 +133,21 @@ class HeldOut:
             probes["head_score"] = _numbers(torch.stack([scores[name] for name in SCORES]))
             probes["movement"] = self._movement(model)
         if self._variants:
-            probes["tested_on"] = np.array([other.last(other.cross_entropies(model))[-1] for other in self._variants])
+            probes["tested_on"] = np.array(
+                [variant.last(variant.cross_entropies(model))[-1] for variant in self._variants]
+            )
         attention = _numbers(as_model(model).lag_attention(sequences.tokens))
         excess = sequences.excess(losses)
-        return Measurement(float(losses.mean()), sequences.distances(crossed), attention, excess, probes)
+        return Measurement(float(losses.mean()), sequences.distances(cross_entropies), attention, excess, probes)
 
     def _movement(self, model: nn.Module) -> Array:
         """Root mean square change of the parameters of each part since the start."""
         changes: dict[str, list[Tensor]] = {part: [] for part in self._parts}
         for name, parameter in model.named_parameters():
             changes[as_model(model).part(name)].append((parameter - self._start[name]).flatten())
-        return np.array([float(torch.cat(moved).square().mean().sqrt()) for moved in changes.values()])
+        return np.array([float(torch.cat(change).square().mean().sqrt()) for change in changes.values()])
 
 
 def _numbers(tensor: Tensor) -> Array:
-    """A copy in double precision, which does not keep the tensor."""
+    """A copy in double precision that does not share the tensor's memory."""
     return tensor.double().cpu().numpy().copy()

@@ -1,8 +1,8 @@
-"""Training of models on fresh sequences, recording along the way what theory predicts of them.
+"""The training loop: fresh sequences at every step, and regular records of what theory predicts.
 
-Several seeds of a setting may train together, as one batched model: every parameter has a leading dimension for the seed, one
-vectorised pass serves all, and each seed draws what it would draw alone, so that its numbers equal those of a run by itself within
-floating-point error.
+Several seeds of a setting may train together as one batched model: every parameter has a leading dimension for the
+seed, and one vectorised pass serves all. Each seed draws what it would draw alone, so its numbers equal those of a run
+by itself within floating-point error.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -24,7 +25,7 @@ from onset.theory import arguments
 from onset.theory.recording import Progress, Recorder, Trajectory
 from onset.theory.setting import Setting
 from onset.validate.models import as_model, build, order_parameters
-from onset.validate.models.likelihood import cross_entropy
+from onset.validate.models.model import cross_entropy
 from onset.validate.training.batches import Batches, MaskBits, streams
 from onset.validate.training.checkpoints import Checkpoint
 from onset.validate.training.held_out import HeldOut
@@ -34,7 +35,7 @@ __all__ = ["DEVICES", "TrainingRun", "resolve_device", "train", "train_together"
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Names of devices."""
+"""Names of devices; ``auto`` takes the fastest available."""
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -70,9 +71,9 @@ def train_together(
 ) -> list[Trajectory]:
     """Train one model of `setting` from each of `seeds`, all as one batched model.
 
-    Every step draws a fresh batch of sequences for each seed; the loss is the cross-entropy of the next token, averaged over all scored
-    positions. A seed stops as predictions do: a quarter past the last transition, or at `setting.training.steps`. On a CPU torch has one thread, and the
-    compiled kernels as many of theirs as cores are idle, so that a seed gives the same numbers however many cores there are.
+    Every step draws a fresh batch of sequences for each seed; the loss is the cross-entropy of the next token, averaged
+    over all scored positions. A seed stops as predictions do: a quarter past the last transition, or at
+    `setting.training.steps`. The numbers of a seed do not depend on the number of cores.
 
     Parameters
     ----------
@@ -81,67 +82,72 @@ def train_together(
     device : torch.device, optional
         By default the fastest available.
     progress : callable
-        Called with the step and the longest run's last step whenever the models are recorded.
+        Called with the step and `setting.training.steps` at every record.
     checkpoint : Path, optional
-        File for the state of training, written about once a minute. A later call with the same arguments resumes from it, on a
-        CPU to the same numbers to the last bit. The caller removes it once the result is stored.
+        File for the state of training, written about once a minute. A later call with the same arguments resumes from
+        it, on a CPU with the same numbers to the last bit. The caller removes it once the result is stored.
 
     Returns
     -------
     list of Trajectory
-        One for each seed; with `diverged` set, and what came before it kept, if its loss stops being finite.
+        One for each seed; if its loss stops being finite, `diverged` is set and earlier records are kept.
     """
-    device = resolve_device("auto") if device is None else device
+    device = resolve_device() if device is None else device
     with _threads(device):
         run = TrainingRun(setting, seeds, device)
-        kept = None if checkpoint is None else Checkpoint(checkpoint, setting, seeds)
-        if kept is None or not run.resume(kept):
+        file = None if checkpoint is None else Checkpoint(checkpoint, setting, seeds)
+        state = None if file is None else file.load()
+        if state is None:
             run.record()
-        saved = time.monotonic()
+        else:
+            run.restore(*state)
+        last_save = time.monotonic()
         while run.running:
             run.advance()
-            if run.due:
-                run.record()
-                progress(run.step, setting.training.steps)
-                if kept is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-                    run.save(kept)
-                    saved = time.monotonic()
+            if not setting.training.records(run.step):
+                continue
+            run.record()
+            progress(run.step, setting.training.steps)
+            if file is not None and time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
+                file.save(*run.state())
+                last_save = time.monotonic()
         return run.trajectories()
 
 
 @contextmanager
 def _threads(device: torch.device) -> Iterator[None]:
-    """On a CPU one thread for torch, and for the kernels at most as many as cores are idle: threads wait for one another."""
+    """On a CPU: one thread for torch, and as many for compiled kernels as cores are idle."""
     if device.type != "cpu":
         yield
         return
     torch.set_num_threads(1)
-    given = numba.get_num_threads()
+    threads = numba.get_num_threads()
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     try:
         # The load includes this process.
-        numba.set_num_threads(min(given, max(1, round((os.cpu_count() or 1) - busy + 1))))
+        numba.set_num_threads(min(threads, max(1, round((os.cpu_count() or 1) - busy + 1))))
         yield
     finally:
-        numba.set_num_threads(given)
+        numba.set_num_threads(threads)
 
 
 class TrainingRun:
-    """Models in training, with the state that their next step depends on."""
+    """Models in training, with everything that their next step depends on."""
 
     def __init__(self, setting: Setting, seeds: Sequence[int], device: torch.device) -> None:
         self.setting, self.device, self.step = setting, device, 0
         models = [build(setting, seed).to(device) for seed in seeds]
-        drawn = [streams(seed) for seed in seeds]
-        self.batches = [Batches(setting, fresh, device) for fresh, _, _ in drawn]
-        self.mask_bits = [MaskBits(seed, device) for _, _, seed in drawn]
+        generators = [streams(seed) for seed in seeds]
+        self.batches = [Batches(setting, training, device) for training, _, _ in generators]
+        self.mask_bits = [MaskBits(seed, device) for _, _, seed in generators]
         self.held_out = [
-            HeldOut(setting, model, fixed, device) for model, (_, fixed, _) in zip(models, drawn, strict=True)
+            HeldOut(setting, model, held_out, device)
+            for model, (_, held_out, _) in zip(models, generators, strict=True)
         ]
         self.recorders = [Recorder(setting) for _ in seeds]
         self.ended: list[int | None] = [None for _ in seeds]
         """Step at which a seed diverged, 0 if it ended otherwise, None while it trains."""
-        # One seed trains its model itself; several train stacked parameters, with the first model as their skeleton.
+        # A single seed trains its model itself; several train stacked parameters, which the first model is called with.
         self.model = models[0]
         self.alone = len(seeds) == 1
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
@@ -149,17 +155,15 @@ class TrainingRun:
             self.parameters = stack_module_state(models)[0]  # type: ignore[arg-type]
         self.sites = as_model(self.model).sites(setting.training.batch, setting.task.context)
         self.optimizer = _optimizer(self.model, self.parameters, setting)
+        scored = setting.task.scored
+        self.positions = None if scored.all() else torch.from_numpy(np.flatnonzero(scored)).to(device)
 
     @property
     def running(self) -> bool:
         return None in self.ended and self.step < self.setting.training.steps
 
-    @property
-    def due(self) -> bool:
-        return self.setting.training.records(self.step)
-
     def advance(self) -> None:
-        """One optimiser step of every seed; those that have ended continue unrecorded, since parameters are stacked."""
+        """One optimiser step of every seed; seeds that have ended continue unrecorded, since parameters are stacked."""
         tokens = [batches.draw() for batches in self.batches]
         mask_bits = [stream.draw(self.sites) for stream in self.mask_bits]
         if self.alone:
@@ -170,17 +174,15 @@ class TrainingRun:
         self.step += 1
 
     def _differentiate(self, tokens: Tensor, mask_bits: list[Tensor]) -> None:
-        """Set the derivatives of each seed's loss as gradients of the parameters."""
-        scored = self.setting.task.scored
-        positions = None if scored.all() else torch.from_numpy(np.flatnonzero(scored)).to(self.device)
+        """Set the gradients of each seed's loss on the parameters."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.setting.training.precision == "bfloat16"):
-            if positions is None:
+            if self.positions is None:
                 compiled = as_model(self.model).loss_and_gradients(tokens, mask_bits, self.parameters)
                 if compiled is not None:
                     for name, parameter in self.parameters.items():
                         parameter.grad = compiled[1][name] if parameter.requires_grad else None
                     return
-            loss_of = partial(cross_entropy, self.model, positions=positions)
+            loss_of = partial(cross_entropy, self.model, positions=self.positions)
             if self.alone:
                 loss = loss_of(tokens, mask_bits)
             else:
@@ -189,84 +191,76 @@ class TrainingRun:
         loss.backward()
 
     def record(self) -> None:
-        """Measure every seed that still trains, and end those that diverged or are well past their last transition."""
+        """Measure every seed that still trains; end those that diverged or are well past their last transition."""
         for n, recorder in enumerate(self.recorders):
             if self.ended[n] is not None:
                 continue
-            model = self._model_of(n)
-            measured = self.held_out[n].measure(model)
-            if self.step and recorder.diverges(measured.loss):
+            if not self.alone:
+                self.model.load_state_dict({name: values[n] for name, values in self.parameters.items()}, strict=False)
+            measurement = self.held_out[n].measure(self.model)
+            if self.step and recorder.diverges(measurement.loss):
                 self.ended[n] = self.step
                 continue
-            parameters = order_parameters(model)
-            recorder.add(self.step, measured, tuple(parameters), np.array(list(parameters.values())))
+            parameters = order_parameters(self.model)
+            recorder.add(self.step, measurement, tuple(parameters), np.array(list(parameters.values())))
             if self.step and recorder.settled:
                 self.ended[n] = 0
-
-    def _model_of(self, n: int) -> nn.Module:
-        if not self.alone:
-            self.model.load_state_dict({name: one[n] for name, one in self.parameters.items()}, strict=False)
-        return self.model
 
     def trajectories(self) -> list[Trajectory]:
         return [
             recorder.trajectory(diverged=end or None) for recorder, end in zip(self.recorders, self.ended, strict=True)
         ]
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        moments = self.optimizer.state_dict()["state"]
-        tensors = {f"parameter.{name}": one.detach() for name, one in self.parameters.items()}
-        tensors |= {f"optimizer.{i}.{name}": one for i, held in moments.items() for name, one in held.items()}
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors, and plain data, that `restore` continues from."""
+        tensors = {f"parameter.{name}": values.detach() for name, values in self.parameters.items()}
+        for i, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{name}": values for name, values in moments.items()}
         for n, recorder in enumerate(self.recorders):
-            tensors |= {f"record.{n}.{name}": torch.from_numpy(one) for name, one in recorder.arrays().items()}
-        plain = {
+            tensors |= {f"record.{n}.{name}": torch.from_numpy(values) for name, values in recorder.arrays().items()}
+        return tensors, {
             "step": self.step,
             "ended": self.ended,
             "batches": [batches.state for batches in self.batches],
             "words": [stream.state for stream in self.mask_bits],
             "names": [list(recorder.names) for recorder in self.recorders],
         }
-        checkpoint.save(tensors, plain)
 
-    def resume(self, checkpoint: Checkpoint) -> bool:
-        """Continue from a checkpoint, if there is one of this run."""
-        state_of_run = checkpoint.load()
-        if state_of_run is None:
-            return False
-        tensors, plain = state_of_run
-        with torch.no_grad():
-            for name, one in self.parameters.items():
-                one.copy_(tensors[f"parameter.{name}"])
-        state = self.optimizer.state_dict()
-        for name, one in tensors.items():
-            kind, _, rest = name.partition(".")
+    def restore(self, tensors: dict[str, Tensor], data: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        moments = self.optimizer.state_dict()
+        records: list[dict[str, np.ndarray]] = [{} for _ in self.recorders]
+        for key, values in tensors.items():
+            kind, _, name = key.partition(".")
+            if kind == "parameter":
+                self.parameters[name].detach().copy_(values)
+                continue
+            index, _, name = name.partition(".")
             if kind == "optimizer":
-                index, _, moment = rest.partition(".")
-                state["state"].setdefault(int(index), {})[moment] = one
-        self.optimizer.load_state_dict(state)
-        self.step, self.ended = plain["step"], plain["ended"]
-        for n, recorder in enumerate(self.recorders):
-            start = f"record.{n}."
-            arrays = {name[len(start) :]: one.numpy() for name, one in tensors.items() if name.startswith(start)}
-            recorder.restore(arrays, tuple(plain["names"][n]))
-        for streams_of, states in ((self.batches, plain["batches"]), (self.mask_bits, plain["words"])):
-            for one, held in zip(streams_of, states, strict=True):
-                one.restore(held)
-        return True
+                moments["state"].setdefault(int(index), {})[name] = values
+            else:
+                records[int(index)][name] = values.numpy()
+        self.optimizer.load_state_dict(moments)
+        self.step, self.ended = data["step"], data["ended"]
+        for recorder, arrays, names in zip(self.recorders, records, data["names"], strict=True):
+            recorder.restore(arrays, tuple(names))
+        generators = [*self.batches, *self.mask_bits]
+        for generator, state in zip(generators, data["batches"] + data["words"], strict=True):
+            generator.restore(state)
 
 
 def _optimizer(model: nn.Module, parameters: dict[str, Tensor], setting: Setting) -> torch.optim.Optimizer:
     choice, described = setting.training.optimizer, as_model(model)
     decayed = described.decayed() if choice.weight_decay else set()
     groups: dict[tuple[str, bool], list[Tensor]] = {}
-    for name, one in parameters.items():
+    for name, parameter in parameters.items():
         frozen = described.part(name) in setting.training.frozen
-        one.requires_grad_(not frozen)
+        parameter.requires_grad_(not frozen)
         if not frozen:
-            groups.setdefault((described.group(name), name in decayed), []).append(one)
+            groups.setdefault((described.group(name), name in decayed), []).append(parameter)
     options = [
-        {"params": some, "lr": choice.learning_rate[group]} | ({"weight_decay": choice.weight_decay} if decays else {})
-        for (group, decays), some in groups.items()
+        {"params": group, "lr": choice.learning_rate[rate]} | ({"weight_decay": choice.weight_decay} if decays else {})
+        for (rate, decays), group in groups.items()
     ]
     if choice.name == "sgd":
         return torch.optim.SGD(options, fused=True)

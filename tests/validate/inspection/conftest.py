@@ -1,4 +1,4 @@
-"""Models to look into: transformers of every kind, and their forward pass written out with T × T matrices."""
+"""Transformers of every kind, and their forward pass written out with T × T matrices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS = [
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Tensors this small only wait for a second thread."""
+    """A second thread only slows tensors this small down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -60,21 +60,27 @@ Edit = Callable[[str, int, Tensor], Tensor]
 
 
 def _plain(model: Transformer, tokens: Tensor, edit: Edit = unchanged) -> dict[str, list[Tensor]]:
-    """Every activation by name and layer, from the parameters alone; `edit` replaces an activation on the way."""
+    """Every activation by name and layer, from the parameters alone; `edit` may replace each."""
     weights, shape = {name: value.detach() for name, value in model.named_parameters()}, model.shape
     length, position = tokens.shape[1], torch.arange(tokens.shape[1])
     lag = position[:, None] - position
-    found: dict[str, list[Tensor]] = {"streams": [], "scores": [], "patterns": [], "head_outputs": [], "branch": []}
+    activations: dict[str, list[Tensor]] = {
+        "streams": [],
+        "scores": [],
+        "patterns": [],
+        "head_outputs": [],
+        "branch": [],
+    }
 
     def keep(name: str, layer: int, value: Tensor) -> Tensor:
-        found[name].append(edit(name, layer, value))
-        return found[name][-1]
+        activations[name].append(edit(name, layer, value))
+        return activations[name][-1]
 
-    def norm(x: Tensor, where: str) -> Tensor:
+    def norm(x: Tensor, prefix: str) -> Tensor:
         if not shape.norm:
             return x
         x = (x - x.mean(dim=-1, keepdim=True)) / (x.var(dim=-1, keepdim=True, unbiased=False) + 1e-5).sqrt()
-        return x * weights[f"{where}norm.weight"] + weights[f"{where}norm.bias"]
+        return x * weights[f"{prefix}norm.weight"] + weights[f"{prefix}norm.bias"]
 
     def rotate(x: Tensor) -> Tensor:
         half = x.shape[-1] // 2
@@ -87,38 +93,40 @@ def _plain(model: Transformer, tokens: Tensor, edit: Edit = unchanged) -> dict[s
     if shape.positions == "learned":
         x = x + weights["positions"][:length]
     for layer, heads in enumerate(shape.heads_of):
-        where, d = f"layers.{layer}.attention.", shape.width // heads
+        prefix, d = f"layers.{layer}.attention.", shape.width // heads
         x = keep("streams", layer, x)
-        inside, scores, values = norm(x, where), [], []
+        normalized, scores, values = norm(x, prefix), [], []
         for head in range(heads):
             rows = [slice(n * shape.width + head * d, n * shape.width + (head + 1) * d) for n in range(3)]
-            q, k, v = (inside @ weights[f"{where}query_key_value.weight"][row].T for row in rows)
+            q, k, v = (normalized @ weights[f"{prefix}query_key_value.weight"][row].T for row in rows)
             if shape.smeared:
-                share = weights[f"{where}smear"][head].sigmoid()
+                share = weights[f"{prefix}smear"][head].sigmoid()
                 k = torch.cat([k[:, :1], share * k[:, 1:] + (1 - share) * k[:, :-1]], dim=1)
             if shape.positions == "rotary":
                 q, k = rotate(q), rotate(k)
             score = q @ k.mT / math.sqrt(d)
             if shape.positions == "relative":
-                r = weights[f"{where}offsets"][head][lag.clamp(min=0)]
+                r = weights[f"{prefix}offsets"][head][lag.clamp(min=0)]
                 score = score + (q[:, :, None] * r).sum(dim=-1) / math.sqrt(d)
             if shape.positions == "bias":
-                score = score + weights[f"{where}bias"][head][lag.clamp(min=0)]
+                score = score + weights[f"{prefix}bias"][head][lag.clamp(min=0)]
             scores.append(torch.where(lag < 0, -torch.inf, score))
             values.append(v)
         score = keep("scores", layer, torch.stack(scores, dim=1))
         pattern = keep("patterns", layer, score.exp() / score.exp().sum(dim=-1, keepdim=True))
         outputs = torch.stack([pattern[:, head] @ values[head] for head in range(heads)], dim=2)
         outputs = keep("head_outputs", layer, outputs)
-        found["branch"].append(torch.cat(list(outputs.unbind(2)), dim=-1) @ weights[f"{where}projection.weight"].T)
-        x = x + found["branch"][-1]
+        activations["branch"].append(
+            torch.cat(list(outputs.unbind(2)), dim=-1) @ weights[f"{prefix}projection.weight"].T
+        )
+        x = x + activations["branch"][-1]
         if shape.feed_forward:
-            where = f"layers.{layer}.feed_forward."
-            up = (norm(x, where) @ weights[f"{where}up.weight"].T + weights[f"{where}up.bias"]).clamp(min=0)
-            x = x + up @ weights[f"{where}projection.weight"].T + weights[f"{where}projection.bias"]
+            prefix = f"layers.{layer}.feed_forward."
+            up = (norm(x, prefix) @ weights[f"{prefix}up.weight"].T + weights[f"{prefix}up.bias"]).clamp(min=0)
+            x = x + up @ weights[f"{prefix}projection.weight"].T + weights[f"{prefix}projection.bias"]
     x = keep("streams", shape.layers, x)
     head = weights["embedding.weight"] if shape.tied else weights["head.weight"]
-    return found | {"logits": [F.linear(norm(x, ""), head)]}
+    return activations | {"logits": [F.linear(norm(x, ""), head)]}
 
 
 @pytest.fixture

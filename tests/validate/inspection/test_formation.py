@@ -1,4 +1,4 @@
-"""onset.validate.inspection.formation: the step at which a layer has a head, whichever of its heads it is."""
+"""onset.validate.inspection.formation: the step at which any head of a layer crosses the level."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ STEPS = np.arange(0, 101, 10.0)
 
 
 def rising(head: int, at: float) -> Trajectory:
-    """A run whose layer 1 has a previous-token head in place `head` and whose layer 2 has an induction head twice as late, on straight lines through the level."""
+    """A run with scores on straight lines through the level.
+
+    Head `head` of layer 1 becomes a previous-token head at step `at`, layer 2 has an induction head twice as late.
+    """
     scores = np.zeros((len(STEPS), len(SCORES), 2, 2))
     scores[:, :, 1, 1] = np.nan
     scores[:, SCORES.index("previous-token"), 0, head] = FORMATION_LEVEL * STEPS / at
@@ -32,23 +35,24 @@ def rising(head: int, at: float) -> Trajectory:
 
 
 def test_a_head_forms_where_its_score_crosses_the_level():
-    """Interpolated, in the layer that holds it and in no other; a score that the layer lacks is not one."""
-    found = {name: one.step for name, one in find_formations(SETTING, rising(1, 33.0)).items()}
-    assert found[1, "previous-token head"] == pytest.approx(33)
-    assert found[2, "induction head"] == pytest.approx(66)
-    assert found[1, "induction head"] is found[2, "previous-token head"] is None
+    """Interpolated, in the layer of the head and in no other."""
+    steps = {name: transition.step for name, transition in find_formations(SETTING, rising(1, 33.0)).items()}
+    assert steps[1, "previous-token head"] == pytest.approx(33)
+    assert steps[2, "induction head"] == pytest.approx(66)
+    assert steps[1, "induction head"] is steps[2, "previous-token head"] is None
     assert find_formations(Setting.of("linear"), rising(0, 33.0)) == {}
 
 
 def test_heads_may_change_places_between_seeds():
-    """Seeds with the head in another place are one sample: the mean step, and an interval that holds both; a spike at one record is no head."""
+    """Seeds with the head in other places are one sample; a spike at one record is no head."""
     runs = (rising(0, 30.0), rising(1, 40.0))
-    found = {(one.layer, one.kind): one.formed for one in head_formations(Observation(SETTING, (0, 1), runs, ({}, {})))}
-    formed = found[1, "previous-token head"]
+    formations = head_formations(Observation(SETTING, (0, 1), runs, ({}, {})))
+    by_head = {(formation.layer, formation.kind): formation.formed for formation in formations}
+    formed = by_head[1, "previous-token head"]
     assert formed.value == pytest.approx(35)
     assert formed.low < 30
     assert formed.high > 40
-    assert "2 of 2 curves" in found[1, "induction head"].reason
+    assert "2 of 2 curves" in by_head[1, "induction head"].reason
     spike = np.zeros((len(STEPS), len(SCORES), 2, 2))
     spike[4] = 1.0
     late = replace(runs[0], probes={"head_score": 0 * spike})

@@ -1,8 +1,10 @@
-"""onset.validate.inspection.inspectable: what the protocol returns equals the forward pass written out."""
+"""onset.validate.inspection.inspectable: members of the protocol equal the forward pass written out."""
 
 from __future__ import annotations
 
+import ast
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,8 +34,8 @@ def test_activations_are_those_of_the_forward_pass_written_out(model, tokens, pl
     assert torch.equal(recorded.tokens, tokens)
 
 
-def test_only_what_is_asked_for_is_recorded(model, tokens):
-    """Nothing else is held, and no hook stays."""
+def test_only_requested_activations_are_recorded(model, tokens):
+    """Nothing else is recorded, and no hook remains."""
     recorded = record(model, tokens, "patterns")
     assert len(recorded.patterns) == len(model.heads)
     assert recorded.streams == recorded.scores == recorded.head_outputs == []
@@ -44,7 +46,7 @@ def test_only_what_is_asked_for_is_recorded(model, tokens):
 
 
 def test_outputs_of_heads_add_up_to_the_branch(model, tokens, plain):
-    """Each head's output through its own output weights, summed over heads, is the whole projection; Σ A v is each head's output."""
+    """Head outputs times output weights, summed over heads, are the projection; Σ A v is the output of a head."""
     expected, recorded = plain(model, tokens), record(model, tokens, "streams", "patterns", "head_outputs")
     for layer, outputs in enumerate(recorded.head_outputs):
         weights = model.head_weights(layer)
@@ -60,7 +62,7 @@ def test_outputs_of_heads_add_up_to_the_branch(model, tokens, plain):
 
 
 def test_queries_meet_keys_in_the_scores(model, tokens):
-    """Moving the stream at one source changes its scores by q·Δk alone, whatever positions add."""
+    """A change of the stream at one source changes its scores by q·Δk, whatever positions add."""
     recorded = record(model, tokens, "streams", "scores")
     for layer, scores in enumerate(recorded.scores):
         moved = recorded.streams[layer].clone()
@@ -92,8 +94,8 @@ def test_weights_are_the_linear_maps_of_the_heads(model, tokens):
         torch.testing.assert_close(recorded.streams[0], model.embedding_matrix[tokens].detach(), **EXACT)
 
 
-def test_a_toy_cannot_be_looked_into_and_a_transformer_can(model):
-    """By what it offers, not by its class."""
+def test_a_transformer_is_inspectable_and_a_toy_is_not(model):
+    """By its members, not by its class."""
     assert inspectable(model) is model
     assert isinstance(model, Inspectable)
     assert inspectable(Toy(Setting.of("linear"))) is None
@@ -114,8 +116,32 @@ def test_single_precision_and_compiled_kernels_agree_with_the_record():
         np.testing.assert_allclose(recorded.logits, model(tokens), rtol=0, atol=1e-5)
 
 
+ROOT = Path(__file__).parents[3]
+
+
+def test_model_classes_are_known_to_models_alone():
+    """No `isinstance` on a model class outside validate/models, and no import of one in inspection."""
+    classes = {"Model"}
+    for path in (ROOT / "validate" / "models").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and {"Model", "ToyModel", "Toy"} & {
+                ast.unparse(base) for base in node.bases
+            }:
+                classes.add(node.name)
+    assert {"Transformer", "Toy", "NgramToy"} <= classes
+    for folder in ("theory", "simulate", "validate", "paper", "onset/command_line"):
+        for path in (ROOT / folder).rglob("*.py"):
+            tree = ast.parse(path.read_text())
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance" and "models" not in path.parts:
+                    names = {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)}
+                    assert not names & classes, f"{path}:{node.lineno}"
+                if isinstance(node, ast.ImportFrom) and "inspection" in path.parts:
+                    assert not str(node.module).startswith("onset.validate.models"), f"{path}:{node.lineno}"
+
+
 def test_heads_are_counted_from_zero_and_missing_ones_are_nan():
-    """As in the literature; a layer with fewer heads than another holds NaN in their places."""
+    """As in the literature; NaN where a layer has fewer heads than another."""
     assert str(Head(18, 6)) == "L18H6"
     padded = by_layer([torch.ones(2, 3), torch.ones(1, 3)])
     assert padded.shape == (2, 2, 3)

@@ -19,7 +19,7 @@ EXACT = {"rtol": 1e-10, "atol": 1e-12}
 
 
 def by_hand(name: str, layer: int, head: int | None, new: Tensor):
-    """An edit of the plain pass: `new` in place of the activation, or of one head's share of it."""
+    """An edit of the plain pass: `new` in place of the activation, or of its part of one head."""
 
     def edit(activation: str, at: int, value: Tensor) -> Tensor:
         if (activation, at) != (name, layer):
@@ -95,7 +95,7 @@ def test_interventions_compose(model, tokens, plain):
 
 
 def test_the_model_is_restored_whatever_happens(model, tokens):
-    """After nested contexts, an exception inside, and an intervention that cannot be: no hook is left, logits are as before."""
+    """After nested contexts, an exception, and an invalid intervention: no hook remains, logits are as before."""
     before = model(tokens).detach()
     head = Head(0, 0)
     with intervene(model, Zero(head)):
@@ -121,8 +121,8 @@ def published() -> tuple[Transformer, Tensor]:
     return model, torch.randint(3, (4, 21))
 
 
-def test_compiled_kernels_give_way_to_an_intervention():
-    """Logits and gradients without autograd come from kernels, under an intervention from plain torch; then from kernels again."""
+def test_interventions_switch_compiled_kernels_off():
+    """Under an intervention logits come from plain torch; before and after, from compiled kernels."""
     model, tokens = published()
     with torch.no_grad():
         before = model(tokens)
@@ -141,13 +141,13 @@ def test_compiled_kernels_give_way_to_an_intervention():
 
 
 def test_gradients_flow_around_what_is_replaced():
-    """The derivative by a weight that only a zeroed head uses is zero, by others that of the model edited by hand."""
+    """Gradients of weights that only a zeroed head uses are zero; others are those of the model edited by hand."""
     model, tokens = published()
     with intervene(model, Zero(Head(0, 1))):
         model(tokens).square().sum().backward()
-    by_head = model.layers[0].attention.query_key_value.weight.grad.unflatten(0, (3, 2, 8))
-    assert torch.all(by_head[:, 1] == 0)
-    assert torch.all(by_head[2, 0] != 0)
+    gradient = model.layers[0].attention.query_key_value.weight.grad.unflatten(0, (3, 2, 8))
+    assert torch.all(gradient[:, 1] == 0)
+    assert torch.all(gradient[2, 0] != 0)
     edited, _ = published()
     with torch.no_grad():
         edited.layers[0].attention.projection.weight[:, 8:] = 0
@@ -167,7 +167,7 @@ def test_gradients_flow_around_what_is_replaced():
         (lambda: ReplaceStream(0, torch.zeros(4, 20, 16)), r"value of shape \(4, 20, 16\).*\(4, 21, 16\)"),
     ],
 )
-def test_what_cannot_be_done_is_said(wrong, message):
+def test_invalid_interventions_are_refused(wrong, message):
     """Layers, heads and shapes that the model lacks, and patterns that attend to the future."""
     model, tokens = published()
     with pytest.raises(ValueError, match=message), intervene(model, wrong()):

@@ -22,7 +22,7 @@ TOKENS = torch.from_numpy(np.random.default_rng(0).integers(4, size=(5, 20)))
 
 
 def ideal(name: str) -> torch.Tensor:
-    """The pattern (5, 1, 20, 20) that spreads attention evenly over what the score counts, and falls back on itself."""
+    """The pattern (5, 1, 20, 20) with even attention over the targets of the score, or on itself without targets."""
     pattern = torch.zeros(5, 1, 20, 20, dtype=torch.float64)
     for b, row in enumerate(TOKENS.tolist()):
         for t in range(20):
@@ -36,16 +36,31 @@ def ideal(name: str) -> torch.Tensor:
     return pattern
 
 
+def test_a_token_is_not_a_copy_of_itself():
+    """On 0 1 1 2, the copies of each token are earlier ones; attention to the query position scores as no copy does."""
+    tokens = torch.tensor([[0, 1, 1, 2]])
+    targets = targets_on(tokens)
+    counted = {name: (targets.shares[n, 0] > 0).nonzero().tolist() for n, name in enumerate(targets.names)}
+    assert counted["previous-token"] == [[1, 0], [2, 1], [3, 2]]
+    assert counted["duplicate-token"] == [[2, 1]]
+    # Position 2 follows the earlier copy at position 1; no position counts because it holds the query's own token.
+    assert counted["prefix-matching"] == [[2, 2]]
+    scores = dict(zip(targets.names, pattern_scores(torch.eye(4).expand(1, 1, 4, 4), targets)[:, 0], strict=True))
+    assert scores["previous-token"] == scores["duplicate-token"] == 0
+    distinct = torch.tensor([[0, 1, 2, 3]])
+    assert not targets_on(distinct).shares.nan_to_num().any(dim=-1)[1:].any()
+
+
 @pytest.mark.parametrize("name", SCORES[:3])
-def test_a_head_that_does_one_thing_scores_one_on_it_and_less_on_the_others(name):
-    """Its own score is one exactly; the other two lie below."""
+def test_an_ideal_head_scores_one_on_its_score_alone(name):
+    """Its score is one; the other two are smaller."""
     scores = dict(zip(SCORES, pattern_scores(ideal(name), targets_on(TOKENS))[:, 0].tolist(), strict=False))
     assert scores.pop(name) == pytest.approx(1, abs=1e-6)
     assert max(scores.values()) < 0.9
 
 
 def test_uniform_attention_scores_its_control(within):
-    """On uniform patterns score and control are equal; prefix matching of a long uniform sequence is near the chance 1/k."""
+    """Score and control of uniform patterns are equal; prefix matching of long random sequences is near chance, 1/k."""
     uniform = torch.ones(20, 20).tril()
     uniform = (uniform / uniform.sum(1, keepdim=True)).expand(5, 2, 20, 20)
     targets = targets_on(TOKENS)
@@ -70,7 +85,7 @@ def test_copying_is_one_for_the_identity_and_its_opposite_for_the_negative():
 
 
 def test_random_weights_copy_as_their_control_says(within):
-    """Of k² entries of a random effect, all alike, k are on the diagonal: the mean score is 2/k - 1 exactly."""
+    """k of the k² identically distributed entries of a random effect are on the diagonal: the mean score is 2/k - 1."""
     setting = Setting.of("transformer", states=4, context=2, architecture=Architecture(1, 6), initialization=1.0)
     torch.manual_seed(0)
     models = [Transformer(setting) for _ in range(400)]
@@ -80,7 +95,7 @@ def test_random_weights_copy_as_their_control_says(within):
 
 
 def test_a_score_is_one_entry_of_the_registry(monkeypatch):
-    """Attention to the first token, registered here: measured with the others, its control taken off."""
+    """Attention to the first token, registered here, is measured with the others, less its control."""
     first = PatternScore("first", "attention to s = 0", "", lambda tokens: torch.eye(20)[0].bool().expand(5, 20, 20))
     monkeypatch.setitem(HEAD_SCORES, "first", first)
     model = Transformer(Setting.of("transformer", states=4, context=20, initialization=0.5))

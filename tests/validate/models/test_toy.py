@@ -35,25 +35,25 @@ CASES = [("linear", 2), ("linear", 4), ("softmax", 2), ("softmax", 3)]
 @pytest.mark.parametrize("size", [1.0, 6.0])
 @pytest.mark.parametrize(("family", "states"), CASES)
 def test_forward_is_the_plain_quadratic_form(family, states, size, plain_logits):
-    """Logits and all gradients equal those of the T × T form for matrices without any symmetry, to 1e-10 of the largest."""
+    """Logits and gradients equal those of the T × T form, to 1e-10 of the largest, without any symmetry."""
     model, tokens = scattered(family, states, 11, size), tokens_of(states, (6, 11))
-    found = model(tokens)
+    logits = model(tokens)
     plain = torch.stack(
         [plain_logits(model.lag_logits, model.match, getattr(model, "readout", None), row) for row in tokens]
     )
     np.testing.assert_allclose(
-        found.detach(), plain.detach(), rtol=1e-10, atol=1e-10 * float(plain.detach().abs().max())
+        logits.detach(), plain.detach(), rtol=1e-10, atol=1e-10 * float(plain.detach().abs().max())
     )
-    probe = torch.randn(found.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    for one, other in zip(
-        *(torch.autograd.grad((f * probe).sum(), list(model.parameters())) for f in (found, plain)), strict=True
+    probe = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for gradient, expected in zip(
+        *(torch.autograd.grad((f * probe).sum(), list(model.parameters())) for f in (logits, plain)), strict=True
     ):
-        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10 * float(other.abs().max()))
+        np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-10 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize(("family", "states"), CASES)
 def test_no_position_sees_the_future(family, states):
-    """Changing the last token moves no earlier logit, exactly; gradients of an early loss by later tokens' lags vanish."""
+    """Changing the last token changes no earlier logit; an early loss has no gradient by longer lags."""
     model, tokens = scattered(family, states, 9), tokens_of(states, (5, 9))
     changed = tokens.clone()
     changed[:, -1] = (changed[:, -1] + 1) % states
@@ -75,11 +75,11 @@ def test_a_shorter_context_is_a_prefix(family, states):
 def test_first_layer_is_a_causal_softmax_over_its_own_past():
     """Row s holds e^{v_r}/Σ_{r<s} e^{v_r} at column s - r; rows sum to one; the last row, by lag, is lag_attention."""
     model = scattered("linear", 2, 6)
-    found, weight = model.first_layer(6).detach().numpy(), np.exp(model.lag_logits.detach().numpy())
+    pattern, weight = model.first_layer(6).detach().numpy(), np.exp(model.lag_logits.detach().numpy())
     for s in range(6):
         for column in range(6):
             expected = weight[s - column] / weight[: s + 1].sum() if column <= s else 0.0
-            assert found[s, column] == pytest.approx(expected, rel=1e-14)
+            assert pattern[s, column] == pytest.approx(expected, rel=1e-14)
     np.testing.assert_allclose(model.lag_attention(tokens_of(2, (3, 6))), (weight / weight.sum())[None], rtol=1e-14)
 
 
@@ -96,14 +96,14 @@ def test_the_toy_and_its_reduced_form_are_one_model(family, states):
         if family == "softmax":
             model.readout.copy_(point[3] + (point[2] - point[3]) * eye)
     tokens = tokens_of(states, (5, 11))
-    found = torch.log_softmax(model(tokens[:, :-1]), dim=-1).detach()
+    log_probabilities = torch.log_softmax(model(tokens[:, :-1]), dim=-1).detach()
     np.testing.assert_allclose(
-        found, log_predictions(setting, point, tokens.numpy().astype(np.uint8)), rtol=1e-10, atol=1e-10
+        log_probabilities, log_predictions(setting, point, tokens.numpy().astype(np.uint8)), rtol=1e-10, atol=1e-10
     )
 
 
 def test_raw_bigram_counts():
-    """W ∝ I with all attention on lag 1 gives counts of moves x_t → j as logits (arXiv 2402.11004's construction), up to the source at the start."""
+    """W = I with all attention on lag 1 counts moves x_t → j, as constructed in arXiv 2402.11004."""
     model, tokens = Toy(Setting.of("linear", states=3, context=20)).double(), tokens_of(3, (4, 20))
     with torch.no_grad():
         model.match.copy_(torch.eye(3))

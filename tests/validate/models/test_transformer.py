@@ -1,4 +1,4 @@
-"""onset.validate.models.transformer and attention: the published model and its relatives, against plain loops and published counts."""
+"""onset.validate.models.transformer and attention against plain loops and published parameter counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onset.theory.architecture import POSITIONS, PRESETS, Architecture
 from onset.theory.setting import Setting
 from onset.validate.inspection.inspectable import record
 from onset.validate.models.attention import attention_scores
-from onset.validate.models.compiled.tiles import start
+from onset.validate.models.compiled.layout import row_start
 from onset.validate.models.dropout import drop, pair_count
 from onset.validate.models.transformer import Transformer
 
@@ -49,106 +49,106 @@ def mask_bits_of(model: Transformer, batch: int, length: int, seed: int = 1) -> 
 
 
 class Plain:
-    """One sequence at a time, by the letter, in NumPy; `mask_bits` in the order of `Transformer.sites`, None for none."""
+    """One sequence at a time, in NumPy loops; `mask_bits` in the order of `Transformer.sites`, None without dropout."""
 
     def __init__(self, model: Transformer, p: float) -> None:
         self.weights = {name: value.detach().double().numpy() for name, value in model.named_parameters()}
         self.shape, self.p = model.shape, round(p * 2**16) / 2**16
 
-    def kept(self, x: np.ndarray, mask_bits: np.ndarray | None) -> np.ndarray:
+    def drop(self, x: np.ndarray, mask_bits: np.ndarray | None) -> np.ndarray:
         if mask_bits is None:
             return x
         return np.where(mask_bits.astype(int) + 2**15 >= self.p * 2**16, x / (1 - self.p), 0.0)
 
-    def norm(self, x: np.ndarray, where: str) -> np.ndarray:
+    def norm(self, x: np.ndarray, prefix: str) -> np.ndarray:
         if not self.shape.norm:
             return x
         normal = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
-        return normal * self.weights[f"{where}norm.weight"] + self.weights[f"{where}norm.bias"]
+        return normal * self.weights[f"{prefix}norm.weight"] + self.weights[f"{prefix}norm.bias"]
 
-    def attention(self, x: np.ndarray, layer: int, on_offsets, on_pattern) -> tuple[np.ndarray, np.ndarray]:
-        w, where = self.weights, f"layers.{layer}.attention."
+    def attention(self, x: np.ndarray, layer: int, offset_bits, pattern_bits) -> tuple[np.ndarray, np.ndarray]:
+        w, prefix = self.weights, f"layers.{layer}.attention."
         length, width = x.shape
         heads = self.shape.heads_of[layer]
         d = width // heads
-        parts = self.norm(x, where) @ w[f"{where}query_key_value.weight"].T
-        found, mixed = np.zeros((heads, length, length)), np.zeros((length, width))
+        qkv = self.norm(x, prefix) @ w[f"{prefix}query_key_value.weight"].T
+        patterns, outputs = np.zeros((heads, length, length)), np.zeros((length, width))
         for h in range(heads):
-            query, key, value = (parts[:, n * width + h * d : n * width + (h + 1) * d].copy() for n in range(3))
+            query, key, value = (qkv[:, n * width + h * d : n * width + (h + 1) * d].copy() for n in range(3))
             if self.shape.smeared:
-                own = 1 / (1 + np.exp(-w[f"{where}smear"][h, 0]))
-                key[1:] = own * key[1:] + (1 - own) * key[:-1].copy()
+                share = 1 / (1 + np.exp(-w[f"{prefix}smear"][h, 0]))
+                key[1:] = share * key[1:] + (1 - share) * key[:-1].copy()
             if self.shape.positions == "rotary":
-                for one in (query, key):
+                for vectors in (query, key):
                     for t in range(length):
                         for c in range(d // 2):
                             turn = np.exp(1j * t * 1e4 ** (-2 * c / d))
-                            z = (one[t, c] + 1j * one[t, c + d // 2]) * turn
-                            one[t, c], one[t, c + d // 2] = z.real, z.imag
+                            z = (vectors[t, c] + 1j * vectors[t, c + d // 2]) * turn
+                            vectors[t, c], vectors[t, c + d // 2] = z.real, z.imag
             for i in range(length):
-                row, place = np.empty(i + 1), start(i)
+                row, start = np.empty(i + 1), row_start(i)
                 for j in range(i + 1):
                     row[j] = query[i] @ key[j] / math.sqrt(d)
                     if self.shape.positions == "relative":
-                        r = w[f"{where}offsets"][h, i - j]
-                        r = self.kept(r, None if on_offsets is None else on_offsets[h, place + j])
+                        r = w[f"{prefix}offsets"][h, i - j]
+                        r = self.drop(r, None if offset_bits is None else offset_bits[h, start + j])
                         row[j] += query[i] @ r / math.sqrt(d)
                     if self.shape.positions == "bias":
-                        row[j] += w[f"{where}bias"][h, i - j]
-                share = np.exp(row - row.max())
-                share /= share.sum()
-                found[h, i, : i + 1] = share
-                used = self.kept(share, None if on_pattern is None else on_pattern[h, place : place + i + 1])
-                mixed[i, h * d : (h + 1) * d] = used @ value[: i + 1]
-        return mixed @ w[f"{where}projection.weight"].T, found
+                        row[j] += w[f"{prefix}bias"][h, i - j]
+                pattern = np.exp(row - row.max())
+                pattern /= pattern.sum()
+                patterns[h, i, : i + 1] = pattern
+                dropped = self.drop(pattern, None if pattern_bits is None else pattern_bits[h, start : start + i + 1])
+                outputs[i, h * d : (h + 1) * d] = dropped @ value[: i + 1]
+        return outputs @ w[f"{prefix}projection.weight"].T, patterns
 
     def __call__(self, tokens: np.ndarray, mask_bits: list[np.ndarray | None]) -> tuple[np.ndarray, list[np.ndarray]]:
-        w, take = self.weights, iter(mask_bits)
+        w, bits = self.weights, iter(mask_bits)
         x = w["embedding.weight"][tokens]
         if self.shape.positions == "learned":
             x = x + w["positions"][: len(tokens)]
-        x, patterns = self.kept(x, next(take)), []
+        x, patterns = self.drop(x, next(bits)), []
         for layer in range(self.shape.layers):
-            on_offsets = next(take) if self.shape.positions == "relative" else None
-            out, found = self.attention(x, layer, on_offsets, next(take))
-            x = x + self.kept(out, next(take))
-            patterns.append(found)
+            offset_bits = next(bits) if self.shape.positions == "relative" else None
+            out, pattern = self.attention(x, layer, offset_bits, next(bits))
+            x = x + self.drop(out, next(bits))
+            patterns.append(pattern)
             if self.shape.feed_forward:
-                where = f"layers.{layer}.feed_forward."
-                up = np.maximum(self.norm(x, where) @ w[f"{where}up.weight"].T + w[f"{where}up.bias"], 0)
-                down = up @ w[f"{where}projection.weight"].T + w[f"{where}projection.bias"]
-                x = x + self.kept(down, next(take))
+                prefix = f"layers.{layer}.feed_forward."
+                up = np.maximum(self.norm(x, prefix) @ w[f"{prefix}up.weight"].T + w[f"{prefix}up.bias"], 0)
+                down = up @ w[f"{prefix}projection.weight"].T + w[f"{prefix}projection.bias"]
+                x = x + self.drop(down, next(bits))
         head = w["embedding.weight"] if self.shape.tied else w["head.weight"]
         return self.norm(x, "") @ head.T, patterns
 
 
 @pytest.mark.parametrize("shape", KINDS, ids=str)
-@pytest.mark.parametrize("dropping", [False, True])
+@pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("length", [9, 4])
-def test_the_transformer_is_the_plain_loop(shape, dropping, length):
-    """Logits and patterns of every kind of model equal a plain loop's in double precision, the compiled kernel's to single precision."""
+def test_the_transformer_is_the_plain_loop(shape, dropout, length):
+    """Logits and patterns equal plain loops: torch in double precision, kernels in single precision."""
     model = make(shape)
-    tokens, mask_bits = tokens_of(model, (3, length)), mask_bits_of(model, 3, length) if dropping else []
+    tokens, mask_bits = tokens_of(model, (3, length)), mask_bits_of(model, 3, length) if dropout else []
     plain, expected, patterns = Plain(model, shape.dropout), [], []
     for n, row in enumerate(tokens.numpy()):
-        # Words of r are shared by the sequences, all others are each sequence's own.
-        own = [one.numpy() if one.shape[1] == pair_count(length) else one[n].numpy() for one in mask_bits]
-        logits, found = plain(row, own or [None] * 20)
+        # Mask bits of r are shared by the sequences; all others differ between them.
+        bits = [site.numpy() if site.shape[1] == pair_count(length) else site[n].numpy() for site in mask_bits]
+        logits, pattern = plain(row, bits or [None] * 20)
         expected.append(logits)
-        patterns.append(found)
+        patterns.append(pattern)
     with torch.no_grad():
         single = model(tokens, mask_bits).numpy()
         np.testing.assert_allclose(model.double()(tokens, mask_bits), expected, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(single, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
-        if not dropping:
+        if not dropout:
             for layer, pattern in enumerate(record(model, tokens, "patterns").patterns):
-                np.testing.assert_allclose(pattern, [one[layer] for one in patterns], rtol=1e-10, atol=1e-13)
-            last = np.mean([one[0][:, -1, ::-1] for one in patterns], axis=0)
+                np.testing.assert_allclose(pattern, [sequence[layer] for sequence in patterns], rtol=1e-10, atol=1e-13)
+            last = np.mean([sequence[0][:, -1, ::-1] for sequence in patterns], axis=0)
             np.testing.assert_allclose(model.lag_attention(tokens), last, rtol=1e-6)
 
 
-def test_offsets_meet_the_query():
-    """The pattern moves with r through q alone: with queries at zero offsets do not matter, with keys at zero they do."""
+def test_offsets_act_through_the_query():
+    """Offsets matter through the query alone: not with queries at zero, but with keys at zero."""
     generator = torch.Generator().manual_seed(1)
     qkv = torch.randn(2, 9, 3, 1, 8, generator=generator, dtype=torch.float64)
     offsets = torch.randn(1, 9, 8, generator=generator, dtype=torch.float64)
@@ -181,15 +181,19 @@ def test_parameter_count_is_the_published_one(states, published):
     assert sum(p.numel() for p in model.parameters()) == published - 32
 
 
-def test_presets_are_what_they_are_called():
+def test_presets_match_their_names():
     """n - 1 heads of width 16 in layer 1 only; each head has vectors r of its own; the others differ as named."""
     for heads in (1, 2, 3):
-        found = {name: preset(heads) for name, preset in PRESETS.items()}
-        assert found["published"].heads_of == (heads, 1)
-        assert found["published"].width == 16 * heads
-        assert found["one-head"].heads_of == (1, 1)
-        assert (found["one-layer"].layers, found["feed-forward"].feed_forward, found["smeared"].smeared) == (1, 4, True)
-        model = make(found["published"])
+        presets = {name: preset(heads) for name, preset in PRESETS.items()}
+        assert presets["published"].heads_of == (heads, 1)
+        assert presets["published"].width == 16 * heads
+        assert presets["one-head"].heads_of == (1, 1)
+        assert (presets["one-layer"].layers, presets["feed-forward"].feed_forward, presets["smeared"].smeared) == (
+            1,
+            4,
+            True,
+        )
+        model = make(presets["published"])
         assert model.layers[0].attention.offsets.shape == (heads, 9, 16)
         assert model.layers[1].attention.offsets.shape == (1, 9, 16 * heads)
     assert Setting.of("transformer", order=3).model.architecture == PRESETS["published"](2)
@@ -210,7 +214,7 @@ def test_initial_weights_have_the_stated_spread(within):
 
 
 def test_parameters_belong_to_parts_and_decay_acts_on_linear_maps_alone():
-    """Weight decay takes the Linear weights: neither embedding, offsets nor LayerNorm; every parameter is of a part that can be frozen."""
+    """Neither embedding, offsets nor LayerNorm decay; each parameter belongs to a part that can be frozen."""
     for shape in KINDS:
         model = make(shape)
         names = [name for name, _ in model.named_parameters()]
@@ -223,13 +227,13 @@ def test_parameters_belong_to_parts_and_decay_acts_on_linear_maps_alone():
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
 def test_dropout_keeps_the_mean(p, within):
-    """A share p is dropped, the rest scaled by 1/(1-p) to 2⁻¹⁶; without mask_bits nothing happens."""
+    """A share p is dropped, the rest scaled by 1/(1-p) to 2⁻¹⁶; without mask bits nothing happens."""
     x = torch.ones(300, 333)
     mask_bits = torch.randint(-(2**15), 2**15, x.shape, dtype=torch.int16, generator=torch.Generator().manual_seed(0))
     assert torch.equal(drop(x, None, p), x)
-    found = drop(x, mask_bits, p).double().numpy()
-    kept, count = found > 0, found.size
-    np.testing.assert_allclose(found[kept], 1 / (1 - p), rtol=2**-16 / (1 - p))
+    dropped = drop(x, mask_bits, p).double().numpy()
+    kept, count = dropped > 0, dropped.size
+    np.testing.assert_allclose(dropped[kept], 1 / (1 - p), rtol=2**-16 / (1 - p))
     within("share", kept.mean(), 1 - p, np.sqrt(p * (1 - p) / count))
 
 

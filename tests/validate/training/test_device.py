@@ -119,7 +119,7 @@ def test_a_run_goes_on_from_its_checkpoint(device, tmp_path):
         run.advance()
     run.record()
     kept = Checkpoint(tmp_path / "kept.safetensors", setting, [0, 1])
-    run.save(kept)
+    kept.save(*run.state())
     resumed = train_together(setting, [0, 1], device=device, checkpoint=kept.path)
     for ours, theirs in zip(resumed, whole, strict=True):
         assert np.abs(ours.loss - theirs.loss).max() < setting.training.steps * 64 * torch.finfo(torch.float32).eps

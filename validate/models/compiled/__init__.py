@@ -1,1 +1,1 @@
-"""The transformer's training step in compiled kernels, for a CPU and single precision: `network` is what others see of it."""
+"""Compiled kernels of the transformer's forward and backward pass; `network` calls them."""
