@@ -80,8 +80,8 @@ def draw(panels: list[AttentionPanel]) -> Figure:
     for axis, panel in zip(axes, panels, strict=True):
         for r in range(panel.attention.shape[1]):
             colour = DARK if r == 0 else (odd if r % 2 else even)(1 - 0.13 * r)
-            style = {"ls": ":", "zorder": 5} if r == 0 else {"ls": "-"}
-            axis.plot(panel.time, panel.attention[:, r], color=colour, label=f"lag {r}", **style)
+            dashes, order = (":", 5) if r == 0 else ("-", 2)
+            axis.plot(panel.time, panel.attention[:, r], color=colour, label=f"lag {r}", ls=dashes, zorder=order)
         axis.set_yscale("log")
         axis.set_title(panel.title, loc="left", fontsize=8)
     for axis in axes[::2]:

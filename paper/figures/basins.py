@@ -53,7 +53,7 @@ def compute(results: Results) -> list[BasinPoint]:
     return points
 
 
-def _rows(prior: str, concentration: float) -> str:
+def _rows(prior: str, concentration: float | None) -> str:
     """Short label of the rows of the chains."""
     if prior.startswith("doubly"):
         return "doubly stochastic"
@@ -71,7 +71,7 @@ def draw(points: list[BasinPoint]) -> Figure:
     contexts = sorted({p.context for p in points}) or [25, 400]
     labelled = [c for c in contexts if c in CONTEXTS] or contexts
     states = sorted({_states(p) for p in points}, key=lambda name: int(name.rpartition(" ")[2]))
-    colours = dict(zip(states, COLOURS, strict=False))
+    colours: dict[str, str] = dict(zip(states, COLOURS, strict=False))
     for axis, panel in zip(axes, panels, strict=False):
         _draw_panel(axis, [p for p in points if p.panel == panel], colours)
         axis.set_title(panel, loc="left")
@@ -95,8 +95,8 @@ def _draw_panel(axis: Axes, points: list[BasinPoint], colours: dict[str, str]) -
     for p in points:
         colour = colours[_states(p)]
         filled = p.trained != ESCAPED or p.series == _states(p)
-        colouring = {"color": colour, "mec": colour if p.holds else RED, "mfc": colour if filled else "white"}
-        axis.plot(p.context, p.z, MARKS[p.trained], ms=5.5 if p.trained == ESCAPED else 7, **colouring)
+        size, edge, face = 5.5 if p.trained == ESCAPED else 7, colour if p.holds else RED, colour if filled else "white"
+        axis.plot(p.context, p.z, MARKS[p.trained], ms=size, color=colour, mec=edge, mfc=face)
     axis.set_yscale("symlog", linthresh=10, linscale=0.8)
     highest = max([abs(p.z) for p in points], default=10.0)
     axis.set_ylim(-1.6 * max(20, -min([p.z for p in points], default=0.0)), 1.6 * max(20, highest))

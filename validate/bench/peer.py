@@ -84,8 +84,8 @@ def load(folder: Path) -> Peer:
             return Peer(*map(importlib.import_module, MODULES))
     except ImportError as problem:
         raise ValueError(
-            f"peer = '{folder}' cannot be imported ({problem}): expected its dependencies to be installed; install the "
-            "missing one beside onset."
+            f"peer = '{folder}' cannot be imported ({problem}): expected its dependencies to be installed; "
+            "install it beside onset."
         ) from problem
     finally:
         sys.path.remove(path)

@@ -118,7 +118,7 @@ class MaskBits:
     def draw(self, shapes: list[tuple[int, ...]]) -> list[Tensor]:
         """One tensor of int16 for each shape; on a CPU, the next draw overwrites them."""
         if self._device.type != "cpu":
-            options = {"dtype": torch.int16, "device": self._device, "generator": self._at_device}
+            options = {"dtype": torch.int16, "device": self._device, "generator": self._device_generator}
             return [torch.randint(-(2**15), 2**15, shape, **options) for shape in shapes]
         counts = [math.prod(shape) for shape in shapes]
         total = -(-sum(counts) // 4)

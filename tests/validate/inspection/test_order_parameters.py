@@ -39,7 +39,7 @@ def toy() -> Toy:
 
 
 def built(model: Toy, heads: int = 1) -> Transformer:
-    """The same as a transformer; the stream holds symbols, the output of layer 1 and that of layer 2, k entries each."""
+    """The same as a transformer; the stream holds symbols and the outputs of layers 1 and 2, k entries each."""
     width = 3 * STATES * heads
     shape = Architecture(2, width, (heads, 1), dropout=0.0, positions="bias", norm=False)
     transformer = Transformer(Setting.of("transformer", states=STATES, context=CONTEXT, architecture=shape)).double()
