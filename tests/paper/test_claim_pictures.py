@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.paper import style
 from onset.paper.figures import FIGURES, caption, of_suite
 from onset.paper.figures.claims import PANELS
 from onset.theory.architecture import Architecture
@@ -48,28 +47,25 @@ def results(claim: str, *, refused: bool = False) -> Results:
 
 
 @pytest.mark.parametrize("claim", PANELS)
-def test_every_picture_shows_every_seed_and_is_drawn(claim, tmp_path):
+def test_every_picture_shows_every_seed_and_is_drawn(claim, draw):
     """Two lines per curve, finite values, and a caption."""
     shown, name = results(claim), f"claim-{claim}"
     assert name in of_suite(shown)
     panels = FIGURES[name].compute(shown)
     assert all(len(curve.seeds) == 2 for panel in panels for curve in panel.curves)
     assert all(np.isfinite(y).all() for panel in panels for curve in panel.curves for _, y in curve.seeds)
-    with style.styled():
-        assert style.save(FIGURES[name].draw(panels), tmp_path, name).exists()
+    draw(FIGURES[name], panels)
     assert len(caption(name)) > 40
 
 
 @pytest.mark.parametrize(
     "claim", [claim for claim in PANELS if any(n.kind != TRAIN for n in CLAIMS[claim].needs("standard").values())]
 )
-def test_figures_need_no_predictions(claim, tmp_path):
+def test_figures_need_no_predictions(claim):
     """Where predictions are refused, training alone is shown."""
     name = f"claim-{claim}"
     panels = FIGURES[name].compute(results(claim, refused=True))
     assert sum(len(panel.curves) for panel in panels) > 0
-    with style.styled():
-        assert style.save(FIGURES[name].draw(panels), tmp_path, name).exists()
 
 
 def test_the_delay_is_drawn_against_doubly_stochastic_sequences():

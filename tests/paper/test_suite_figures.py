@@ -9,7 +9,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.paper import style
 from onset.paper.figures import FIGURES, basins, errors, exponents, numbers, of_suite
 from onset.theory.setting import Setting
 from onset.validate.suite import Outcome
@@ -73,11 +72,10 @@ def test_basins_show_z_and_the_outcome_of_training(results):
 
 
 @pytest.mark.parametrize("name", ["errors", "exponents", "basins"])
-def test_figures_are_drawn_from_results_and_from_none(results, name, tmp_path):
+def test_figures_are_drawn_from_results_and_from_none(results, name, draw):
     empty = Results("empty", (), (), (), (), ())
-    with style.styled():
-        for n, shown in enumerate((results, empty)):
-            assert style.save(FIGURES[name].draw(FIGURES[name].compute(shown)), tmp_path, f"{name}{n}").exists()
+    for shown in (results, empty):
+        draw(FIGURES[name], FIGURES[name].compute(shown))
 
 
 def test_unfinished_suites_show_what_they_can(results, tiny_suite):
@@ -88,7 +86,7 @@ def test_unfinished_suites_show_what_they_can(results, tiny_suite):
 
 def test_figures_as_plain_data(tiny_suite):
     """The result of `compute` as JSON."""
-    data = json.loads(json.dumps(numbers(tiny_suite[1], ["ladder", "attention", "signals"]), allow_nan=False))
-    assert set(data) == {"ladder", "attention", "signals"}
+    data = json.loads(json.dumps(numbers(tiny_suite[1], ["ladder", "attention", "ideal_losses"]), allow_nan=False))
+    assert set(data) == {"ladder", "attention", "ideal_losses"}
     assert {"rung", "quantity", "predicted", "observed"} == set(data["ladder"][0])
     assert len(data["attention"][0]["time"]) == len(data["attention"][0]["attention"])

@@ -44,22 +44,22 @@ def short(**changes) -> Setting:
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_loss_and_gradient_are_those_of_the_host(device, shape):
-    """On the same tokens with the same words of dropout; in single precision sums of n terms differ by about √n units in the last place."""
+    """On the same tokens with the same mask bits, up to rounding in single precision."""
     setting = short(architecture=shape)
     tokens = torch.from_numpy(sample(setting.task, 8, np.random.default_rng(0)).tokens).long()
-    words = MaskBits(np.random.SeedSequence(1), torch.device("cpu"))
-    found = []
-    noise = words.draw(as_model(build(setting, 0)).sites(8, 20))
+    stream = MaskBits(np.random.SeedSequence(1), torch.device("cpu"))
+    results = []
+    mask_bits = stream.draw(as_model(build(setting, 0)).sites(8, 20))
     for place in (torch.device("cpu"), device):
         model = build(setting, 0).to(place)
-        logits = model(tokens[:, :-1].to(place), [one.to(place) for one in noise])
+        logits = model(tokens[:, :-1].to(place), [site.to(place) for site in mask_bits])
         loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten().to(place))
         loss.backward()
-        found.append([loss.detach().cpu(), *(one.grad.cpu() for one in model.parameters())])
+        results.append([loss.detach().cpu(), *(parameter.grad.cpu() for parameter in model.parameters())])
     terms = tokens.numel() * setting.model.architecture.width
-    for ours, theirs in zip(*found, strict=True):
-        scale = theirs.abs().max().item()
-        assert torch.allclose(ours, theirs, rtol=0, atol=scale * terms * torch.finfo(torch.float32).eps)
+    for host, accelerated in zip(*results, strict=True):
+        scale = accelerated.abs().max().item()
+        assert torch.allclose(host, accelerated, rtol=0, atol=scale * terms * torch.finfo(torch.float32).eps)
 
 
 def test_sequences_on_the_device_have_the_law_of_the_host(device, within):
@@ -69,7 +69,9 @@ def test_sequences_on_the_device_have_the_law_of_the_host(device, within):
     transition = np.repeat(np.random.default_rng(1).dirichlet(np.ones(3), (1, 3)), 4096, axis=0)
     law = history_law(transition)
     uniforms = torch.rand(4096, 21, device=device)
-    drawn = tokens_on_device(*(torch.from_numpy(one).float().to(device) for one in (transition, law)), uniforms).cpu()
+    drawn = tokens_on_device(
+        *(torch.from_numpy(values).float().to(device) for values in (transition, law)), uniforms
+    ).cpu()
     first = torch.bincount(drawn[:, 0], minlength=3).numpy() / 4096
     within("first token", first, law[0], np.sqrt(law[0] * (1 - law[0]) / 4096))
     follow = np.array(
@@ -78,14 +80,14 @@ def test_sequences_on_the_device_have_the_law_of_the_host(device, within):
     counts = np.bincount(drawn[:, 0].numpy(), minlength=3)[:, None]
     within("second token", follow, transition[0], np.sqrt(transition[0] * (1 - transition[0]) / counts))
     stream = Batches(setting, generator, device)
-    one = [stream.draw() for _ in range(3)]
-    assert {tuple(tokens.shape) for tokens in one} == {(256, 21)}
-    assert not torch.equal(one[0], one[1])
+    batches = [stream.draw() for _ in range(3)]
+    assert {tuple(tokens.shape) for tokens in batches} == {(256, 21)}
+    assert not torch.equal(batches[0], batches[1])
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_seeds_together_are_those_alone(device, precision):
-    """The first steps of three seeds as one batched model and one by one: the same up to rounding, which training lets grow."""
+    """The first steps of three seeds as one batched model and one by one, up to rounding that grows in training."""
     setting = short(precision=precision, steps=10)
     together = train_together(setting, range(3), device=device)
     unit = torch.finfo(getattr(torch, precision)).eps
@@ -96,8 +98,8 @@ def test_seeds_together_are_those_alone(device, precision):
 
 
 @pytest.mark.parametrize("family", ["linear", "softmax"])
-def test_a_toy_passes_where_it_does_on_the_host(device, family):
-    """Other sequences of the same law: the passage to bigram within the spread of five seeds."""
+def test_a_toy_has_its_transition_when_it_has_on_the_host(device, family):
+    """Other sequences of the same law: the transition to bigram within the spread of five seeds."""
     setting = Setting.of(family, states=3, context=25, optimizer="adam" if family == "softmax" else None)
     here, there = (
         [run.transitions()[0][-1].step for run in train_together(setting, range(5), device=place)]
@@ -107,19 +109,19 @@ def test_a_toy_passes_where_it_does_on_the_host(device, family):
     assert abs(np.mean(here) - np.mean(there)) < 5 * error + setting.training.record_every
 
 
-def test_a_run_goes_on_from_its_checkpoint(device, tmp_path):
-    """In the middle of sequences drawn ahead: the same losses up to rounding."""
+def test_a_run_resumes_from_its_checkpoint(device, tmp_path):
+    """Amid sequences drawn ahead: the same losses up to rounding."""
     from onset.validate.training.checkpoints import Checkpoint
 
     setting = short(steps=20)
-    whole = train_together(setting, [0, 1], device=device)
+    uninterrupted = train_together(setting, [0, 1], device=device)
     run = TrainingRun(setting, [0, 1], device)
     run.record()
     for _ in range(10):
         run.advance()
     run.record()
-    kept = Checkpoint(tmp_path / "kept.safetensors", setting, [0, 1])
-    kept.save(*run.state())
-    resumed = train_together(setting, [0, 1], device=device, checkpoint=kept.path)
-    for ours, theirs in zip(resumed, whole, strict=True):
-        assert np.abs(ours.loss - theirs.loss).max() < setting.training.steps * 64 * torch.finfo(torch.float32).eps
+    checkpoint = Checkpoint(tmp_path / "kept.safetensors", setting, [0, 1])
+    checkpoint.save(*run.state())
+    resumed = train_together(setting, [0, 1], device=device, checkpoint=checkpoint.path)
+    for run, expected in zip(resumed, uninterrupted, strict=True):
+        assert np.abs(run.loss - expected.loss).max() < setting.training.steps * 64 * torch.finfo(torch.float32).eps

@@ -1,4 +1,4 @@
-"""onset.validate.training and onset.validate.store.jobs: seeds, divergence, resuming, and agreement with the finite-context theory."""
+"""onset.validate.training and onset.validate.store.jobs: seeds, divergence, resuming, finite-context theory."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from onset.validate.training import TrainingRun, resolve_device, train, train_to
 
 CPU = torch.device("cpu")
 ARRAY = 4 * sys.getsizeof(np.empty(0))
-"""Bytes that a recorded array takes beside its numbers: itself, its share of the record, of lists and of dicts, and numbers of Python's that came with it."""
+"""Bytes that a recorded array takes besides its numbers: itself, its entries in lists and dicts, Python numbers."""
 TINY = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4}, steps=60)
 
 
 def test_the_same_seed_gives_the_same_numbers():
-    """Twice the same seed: equal to the last bit, for a toy and a transformer; another seed: not."""
+    """To the last bit, for a toy and a transformer; another seed gives others."""
     for setting in (TINY, Setting.of("transformer", states=2, context=8, steps=20, architecture=Architecture(width=8))):
         first, again, other = train(setting, 3), train(setting, 3), train(setting, 4)
         assert np.array_equal(first.loss, again.loss)
@@ -47,32 +47,32 @@ def test_the_same_seed_gives_the_same_numbers():
 @pytest.mark.parametrize("family", ["linear", "softmax", "transformer"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_seeds_trained_together_are_their_solo_runs(family, optimizer):
-    """Every record of each of three seeds equals that of its run alone within floating-point error, dropout and diverged or not."""
+    """Records of each of three seeds equal those of its run alone within floating-point error, with dropout too."""
     more = {"architecture": Architecture(width=8, heads=(2, 1))} if family == "transformer" else {}
     rate = 0.02 if optimizer == "adam" else 0.4
     setting = Setting.of(
         family, states=3, context=12, optimizer=optimizer, learning_rate=rate, steps=30, record_every=10, **more
     )
-    for seed, found in zip((4, 0, 2), train_together(setting, (4, 0, 2), device=CPU), strict=True):
+    for seed, run in zip((4, 0, 2), train_together(setting, (4, 0, 2), device=CPU), strict=True):
         alone = train(setting, seed, device=CPU)
-        assert np.array_equal(found.steps, alone.steps)
-        # Relative to what moved: thirty steps of single precision, whose unit in the last place is 1.2e-7.
-        for one, other in (
-            (found.loss, alone.loss),
-            (found.attention, alone.attention),
-            (found.probes["last"], alone.probes["last"]),
+        assert np.array_equal(run.steps, alone.steps)
+        # Thirty steps in single precision, whose unit in the last place is 1.2e-7.
+        for values, expected in (
+            (run.loss, alone.loss),
+            (run.attention, alone.attention),
+            (run.probes["last"], alone.probes["last"]),
         ):
-            np.testing.assert_allclose(one, other, rtol=0, atol=30 * 40 * 1.2e-7)
+            np.testing.assert_allclose(values, expected, rtol=0, atol=30 * 40 * 1.2e-7)
 
 
 class Killed(Exception):
-    """Stands for a process that ends in the middle."""
+    """Raised in place of the end of a process."""
 
 
 @pytest.mark.parametrize("seeds", [(3,), (3, 5)])
 @pytest.mark.parametrize("family", ["linear", "transformer"])
-def test_a_killed_training_goes_on_to_the_same_numbers_to_the_last_bit(tmp_path, monkeypatch, family, seeds):
-    """Stopped after its second checkpoint, resumed by the same call: records equal those of an uninterrupted run exactly."""
+def test_a_killed_training_resumes_to_the_same_numbers_to_the_last_bit(tmp_path, monkeypatch, family, seeds):
+    """Stopped after its second checkpoint and resumed by the same call, it has the records of an uninterrupted run."""
     monkeypatch.setattr("onset.validate.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     more = (
         {"architecture": Architecture(width=8), "tested_on": [DoublyStochastic(2)]} if family == "transformer" else {}
@@ -93,17 +93,17 @@ def test_a_killed_training_goes_on_to_the_same_numbers_to_the_last_bit(tmp_path,
         setting, seeds, device=CPU, progress=lambda step, steps: reached.append(step), checkpoint=path
     )
     assert reached[0] == 30
-    for found, whole in zip(resumed, train_together(setting, seeds, device=CPU), strict=True):
-        assert found.parameters.keys() == whole.parameters.keys()
-        assert list(found.distances) == list(whole.distances)
-        for one, other in ((found.loss, whole.loss), (found.attention, whole.attention), (found.steps, whole.steps)):
-            assert np.array_equal(one, other)
-        for name, values in whole.probes.items():
-            assert np.array_equal(found.probes[name], values, equal_nan=True)
+    for run, uninterrupted in zip(resumed, train_together(setting, seeds, device=CPU), strict=True):
+        assert run.parameters.keys() == uninterrupted.parameters.keys()
+        assert list(run.distances) == list(uninterrupted.distances)
+        for name in ("steps", "loss", "attention"):
+            assert np.array_equal(getattr(run, name), getattr(uninterrupted, name))
+        for name, values in uninterrupted.probes.items():
+            assert np.array_equal(run.probes[name], values, equal_nan=True)
 
 
 def stopped_at(step: int, path: Path) -> bytes:
-    """Leave a checkpoint of TINY from seed 1 at `path`; return what it holds."""
+    """Leave a checkpoint of TINY from seed 1 at `path`; return its content."""
 
     def stop(reached: int, steps: int) -> None:
         if reached == step:
@@ -114,33 +114,33 @@ def stopped_at(step: int, path: Path) -> bytes:
     return path.read_bytes()
 
 
-SPOILT = {
-    "other seed": lambda whole: whole,
-    "empty": lambda whole: b"",
-    "truncated": lambda whole: whole[: len(whole) - 10],
-    "foreign": lambda whole: b"not a checkpoint",
-    "another tool's": lambda whole: safetensors.torch.save({"weight": torch.ones(2)}),
-    "one bit flipped": lambda whole: whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:],
+DAMAGE = {
+    "other seed": lambda content: content,
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) - 10],
+    "foreign": lambda content: b"not a checkpoint",
+    "another tool's": lambda content: safetensors.torch.save({"weight": torch.ones(2)}),
+    "one bit flipped": lambda content: content[:-20] + bytes([content[-20] ^ 1]) + content[-19:],
 }
 
 
-@pytest.mark.parametrize("spoil", SPOILT)
-def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_gone_on_from(tmp_path, monkeypatch, spoil):
-    """It is named in a warning and kept under another name, and training starts anew."""
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_resumed(tmp_path, monkeypatch, damage):
+    """A warning names it, it is kept under another name, and training starts again."""
     monkeypatch.setattr("onset.validate.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    path, seed = tmp_path / "run.safetensors", 0 if spoil == "other seed" else 1
-    spoilt = SPOILT[spoil](stopped_at(10, path))
-    path.write_bytes(spoilt)
+    path, seed = tmp_path / "run.safetensors", 0 if damage == "other seed" else 1
+    content = DAMAGE[damage](stopped_at(10, path))
+    path.write_bytes(content)
     with pytest.warns(
         UnreadableRun, match="run.safetensors is not resumed from .*set aside as run.safetensors.corrupt"
     ):
-        found = train(TINY, seed, device=CPU, checkpoint=path)
-    assert np.array_equal(found.loss, train(TINY, seed, device=CPU).loss)
-    assert (tmp_path / "run.safetensors.corrupt").read_bytes() == spoilt
+        run = train(TINY, seed, device=CPU, checkpoint=path)
+    assert np.array_equal(run.loss, train(TINY, seed, device=CPU).loss)
+    assert (tmp_path / "run.safetensors.corrupt").read_bytes() == content
 
 
 def test_a_checkpoint_of_a_newer_release_is_refused_and_left_where_it_is(tmp_path, monkeypatch):
-    """The message names the file, both releases and what to do; the hours it holds are not trained over."""
+    """The message names the file, both releases and what to do; the file is not overwritten."""
     monkeypatch.setattr("onset.validate.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     path = tmp_path / "run.safetensors"
     with monkeypatch.context() as future:
@@ -149,11 +149,11 @@ def test_a_checkpoint_of_a_newer_release_is_refused_and_left_where_it_is(tmp_pat
         before = stopped_at(10, path)
     with pytest.raises(ValueError, match=r"run\.safetensors has format 99, of Onset 9\.1.*release that wrote it"):
         train(TINY, 1, device=CPU, checkpoint=path)
-    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"run.safetensors": before}
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"run.safetensors": before}
 
 
-def test_a_whole_run_goes_on_past_its_last_transition():
-    """The same numbers as the run that stops when it has settled, and then on to the last step."""
+def test_a_whole_run_continues_past_its_last_transition():
+    """The numbers of the run that stops when it has settled, and further ones up to the last step."""
     setting = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4})
     settled, whole = train(setting, 0, device=CPU), train(setting.replace(whole=True), 0, device=CPU)
     assert settled.steps[-1] < whole.steps[-1] == setting.training.steps
@@ -162,8 +162,7 @@ def test_a_whole_run_goes_on_past_its_last_transition():
 
 @pytest.mark.parametrize("family", ["linear", "transformer"])
 def test_memory_grows_by_what_is_recorded_and_nothing_else(monkeypatch, family):
-    """Twenty records later there are as many tensors as before, of as many bytes; Python and NumPy hold more by the numbers recorded and what it
-    takes to hold each array."""
+    """Twenty records take no more tensors; memory of Python and NumPy grows by the recorded arrays alone."""
     more = {"architecture": Architecture(width=8)} if family == "transformer" else {}
     setting = Setting.of(family, states=2, context=10, steps=200, record_every=1, whole=True, **more)
     monkeypatch.setattr("onset.validate.training.held_out.HELD_OUT", 16)
@@ -175,10 +174,10 @@ def test_memory_grows_by_what_is_recorded_and_nothing_else(monkeypatch, family):
             run.advance()
             run.record()
         gc.collect()
-        tensors = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
+        tensors = [item for item in gc.get_objects() if issubclass(type(item), torch.Tensor)]
         (recorder,) = run.recorders
-        recorded = sum(one.nbytes for one in recorder.arrays().values())
-        return len(tensors), sum(one.nbytes for one in tensors), tracemalloc.get_traced_memory()[0], recorded
+        recorded = sum(values.nbytes for values in recorder.arrays().values())
+        return len(tensors), sum(tensor.nbytes for tensor in tensors), tracemalloc.get_traced_memory()[0], recorded
 
     tracemalloc.start()
     try:
@@ -188,13 +187,13 @@ def test_memory_grows_by_what_is_recorded_and_nothing_else(monkeypatch, family):
         tracemalloc.stop()
     assert before[:2] == after[:2]
     arrays = len(run.recorders[0].arrays())
-    numbers, held = after[3] - before[3], after[2] - before[2]
-    print(f"recorded {numbers} bytes in {20 * arrays} arrays, held {held} more")
-    assert numbers <= held <= numbers + 20 * arrays * ARRAY
+    numbers, memory = after[3] - before[3], after[2] - before[2]
+    print(f"recorded {numbers} bytes in {20 * arrays} arrays, memory grew by {memory}")
+    assert numbers <= memory <= numbers + 20 * arrays * ARRAY
 
 
-def test_what_is_frozen_does_not_move():
-    """A frozen part keeps its start, the others move; a frozen layer 1 never forms a head."""
+def test_frozen_parts_do_not_change():
+    """A frozen part keeps its initial weights, the others change; frozen lag logits form no head."""
     for part in ("layer_1", "layer_2", "embedding", "head"):
         setting = Setting.of(
             "transformer", context=8, steps=10, record_every=10, frozen=[part], architecture=Architecture(width=8)
@@ -208,29 +207,29 @@ def test_what_is_frozen_does_not_move():
 
 
 def test_half_precision_follows_single_precision():
-    """With bfloat16 products the loss stays within their relative error, 2⁻⁸, of that in single precision, and differs from it."""
+    """The loss with bfloat16 products is within their relative error, 2⁻⁸, of that in single precision, but differs."""
     setting = Setting.of("transformer", context=16, steps=20, record_every=20, architecture=Architecture(width=8))
-    whole, half = (train(setting.replace(precision=p), 0, device=CPU).loss for p in ("float32", "bfloat16"))
-    np.testing.assert_allclose(half, whole, rtol=2**-8)
-    assert half[0] == whole[0]
-    assert half[-1] != whole[-1]
+    single, half = (train(setting.replace(precision=p), 0, device=CPU).loss for p in ("float32", "bfloat16"))
+    np.testing.assert_allclose(half, single, rtol=2**-8)
+    assert half[0] == single[0]
+    assert half[-1] != single[-1]
 
 
 def test_trained_toy_follows_the_finite_context_dynamics(within):
     """Order parameters of trained models minus predicted ones, in units of the spread over seeds (z printed)."""
     setting = TINY.replace(steps=40, record_every=40)
     seeds = 12
-    observed = [train(setting, seed) for seed in range(seeds)]
+    observed = [train(setting, seed, device=CPU) for seed in range(seeds)]
     expected = descend(FiniteContext(setting, count=8192), setting)
     for name in ("match.diagonal", "match.off_diagonal", "lag_logits.0", "lag_logits.1"):
-        values = np.array([one.parameters[name][-1] for one in observed])
-        # The theory's own error is that of 8192 × 40 sequences against the 64 × 40 of a run: 1/128 of the variance over seeds.
+        values = np.array([run.parameters[name][-1] for run in observed])
+    """The loss with bfloat16 products is within their relative error, 2⁻⁸, of single precision, but differs."""
         error = values.std(ddof=1) * np.sqrt(1 / seeds + 64 / 8192)
         within(name, values.mean(), expected.parameters[name][-1], error)
 
 
-def test_a_transformer_whose_numbers_are_no_longer_numbers_has_diverged():
-    """At a rate beyond stability its weights become NaN; training goes on to the next record, which says so."""
+def test_a_transformer_with_nan_weights_has_diverged():
+    """At an unstable rate its weights become NaN; the next record says so."""
     shape = Architecture(width=8)
     setting = Setting.of(
         "transformer", states=2, context=8, optimizer="sgd", learning_rate=1e6, steps=40, architecture=shape
@@ -240,25 +239,25 @@ def test_a_transformer_whose_numbers_are_no_longer_numbers_has_diverged():
     assert np.isfinite(run.loss).all()
 
 
-def test_divergence_is_reported_and_what_came_before_is_kept(tmp_path):
-    """At an absurd rate the run ends at a step it names; its records before that are finite and saved."""
+def test_divergence_is_reported_and_earlier_records_are_kept(tmp_path):
+    """At an absurd rate the run ends and names the step; its earlier records are finite and saved."""
     setting = TINY.replace(
         record_every=1, optimizer=Setting.of("linear", states=2, context=16, learning_rate=1e4).training.optimizer
     )
     store = Store(tmp_path)
     compute([Job(setting, "train")], store)
-    found = observation(setting, [0], store)
-    (run,) = found.trajectories
+    observed = observation(setting, [0], store)
+    (run,) = observed.trajectories
     assert run.diverged is not None
     assert run.steps[-1] < run.diverged
     assert np.isfinite(run.loss).all()
-    transition = found.transitions()[0][-1]
+    transition = observed.transitions()[0][-1]
     assert transition.step is None
     assert f"diverged at step {run.diverged}" in str(transition.reason)
 
 
 def test_a_second_call_reuses_finished_runs_and_fresh_does_not(tmp_path):
-    """Modification times tell: unchanged on a second call, new with `fresh`."""
+    """Modification times are unchanged by a second call, and new with `fresh`."""
     store = Store(tmp_path)
     jobs = [Job(TINY, "train", 0), Job(TINY, "mean-field")]
     compute(jobs, store, workers=1)
@@ -271,29 +270,34 @@ def test_a_second_call_reuses_finished_runs_and_fresh_does_not(tmp_path):
 
 
 def test_workers_do_not_change_numbers(tmp_path):
-    """Two processes side by side write what one writes."""
+    """Two processes write what one writes."""
     jobs = [Job(TINY, "train", seed) for seed in (0, 1)]
     for workers in (1, 2):
         compute(jobs, Store(tmp_path / str(workers)), workers=workers)
-    one, two = (observation(TINY, (0, 1), Store(tmp_path / str(workers))) for workers in (1, 2))
-    for a, b in zip(one.trajectories, two.trajectories, strict=True):
+    alone, parallel = (observation(TINY, (0, 1), Store(tmp_path / str(workers))) for workers in (1, 2))
+    for a, b in zip(alone.trajectories, parallel.trajectories, strict=True):
         assert np.array_equal(a.loss, b.loss)
 
 
-def test_a_killed_process_loses_only_what_was_not_finished(tmp_path):
-    """kill -9 after the first of many runs: that file is whole, no half-written one is taken for a run, and the rest is computed."""
+def test_a_killed_process_loses_only_unfinished_runs(tmp_path):
+    """After kill -9 finished files are complete, and the others are computed by the next call."""
     script = (
-        "import sys; from tests_setting import SETTING; from onset.validate.execution import compute; from onset.validate.store.jobs import Job; from onset.validate.store.runs import Store\n"
+        "import sys\n"
+        "from tests_setting import SETTING\n"
+        "from onset.validate.execution import compute\n"
+        "from onset.validate.store.jobs import Job\n"
+        "from onset.validate.store.runs import Store\n"
         "compute([Job(SETTING, 'train', seed) for seed in range(200)], Store(sys.argv[1]), workers=1)"
     )
     (tmp_path / "tests_setting.py").write_text(
-        "from onset.theory.setting import Setting\nSETTING = Setting.of('linear', states=2, context=16, learning_rate={'match': 0.4}, steps=60)\n"
+        "from onset.theory.setting import Setting\n"
+        "SETTING = Setting.of('linear', states=2, context=16, learning_rate={'match': 0.4}, steps=60)\n"
     )
     runs = tmp_path / "runs"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()])}
     process = subprocess.Popen([sys.executable, "-c", script, str(runs)], env=environment)
-    patience = time.monotonic() + 60
-    while not list(runs.glob("*.nc")) and time.monotonic() < patience:
+    deadline = time.monotonic() + 60
+    while not list(runs.glob("*.nc")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -301,15 +305,15 @@ def test_a_killed_process_loses_only_what_was_not_finished(tmp_path):
     finished = list(runs.glob("*.nc"))
     assert finished
     assert all(store.load(path.stem) is not None for path in finished)
-    todo = []
+    computed = []
     seeds = range(len(finished) + 1)
     compute(
         [Job(TINY, "train", seed) for seed in seeds],
         store,
         workers=1,
-        watch=lambda status: todo.append(status.last.seed) if status.last else None,
+        watch=lambda status: computed.append(status.last.seed) if status.last else None,
     )
-    assert todo == [seed for seed in seeds if f"{TINY.id}-train-{seed}.nc" not in {path.name for path in finished}]
+    assert computed == [seed for seed in seeds if f"{TINY.id}-train-{seed}.nc" not in {path.name for path in finished}]
 
 
 def test_devices_are_named(monkeypatch):
