@@ -35,7 +35,10 @@ def _sampled(setting: Setting, groups: list[Any]) -> Array:
     """Gradient by the lag logits per ω (linear) or by ω per μ (softmax) at the start, shape (GROUPS, n)."""
     from onset.simulate.finite_context.dynamics import loss_and_gradient
 
-    layout, linear = Layout.of(setting, setting.task.context), setting.model.family == "linear"
+    layout, linear = (
+        Layout.of(setting.task, setting.model.initialization, setting.task.context),
+        setting.model.family == "linear",
+    )
     varied = "match.diagonal" if linear else "readout.diagonal"
     step = np.array([SMALL * (name == varied) for name in layout.names])
     ends = np.array([[loss_and_gradient(setting, sign * step, g).derivative for sign in (1, -1)] for g in groups])

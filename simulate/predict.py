@@ -14,7 +14,7 @@ from onset.simulate.finite_context.dynamics import FiniteContext
 from onset.theory import arguments
 from onset.theory.dynamics.descent import descend
 from onset.theory.markov.task import MarkovChains
-from onset.theory.prediction import Prediction, finite_plateaus
+from onset.theory.prediction import Prediction
 from onset.theory.recording import Progress
 from onset.theory.setting import Setting
 from onset.theory.tasks import Task
@@ -42,7 +42,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
         found.append(
             descend(
                 dynamics,
-                setting,
+                setting.training,
                 progress=lambda step, steps, r=replicate: progress(r * steps + step, REPLICATES * steps),
             )
         )
@@ -57,7 +57,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
     validity = (
         f"neglects fluctuations of the parameters from mini-batches of {setting.training.batch}: of relative order rate/B",
     )
-    losses = finite_plateaus(setting, seed)
+    losses = setting.task.expected_losses(seed=seed)
     return Prediction(setting, "finite-context", tuple(found), losses, assumptions, validity)
 
 

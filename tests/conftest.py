@@ -69,7 +69,7 @@ class Quadratic:
     """The stub L(θ) = Σ_n λ_n θ_n² / 2 on the coordinates of `setting`'s family, whose dynamics are known in closed form."""
 
     def __init__(self, setting: Setting, curvature: Array, lags: int = 2) -> None:
-        self.layout = Layout.of(setting, lags)
+        self.layout = Layout.of(setting.task, setting.model.initialization, lags)
         self.curvature = np.broadcast_to(curvature, self.layout.start.shape)
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:

@@ -13,9 +13,9 @@ __all__ = ["POSITIONS", "PRESETS", "Architecture"]
 POSITIONS = ("relative", "bias", "rotary", "learned")
 """Kinds of position encoding.
 
-relative: a vector per offset that meets the query (Shaw et al., arXiv 1803.02155; the published model). bias: a scalar per offset
-(T5, arXiv 1910.10683, one bucket per offset). rotary: rotated queries and keys (arXiv 2104.09864). learned: a vector per position
-added to the embedding.
+relative: a vector per offset that meets the query (Shaw et al., arXiv 1803.02155; the published model). bias: a scalar
+per offset (T5, arXiv 1910.10683, one bucket per offset). rotary: rotated queries and keys (arXiv 2104.09864). learned:
+a vector per position added to the embedding.
 """
 
 
@@ -122,6 +122,6 @@ PRESETS: dict[str, Callable[[int], Architecture]] = {
 }
 """Architectures by name, as functions of the number of layer-1 heads that the task needs.
 
-They differ from `published` in what their name says. The feed-forward branch is that of the released code; the one-layer model with
-smeared keys is that of arXiv 2209.11895 at this width.
+They differ from `published` in what their name says. The feed-forward branch is that of the released code; the
+one-layer model with smeared keys is that of arXiv 2209.11895 at this width.
 """

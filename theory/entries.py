@@ -1,8 +1,8 @@
 """Entries of a setting: each field of its parts says once how it is checked, stored, shown and offered as an option.
 
-A part of a setting (a task, a model, a way of training) is a frozen dataclass whose fields are made by `entry`. Everything else
-reads these declarations: validation, TOML and JSON files, identifiers, labels and the command line. Adding a field to a part is
-one line in its class.
+A part of a setting (a task, a model, a way of training) is a frozen dataclass whose fields are made by `entry`.
+Everything else reads these declarations: validation, TOML and JSON files, identifiers, labels and the command line.
+Adding a field to a part is one line in its class.
 """
 
 from __future__ import annotations

@@ -10,26 +10,9 @@ from onset.theory import arguments
 from onset.theory.architecture import PRESETS, Architecture
 from onset.theory.entries import check_entries, entry
 from onset.theory.tasks import Task
+from onset.theory.training import OPTIMIZERS, Optimizer, Training
 
-__all__ = ["FAMILIES", "Defaults", "Family", "ModelSpec"]
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """Defaults of training.
-
-    Attributes
-    ----------
-    learning_rate : mapping of group to rate, per step
-    steps : int
-        Longest run.
-    record_every : int
-        Steps between two records: a few percent of the plateau.
-    """
-
-    learning_rate: Mapping[str, float]
-    steps: int
-    record_every: int
+__all__ = ["FAMILIES", "Family", "ModelSpec"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +26,9 @@ class Family:
         Value of every entry of a group; for the transformer, standard deviation of the weights.
     optimizers : tuple of str
         Optimisers it is trained with, the default first.
-    defaults : callable
-        From an optimiser's name and a task to `Defaults`.
+    schedule : callable
+        From an optimiser's name and a task to the default learning rate of each group, the longest run and the steps
+        between two records, a few percent of the plateau.
     shaped : bool
         Whether its models have an `Architecture`.
     """
@@ -52,7 +36,7 @@ class Family:
     name: str
     initialization: Mapping[str, float]
     optimizers: tuple[str, ...]
-    defaults: Callable[[str, Task], Defaults]
+    schedule: Callable[[str, Task], tuple[Mapping[str, float], int, int]]
     shaped: bool = False
 
     @property
@@ -60,27 +44,32 @@ class Family:
         """Names of the parameter groups."""
         return tuple(self.initialization)
 
+    def defaults(self, optimizer: str, task: Task) -> Training:
+        """Training by the named optimiser where a setting gives nothing else."""
+        learning_rate, steps, record_every = self.schedule(optimizer, task)
+        decay = OPTIMIZERS[optimizer]
+        return Training(Optimizer(optimizer, learning_rate, **decay), steps=steps, record_every=record_every)
+
 
 def _plateaus(task: Task) -> int:
-    """Plateaus that a toy model passes: two for each head but the first, which has one."""
+    """Plateaus of a toy model: one before the first head, two before each further one."""
     return 2 * max(1, len(task.lags)) - 1
 
 
-def _linear(optimizer: str, task: Task) -> Defaults:
+def _linear(optimizer: str, task: Task) -> tuple[Mapping[str, float], int, int]:
     if optimizer == "sgd":  # the plateau grows with T
         steps = _plateaus(task) * (10 * task.context + 500)
-        return Defaults({"lag_logits": 1.0, "match": 100 / task.context**2}, steps, max(1, task.context // 20))
-    return Defaults({"lag_logits": 0.01, "match": 0.01}, 1000, 5)
+        return {"lag_logits": 1.0, "match": 100 / task.context**2}, steps, max(1, task.context // 20)
+    return {"lag_logits": 0.01, "match": 0.01}, 1000, 5
 
 
-def _softmax(optimizer: str, task: Task) -> Defaults:
-    if optimizer == "sgd":
-        return Defaults(dict.fromkeys(("lag_logits", "match", "readout"), 1.0), 4000 * _plateaus(task), 10)
-    return Defaults(dict.fromkeys(("lag_logits", "match", "readout"), 0.01), 1000, 5)
+def _softmax(optimizer: str, task: Task) -> tuple[Mapping[str, float], int, int]:
+    rate, steps, record_every = (1.0, 4000 * _plateaus(task), 10) if optimizer == "sgd" else (0.01, 1000, 5)
+    return dict.fromkeys(("lag_logits", "match", "readout"), rate), steps, record_every
 
 
-def _transformer(optimizer: str, task: Task) -> Defaults:
-    return Defaults({"weights": 5e-4}, 2500, 20)  # the published rate, arXiv 2402.11004
+def _transformer(optimizer: str, task: Task) -> tuple[Mapping[str, float], int, int]:
+    return {"weights": 5e-4}, 2500, 20  # the published rate, arXiv 2402.11004
 
 
 FAMILIES: dict[str, Family] = {

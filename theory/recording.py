@@ -11,8 +11,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from onset.theory.arrays import Array
-from onset.theory.setting import Setting
-from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition, combine, made, read_off
+from onset.theory.tasks import Task
+from onset.theory.training import Training
+from onset.theory.transitions import (
+    FORMATION_LEVEL,
+    Transition,
+    TransitionSource,
+    combine,
+    passed_transitions,
+    read_transitions,
+)
 
 __all__ = ["DIVERGENCE", "MARGIN", "Measurement", "Progress", "Recorder", "Trajectory", "combined", "no_progress"]
 
@@ -20,10 +28,10 @@ MARGIN = 1.25
 """A run ends when it is this many times past its last transition."""
 
 PATIENCE = 1.5
-"""A transition is given up if, at its mean pace since the last step over this, the longest run would end before it."""
+"""A transition's pace is taken from the records since the last step divided by this."""
 
-FEWEST = 8
-"""Records that a pace is taken from."""
+PACE_RECORDS = 8
+"""Fewest records that a pace is taken from."""
 
 DIVERGENCE = 10.0
 """A loss this many times above both its start and the logarithm of the vocabulary counts as diverged."""
@@ -62,7 +70,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Trajectory(ReadOff):
+class Trajectory(TransitionSource):
     """A model along training, predicted or observed.
 
     Attributes
@@ -97,40 +105,9 @@ class Trajectory(ReadOff):
     diverged: int | None = None
     lags: tuple[int, ...] = (1,)
 
-    @classmethod
-    def of(
-        cls,
-        steps: Sequence[float] | Array,
-        measurements: Sequence[Measurement],
-        points: Array,
-        names: Sequence[str],
-        *,
-        diverged: int | None = None,
-        lags: tuple[int, ...] = (1,),
-    ) -> Trajectory:
-        """The curve of measurements at `steps`, with values `points`, shape (n, p), of the parameters `names`."""
-
-        def curves(kind: str) -> dict[str, Array]:
-            return {
-                name: np.array([getattr(m, kind)[name] for m in measurements])
-                for name in getattr(measurements[0], kind)
-            }
-
-        return cls(
-            steps=np.array(steps, dtype=float),
-            loss=np.array([m.loss for m in measurements]),
-            distances=curves("distances"),
-            attention=np.array([m.attention for m in measurements]),
-            parameters={name: points[:, i] for i, name in enumerate(names)},
-            excess=curves("excess"),
-            probes=curves("probes"),
-            diverged=diverged,
-            lags=lags,
-        )
-
     def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
-        between, formations = read_off(self.steps, self.distances, self.attention, level, lags=self.lags)
-        return [self._explained(t) for t in between], [self._explained(t) for t in formations]
+        transitions, formations = read_transitions(self.steps, self.distances, self.attention, level, lags=self.lags)
+        return [self._explained(t) for t in transitions], [self._explained(t) for t in formations]
 
     def _explained(self, transition: Transition) -> Transition:
         if self.diverged is None or transition.step is not None:
@@ -140,17 +117,16 @@ class Trajectory(ReadOff):
 
 def combined(trajectories: Sequence[Trajectory], level: float) -> tuple[list[Transition], list[Transition]]:
     """Transitions and formations, combined over independent trajectories: seeds, or replicates of a prediction."""
-    kinds = zip(*(trajectory.read(level) for trajectory in trajectories), strict=True)
-    between, formations = ([combine(same) for same in zip(*kind, strict=True)] for kind in kinds)
-    return between, formations
+    transitions, formations = zip(*(trajectory.read(level) for trajectory in trajectories), strict=True)
+    return list(map(combine, zip(*transitions, strict=True))), list(map(combine, zip(*formations, strict=True)))
 
 
 class Recorder:
     """Collects measurements, and says when a run is well past its last transition or has diverged."""
 
-    def __init__(self, setting: Setting) -> None:
-        self._task, self._training = setting.task, setting.training
-        self._highest = np.log(setting.task.vocabulary)
+    def __init__(self, task: Task, training: Training) -> None:
+        self._task, self._training = task, training
+        self._highest = np.log(task.vocabulary)
         self._steps: list[float] = []
         self._measurements: list[Measurement] = []
         self._points: list[Array] = []
@@ -176,55 +152,65 @@ class Recorder:
     def settled(self) -> bool:
         """Whether the last record is `MARGIN` times past the transition to the last strategy and all formations.
 
-        A transition to the last of more than three strategies that would not be made in time is not waited for; with
-        ``whole`` in the setting's training nothing ends a run early.
+        A transition to the last of more than three strategies that would come too late is not awaited; with ``whole``
+        in the training nothing ends a run early.
         """
         if self._training.whole:
             return False
         latest = self._measurements[-1]
-        behind = made(np.array(list(latest.distances.values())), latest.attention, self._task.lags)
+        passed = passed_transitions(np.array(list(latest.distances.values())), latest.attention, self._task.lags)
         last = len(latest.distances) - 2  # index of the transition to the last strategy
-        if not behind[1:last].all() or not behind[last + 1 :].all():
+        if not passed[1:last].all() or not passed[last + 1 :].all():
             return False
-        if not behind[last] and not self._hopeless:
+        if not passed[last] and not self._too_slow:
             return False
-        between, formations = self.trajectory().read(FORMATION_LEVEL)
-        awaited = [*formations, between[last if behind[last] else last - 1]]
+        transitions, formations = self.trajectory().read(FORMATION_LEVEL)
+        awaited = [*formations, transitions[last if passed[last] else last - 1]]
         return all(t.step is not None and self._steps[-1] >= MARGIN * t.step for t in awaited)
 
     @property
-    def _hopeless(self) -> bool:
-        """Whether, at its recent pace, the model would not be nearest to the last of its strategies by the longest run's end.
+    def _too_slow(self) -> bool:
+        """Whether, at its recent pace, the model is not nearest to the last of its strategies by the longest run's end.
 
-        A model that adds up what its heads read never becomes the n-gram strategy, n > 2, and would run to the end in vain.
+        A model that adds up what its heads read never becomes the n-gram strategy, n > 2, and would run to the end in
+        vain.
         """
-        if len(self._measurements[-1].distances) <= 3:  # the transition to the last of three is always waited for
+        if len(self._measurements[-1].distances) <= 3:  # the transition to the last of three is always awaited
             return False
-        nearest = np.array([list(m.distances.values())[-2:] for m in self._measurements])
-        lead = nearest[:, 0] - nearest[:, 1]
+        last_two = np.array([list(m.distances.values())[-2:] for m in self._measurements])
+        lead = last_two[:, 0] - last_two[:, 1]
         steps = np.array(self._steps)
         recent = steps[-1] - steps <= steps[-1] * (1 - 1 / PATIENCE)
-        if recent.sum() < FEWEST or recent.all():
+        if recent.sum() < PACE_RECORDS or recent.all():
             return False
         pace = np.polyfit(steps[recent], lead[recent], 1)[0]
         return bool(lead[-1] + pace * (self._training.steps - steps[-1]) < 0)
 
     def trajectory(self, diverged: int | None = None) -> Trajectory:
         """The curve recorded so far."""
-        points = np.array(self._points)
-        return Trajectory.of(
-            self._steps, self._measurements, points, self.names, diverged=diverged, lags=self._task.lags
+        measurements, points = self._measurements, np.array(self._points)
+
+        def curves(kind: str) -> dict[str, Array]:
+            names = getattr(measurements[0], kind)
+            return {name: np.array([getattr(m, kind)[name] for m in measurements]) for name in names}
+
+        return Trajectory(
+            steps=np.array(self._steps, dtype=float),
+            loss=np.array([m.loss for m in measurements]),
+            distances=curves("distances"),
+            attention=np.array([m.attention for m in measurements]),
+            parameters={name: points[:, i] for i, name in enumerate(self.names)},
+            excess=curves("excess"),
+            probes=curves("probes"),
+            diverged=diverged,
+            lags=self._task.lags,
         )
 
     def arrays(self) -> dict[str, Array]:
         """All records as arrays by name, as `restore` takes them."""
         curve = self.trajectory()
-        arrays = {
-            "steps": curve.steps,
-            "loss": curve.loss,
-            "attention": curve.attention,
-            "points": np.array(self._points),
-        }
+        arrays = {name: getattr(curve, name) for name in ("steps", "loss", "attention")}
+        arrays["points"] = np.array(self._points)
         for kind in ("distances", "excess", "probes"):
             arrays |= {f"{kind}.{name}": values for name, values in getattr(curve, kind).items()}
         return arrays

@@ -1,7 +1,7 @@
 """The description of an experiment: a task, a model and a way of training. Prediction, simulation and training all take it.
 
-A `Setting` is frozen, validated when made, loads from and saves to TOML and JSON, and has a stable `id`: equal settings have the
-same id in every process and on every machine. Time is in optimiser steps.
+A `Setting` is frozen, validated when made, loads from and saves to TOML and JSON, and has a stable `id`: equal settings
+have the same id in every process and on every machine. Time is in optimiser steps.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Setting(Generic[TaskT]):
     @property
     def default_rates(self) -> Mapping[str, float]:
         """Learning rate of each group where a setting of this task, family and optimiser gives none, per step."""
-        return FAMILIES[self.model.family].defaults(self.training.optimizer.name, self.task).learning_rate
+        return FAMILIES[self.model.family].defaults(self.training.optimizer.name, self.task).optimizer.learning_rate
 
     @property
     def label(self) -> str:
@@ -146,18 +146,16 @@ class Setting(Generic[TaskT]):
                 "put them into the task."
             )
         name = arguments.one_of("optimizer", named.optimizers[0] if optimizer is None else optimizer, OPTIMIZERS)
-        defaults = named.defaults(name, task)
-        given = {"epsilon": epsilon, "betas": betas, "weight_decay": weight_decay}
-        rates = _per_group("learning_rate", learning_rate, defaults.learning_rate)
-        chosen = OPTIMIZERS[name] | {key: value for key, value in given.items() if value is not None}
-        if family == "transformer" and architecture is None:
+        if named.shaped and architecture is None:
             architecture = published(max(1, len(task.lags)))
-        lengths = {"steps": defaults.steps, "record_every": defaults.record_every}
-        values: dict[str, Any] = lengths | {key: value for key, value in entries.items() if value is not None}
+        training = named.defaults(name, task)
+        rates = _per_group("learning_rate", learning_rate, training.optimizer.learning_rate)
+        decay = _given(epsilon=epsilon, betas=betas, weight_decay=weight_decay)
+        chosen = dataclasses.replace(training.optimizer, learning_rate=rates, **decay)
         return cls(
             task,  # type: ignore[arg-type]
             ModelSpec(family, _per_group("initialization", initialization, named.initialization), architecture),
-            Training(Optimizer(name, rates, **chosen), **values),
+            dataclasses.replace(training, optimizer=chosen, **_given(**entries)),
         )
 
     def explicit(self) -> dict[str, Any]:
@@ -231,6 +229,10 @@ class Setting(Generic[TaskT]):
             return cls.from_dict(arguments.table("setting", data))
         except (RecursionError, ValueError) as problem:
             raise ValueError(f"setting file {path}: {setting_files.reason(problem)}") from problem
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _per_group(name: str, given: float | Mapping[str, float] | None, default: Mapping[str, float]) -> dict[str, float]:

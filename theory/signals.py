@@ -4,10 +4,11 @@ The *signal* of lag m says how much attention to the symbol m before a source te
 
     s_m = E Σ_i π_i² Σ_j (P_ij - p_j) ((P^m)_ij - π_j),
 
-with p the model's prediction: 1/k at the start (reference "uniform"), π on the plateau ("unigram"). At finite context, signals are
-limits of correlations between three positions, which `correlations` holds exactly. `onset.theory.derivations.signals` derives both,
-`onset.theory.derivations.alternation` the closed forms that are evaluated here. (The literature's table leaves out the π_j that is
-subtracted from (P^m)_ij; with reference "uniform" that adds E Σ_i π_i² Σ_j (P_ij - 1/k) π_j to every lag alike.)
+with p the model's prediction: 1/k at the start (reference "uniform"), π on the plateau ("unigram"). At finite context,
+signals are limits of correlations between three positions, which `correlations` holds exactly.
+`onset.theory.derivations.signals` derives both, `onset.theory.derivations.alternation` the closed forms that are
+evaluated here. (The literature's table leaves out the π_j that is subtracted from (P^m)_ij; with reference "uniform"
+that adds E Σ_i π_i² Σ_j (P_ij - 1/k) π_j to every lag alike.)
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def signal(
 ) -> Expectation:
     """Signal s_lag of `prior`, with an estimate of its error; dimensionless.
 
-    Closed form for two states with Dirichlet rows of whole concentration or doubly stochastic chains, and for chains without
-    memory beyond lag 0; otherwise `onset.theory.markov.expectations.expectation`.
+    Closed form for two states with Dirichlet rows of whole concentration or doubly stochastic chains, and for chains
+    without memory beyond lag 0; otherwise `onset.theory.markov.expectations.expectation`.
 
     Parameters
     ----------
@@ -86,8 +87,8 @@ def correlations(transition: Array, weights: Array, context: int) -> Array:
     r"""C[q, s, t] = E Σ_ij Pr(x_q = i, x_s = j, x_t = i) (P_ij - 1/k) for positions 1 ≤ q, s ≤ t ≤ T of stationary sequences.
 
     What stands at q is what the query at t holds; what stands at s will follow it: the correlation that layer 2 is
-    trained by if its score of source s rises with the symbol at q. For s - q = m and s far before t it tends to s_m (reference
-    "uniform") plus a constant.
+    trained by if its score of source s rises with the symbol at q. For s - q = m and s far before t it tends to s_m
+    (reference "uniform") plus a constant.
 
     Parameters
     ----------

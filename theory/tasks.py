@@ -1,11 +1,12 @@
 """Tasks: what a model learns in context.
 
-A task describes sequences of `context` + 1 tokens from a vocabulary, and names the ideal strategies that a model may use on them.
-Its description stands here; how sequences are sampled and what each strategy predicts on them is in `onset.simulate.tasks`.
+A task describes sequences of `context` + 1 tokens from a vocabulary, and names the ideal strategies that a model may
+use on them. Its description stands here; how sequences are sampled and what each strategy predicts on them is in
+`onset.simulate.tasks`.
 
-To add a task, write a frozen dataclass that derives from `Task`, whose fields are made by `onset.theory.entries.entry`; decorate it
-with `register`; and register its sampling with `onset.simulate.tasks`. Training, run files, sweeps, listing and figures
-work from what these say.
+To add a task, write a frozen dataclass that derives from `Task`, whose fields are made by `onset.theory.entries.entry`;
+decorate it with `register`; and register its sampling with `onset.simulate.tasks`. Training, run files, sweeps, listing
+and figures work from what these say.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class Task(ABC):
     @abstractmethod
     def expected_loss(self, strategy: str, *, tolerance: float = 2e-3, seed: int = 0) -> Expectation:
         """Expected loss of an ideal strategy over the scored positions, nats per token, to `tolerance`."""
+
+    def expected_losses(self, *, seed: int = 0) -> dict[str, Expectation]:
+        """Expected loss of every ideal strategy, nats per token, by name."""
+        return {strategy: self.expected_loss(strategy, seed=seed) for strategy in self.strategies}
 
     @property
     def lags(self) -> tuple[int, ...]:

@@ -2,9 +2,9 @@ r"""Transitions from one strategy to the next: one definition for predicted and 
 
 A curve holds, at recorded steps, the distance KL(strategy ‖ model) in nats per token to each ideal strategy. The
 transition a → b is the first step at which the model is nearer to b than to a, linearly interpolated between recorded
-steps, provided it is still nearer at the next record. Formation of the head of lag r is the first step at which the layer-1
-attention of any one head on lag r exceeds a level, read in the same way; the task says which lags need a head. That there is
-none is an answer: `step` is None and `reason` says why.
+steps, provided it is still nearer at the next record. Formation of the head of lag r is the first step at which the
+layer-1 attention of any one head on lag r exceeds a level, read in the same way; the task says which lags need a head.
+That there is none is an answer: `step` is None and `reason` says why.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from onset.theory import arguments
 
 __all__ = [
     "FORMATION_LEVEL",
-    "ReadOff",
     "Transition",
+    "TransitionSource",
     "bootstrap",
     "combine",
     "find_crossing",
     "find_formation",
     "find_transition",
-    "made",
-    "read_off",
+    "passed_transitions",
+    "read_transitions",
 ]
 
 FORMATION_LEVEL = 0.1
@@ -97,39 +97,36 @@ def find_formation(
     return find_crossing(np.asarray(steps, dtype=float), excess, "none", head, f"lag-{lag} attention above {level:g}")
 
 
-def find_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str, what: str) -> Transition:
-    """First step at which `lead`, shape (n,), rises above zero and is there at the next record too; `what` says in words what it then is."""
+def find_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str, state: str) -> Transition:
+    """First step at which `lead`, shape (n,), rises above zero and is still there at the next record.
+
+    `state` describes a positive lead in words, for the reason that is given where there is no crossing.
+    """
     usable = np.isfinite(lead)
     steps, lead = steps[usable], lead[usable]
     above = lead > 0
+    crossings = np.flatnonzero(~above[:-2] & above[1:-1] & above[2:]) + 1
     if len(steps) == 0:
-        return Transition(source, target, None, reason="no recorded step has finite values")
-    if above[0] and (len(above) == 1 or above[1]):
-        return Transition(source, target, None, reason=f"{what} already at the first recorded step, {steps[0]:g}")
-    lasting = np.flatnonzero(above[1:-1] & above[2:]) + 1
-    lasting = lasting[~above[lasting - 1]]
-    if len(lasting) == 0:
-        if above[-1]:
-            return Transition(
-                source,
-                target,
-                None,
-                reason=f"{what} at the last recorded step, {steps[-1]:g}, only: run longer to confirm it",
-            )
-        return Transition(
-            source, target, None, reason=f"never {what} for two records in a row up to step {steps[-1]:g}"
-        )
-    after = lasting[0]
-    low, high = steps[after - 1], steps[after]
-    step = low + (high - low) * lead[after - 1] / (lead[after - 1] - lead[after])
-    return Transition(source, target, float(step), float(low), float(high))
+        reason = "no recorded step has finite values"
+    elif above[:2].all():
+        reason = f"{state} already at the first recorded step, {steps[0]:g}"
+    elif len(crossings):
+        after = crossings[0]
+        low, high = steps[after - 1], steps[after]
+        step = low + (high - low) * lead[after - 1] / (lead[after - 1] - lead[after])
+        return Transition(source, target, float(step), float(low), float(high))
+    elif above[-1]:
+        reason = f"{state} at the last recorded step, {steps[-1]:g}, only: run longer to confirm it"
+    else:
+        reason = f"never {state} for two records in a row up to step {steps[-1]:g}"
+    return Transition(source, target, None, reason=reason)
 
 
 def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
     """Mean step over independent curves (seeds, or scramblings of a prediction) with a 95% bootstrap interval.
 
-    Resampled means of the steps give the spread over curves (`bootstrap`); the distance to the records around the crossings, on the
-    average, is added on each side, since curves share their recording grid.
+    Resampled means of the steps give the spread over curves (`bootstrap`); the mean distance to the records around the
+    crossings is added on each side, since curves share their recording grid.
 
     Raises
     ------
@@ -138,7 +135,8 @@ def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
     """
     if len({(t.source, t.target) for t in transitions}) != 1:
         raise ValueError(
-            f"transitions = {transitions}: expected one or more with the same source and target; combine each kind by itself."
+            f"transitions = {transitions}: expected one or more with the same source and target; "
+            "combine each kind by itself."
         )
     source, target = transitions[0].source, transitions[0].target
     missing = [t.reason for t in transitions if t.step is None]
@@ -147,16 +145,15 @@ def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
         return Transition(source, target, None, reason=count + str(missing[0]))
     if len(transitions) == 1:
         return transitions[0]
-    step, low, high = (
-        np.array([getattr(t, name) for t in transitions], dtype=float) for name in ("step", "low", "high")
+    step, low, high = np.array([(t.step, t.low, t.high) for t in transitions], dtype=float).T
+    below, above = bootstrap(lambda resample: step[resample].mean(axis=-1), len(step), seed=seed)
+    return Transition(
+        source, target, float(step.mean()), max(0.0, float(low.mean()) - below), float(high.mean()) + above
     )
-    mean = float(step.mean())
-    below, above = bootstrap(lambda chosen: step[chosen].mean(axis=-1), len(step), seed=seed)
-    return Transition(source, target, mean, max(0.0, float(low.mean()) - below), float(high.mean()) + above)
 
 
 def bootstrap(statistic: Callable[[np.ndarray], np.ndarray], count: int, *, seed: int = 0) -> tuple[float, float]:
-    """How far below and above its value over all `count` curves a statistic of them lies, at 95%.
+    """Distances of a statistic's 95% interval below and above its value over all `count` curves.
 
     Parameters
     ----------
@@ -168,19 +165,20 @@ def bootstrap(statistic: Callable[[np.ndarray], np.ndarray], count: int, *, seed
 
     Notes
     -----
-    The percentile bootstrap is too narrow for few curves n (Hesterberg, The American Statistician 69 (2015), 371-386): deviations are widened by
-    sqrt(n/(n-1)), its known narrowness, and by the quantile of Student's law with n - 1 degrees of freedom over the normal one, 6.5 for two curves.
+    The percentile bootstrap is too narrow for few curves n (Hesterberg, The American Statistician 69 (2015), 371-386):
+    deviations are widened by sqrt(n/(n-1)), its known narrowness, and by the quantile of Student's law with n - 1 degrees of
+    freedom over the normal one, 6.5 for two curves.
     """
-    chosen = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+    resamples = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
     upper = (1 + CONFIDENCE) / 2
     widening = np.sqrt(count / (count - 1)) * stdtrit(count - 1, upper) / ndtri(upper)
-    deviations = (statistic(chosen) - statistic(np.arange(count)[None])) * widening
+    deviations = (statistic(resamples) - statistic(np.arange(count)[None])) * widening
     below, above = np.quantile(deviations, [1 - upper, upper])
     return -min(float(below), 0.0), max(float(above), 0.0)
 
 
-def made(distances: np.ndarray, attention: np.ndarray, lags: Sequence[int]) -> np.ndarray:
-    """Transitions that records have behind them.
+def passed_transitions(distances: np.ndarray, attention: np.ndarray, lags: Sequence[int]) -> np.ndarray:
+    """Whether records are past each transition.
 
     Parameters
     ----------
@@ -200,7 +198,7 @@ def made(distances: np.ndarray, attention: np.ndarray, lags: Sequence[int]) -> n
     return np.concatenate([nearer, attention.max(axis=-2)[..., list(lags)] > FORMATION_LEVEL], axis=-1)
 
 
-def read_off(
+def read_transitions(
     steps: ArrayLike,
     distances: Mapping[str, ArrayLike],
     attention: ArrayLike,
@@ -227,23 +225,23 @@ def read_off(
     transitions, formations : list of Transition
         Between successive strategies; of the head of each lag.
     """
-    between = [find_transition(steps, distances, a, b) for a, b in pairwise(distances)]
+    transitions = [find_transition(steps, distances, a, b) for a, b in pairwise(distances)]
     strongest = np.asarray(attention, dtype=float).max(axis=1)
-    return between, [find_formation(steps, strongest[:, lag], level, lag=lag) for lag in lags]
+    return transitions, [find_formation(steps, strongest[:, lag], level, lag=lag) for lag in lags]
 
 
-class ReadOff(ABC):
-    """A source of transitions: a curve, the curves of several seeds, a prediction."""
+class TransitionSource(ABC):
+    """What transitions can be read from: a curve, the curves of several seeds, a prediction."""
 
     @abstractmethod
     def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
-        """Transitions between successive strategies, and formations of heads, as `read_off` returns them."""
+        """Transitions between successive strategies, and formations of heads, as `read_transitions` returns them."""
 
     def transitions(self, level: float = FORMATION_LEVEL) -> tuple[list[Transition], Transition]:
         """Transitions between successive strategies, and formation of the first head, that of the previous token."""
-        between, formations = self.read(level)
+        transitions, formations = self.read(level)
         missing = Transition("none", "previous-token head", None, reason="the task needs no head")
-        return between, formations[0] if formations else missing
+        return transitions, formations[0] if formations else missing
 
     def formations(self, level: float = FORMATION_LEVEL) -> list[Transition]:
         """Formation of the head of each lag that needs one."""

@@ -53,7 +53,7 @@ class FiniteContext:
     def __init__(self, setting: Setting, *, count: int = 512, held_out: int = 512, seed: int = 0) -> None:
         arguments.one_of("family of a finite-context prediction", setting.model.family, ("linear", "softmax"))
         self.setting = setting
-        self.layout = Layout.of(setting, setting.task.context)
+        self.layout = Layout.of(setting.task, setting.model.initialization, setting.task.context)
         self._count = arguments.integer("count", count, least=2)
         self._noisy = setting.training.optimizer.name != "sgd"
         if self._noisy:
@@ -122,7 +122,7 @@ def loss_and_gradient(
     derivative = first.sum(axis=0) / count
     if not variance:
         return Gradient(float(loss.sum() / count), derivative)
-    entries = Layout.of(setting, length - 1).entries
+    entries = Layout.of(setting.task, setting.model.initialization, length - 1).entries
     square = second.sum(axis=0) / count / entries
     noise = np.maximum(square - (derivative / entries) ** 2, 0.0) * count / (count - 1)
     return Gradient(float(loss.sum() / count), derivative, noise)
@@ -142,7 +142,9 @@ def _ngram_model(setting: Setting, point: Array) -> ngram_kernels.Model:
     heads, softmax = setting.task.order - 1, setting.model.family == "softmax"
     match = point[: 2 * heads].reshape(heads, 2)
     mu = float(point[2 * heads] - point[2 * heads + 1]) if softmax else 1.0
-    lag_logits = point[Layout.of(setting, setting.task.context).lags].reshape(heads, -1)
+    lag_logits = point[Layout.of(setting.task, setting.model.initialization, setting.task.context).lags].reshape(
+        heads, -1
+    )
     weight = np.exp(lag_logits - lag_logits.max(axis=1, keepdims=True))
     omega = match[:, 0] - match[:, 1]
     return ngram_kernels.Model(softmax, omega, float(match[:, 1].sum()), mu, weight, 1 / weight.cumsum(axis=1))

@@ -41,7 +41,7 @@ def test_ngrams_equal_the_plain_loop(states, order):
 
 
 def scattered(setting: Setting) -> np.ndarray:
-    layout = Layout.of(setting, setting.task.context)
+    layout = Layout.of(setting.task, setting.model.initialization, setting.task.context)
     return np.random.default_rng(1).standard_normal(len(layout.start)) * 0.7
 
 
@@ -56,7 +56,7 @@ def test_gradient_is_that_of_the_trained_model(family, states, order, sampled):
     point, drawn, layout = (
         scattered(setting),
         sample(setting.task, 20, np.random.default_rng(0)),
-        Layout.of(setting, 17),
+        Layout.of(setting.task, setting.model.initialization, 17),
     )
     model, heads = NgramToy(setting).double(), order - 1
     pairs = point[: layout.lags.start].reshape(-1, 2)
@@ -131,7 +131,7 @@ def test_trigrams_come_last_and_training_agrees():
     from onset.validate.training import train
 
     setting = Setting.of("softmax", order=3, context=60, optimizer="adam", record_every=2)
-    found = [descend(FiniteContext(setting, count=128, seed=seed), setting).read(0.1) for seed in range(2)]
+    found = [descend(FiniteContext(setting, count=128, seed=seed), setting.training).read(0.1) for seed in range(2)]
     seen = [train(setting, seed).read(0.1) for seed in range(6)]
     for passages, formations in (*found, *seen):
         steps = [t.step for t in passages]

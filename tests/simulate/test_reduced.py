@@ -23,7 +23,7 @@ POINTS = {"generic": 1.0, "large": 8.0, "small": 1e-3}
 def point_of(setting: Setting, kind: str) -> np.ndarray:
     """A random point; `large` has lag logits up to 40 and matrices of order 8."""
     generator = np.random.default_rng(7)
-    layout = Layout.of(setting, setting.task.context)
+    layout = Layout.of(setting.task, setting.model.initialization, setting.task.context)
     point = POINTS[kind] * generator.normal(size=len(layout.start))
     if kind == "large":
         point[layout.lags] += 40 * (np.arange(setting.task.context) == 1)
@@ -140,7 +140,7 @@ def test_averaging_the_next_token_out_keeps_the_mean(within):
         loss_and_gradient(setting, point, drawn),
         loss_and_gradient(setting, point, drawn, sampled=True, variance=True),
     )
-    entries = Layout.of(setting, 8).entries
+    entries = Layout.of(setting.task, setting.model.initialization, 8).entries
     within("gradient", tokens.derivative / entries, laws.derivative / entries, np.sqrt(tokens.variance / count))
 
 

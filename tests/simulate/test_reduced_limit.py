@@ -17,7 +17,7 @@ SCALED, LAG1 = (1.0, 9.0), 0.5
 def mean_field_of_each(setting: Setting, transition: np.ndarray) -> np.ndarray:
     """Mean-field loss of each chain, all lags tracked: its k relabellings bring each state in turn to the place of the query."""
     k, count = setting.task.states, len(transition)
-    dynamics = LinearMeanField(setting, lags=setting.task.context, count=2)
+    dynamics = LinearMeanField.of(setting, lags=setting.task.context, count=2)
     orders = [np.roll(np.arange(k), -i) for i in range(k)]
     matrices = np.concatenate([transition[:, order][:, :, order] for order in orders])
     dynamics.stand_for(matrices, np.full(len(matrices), 1 / len(matrices)))

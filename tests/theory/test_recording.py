@@ -7,6 +7,7 @@ import pytest
 
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.layout import Gradient, Layout
+from onset.theory.markov.task import MarkovChains
 from onset.theory.recording import MARGIN, Measurement, Recorder
 from onset.theory.setting import Setting
 
@@ -22,7 +23,7 @@ class Scripted:
     """A model whose gradient is constant and whose curves follow a script."""
 
     def __init__(self, setting: Setting, gradient: Gradient | None = None) -> None:
-        self.layout, self.step = Layout.of(setting, 2), 0
+        self.layout, self.step = Layout.of(setting.task, setting.model.initialization, 2), 0
         self.constant = Gradient(0.5, np.ones(4)) if gradient is None else gradient
 
     def gradient(self, point: np.ndarray, step: int = 0) -> Gradient:
@@ -36,7 +37,7 @@ class Scripted:
 def test_runs_stop_a_quarter_past_the_last_transition():
     """The last record is the first one at MARGIN × the last of all transitions; transitions are read off exactly."""
     setting = Setting.of("linear", context=5, steps=1000, record_every=10)
-    found = descend(Scripted(setting), setting)
+    found = descend(Scripted(setting), setting.training)
     assert found.steps.tolist() == list(range(0, 131, 10))
     assert found.steps[-1] >= MARGIN * 100 > found.steps[-2]
     (uniform, bigram), formation = found.transitions()
@@ -48,7 +49,7 @@ def test_runs_stop_a_quarter_past_the_last_transition():
 def test_records_are_on_the_grid_and_at_the_end():
     """Steps 0, every `record_every`, and the last; parameters carry the names of the layout."""
     setting = Setting.of("linear", context=5, steps=23, record_every=10)
-    found = descend(Scripted(setting), setting)
+    found = descend(Scripted(setting), setting.training)
     assert found.steps.tolist() == [0, 10, 20, 23]
     assert set(found.parameters) == {"match.diagonal", "match.off_diagonal", "lag_logits.0", "lag_logits.1"}
     assert found.attention.shape == (4, 1, 2)
@@ -62,7 +63,7 @@ def test_adam_moves_by_the_expected_second_moment():
         "linear", states=3, context=5, optimizer="adam", learning_rate=0.01, batch=16, steps=7, record_every=1
     )
     derivative = np.array([3.0, -12.0, 0.5, 2.0])
-    found = descend(Scripted(setting, Gradient(0.5, derivative, variance)), setting)
+    found = descend(Scripted(setting, Gradient(0.5, derivative, variance)), setting.training)
     entry = derivative / np.array([3, 6, 1, 1])
     pace = 0.01 * entry / (np.sqrt(entry**2 + variance / 16) + 1e-8)
     moved = np.array([values - values[0] for values in found.parameters.values()]).T
@@ -72,7 +73,7 @@ def test_adam_moves_by_the_expected_second_moment():
 def test_adam_without_noise_moves_by_the_rate():
     """With zero variance every coordinate moves by η a step whatever the size of its gradient."""
     setting = Setting.of("linear", context=5, optimizer="adam", learning_rate=0.01, steps=10, record_every=10)
-    found = descend(Scripted(setting, Gradient(0.5, np.array([1e-3, 1.0, 1e3, -1.0]))), setting)
+    found = descend(Scripted(setting, Gradient(0.5, np.array([1e-3, 1.0, 1e3, -1.0]))), setting.training)
     moved = [values[-1] - values[0] for values in found.parameters.values()]
     np.testing.assert_allclose(moved, [-0.1, -0.1, -0.1, 0.1], rtol=1e-4)
 
@@ -80,7 +81,7 @@ def test_adam_without_noise_moves_by_the_rate():
 def test_divergence_keeps_what_came_before(quadratic):
     """A rate beyond 2/curvature sets `diverged`; the records before it are finite and every reason says so."""
     setting = Setting.of("linear", context=5, initialization=1.0, learning_rate=1.0, steps=200, record_every=1)
-    found = descend(quadratic(setting, 7.0), setting)
+    found = descend(quadratic(setting, 7.0), setting.training)
     assert found.diverged is not None
     assert found.diverged < 200
     assert np.all(np.isfinite(found.loss))
@@ -91,7 +92,7 @@ def test_divergence_keeps_what_came_before(quadratic):
 
 def test_settled_needs_every_transition():
     """A recorder is not settled while formation or the passage to bigram is missing."""
-    recorder = Recorder(Setting.of("linear", context=5))
+    recorder = Recorder(MarkovChains.of(context=5), Setting.of("linear", context=5).training)
     for step in range(0, 400, 10):
         recorder.add(step, Measurement(0.5, measurement(step).distances, np.array([[0.0, 0.05]])))
         assert not recorder.settled
@@ -101,7 +102,7 @@ def test_settled_needs_every_transition():
 def test_a_passage_that_its_pace_forbids_is_given_up(pace, given_up):
     """Order 3: heads at 100 and 200, bigram at 150, then 0.1 nats from trigram, nearing it by `pace` a step with 4,500 - step to go."""
     setting = Setting.of("linear", order=3, context=100)
-    recorder, stopped = Recorder(setting), None
+    recorder, stopped = Recorder(setting.task, setting.training), None
     for step in range(0, 1200, 10):
         distances = {"uniform": 0.9, "unigram": 0.5, "bigram": 0.65 - 0.001 * min(step, 300)}
         distances["trigram"] = distances["bigram"] + 0.1 - pace * step
@@ -118,7 +119,7 @@ def test_a_passage_that_its_pace_forbids_is_given_up(pace, given_up):
 
 def test_markov_chains_wait_for_their_passage():
     """Order 2: nothing is given up, however far the passage to bigram is."""
-    recorder = Recorder(Setting.of("linear", context=5))
+    recorder = Recorder(MarkovChains.of(context=5), Setting.of("linear", context=5).training)
     for step in range(0, 800, 10):
         recorder.add(
             step, Measurement(0.5, {"uniform": 2.0, "unigram": 0.1, "bigram": 0.5}, np.array([[0.0, step / 100]]))

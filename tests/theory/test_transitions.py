@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from onset.theory.markov.task import STRATEGIES, strategies
-from onset.theory.transitions import Transition, combine, find_formation, find_transition, read_off
+from onset.theory.transitions import Transition, combine, find_formation, find_transition, read_transitions
 
 
 def curve(steps: np.ndarray, crossing: float, slope: float = 0.01) -> dict[str, np.ndarray]:
@@ -84,7 +84,7 @@ def test_read_off_gives_successive_transitions():
     steps = np.arange(0, 100, 5.0)
     distances = {"uniform": steps, "unigram": np.full(20, 22.0), "bigram": 80 - steps}
     attention = np.stack([np.zeros(20), steps / 100], axis=1)[:, None]
-    passages, (formation,) = read_off(steps, distances, attention, 0.37)
+    passages, (formation,) = read_transitions(steps, distances, attention, 0.37)
     assert [(t.source, t.target) for t in passages] == [("uniform", "unigram"), ("unigram", "bigram")]
     assert [t.step for t in passages] == pytest.approx([22, 58])
     assert formation.step == pytest.approx(37)
@@ -92,7 +92,7 @@ def test_read_off_gives_successive_transitions():
     assert strategies(4) == (*STRATEGIES, "trigram", "4-gram")
     two = np.zeros((20, 2, 3))
     two[:, 1, 1], two[:, 0, 2] = steps / 100, steps / 200
-    passages, formations = read_off(steps, distances | {"trigram": 140 - 2 * steps}, two, 0.3, lags=(1, 2))
+    passages, formations = read_transitions(steps, distances | {"trigram": 140 - 2 * steps}, two, 0.3, lags=(1, 2))
     assert passages[-1].step == pytest.approx(60)
     assert [(f.target, f.step) for f in formations] == [
         ("previous-token head", pytest.approx(30)),

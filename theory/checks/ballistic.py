@@ -33,7 +33,7 @@ def _setting(context: int) -> Setting:
 def _integrated(context: int) -> float:
     """Steps of the mean field to `LOGIT`."""
     setting = _setting(context)
-    curve = flow(LinearMeanField(setting, count=128), setting, rtol=1e-4)
+    curve = flow(LinearMeanField.of(setting, count=128), setting.training, rtol=1e-4)
     logits = curve.parameters["lag_logits.1"]
     rising = slice(int(np.argmax(logits)) + 1)
     return float(np.interp(LOGIT, logits[rising], curve.steps[rising]))

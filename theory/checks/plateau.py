@@ -10,7 +10,7 @@ from onset.theory.derivations.derivation import Residual, check
 from onset.theory.laws.escape import NODES, Reduced
 from onset.theory.laws.plateau import plateau
 from onset.theory.markov.priors import Dirichlet
-from onset.theory.mean_fields.limit import LAGS
+from onset.theory.mean_fields.base import LAGS
 
 __all__ = ["CHECKS"]
 

@@ -27,7 +27,9 @@ def _law_errors(pairs: Iterable[tuple[Setting, LinearMeanField]]) -> Residual:
     """Largest error of the law's transition to bigram, in units of twice its own interval."""
     largest = 0.0
     for setting, field in pairs:
-        integrated, predicted = (run.transitions()[1] for run in (flow(field, setting, rtol=RTOL), law(setting)))
+        integrated, predicted = (
+            run.transitions()[1] for run in (flow(field, setting.training, rtol=RTOL), law(setting))
+        )
         if integrated.step is None or predicted.step is None or predicted.low is None:
             return Residual(np.nan, 1.0, "the head must form in both")
         allowed = 2 * (predicted.step - predicted.low) + 100 * RTOL * predicted.step
@@ -44,14 +46,14 @@ def _match_limited() -> Residual:
     pairs = []
     for states, rate in ((8, 1e-2), (3, 2.5e-3), (3, 6e-4)):
         setting = Setting.of("linear", states=states, context=100, learning_rate={"match": rate}, steps=10000)
-        pairs.append((setting, LinearMeanField(setting, count=128, generator=np.random.default_rng(0))))
+        pairs.append((setting, LinearMeanField.of(setting, count=128, generator=np.random.default_rng(0))))
     return _law_errors(pairs)
 
 
 @check(r"law with the integrated mean field, $k = 2$, $T = 200, \dots, 1600$")
 def _mean_field() -> Residual:
     settings = [Setting.of("linear", states=2, context=t, initialization={"match": 1 / t}) for t in (200, 400, 1600)]
-    return _law_errors((setting, LinearMeanField(setting)) for setting in settings)
+    return _law_errors((setting, LinearMeanField.of(setting)) for setting in settings)
 
 
 @check(r"$A$ from the growth of $h$ with $\ln T$ with its integral over the prior")

@@ -11,10 +11,10 @@ from onset.theory.arrays import Array
 from onset.theory.derivations import alternation
 from onset.theory.derivations.derivation import Residual, check
 from onset.theory.derivations.signals import by_lag, by_match_limit, evaluate, kernel, linear, softmax
+from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.limit import MeanField
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
-from onset.theory.setting import Setting
 
 __all__ = ["CHECKS"]
 
@@ -30,7 +30,7 @@ def _mixed(dynamics: MeanField, first: slice, along: Any, size: float) -> tuple[
 
     once, twice = difference(size), difference(2 * size)
     # h and 2h give the h² term, which is removed and exceeds what is left. Rounding: ε/h per term of the loss.
-    terms = len(dynamics.weights) * dynamics.setting.task.context
+    terms = len(dynamics.weights) * dynamics.task.context
     return (4 * once - twice) / 3, np.abs(twice - once) / 3 + terms * np.finfo(float).eps / size
 
 
@@ -41,13 +41,13 @@ def _mixed(dynamics: MeanField, first: slice, along: Any, size: float) -> tuple[
 def _mean_field() -> Residual:
     context, largest = 12, 0.0
     for states in (2, 3):
-        for family, build in (("linear", LinearMeanField), ("softmax", SoftmaxMeanField)):
-            dynamics = build(Setting.of(family, states=states, context=context), lags=context, count=64)
+        for build in (LinearMeanField, SoftmaxMeanField):
+            dynamics = build(MarkovChains.of(states=states, context=context), lags=context, count=64)
             names = np.array(dynamics.layout.names)
             # The mean field stands for all query states by the first, the prior being exchangeable.
             query = np.einsum("nj,njm->nm", dynamics.row, dynamics.deviation)
             s_n = (dynamics.weights * dynamics.query) @ query
-            if family == "linear":
+            if build is LinearMeanField:
                 computed, error = _mixed(dynamics, dynamics.layout.lags, names == "match.diagonal", 1e-3)
                 expected = [evaluate(by_lag, T=context, r=lag, omega=1.0, signal=s_n) for lag in range(context)]
             else:

@@ -174,7 +174,7 @@ class _Steady:
     """A loss with the same noisy gradient everywhere: every entry has the drive `pull` and the variance `noise`."""
 
     def __init__(self, setting: Setting, pull: float, noise: float) -> None:
-        self.layout = Layout.of(setting, 2)
+        self.layout = Layout.of(setting.task, setting.model.initialization, 2)
         self.pull, self.noise = pull, noise
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
@@ -190,7 +190,7 @@ def _speed() -> Residual:
     setting = Setting.of("linear", context=16, optimizer="adam", steps=steps, record_every=steps)
     speed = sp.lambdify((eta, g, sigma, B), rate, "numpy")
     for pull, noise in ((1e-2, 0.0), (1e-2, 1e-2), (1e-3, 1.0)):
-        moved = descend(_Steady(setting, pull, noise), setting).parameters["lag_logits.1"][-1]
+        moved = descend(_Steady(setting, pull, noise), setting.training).parameters["lag_logits.1"][-1]
         step = speed(
             setting.training.optimizer.learning_rate["lag_logits"], pull, np.sqrt(noise), setting.training.batch
         )

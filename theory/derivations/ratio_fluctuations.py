@@ -135,7 +135,7 @@ def _expansion() -> Residual:
 
 @check("covariance of `onset.theory.mean_fields.corrected` with the statement, $k = 3$, $T = 40$")
 def _library() -> Residual:
-    dynamics = SoftmaxCorrected(Setting.of("softmax", states=3, context=40), count=4)
+    dynamics = SoftmaxCorrected.of(Setting.of("softmax", states=3, context=40), count=4)
     point = np.array([1.5, 0, 2.0, 0, 0.3, 1.0, 0.1, 0, 0, 0])
     moments = dynamics.moments(point)
     total = moments.mean.sum(axis=-1)

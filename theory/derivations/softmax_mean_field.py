@@ -109,7 +109,7 @@ def _first_order() -> Residual:
 
 @check("product with that of `onset.theory.mean_fields.softmax`, at random weights")
 def _library() -> Residual:
-    dynamics = SoftmaxMeanField(Setting.of("softmax", states=2, context=50), lags=3, count=16)
+    dynamics = SoftmaxMeanField.of(Setting.of("softmax", states=2, context=50), lags=3, count=16)
     weights, match = np.random.default_rng(0).dirichlet(np.ones(4))[:3], 2.7
     # The library's law has the background's factor too, e^{ω π_i (1 - Σ a)}, and is scaled by e^{-ω}.
     untracked = dynamics.query[:, None] * (1 - weights.sum())

@@ -238,7 +238,7 @@ def _mean_field() -> Residual:
     largest = 0.0
     for states, lags in ((2, 4), (3, 4)):
         setting = Setting.of("linear", states=states, order=3, context=CONTEXT)
-        dynamics = NgramLinearMeanField(setting, lags=lags, count=4)
+        dynamics = NgramLinearMeanField.of(setting, lags=lags, count=4)
         chains = np.random.default_rng(states).dirichlet(np.ones(states), size=(4, states**2))
         chains = np.concatenate([_relabelled(chains, order) for order in itertools.permutations(range(states))])
         dynamics.stand_for(chains, np.full(len(chains), 1 / len(chains)))

@@ -1,21 +1,20 @@
 r"""Gradient flow dθ/dstep = -η ∂L/∂θ of several replicates of a mean field at once, with few gradients.
 
-All replicates are one system of equations for LSODA (Petzold, SIAM J. Sci. Stat. Comput. 4 (1983), 136-148; `scipy.integrate`), which
-takes Adams' method or, where the match relaxes faster than lag logits grow, backward differences. The independent variable is a clock
-of each replicate that goes with the weight of its lags: replicates that leave the plateau at different steps leave it together, and
-the cost does not depend on the length of the plateau, only on the number ln T of e-folds of lag 1. Between the solver's
-steps its interpolant is looked at only where a transition falls, and the run ends when all transitions are a quarter past by the clock, whose
-pace grows with the lags: a quarter of the steps is never sooner.
+All replicates are one system of equations for LSODA (Petzold, SIAM J. Sci. Stat. Comput. 4 (1983), 136-148;
+`scipy.integrate`), which takes Adams' method or, where the match relaxes faster than lag logits grow, backward
+differences. The independent variable is a clock of each replicate that goes with the weight of its lags: replicates
+that leave the plateau at different steps leave it together, and the cost does not depend on the length of the plateau,
+only on the number ln T of e-folds of lag 1. The solver's interpolant is only evaluated around transitions, and the run
+ends when all transitions are a quarter past by the clock. Its pace grows with the lags, so a quarter of the steps is
+never sooner.
 
 Flow is the limit of gradient descent when η times the largest curvature is small, see `sharpness`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,73 +23,58 @@ from scipy.optimize import brentq
 
 from onset.theory.arrays import Array
 from onset.theory.dynamics.layout import Dynamics, Layout
-from onset.theory.recording import DIVERGENCE, MARGIN, Measurement, Trajectory
-from onset.theory.setting import Setting
-from onset.theory.transitions import made
+from onset.theory.recording import DIVERGENCE, MARGIN, Trajectory
+from onset.theory.training import Training
+from onset.theory.transitions import passed_transitions
 
 __all__ = [
-    "BRIEFLY",
-    "CLOSELY",
-    "Alone",
+    "DENSE",
+    "SPARSE",
     "Curves",
     "Ensemble",
     "Measured",
-    "Watch",
+    "Sampling",
+    "SingleReplicate",
     "flow",
     "flows",
-    "scale",
     "sharpness",
 ]
 
 RTOL = 3e-4
 """The solver's relative error per step; transitions are then right to one part in a thousand."""
 
-CHUNK = 8
-"""Solver's steps that are recorded together, and looked at whether they are enough."""
+SOLVER_STEPS = 8
+"""Solver steps between two checks whether the run is over."""
 
-RECORDS = 3
-"""Records per solver's step where a transition falls into one, which place it to 2e-4; otherwise its end is recorded."""
+INSERTED = 3
+"""Records per solver step that contains a transition, which place it to 2e-4."""
 
-CHANGE = 1e-4
-"""Of a coordinate, beside its scale, in differences of gradients."""
+DIFFERENCE = 1e-4
+"""Step of differences of gradients, in units of a coordinate's scale."""
 
-FAST = 2
-"""Lags from 0 on whose growth may outrun the clock."""
+FAST_LAGS = 2
+"""Lags, from 0 on, that may grow faster than the clock."""
 
-IDLE = 10.0
-"""Units of the clock that `setting.training.steps` steps take at least."""
+LEAST_CLOCK = 10.0
+"""Units of the clock that a run of the longest length takes at least."""
 
-LONGEST = 1e9
-"""No clock runs as long."""
+CLOCK_END = 1e9
+"""Upper bound of the clock for the solver."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """`onset.theory.recording.Measurement` of points of several replicates: loss and distances (replicates, points), attention (…, heads, lags)."""
+class Measured(NamedTuple):
+    """Measurements of several replicates at several points each.
+
+    Attributes
+    ----------
+    loss : array, shape (replicates, points)
+    distances : array, shape (replicates, points, strategies)
+    attention : array, shape (replicates, points, heads, lags)
+    """
 
     loss: Array
-    distances: dict[str, Array]
+    distances: Array
     attention: Array
-
-    def at(self, replicate: int, point: int) -> Measurement:
-        here = replicate, point
-        distances = {name: float(distance[here]) for name, distance in self.distances.items()}
-        return Measurement(float(self.loss[here]), distances, self.attention[here])
-
-    def take(self, chosen: slice | NDArray[np.intp]) -> Measured:
-        """Of some points."""
-        distances = {name: distance[:, chosen] for name, distance in self.distances.items()}
-        return Measured(self.loss[:, chosen], distances, self.attention[:, chosen])
-
-    def join(self, other: Measured) -> Measured:
-        """With another's points behind."""
-        distances = {name: np.concatenate([d, other.distances[name]], axis=1) for name, d in self.distances.items()}
-        loss, attention = ([getattr(each, name) for each in (self, other)] for name in ("loss", "attention"))
-        return Measured(np.concatenate(loss, axis=1), distances, np.concatenate(attention, axis=1))
-
-    def made(self, lags: Sequence[int]) -> NDArray[np.bool_]:
-        """Transitions behind each record, shape (replicates, points, transitions), as `onset.theory.transitions.made`."""
-        return made(np.stack(list(self.distances.values()), axis=-1), self.attention, lags)
 
 
 class Ensemble(Protocol):
@@ -104,7 +88,7 @@ class Ensemble(Protocol):
     def measures(self, points: Array) -> Measured: ...
 
 
-class Alone:
+class SingleReplicate:
     """One `Dynamics` as an ensemble."""
 
     replicates = 1
@@ -116,191 +100,226 @@ class Alone:
         return np.array([[self._dynamics.gradient(point, 0).derivative for point in points[0]]])
 
     def measures(self, points: Array) -> Measured:
-        seen = [self._dynamics.measure(point) for point in points[0]]
-        distances = {name: np.array([[m.distances[name] for m in seen]]) for name in seen[0].distances}
-        return Measured(np.array([[m.loss for m in seen]]), distances, np.array([[m.attention for m in seen]]))
-
-
-class Watch(NamedTuple):
-    """How closely a run is looked at, a record costing as much as a gradient.
-
-    Attributes
-    ----------
-    sparse : int
-        Of so many points one is recorded where no transition falls; there, all are.
-    past : float
-        Times the clock of the last transition at which the run is done.
-    """
-
-    sparse: int
-    past: float
-
-
-BRIEFLY, CLOSELY = Watch(sparse=2, past=MARGIN), Watch(sparse=1, past=1.5)
-
-
-class Curves:
-    """Records of an ensemble along training, and whether they say that it is done.
-
-    All replicates are recorded at the same values of a clock, increasing, and each at a step of its own, up to `setting.training.steps`.
-    """
-
-    def __init__(self, ensemble: Ensemble, setting: Setting, watch: Watch = BRIEFLY) -> None:
-        self._ensemble, self._layout, self._last = ensemble, ensemble.layout, setting.training.steps
-        self._watch = watch
-        start = np.tile(self._layout.start, (ensemble.replicates, 1, 1))
-        self.clock, self.steps, self.points = np.zeros(1), np.zeros((len(start), 1)), start
-        self.seen = ensemble.measures(start)
-        self._lags = setting.task.lags
-        self.passed = self.seen.made(self._lags)
-        self._highest = DIVERGENCE * np.maximum(np.log(setting.task.states), self.seen.loss)
-        self.diverged: list[int | None] = [None] * len(start)
-
-    def add(self, clock: Array, steps: Array, points: Array) -> None:
-        """Of points (replicates, n, coordinates) at steps (replicates, n) and clock (n,), all behind what was recorded, record the last, others one in
-        `sparse`, and all around a transition."""
-        chosen = np.arange(1 - len(clock), 1) % self._watch.sparse == 0
-        seen = self._ensemble.measures(points[:, chosen])
-        passed = np.concatenate([self.passed[:, -1:], seen.made(self._lags)], axis=1)
-        eventful = np.diff(passed, axis=1).any(axis=(0, 2)) | ~(seen.loss <= self._highest).all(axis=0)
-        others = ~chosen & np.asarray(eventful)[np.cumsum(chosen) - chosen]
-        if others.any():
-            seen = seen.join(self._ensemble.measures(points[:, others]))
-            seen = seen.take(np.argsort(np.concatenate([np.flatnonzero(chosen), np.flatnonzero(others)])))
-            chosen |= others
-        self._keep(clock[chosen], steps[:, chosen], points[:, chosen], seen)
-
-    def insert(self, clock: Array, steps: Array, points: Array) -> None:
-        """Record all of some points between those recorded."""
-        self._keep(clock, steps, points, self._ensemble.measures(points))
-
-    def _keep(self, clock: Array, steps: Array, points: Array, seen: Measured) -> None:
-        """What diverged is not kept."""
-        lost = ~(seen.loss <= self._highest)
-        if lost.any():
-            first = np.where(lost.any(axis=1), np.argmax(lost, axis=1), lost.shape[1])
-            self.diverged = [
-                None if n == lost.shape[1] else int(np.ceil(own[n])) for n, own in zip(first, steps, strict=True)
-            ]
-            kept = slice(int(first.min()))
-            clock, steps, points, seen = clock[kept], steps[:, kept], points[:, kept], seen.take(kept)
-        joined = np.concatenate([self.clock, clock])
-        order = np.argsort(joined, kind="stable")
-        self.clock = joined[order]
-        self.steps = np.concatenate([self.steps, steps], axis=1)[:, order]
-        self.points = np.concatenate([self.points, points], axis=1)[:, order]
-        self.passed = np.concatenate([self.passed, seen.made(self._lags)], axis=1)[:, order]
-        self.seen = self.seen.join(seen).take(order)
-
-    @property
-    def enough(self) -> float:
-        """The clock at which formation of all heads and the passage to the last strategy are well past in all replicates; infinite while one is not."""
-        passed = np.asarray(self.passed[..., 1:].all(axis=(0, 2)))
-        return self._watch.past * float(self.clock[~passed].max(initial=0.0)) if passed[-1] else np.inf
-
-    @property
-    def done(self) -> bool:
-        """Diverged, or past what is `enough`."""
-        return any(step is not None for step in self.diverged) or self.clock[-1] > self.enough
-
-    def trajectories(self) -> list[Trajectory]:
-        """One for each replicate."""
-        at_last = np.isclose(self.steps, self._last, rtol=np.sqrt(np.finfo(float).eps))
-        self.steps = np.where(at_last, self._last, self.steps)
-        return [self._trajectory(r) for r in range(len(self.steps))]
-
-    def _trajectory(self, r: int) -> Trajectory:
-        kept = (self.steps[r] <= self._last) & (np.diff(self.steps[r], prepend=-1.0) > 0)
-        return Trajectory(
-            steps=self.steps[r, kept],
-            loss=self.seen.loss[r, kept],
-            distances={name: distance[r, kept] for name, distance in self.seen.distances.items()},
-            attention=self.seen.attention[r, kept],
-            parameters=dict(zip(self._layout.names, self.points[r, kept].T, strict=True)),
-            diverged=self.diverged[r],
-            lags=self._lags,
+        measurements = [self._dynamics.measure(point) for point in points[0]]
+        return Measured(
+            np.array([[m.loss for m in measurements]]),
+            np.array([[list(m.distances.values()) for m in measurements]]),
+            np.array([[m.attention for m in measurements]]),
         )
 
 
-def flow(dynamics: Dynamics, setting: Setting, *, rtol: float = RTOL, watch: Watch = BRIEFLY) -> Trajectory:
+class Sampling(NamedTuple):
+    """How densely a run is recorded; a record costs as much as a gradient.
+
+    Attributes
+    ----------
+    every : int
+        One in this many points is recorded away from transitions; all are recorded around them.
+    margin : float
+        The run is over when the clock is this many times past the last transition.
+    """
+
+    every: int
+    margin: float
+
+
+SPARSE, DENSE = Sampling(every=2, margin=MARGIN), Sampling(every=1, margin=1.5)
+
+
+class Records(NamedTuple):
+    """Records of all replicates; axis 1 of each array runs over the records.
+
+    Attributes
+    ----------
+    clock : array, shape (1, n)
+        Shared by the replicates, increasing.
+    steps : array, shape (replicates, n)
+    points : array, shape (replicates, n, coordinates)
+    loss, distances, attention : array
+        As in `Measured`.
+    passed : bool array, shape (replicates, n, transitions)
+        As `onset.theory.transitions.passed_transitions` returns it.
+    """
+
+    clock: Array
+    steps: Array
+    points: Array
+    loss: Array
+    distances: Array
+    attention: Array
+    passed: NDArray[np.bool_]
+
+    def take(self, chosen: slice | NDArray[np.intp]) -> Records:
+        """Some of the records."""
+        return Records._make(part[:, chosen] for part in self)
+
+    def join(self, other: Records) -> Records:
+        """These records and those of `other`, in the order of the clock."""
+        joined = Records._make(np.concatenate(parts, axis=1) for parts in zip(self, other, strict=True))
+        return joined.take(np.argsort(joined.clock[0], kind="stable"))
+
+
+class Curves:
+    """Records of an ensemble along training, and whether the run is over.
+
+    All replicates are recorded at the same values of a clock, increasing, and each at its own steps.
+    """
+
+    def __init__(self, ensemble: Ensemble, training: Training, sampling: Sampling = SPARSE) -> None:
+        self._ensemble, self._layout, self._last, self._sampling = ensemble, ensemble.layout, training.steps, sampling
+        start = np.tile(self._layout.start, (ensemble.replicates, 1, 1))
+        self.records = self._record(np.zeros(1), np.zeros((len(start), 1)), start)
+        self._highest = DIVERGENCE * np.maximum(np.log(self._layout.task.vocabulary), self.records.loss)
+        self.diverged: list[int | None] = [None] * len(start)
+
+    def _record(self, clock: Array, steps: Array, points: Array) -> Records:
+        loss, distances, attention = self._ensemble.measures(points)
+        passed = passed_transitions(distances, attention, self._layout.task.lags)
+        return Records(clock[None], steps, points, loss, distances, attention, passed)
+
+    def add(self, clock: Array, steps: Array, points: Array) -> None:
+        """Record later points: the last, others one in `Sampling.every`, and all around a transition.
+
+        Parameters
+        ----------
+        clock : array, shape (n,)
+        steps : array, shape (replicates, n)
+        points : array, shape (replicates, n, coordinates)
+        """
+        due = np.arange(1 - len(clock), 1) % self._sampling.every == 0
+        records = self._record(clock[due], steps[:, due], points[:, due])
+        passed = np.concatenate([self.records.passed[:, -1:], records.passed], axis=1)
+        eventful = np.diff(passed, axis=1).any(axis=(0, 2)) | ~(records.loss <= self._highest).all(axis=0)
+        others = ~due & np.asarray(eventful)[np.cumsum(due) - due]
+        if others.any():
+            records = records.join(self._record(clock[others], steps[:, others], points[:, others]))
+        self._keep(records)
+
+    def insert(self, clock: Array, steps: Array, points: Array) -> None:
+        """Record all of some points between earlier ones."""
+        self._keep(self._record(clock, steps, points))
+
+    def _keep(self, records: Records) -> None:
+        """Add `records` up to where a replicate diverges."""
+        lost = ~(records.loss <= self._highest)
+        if lost.any():
+            first = np.where(lost.any(axis=1), lost.argmax(axis=1), lost.shape[1])
+            self.diverged = [
+                None if n == lost.shape[1] else int(np.ceil(steps[n]))
+                for n, steps in zip(first, records.steps, strict=True)
+            ]
+            records = records.take(slice(int(first.min())))
+        self.records = self.records.join(records)
+
+    @property
+    def done(self) -> bool:
+        """Whether a replicate diverged, or all are well past all formations and the transition to the last strategy."""
+        clock, passed = self.records.clock[0], np.asarray(self.records.passed[..., 1:].all(axis=(0, 2)))
+        over = bool(passed[-1]) and clock[-1] > self._sampling.margin * float(clock[~passed].max(initial=0.0))
+        return over or any(step is not None for step in self.diverged)
+
+    def trajectories(self) -> list[Trajectory]:
+        """One for each replicate."""
+        at_last = np.isclose(self.records.steps, self._last, rtol=np.sqrt(np.finfo(float).eps))
+        all_steps = np.where(at_last, self._last, self.records.steps)
+        return [self._trajectory(r, steps) for r, steps in enumerate(all_steps)]
+
+    def _trajectory(self, r: int, steps: Array) -> Trajectory:
+        kept = (steps <= self._last) & (np.diff(steps, prepend=-1.0) > 0)
+        task, records = self._layout.task, self.records
+        return Trajectory(
+            steps=steps[kept],
+            loss=records.loss[r, kept],
+            distances=dict(zip(task.strategies, records.distances[r, kept].T, strict=True)),
+            attention=records.attention[r, kept],
+            parameters=dict(zip(self._layout.names, records.points[r, kept].T, strict=True)),
+            diverged=self.diverged[r],
+            lags=task.lags,
+        )
+
+
+def flow(dynamics: Dynamics, training: Training, *, rtol: float = RTOL, sampling: Sampling = SPARSE) -> Trajectory:
     """Gradient flow of one `Dynamics`, see `flows`."""
-    return flows(Alone(dynamics), setting, rtol=rtol, watch=watch)[0]
+    return flows(SingleReplicate(dynamics), training, rtol=rtol, sampling=sampling)[0]
 
 
-def flows(ensemble: Ensemble, setting: Setting, *, rtol: float = RTOL, watch: Watch = BRIEFLY) -> list[Trajectory]:
-    """Gradient flow of all replicates with the rates of `setting`, one trajectory each.
+def flows(
+    ensemble: Ensemble, training: Training, *, rtol: float = RTOL, sampling: Sampling = SPARSE
+) -> list[Trajectory]:
+    """Gradient flow of all replicates, one trajectory each.
 
     Parameters
     ----------
     ensemble : Ensemble
-    setting : Setting
-        Whose optimiser's rates are taken; whatever else it does is left out.
+    training : Training
+        Gives the learning rates, what is frozen, and the longest run; the optimiser is taken as SGD.
     rtol : float
         The solver's relative error per step.
-    watch : Watch
+    sampling : Sampling
     """
-    count, size = ensemble.replicates, len(ensemble.layout.start) + 1
-    system = _System(ensemble, setting)
-    curves = Curves(ensemble, setting, watch)
-    start, atol = system.start.ravel(), np.tile(rtol * np.append(system.scale, 1 / system.idle), count)
+    system, curves = _ClockedFlow(ensemble, training), Curves(ensemble, training, sampling)
+    count, size = system.start.shape
     solver = LSODA(
         system.velocity,
         0.0,
-        start,
-        LONGEST,
+        system.start.ravel(),
+        CLOCK_END,
         rtol=rtol,
-        atol=atol,  # pyright: ignore[reportArgumentType]
+        atol=np.tile(rtol * np.append(ensemble.layout.scale, 1 / system.idle), count),  # pyright: ignore[reportArgumentType]
         jac=system.jacobian,
     )
 
-    def parts(states: Array) -> tuple[Array, Array]:
-        """Steps and points of the solver's states (:, n)."""
+    def steps_and_points(states: Array) -> tuple[Array, Array]:
+        """Of the solver's states (:, n)."""
         states = states.reshape(count, size, -1).swapaxes(1, 2)
         return states[..., -1], states[..., :-1]
 
-    while not curves.done and curves.steps[:, -1].min() < setting.training.steps:
-        known, ends, states = len(curves.clock), [float(solver.t)], [solver.y]
+    while not curves.done and curves.records.steps[:, -1].min() < training.steps:
+        earlier, ends, states = len(curves.records.clock[0]), [float(solver.t)], [solver.y]
         paths: list[Callable[[Array], Array]] = []
-        while len(ends) <= CHUNK and solver.status == "running":
+        while len(ends) <= SOLVER_STEPS and solver.status == "running":
             solver.step()
             ends.append(float(solver.t))
             states.append(solver.y)
             paths.append(solver.dense_output())
         if solver.status == "failed":
-            curves.diverged = [int(steps[-1]) for steps in curves.steps]
+            curves.diverged = [int(steps[-1]) for steps in curves.records.steps]
             break
-        reached, points = parts(np.stack(states, axis=-1))
-        curves.add(np.array(ends[1:]), reached[:, 1:], points[:, 1:])
-        at, passed = curves.clock[known - 1 :], curves.passed[:, known - 1 :]
-        inside = [
-            np.linspace(at[n], at[n + 1], RECORDS + 1)[1:-1]
+        steps, points = steps_and_points(np.stack(states, axis=-1))
+        curves.add(np.array(ends[1:]), steps[:, 1:], points[:, 1:])
+        clock, passed = curves.records.clock[0, earlier - 1 :], curves.records.passed[:, earlier - 1 :]
+        inserted = [
+            np.linspace(clock[n], clock[n + 1], INSERTED + 1)[1:-1]
             for n in np.flatnonzero(np.diff(passed, axis=1).any(axis=(0, 2)))
         ]
-        for r in np.flatnonzero((reached[:, 0] < setting.training.steps) & (reached[:, -1] > setting.training.steps)):
+        for r in np.flatnonzero((steps[:, 0] < training.steps) & (steps[:, -1] > training.steps)):
             # The last record is at the last step.
-            n = int(np.argmax(reached[r] > setting.training.steps)) - 1
-            late = partial(
-                lambda at, path, r: path(at)[(r + 1) * size - 1] - setting.training.steps, path=paths[n], r=r
-            )
-            inside.append(np.array([brentq(late, ends[n], ends[n + 1])]))
-        if inside and curves.diverged.count(None) == count:
-            between = [paths[int(np.searchsorted(ends, each[0])) - 1](each) for each in inside]
-            curves.insert(np.concatenate(inside), *parts(np.concatenate(between, axis=-1)))
+            n = int(np.argmax(steps[r] > training.steps)) - 1
+
+            def beyond_last(
+                clock: Array, path: Callable[[Array], Array] = paths[n], at: int = (r + 1) * size - 1
+            ) -> Any:
+                return path(clock)[at] - training.steps
+
+            inserted.append(np.array([brentq(beyond_last, ends[n], ends[n + 1])]))
+        if inserted and curves.diverged.count(None) == count:
+            between = [paths[int(np.searchsorted(ends, clock[0])) - 1](clock) for clock in inserted]
+            curves.insert(np.concatenate(inserted), *steps_and_points(np.concatenate(between, axis=-1)))
     return curves.trajectories()
 
 
-class _System:
-    """The equations of an ensemble, each replicate with its step as a further unknown, against its own clock.
+class _ClockedFlow:
+    """The equations of an ensemble against the clock, with the step of each replicate as a further unknown.
 
-    The clock's pace per step is that at which lag logits grow on a plateau, η_v Σ_r e^{v_r}/T while lags share little of the attention,
-    and at least `idle`.
+    The clock's pace per step is that at which lag logits grow on a plateau, η_v Σ_r e^{v_r}/T while lags share little
+    of the attention, and at least `idle`.
     """
 
-    def __init__(self, ensemble: Ensemble, setting: Setting) -> None:
+    def __init__(self, ensemble: Ensemble, training: Training) -> None:
         layout = ensemble.layout
-        self._ensemble, self._speed, self.scale = ensemble, _speed(layout, setting), scale(layout, setting)
-        self.idle, self._lags, self._context = IDLE / setting.training.steps, layout.lags, setting.task.context
-        self._rate = setting.training.optimizer.learning_rate["lag_logits"]
+        self._ensemble, self._lags, self._context = ensemble, layout.lags, layout.task.context
+        self._speed, self._scale = -layout.rates(training) / layout.entries, layout.scale
+        self.idle, self._rate = LEAST_CLOCK / training.steps, training.optimizer.learning_rate["lag_logits"]
         self.start = np.tile(np.append(layout.start, 0.0), (ensemble.replicates, 1))
 
     def _rates(self, points: Array) -> Array:
@@ -314,45 +333,33 @@ class _System:
         return self._rates(flat.reshape(self.start.shape)[:, None, :-1]).ravel()
 
     def jacobian(self, _: float, flat: Array) -> Array:
-        """That of what may be fast, matrices and the first `FAST` lags: other lags move no faster than the clock, and LSODA's iteration finds them as they are."""
+        """Columns of what may be fast, matrices and the first `FAST_LAGS` lags.
+
+        Other lags move no faster than the clock, and LSODA's iteration converges without their columns.
+        """
         points = flat.reshape(self.start.shape)[:, None, :-1]
         count, size = self.start.shape
-        moved = min(self._lags.start + FAST, size - 1)
-        changes = CHANGE * self.scale[:moved]
-        rates = self._rates(
-            points + np.concatenate([np.zeros((1, size - 1)), np.eye(moved, size - 1) * changes[:, None]])
-        )
+        moved = min(self._lags.start + FAST_LAGS, size - 1)
+        changes = DIFFERENCE * self._scale[:moved]
+        shifts = np.concatenate([np.zeros((1, size - 1)), np.eye(moved, size - 1) * changes[:, None]])
+        rates = self._rates(points + shifts)
         out = np.zeros((count, size, count, size))
         for r in range(count):
             out[r, :, r, :moved] = ((rates[r, 1:] - rates[r, 0]) / changes[:, None]).T
         return out.reshape(len(flat), len(flat))
 
 
-def sharpness(ensemble: Ensemble, setting: Setting, points: Array) -> Array:
-    """Largest eigenvalue of η × Hessian at points (replicates, n, coordinates), of the same leading shape; gradient descent is stable below 2.
+def sharpness(ensemble: Ensemble, training: Training, points: Array) -> Array:
+    """Largest eigenvalue of η × Hessian at points (replicates, n, coordinates), of the same leading shape.
 
-    Of use where gradients are deterministic.
+    Gradient descent is stable below 2. The Hessian is made of differences, so gradients have to be deterministic.
     """
-    layout = ensemble.layout
-    root = np.sqrt(-_speed(layout, setting))
-    hessians = root[:, None] * _hessians(ensemble, points, scale(layout, setting)) * root
+    layout, size = ensemble.layout, points.shape[-1]
+    changes = DIFFERENCE * layout.scale
+    shifts = np.concatenate([np.zeros((1, size)), np.diag(changes)])
+    gradients = ensemble.derivatives((points[:, :, None] + shifts).reshape(len(points), -1, size))
+    gradients = gradients.reshape(*points.shape[:2], size + 1, size)
+    hessians = ((gradients[:, :, 1:] - gradients[:, :, :1]) / changes[:, None]).swapaxes(-1, -2)
+    root = np.sqrt(layout.rates(training) / layout.entries)
+    hessians = root[:, None] * hessians * root
     return np.asarray(np.linalg.eigvalsh((hessians + hessians.swapaxes(-1, -2)) / 2)[..., -1], dtype=np.float64)
-
-
-def _speed(layout: Layout, setting: Setting) -> Array:
-    return -layout.rates(setting) / layout.entries
-
-
-def scale(layout: Layout, setting: Setting) -> Array:
-    """Entries of W are of order ten over the number of tokens seen in the linear family, as on its plateau, all else of order one."""
-    matrices = 10 / setting.task.context if setting.model.family == "linear" else 1.0
-    return np.where(np.array(layout.groups) == "lag_logits", 1.0, matrices)
-
-
-def _hessians(ensemble: Ensemble, points: Array, scale: Array) -> Array:
-    """∂²L at points (replicates, n, p), shape (replicates, n, p, p), by differences."""
-    replicates, count, size = points.shape
-    shifts = np.concatenate([np.zeros((1, size)), CHANGE * np.diag(scale)])
-    moved = ensemble.derivatives((points[:, :, None] + shifts).reshape(replicates, -1, size))
-    moved = moved.reshape(replicates, count, size + 1, size)
-    return ((moved[:, :, 1:] - moved[:, :, :1]) / (CHANGE * scale[:, None])).swapaxes(-1, -2)

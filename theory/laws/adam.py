@@ -33,7 +33,7 @@ from onset.theory.dynamics.layout import Gradient, Layout, last_attention
 from onset.theory.laws.basins import place_readout, relative, softmax, walk, walk_whole
 from onset.theory.laws.plateau import plateau
 from onset.theory.mean_fields.corrected.predict import CORRECTED
-from onset.theory.prediction import Prediction, finite_plateaus
+from onset.theory.prediction import Prediction
 from onset.theory.recording import Measurement, Progress
 from onset.theory.setting import Setting
 
@@ -75,9 +75,9 @@ class NoisyMeanField:
 
     def __init__(self, setting: Setting, *, excess: float = 1.0, seed: int = 0) -> None:
         nodes, noise, matrices = np.random.default_rng(seed).spawn(3)
-        self.setting, self.layout = setting, Layout.of(setting, setting.task.context)
+        self.setting, self.layout = setting, Layout.of(setting.task, setting.model.initialization, setting.task.context)
         self.tracked = min(TRACKED, setting.task.context - 1)
-        self.base = CORRECTED[setting.model.family](setting, lags=self.tracked, count=NODES, generator=nodes)
+        self.base = CORRECTED[setting.model.family].of(setting, lags=self.tracked, count=NODES, generator=nodes)
         start, _ = profiles(np.zeros(setting.task.context), self.tracked)
         self._matrices = excess * matrix_noise(setting, matrices)
         self._scale = excess * lag_noise(setting, noise) / np.where(start > 0, start, 1.0)
@@ -184,13 +184,13 @@ def adam_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda ste
         )
     found = []
     for done, excess in enumerate((1.0, 0.0, 2.0)):
-        found.append(descend(NoisyMeanField(setting, excess=excess, seed=seed), setting))
+        found.append(descend(NoisyMeanField(setting, excess=excess, seed=seed), setting.training))
         progress(done + 1, 3)
     return Prediction(
         setting,
         "law",
         tuple(found),
-        finite_plateaus(setting, seed),
+        setting.task.expected_losses(seed=seed),
         ASSUMPTIONS,
         (
             f"neglects terms of relative order ln²T/T = {np.log(setting.task.context) ** 2 / setting.task.context:.2g}; how far it was off finite context elsewhere: suite corrections",

@@ -34,7 +34,7 @@ from onset.theory.laws.softmax import ASSUMPTIONS, escape, trajectories_of
 from onset.theory.markov.priors import Prior
 from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
 from onset.theory.mean_fields.predict import MEAN_FIELDS
-from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, finite_plateaus
+from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
 from onset.theory.recording import Progress
 from onset.theory.setting import Setting
 
@@ -99,7 +99,7 @@ def law_corrected(setting: Setting, *, seed: int = 0, progress: Progress = lambd
         setting,
         "law-corrected",
         trajectories,
-        finite_plateaus(setting, seed),
+        setting.task.expected_losses(seed=seed),
         (f"slow manifold of the corrected mean field at the actual context; {TOGETHER}", EXCHANGEABLE_FLOW),
         (
             f"third order of the loss {share:.2g} of the time, of which the interval is half; the last round of Newton's iteration {moved:.2g}",
@@ -112,7 +112,7 @@ def law_corrected(setting: Setting, *, seed: int = 0, progress: Progress = lambd
 def _softmax(setting: Setting, seed: int, progress: Progress) -> Prediction:
     found = escape(setting, seed=seed)
     progress(1, 2)
-    field = SoftmaxCorrected(setting, lags=EXPANDED, count=NODES, generator=np.random.default_rng(seed))
+    field = SoftmaxCorrected.of(setting, lags=EXPANDED, count=NODES, generator=np.random.default_rng(seed))
     neglected = 2 * np.log(setting.task.context) ** 3 / setting.task.context**2
     trajectories = trajectories_of(setting, found, field, neglected, points=MEASURED)
     progress(2, 2)
@@ -120,7 +120,7 @@ def _softmax(setting: Setting, seed: int, progress: Progress) -> Prediction:
         setting,
         "law-corrected",
         trajectories,
-        finite_plateaus(setting, seed),
+        setting.task.expected_losses(seed=seed),
         (ASSUMPTIONS[0], "from the head's formation on the corrected mean field", EXCHANGEABLE_FLOW),
         (found.doubts,),
         bounds=True,

@@ -20,10 +20,10 @@ import numpy as np
 
 from onset.theory.arrays import Array
 from onset.theory.markov.priors import Prior
-from onset.theory.markov.task import STRATEGIES
-from onset.theory.mean_fields.limit import LAGS, MeanField
+from onset.theory.markov.task import STRATEGIES, MarkovChains
+from onset.theory.mean_fields.base import LAGS
+from onset.theory.mean_fields.limit import MeanField
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.setting import Setting
 
 if TYPE_CHECKING:
     from onset.theory.mean_fields.corrected.dynamics import Corrected
@@ -96,9 +96,10 @@ class Reduced:
         field: type[MeanField | Corrected] = LinearMeanField,
         seed: int = 0,
     ) -> None:
-        setting = Setting.of("linear", prior=prior, context=context)
         self.context = context
-        self.dynamics = field(setting, lags=LAGS, count=count, generator=np.random.default_rng(seed))
+        self.dynamics = field(
+            MarkovChains(prior, context), lags=LAGS, count=count, generator=np.random.default_rng(seed)
+        )
 
     def point(self, theta: Array, lag_logits: Array) -> Array:
         return np.concatenate([[theta.sum() / self.context, theta[0] / self.context], lag_logits])
@@ -127,7 +128,7 @@ class Reduced:
             if np.abs(step).max() < CHANGE**2 * (1 + np.abs(theta).max()):
                 return theta
         raise ValueError(
-            f"prior = {self.dynamics.setting.task.prior} at T = {self.context}: expected a plateau with one best match (C, Ω), but there is none; predict with the mean field."
+            f"prior = {self.dynamics.task.prior} at T = {self.context}: expected a plateau with one best match (C, Ω), but there is none; predict with the mean field."
         )
 
 

@@ -26,7 +26,7 @@ from onset.theory.derivations.mixture import critical_weight, push, resting_matc
 from onset.theory.dynamics.flow import flow
 from onset.theory.laws.escape import Reduced
 from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
-from onset.theory.mean_fields.limit import LAGS
+from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
 from onset.theory.signals import signal
@@ -157,5 +157,5 @@ def delay(setting: Setting, weight: float) -> Delay:
 
 
 def _formed(setting: Setting) -> float | None:
-    field = LinearMeanField(setting, count=NODES, generator=np.random.default_rng(0))
-    return flow(field, setting).transitions()[1].step
+    field = LinearMeanField.of(setting, count=NODES, generator=np.random.default_rng(0))
+    return flow(field, setting.training).transitions()[1].step

@@ -175,7 +175,11 @@ def planar_law(
         loss=filled([m.loss for m in seen]),
         distances={name: filled([m.distances[name] for m in seen]) for name in seen[0].distances},
         attention=last_attention(lag_logits, plane.context)[:, None],
-        parameters=dict(zip(Layout.of(setting, lag_logits.shape[1]).names, entries.T, strict=True)),
+        parameters=dict(
+            zip(
+                Layout.of(setting.task, setting.model.initialization, lag_logits.shape[1]).names, entries.T, strict=True
+            )
+        ),
     )
     doubt = abs(share) / 2 + INTERPOLATION + spread
     earliest, latest = (replace(middle, steps=middle.steps * (1 + sign * doubt)) for sign in (-1, 1))

@@ -33,11 +33,12 @@ from onset.theory.laws.adam import adam_law
 from onset.theory.laws.escape import GRID, Reduced, longest, manifold
 from onset.theory.laws.planar import TOGETHER, Plane, planar_law
 from onset.theory.laws.softmax import softmax_law
+from onset.theory.markov.ideal import limit_losses
 from onset.theory.markov.priors import Prior
 from onset.theory.markov.task import STRATEGIES
-from onset.theory.mean_fields.limit import LAGS
+from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.predict import MEAN_FIELDS
-from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
+from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
 from onset.theory.recording import Progress, Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
@@ -169,7 +170,7 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
     if not max(abs(ratio), abs(found.bend) / found.slow[formed]) <= SLOWEST:
         return _match_limited(setting, ratio)
     steps, earliest, latest = answer(found.slow, found.delay, found.bend)
-    names = Layout.of(setting, found.lag_logits.shape[1]).names
+    names = Layout.of(setting.task, setting.model.initialization, found.lag_logits.shape[1]).names
     entries = np.column_stack([found.target.sum(axis=1), found.target[:, 0]]) / setting.task.context
     middle = Trajectory(
         steps=steps,
@@ -182,7 +183,7 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, st
         setting,
         "law",
         (middle, replace(middle, steps=earliest), replace(middle, steps=latest)),
-        limit_plateaus(setting.task.prior),
+        limit_losses(setting.task.prior),
         ASSUMPTIONS,
         (
             f"delay of the match {ratio:.2g} of the slow time; the interval is the size of its second order and of the start's",
@@ -201,7 +202,7 @@ def _match_limited(setting: Setting, ratio: float) -> Prediction:
         setting,
         "law",
         found,
-        limit_plateaus(setting.task.prior),
+        limit_losses(setting.task.prior),
         (f"mean field; {TOGETHER}", EXCHANGEABLE_FLOW),
         (
             f"match-limited: the match alone would delay lag 1 by {ratio:.2g} of its slow time, of which the law's first form knows up to {SLOWEST:g}; "

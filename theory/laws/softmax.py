@@ -30,10 +30,11 @@ from onset.theory.derivations.softmax_law import wait
 from onset.theory.dynamics.flow import flow
 from onset.theory.dynamics.layout import last_attention
 from onset.theory.laws.expansion import LAGS, Expansion, drive, expansion
+from onset.theory.markov.ideal import limit_losses
 from onset.theory.mean_fields.corrected.families import SoftmaxCorrected
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
-from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, limit_plateaus
-from onset.theory.recording import Progress, Trajectory
+from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
+from onset.theory.recording import Progress, Recorder, Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 
@@ -186,14 +187,14 @@ def softmax_law(setting: Setting, *, seed: int = 0, progress: Progress = lambda 
 
 def by_escape(setting: Setting, found: Escape, *, seed: int = 0) -> Prediction:
     """The same, from what `escape` found."""
-    field = SoftmaxMeanField(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(seed))
+    field = SoftmaxMeanField.of(setting, lags=LAGS, count=NODES, generator=np.random.default_rng(seed))
     neglected = 2 * np.log(setting.task.context) ** 2 / setting.task.context
     trajectories = trajectories_of(setting, found, field, neglected)
     return Prediction(
         setting,
         "law",
         trajectories,
-        limit_plateaus(setting.task.prior),
+        limit_losses(setting.task.prior),
         ASSUMPTIONS,
         (
             found.doubts,
@@ -240,7 +241,7 @@ def trajectories_of(
     """
     waited = _measured(found.path, setting, field, points)
     field.layout = replace(field.layout, start=_point(found.path[-1, 1:], setting.task.states))
-    rest = flow(field, setting)
+    rest = flow(field, setting.training)
     doubt = abs(found.second) / 2 + 2 * found.error
     ends = [
         _joined(
@@ -321,9 +322,11 @@ def _point(state: Array, states: int) -> Array:
 def _measured(path: Array, setting: Setting, field: Field, points: int) -> Trajectory:
     """The wait as a trajectory."""
     chosen = path[np.unique(np.linspace(0, len(path) - 1, points).astype(int))]
-    entries = np.array([_point(row[1:], setting.task.states) for row in chosen])
-    seen = [field.measure(point) for point in entries]
-    return Trajectory.of(chosen[:, 0], seen, entries, field.layout.names)
+    recorder = Recorder(setting.task, setting.training)
+    for step, *state in chosen:
+        point = _point(np.array(state), setting.task.states)
+        recorder.add(step, field.measure(point), field.layout.names, point)
+    return recorder.trajectory()
 
 
 def _joined(waited: Trajectory, rest: Trajectory, start: float) -> Trajectory:

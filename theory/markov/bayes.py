@@ -5,16 +5,18 @@ sequence from x_1 = 0 with n_ij moves i → j has, with a = P_01, b = P_10 and �
 
     Z = E[ (1-a)^n00 a^n01 b^n10 (1-b)^n11 b/(a+b) ],
 
-and the Bayes predictor is a ratio of two of them, Z(one token more)/Z. Sequences with equal x_1 and counts are a *class*. As
-the two kinds of moves between states alternate, n_10 is n_01 or one less, according to whether the last token is 0 or 1,
-and a class holds (Whittle 1955; here each run of 0s or 1s takes its share of the n_00 or n_11 repetitions)
+and the Bayes predictor is a ratio of two of them, Z(one token more)/Z. Sequences with equal x_1 and counts are a
+*class*. As the two kinds of moves between states alternate, n_10 is n_01 or one less, according to whether the last
+token is 0 or 1, and a class holds (Whittle 1955; here each run of 0s or 1s takes its share of the n_00 or n_11
+repetitions)
 
     last token 0:  C(n00 + m, m) C(n11 + m-1, m-1)        last token 1:  C(n00 + m-1, m-1) C(n11 + m-1, m-1)
 
-sequences, m = n_01. Every sum over the 2^T sequences is one over the O(T²) classes of each length. Evidence is evaluated
-for the longest sequences alone and handed down by Z = Z(0 next) + Z(1 next), a sum of positive terms. Where the prior is
-exchangeable, x_1 = 1 doubles the sum. See ``onset.theory.derivations.get("ideal-finite-losses")``; beyond two states
-`onset.theory.markov.ideal.finite_loss` has unigram and bigram, and the total loss of Bayes is below bigram's by less than ln k - E H(π).
+sequences, m = n_01. Every sum over the 2^T sequences is one over the O(T²) classes of each length. Evidence is
+evaluated for the longest sequences alone and handed down by Z = Z(0 next) + Z(1 next), a sum of positive terms. Where
+the prior is exchangeable, x_1 = 1 doubles the sum. See ``onset.theory.derivations.get("ideal-finite-losses")``; beyond
+two states `onset.theory.markov.ideal.finite_loss` has unigram and bigram, and the total loss of Bayes is below bigram's
+by less than ln k - E H(π).
 
 References
 ----------
@@ -69,8 +71,8 @@ def position_losses(prior: Prior, context: int, *, pseudo_count: float | None = 
     Returns
     -------
     PositionLosses
-        Arrays (T,), nats per token; entry t-1 is the loss with t tokens seen. Relative error about 1e-12 at T = 200: each
-        evidence carries the rounding of log-Gamma functions of size T ln T. Cost O(T³).
+        Arrays (T,), nats per token; entry t-1 is the loss with t tokens seen. Relative error about 1e-12 at T = 200:
+        each evidence carries the rounding of log-Gamma functions of size T ln T. Cost O(T³).
 
     Raises
     ------
@@ -184,9 +186,10 @@ def _evidence(prior: Prior, length: int) -> Evidence:
 def _of_rows(alpha: float, length: int) -> Evidence:
     r"""Evidence under independent Dirichlet(α, α) rows: 1/(a+b) as a Mellin-Barnes integral leaves products of Beta functions.
 
-    1/(a+b) = (1/2πi) ∫ Γ(z) Γ(1-z) a^{-z} b^{z-1} dz over Re z = c, 0 < c < 1. The trapezoidal rule of spacing h errs by
-    e^{-2πd/h} where the nearest poles, z = 0 and min(1, α), are d away (c lies in the middle), and by e^{-πL} for ending at
-    |Im z| = L; both are set to a rounding error over the largest ratio of a residue to Z, which is of order T.
+    1/(a+b) = (1/2πi) ∫ Γ(z) Γ(1-z) a^{-z} b^{z-1} dz over Re z = c, 0 < c < 1. The trapezoidal rule of spacing h errs
+    by e^{-2πd/h} where the nearest poles, z = 0 and min(1, α), are d away (c lies in the middle), and by e^{-πL} for
+    ending at |Im z| = L; both are set to a rounding error over the largest ratio of a residue to Z, which is of order
+    T.
     """
     c = min(1.0, alpha) / 2
     digits = np.log(length + 2) - np.log(np.finfo(np.float64).eps)

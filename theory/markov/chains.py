@@ -3,8 +3,9 @@ r"""One Markov chain: stationary law, lagged transition matrices, entropy rate.
 A *transition* matrix :math:`P` has shape (..., k, k), rows summing to one; its *stationary* law :math:`\pi` solves
 :math:`\pi P = \pi`. Entropies are in nats.
 
-A chain of order n (an n-gram: the next symbol depends on the last n - 1) has one row for each *history* of n - 1 symbols,
-shape (..., k^{n-1}, k), histories counted with the latest symbol fastest. It is a chain of order 2 on histories, see `lift`.
+A chain of order n (an n-gram: the next symbol depends on the last n - 1) has one row for each *history* of n - 1
+symbols, shape (..., k^{n-1}, k), histories counted with the latest symbol fastest. It is a chain of order 2 on
+histories, see `lift`.
 
 References
 ----------

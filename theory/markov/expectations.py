@@ -48,8 +48,8 @@ def smooth(prior: Prior) -> bool:
 def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None) -> tuple[Array, Array]:
     """Weighted matrices that stand for the prior: (n, k, k) and weights (n,) summing to one.
 
-    For k = 2 a Gauss-Legendre product rule in the prior's uniforms with about `count` points (deterministic);
-    for k > 2 a Sobol sequence scrambled with `generator` (`count` rounded up to a power of two, times what rejection costs).
+    For k = 2 a Gauss-Legendre product rule in the prior's uniforms with about `count` points (deterministic); for k > 2
+    a Sobol sequence scrambled with `generator` (`count` rounded up to a power of two, times what rejection costs).
     """
     if isinstance(prior, Mixture):
         parts = [nodes(c, count, generator) for c in prior.components]
@@ -76,9 +76,9 @@ def calibrated_nodes(
 
     By default `rich` is `RICH` times `count` for k > 2, and product rules stay as they are.
 
-    Weights change as little as they can (calibration: Deville, Särndal, JASA 87 (1992), 376-382) and stay positive; where
-    no positive weights integrate `functions` exactly, the nearest do. `functions` takes matrices (n, k, k) and returns (n, m)
-    with m well below `count`.
+    Weights change as little as they can (calibration: Deville, Särndal, JASA 87 (1992), 376-382) and stay positive;
+    where no positive weights integrate `functions` exactly, the nearest do. `functions` takes matrices (n, k, k) and
+    returns (n, m) with m well below `count`.
     """
     if smooth(prior) and rich is None:
         return nodes(prior, count, generator)

@@ -1,24 +1,25 @@
 r"""Expected losses of the ideal strategies: uniform, unigram, bigram, …; as T → ∞ and at finite T.
 
-As T → ∞ counts concentrate: uniform ln k, unigram E H(π), bigram E Σ_i π_i H(P_i), in nats per token; for chains of higher order the
-m-gram strategy is left with the entropy of a symbol given the m - 1 before it.
+As T → ∞ counts concentrate: uniform ln k, unigram E H(π), bigram E Σ_i π_i H(P_i), in nats per token; for chains of
+higher order the m-gram strategy is left with the entropy of a symbol given the m - 1 before it.
 
 At finite T, with pseudo-count α and t tokens seen, the last of them i,
 
     unigram  -ln (N_j + α)/(t + kα)        bigram  -ln (c_ij + α)/(c_i· + kα)        trigram  -ln (c_hij + α)/(c_hi· + kα), ….
 
 The logarithm of a ratio splits, so only laws of *single* counts are needed: of N_j, of c_ij and of c_i·, each with the
-current state. Each is a linear recursion over positions on the chain of histories (`onset.theory.markov.chains.lift`; before the first token stands
-a fictitious history, so that the start is stationary), exact for any k, in O(T²k²) per chain; the prior is left to
-`onset.theory.markov.expectations` (quadrature for k = 2, randomised QMC with an error estimate beyond). Exchangeability leaves one block of symbols
-of each pattern to follow. Derived here ("split logarithm").
+current state. Each is a linear recursion over positions on the chain of histories (`onset.theory.markov.chains.lift`;
+before the first token stands a fictitious history, so that the start is stationary), exact for any k, in O(T²k²) per
+chain; the prior is left to `onset.theory.markov.expectations` (quadrature for k = 2, randomised QMC with an error
+estimate beyond). Exchangeability leaves one block of symbols of each pattern to follow. Derived here ("split
+logarithm").
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from math import perm
 
 import numpy as np
@@ -33,10 +34,13 @@ from onset.theory.markov.expectations import expectation, smooth
 from onset.theory.markov.priors import Prior
 from onset.theory.markov.task import strategies
 
-__all__ = ["finite_loss", "limit_loss", "ngram_limit", "ngram_loss"]
+__all__ = ["finite_loss", "limit_loss", "limit_losses", "ngram_limit", "ngram_loss", "sum_over_counts"]
 
-BLOCK = 256
-"""Chains followed at a time: few enough to stay in a processor's cache."""
+CHAINS_TOGETHER = 256
+"""Chains evaluated together: few enough to stay in a processor's cache."""
+
+TOLERANCE = 2e-3
+"""Largest error of a plateau's loss, nats per token."""
 
 
 def limit_loss(prior: Prior, strategy: str, *, tolerance: float = 1e-3) -> Expectation:
@@ -51,6 +55,12 @@ def limit_loss(prior: Prior, strategy: str, *, tolerance: float = 1e-3) -> Expec
     if order == 0:
         return Expectation(float(np.log(prior.states)), 0.0)
     return expectation(prior, lambda transition: conditional_entropy(transition, order), tolerance=tolerance)
+
+
+@lru_cache(maxsize=256)
+def limit_losses(prior: Prior) -> dict[str, Expectation]:
+    """Expected loss of every ideal strategy as T → ∞, in nats per token, by name."""
+    return {name: limit_loss(prior, name, tolerance=TOLERANCE) for name in strategies(prior.order)}
 
 
 def finite_loss(
@@ -91,7 +101,9 @@ def finite_loss(
     loss, limit = partial(ngram_loss, order=order), partial(ngram_limit, order=order)
 
     def in_blocks(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-        return lambda m: np.concatenate([function(m[i : i + BLOCK]) for i in range(0, len(m), BLOCK)])
+        return lambda m: np.concatenate(
+            [function(m[i : i + CHAINS_TOGETHER]) for i in range(0, len(m), CHAINS_TOGETHER)]
+        )
 
     if smooth(prior):
         return expectation(prior, in_blocks(lambda m: loss(m, context, alpha)), tolerance=tolerance)
@@ -135,17 +147,24 @@ def ngram_loss(transition: Array, context: int, alpha: float, *, order: int) -> 
     rows, states = transition.shape[-2:]
     chain, total = lift(transition), np.zeros(len(transition))
     after: dict[tuple[int, ...], Array] = {}
+
+    def mean_log(here: NDArray[np.bool_], arriving: NDArray[np.bool_], offset: float) -> Array:
+        """(1/T) Σ_t E[ln(n_t + offset); x_t = state], n_t the moves from `here` to `arriving` so far."""
+        logarithm = np.log(np.arange(context + 1) + offset)
+        counted = np.outer(here, arriving)
+        return sum_over_counts(chain, counted, context, lambda t: logarithm[: t + 1], first=order) / context
+
     for (*before, symbol), number in _patterns(states, order):
         history = tuple(before)
         here, arriving = _ending_with(states, rows, history), _ending_with(states, rows, (symbol,))
         if history not in after:
             # How often the history was followed by anything; the empty one by every token.
             after[history] = (
-                _expected_log(chain, np.outer(here, np.ones(rows, bool)), context, states * alpha, first=order)
+                mean_log(here, np.ones(rows, bool), states * alpha)
                 if history
                 else history_law(transition) * _mean_log_total(context, states, alpha)
             )
-        followed = _expected_log(chain, np.outer(here, arriving), context, alpha, first=order)
+        followed = mean_log(here, arriving, alpha)
         total += number * ((after[history] - followed) * (here * transition[:, :, symbol])).sum(axis=1)
     return total
 
@@ -167,27 +186,30 @@ def _mean_log_total(context: int, states: int, alpha: float) -> float:
     return float(gammaln(context + offset) - gammaln(offset)) / context
 
 
-def _expected_log(chain: Array, counted: NDArray[np.bool_], context: int, offset: float, *, first: int) -> Array:
-    """(1/T) Σ_t E[ln(n_t + offset); x_t = state], shape (n, K), n_t the number of `counted` moves (K, K) that arrive at tokens `first` … t.
+def sum_over_counts(
+    chain: Array, counted: NDArray[np.bool_], context: int, value: Callable[[int], Array | None], *, first: int
+) -> Array:
+    """Σ_t E[value(t)[n_t]; x_t = state] for t = 1 … T, shape (n, K).
 
-    A move arrives at token 1 from a fictitious history; it counts if it would from any.
+    n_t is the number of `counted` moves (K, K) that arrive at tokens `first` … t; `value(t)`, shape (t + 1,), may be None for
+    zero. A move arrives at token 1 from a fictitious history; it counts if it would from any.
     """
-    count, k, _ = chain.shape
-    law = np.zeros((count, context + 1, k))
+    number, k, _ = chain.shape
+    law = np.zeros((number, context + 1, k))
     law[:, 0] = stationary(chain)
     if first == 1:
-        at = counted.all(axis=0)
-        law[:, 1, at], law[:, 0, at] = law[:, 0, at], 0.0
-    logarithm = np.log(np.arange(context + 1) + offset)
-    silent, loud = chain * np.logical_not(counted), chain * counted
-    total = np.zeros((count, k))
+        always = counted.all(axis=0)
+        law[:, 1, always], law[:, 0, always] = law[:, 0, always], 0.0
+    uncounted, counted_moves = chain * np.logical_not(counted), chain * counted
+    total = np.zeros((number, k))
     for t in range(1, context + 1):
-        reach = min(t, context) + 1
-        total += np.einsum("nck,c->nk", law[:, :reach], logarithm[:reach])
-        if t + 1 < first:
-            law[:, :reach] = law[:, :reach] @ chain
+        reached = t + 1
+        if (values := value(t)) is not None:
+            total += np.einsum("nck,c->nk", law[:, :reached], values)
+        if reached < first:
+            law[:, :reached] = law[:, :reached] @ chain
         elif t < context:
-            moved = law[:, :reach] @ loud
-            law[:, :reach] = law[:, :reach] @ silent
-            law[:, 1 : reach + 1] += moved
-    return total / context
+            moved = law[:, :reached] @ counted_moves
+            law[:, :reached] = law[:, :reached] @ uncounted
+            law[:, 1 : reached + 1] += moved
+    return total

@@ -1,8 +1,8 @@
 r"""Laws over transition matrices.
 
 Every prior but a mixture is one map from independent uniforms to transition matrices. Sampling, quadrature and
-quasi-Monte Carlo (`onset.theory.markov.expectations`) all use that map, so they cannot disagree about what the prior is. A map may
-reject a point (weight zero): the law is then the accepted points' law. A mixture asks its components.
+quasi-Monte Carlo (`onset.theory.markov.expectations`) all use that map, so they cannot disagree about what the prior
+is. A map may reject a point (weight zero): the law is then the accepted points' law. A mixture asks its components.
 
 All priors here are exchangeable: relabelling the states does not change the law.
 
@@ -43,8 +43,8 @@ __all__ = [
 class MappedPrior(Protocol):
     """A prior that is one map from `dimension` uniforms to a matrix and a weight (zero: rejected).
 
-    `kind` is its name in settings, `pseudo_count` what the ideal strategies add to counts, `order` the n of its chains, whose
-    matrices have shape (k^{n-1}, k), see `onset.theory.markov.chains`.
+    `kind` is its name in settings, `pseudo_count` what the ideal strategies add to counts, `order` the n of its chains,
+    whose matrices have shape (k^{n-1}, k), see `onset.theory.markov.chains`.
     """
 
     kind: ClassVar[str]
@@ -142,10 +142,10 @@ class Dirichlet(_OfDirichletRows):
 class DoublyStochastic:
     r"""Doubly stochastic matrices: the stationary law is uniform and unigram counts carry no signal.
 
-    For k ≤ 6 the law is *uniform on the Birkhoff polytope*: the first k-1 rows are uniform on the simplex, the last
-    row completes the columns, and a negative entry rejects the matrix (accepted: 1/2 at k = 3, .21 at 4, .075 at 5, .024 at 6).
-    For k > 6 the law is *flat Dirichlet rows balanced by Sinkhorn's iteration*, as in the published experiments;
-    it is not uniform.
+    For k ≤ 6 the law is *uniform on the Birkhoff polytope*: the first k-1 rows are uniform on the simplex, the last row
+    completes the columns, and a negative entry rejects the matrix (accepted: 1/2 at k = 3, .21 at 4, .075 at 5, .024 at
+    6). For k > 6 the law is *flat Dirichlet rows balanced by Sinkhorn's iteration*, as in the published experiments; it
+    is not uniform.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 r"""The task of in-context Markov chains (Edelman et al., arXiv 2402.11004).
 
-Each sequence comes from a chain of its own: a transition matrix drawn from a prior, a start from its stationary law, T + 1 tokens.
-For chains of order n the next symbol depends on the last n - 1. The ideal strategies are uniform, unigram, …, n-gram: each counts
-the symbols that followed the last m - 1 symbols earlier in the context.
+Each sequence comes from a chain of its own: a transition matrix drawn from a prior, a start from its stationary law, T
++ 1 tokens. For chains of order n the next symbol depends on the last n - 1. The ideal strategies are uniform, unigram,
+…, n-gram: each counts the symbols that followed the last m - 1 symbols earlier in the context.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ Logits f_t = Σ_{s≤t} (e_tᵀ W z_s) e_s with W = ωI + c·11ᵀ. With C = Tc 
 
     f_j(u; i) = u { C π_j + Ω π_i [ π_j + Σ_r p_r(u) ((P^r)_ij - π_j) ] },    p_r(u) = (1/u) ∫₀^u a_r(u') du'.
 
-The logit below is differentiated and evaluated as it stands. The integral p_r = (q_r/u) ln(1 + u/Q) is the limit against
-which the sum over sources, `onset.theory.mean_fields.positions.LagShares`, is tested.
-Derived here; the model is the minimal one of arXiv 2402.11004 (released code: row-softmax lag weights).
+The logit below is differentiated and evaluated as it stands. The integral p_r = (q_r/u) ln(1 + u/Q) is the limit
+against which the sum over sources, `onset.theory.mean_fields.positions.LagShares`, is tested. Derived here; the model
+is the minimal one of arXiv 2402.11004 (released code: row-softmax lag weights).
 """
 
 from __future__ import annotations
@@ -63,10 +63,13 @@ def _coefficients() -> Any:
 
 
 class LinearMeanField(MeanField):
-    """Mean-field loss of the linear family; `match` coordinates are the entries of W, unscaled (c + ω on the diagonal, c off it).
+    """Mean-field loss of the linear family; `match` coordinates are the entries of W (c + ω on the diagonal, c off it).
 
-    The logits are a product of what depends on the prior's node, its coefficients by C, Ω and Ω p_r, with what depends on position.
+    The logits are a product of coefficients of C, Ω and Ω p_r, which depend on the prior's node, with functions of
+    position.
     """
+
+    family = "linear"
 
     def _prepare(self, powers: Array) -> None:
         of_scale, of_match, of_excess = _coefficients()(self.query[..., None, None], self.stationary[..., None])
@@ -77,7 +80,7 @@ class LinearMeanField(MeanField):
         self._rows = np.ascontiguousarray(stacked.swapaxes(-1, -2))
 
     def logits(self, points: Array) -> Logits:
-        context = self.setting.task.context
+        context = self.task.context
         shares = LagShares(points[..., self.layout.lags], context)
         u, reach = shares.u, shares.reach
         scale = context * points[..., 1, None]
@@ -85,7 +88,7 @@ class LinearMeanField(MeanField):
         factors = np.concatenate(
             [(u * scale)[..., None, :], (u * match)[..., None, :], match[..., None] * reach], axis=-2
         )
-        logits = (self._columns @ factors).reshape(*points.shape[:2], self.setting.task.states, -1, len(u))
+        logits = (self._columns @ factors).reshape(*points.shape[:2], self.task.states, -1, len(u))
 
         def pullback(by_logit: Array) -> Array:
             by_factor = self._rows @ by_logit.reshape(*points.shape[:2], -1, len(u))

@@ -4,11 +4,13 @@ Logits f_t = Uᵀ Σ_{s≤t} softmax_s(e_tᵀ W z_s) e_s with W = ωI + c·11ᵀ
 shift all scores or all logits of a position alike and drop out.
 
 Take source u' and query state i. Its tracked predecessors x_{s-r} raise the score by ω a_r(u') each time they equal i,
-the background by ω π_i (1 - Σ_r a_r(u')). The expected weight of sources that hold symbol j is then a product along the chain,
+the background by ω π_i (1 - Σ_r a_r(u')). The expected weight of sources that hold symbol j is then a product along the
+chain,
 
     h_j(u'; i) = e^{ω π_i (1 - Σ_r a_r)} [ π D_{R-1} P D_{R-2} P ⋯ P D_0 ]_j,    D_r = I + (e^{ω a_r(u')} - 1) e_i e_iᵀ,
 
-exact for R tracked lags. That is an expectation over which of them match: with ρ_S the probability that x_{s-r} = i for lags r in S and for no other,
+exact for R tracked lags. That is an expectation over which of them match: with ρ_S the probability that x_{s-r} = i for
+lags r in S and for no other,
 
     h_j = e^{ω π_i (1 - Σ_r a_r)} Σ_S e^{ω Σ_{r∈S} a_r} ρ_S(x_s = j)    over sets S of lags,
 
@@ -16,8 +18,9 @@ a product of what depends on the source with what depends on the chain. Counts c
 
     y_j(u; i) = ∫₀^u h_j du' / Σ_l ∫₀^u h_l du',    f_j = μ y_j.
 
-Derived here. Range of validity: T → ∞ at fixed μ, ω. From all-zero weights the first signal for ω is itself of order
-ln T / T, as are the fluctuations of counts that this limit neglects: the plateau's length is then right only in order of magnitude.
+Derived here. Range of validity: T → ∞ at fixed μ, ω. From all-zero weights the first signal for ω is itself of order ln
+T / T, as are the fluctuations of counts that this limit neglects: the plateau's length is then right only in order of
+magnitude.
 """
 
 from __future__ import annotations
@@ -32,18 +35,20 @@ from onset.theory.mean_fields.positions import PositionGrid
 
 __all__ = ["SoftmaxMeanField"]
 
-MOST = 8
+MOST_EXPANDED = 8
 """Lags up to which the product is expanded over their sets; of more, matrices are multiplied."""
 
 
 class SoftmaxMeanField(MeanField):
     """Mean-field loss of the softmax family in the entries of W and U (diagonal, off-diagonal) and the lag logits."""
 
+    family = "softmax"
+
     def _prepare(self, powers: Array) -> None:
         shape = self.replicates, 1, *self.row.shape[-2:]
         lags = powers.shape[-1]
         self._pi_query = self.query.reshape(*shape[:3], 1)
-        if lags <= MOST and shape[2] > 1:
+        if lags <= MOST_EXPANDED and shape[2] > 1:
             self.source_law: _Expanded | _Chained = _Expanded(
                 self.stationary.reshape(shape), powers.reshape(*shape, lags)
             )
@@ -51,7 +56,7 @@ class SoftmaxMeanField(MeanField):
             self.source_law = _Chained(self.stationary.reshape(shape), self.transition.reshape(*shape, -1))
 
     def logits(self, points: Array) -> Logits:
-        grid = PositionGrid(points[..., self.layout.lags], self.setting.task.context)
+        grid = PositionGrid(points[..., self.layout.lags], self.task.context)
         omega = (points[..., 0] - points[..., 1])[..., None, None]
         mu = (points[..., 2] - points[..., 3])[..., None, None, None]
         attention = grid.attention
@@ -86,16 +91,17 @@ LawPullback = Callable[[Array], Array]
 
 
 class _Expanded:
-    """h_j but for the background's factor, as a sum over sets of lags, bit r of a set's number telling whether r is in it.
+    """h_j without the background's factor, as a sum over sets of lags; bit r of a set's number says whether r is in it.
 
-    Called with scores ω a_r, shape (rules, points, R, source), it returns (rules, points, symbol, prior node, source) and the map from the
-    derivative by that to the derivative by scores.
+    Called with scores ω a_r, shape (rules, points, R, source), it returns h, shape (rules, points, symbol, prior node,
+    source), and the map from ∂L/∂h to the derivative by scores.
     """
 
     def __init__(self, law: Array, powers: Array) -> None:
         states, lags = law.shape[-1], powers.shape[-1]
         returning = powers[..., 0, None, :]
-        # The probability that the lags of a set match, whatever others do: π_i (P^{s_2-s_1})_ii (P^{s_3-s_2})_ii ⋯ (P^{s_1})_ij.
+        # The probability that the lags of a set match, whatever others do:
+        # π_i (P^{s_2-s_1})_ii (P^{s_3-s_2})_ii ⋯ (P^{s_1})_ij.
         columns, latest = [law], [-1]
         for r in range(lags):
             for n in range(1 << r):

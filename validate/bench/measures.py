@@ -18,10 +18,10 @@ from onset.simulate.tasks.markov_chains import next_rows, sample, tokens_from_un
 from onset.theory.dynamics.layout import Layout
 from onset.theory.laws.plateau_law import law
 from onset.theory.laws.terms import terms
+from onset.theory.markov.ideal import limit_losses
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.predict import mean_field
 from onset.theory.mean_fields.quadrature import rules
-from onset.theory.prediction import limit_plateaus
 from onset.theory.setting import Setting
 from onset.validate.bench import baselines
 from onset.validate.bench.timing import (
@@ -102,7 +102,7 @@ def _gradient(batch: int, context: int, states: int) -> Iterator[Timing]:
         setting = Setting.of(family, states=states, context=context)
         drawn = sample(setting.task, batch, np.random.default_rng(0))
         tokens, rows = torch.from_numpy(drawn.tokens[:, :-1]).long(), torch.from_numpy(next_rows(drawn))
-        layout = Layout.of(setting, context)
+        layout = Layout.of(setting.task, setting.model.initialization, context)
         point = layout.start + 0.1 * np.random.default_rng(1).standard_normal(len(layout.start))
         values = {"lag_logits": torch.from_numpy(point[layout.lags])}
         orbits = point[: layout.lags.start].reshape(-1, 2)
@@ -202,7 +202,7 @@ def _transitions(setting: Setting) -> object:
 
 def _first_of_its_prior(setting: Setting) -> object:
     rules.cache_clear()
-    limit_plateaus.cache_clear()
+    limit_losses.cache_clear()
     return mean_field(setting)
 
 

@@ -132,7 +132,9 @@ def _hessian(setting: Setting, point: Array, count: int) -> tuple[Array, Array, 
     rows = np.concatenate([next_rows(chosen)[:, :, np.argsort(order)] for order in orders])
     targets = torch.from_numpy(rows / len(rows))
     model, names = Toy(setting).double(), [g for g in ("match", "readout") if g in setting.model.initialization]
-    lags = torch.from_numpy(point[Layout.of(setting, setting.task.context).lags].copy())
+    lags = torch.from_numpy(
+        point[Layout.of(setting.task, setting.model.initialization, setting.task.context).lags].copy()
+    )
 
     def loss(flat: Any) -> Any:
         matrices = flat[: len(names) * k * k].reshape(len(names), k, k)
@@ -159,7 +161,7 @@ def _plateau(family: str, states: int, context: int, steps: int) -> tuple[Settin
     from onset.theory.dynamics.descent import descend
 
     setting = Setting.of(family, states=states, context=context, optimizer="sgd", steps=steps, record_every=steps)
-    predicted = descend(FiniteContext(setting, count=128, held_out=16), setting)
+    predicted = descend(FiniteContext(setting, count=128, held_out=16), setting.training)
     return setting, np.array([curve[-1] for curve in predicted.parameters.values()])
 
 

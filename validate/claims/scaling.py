@@ -31,7 +31,7 @@ from onset.theory.derivations import transformer_escape
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
-from onset.theory.transitions import ReadOff
+from onset.theory.transitions import TransitionSource
 from onset.validate.claims.claim import LEVEL, Claim, Finding, Need, Runs, mean, share
 from onset.validate.claims.trained import SEEDS, at, passage, published, seen
 from onset.validate.judging.intervals import Interval
@@ -192,12 +192,12 @@ def step_of(run: Trajectory) -> float | None:
     return passage(run, "unigram", "bigram").step
 
 
-def _steps(observed: ReadOff) -> list[float]:
+def _steps(observed: TransitionSource) -> list[float]:
     """Of those seeds that pass."""
     return [step for one in observed.trajectories if (step := step_of(one)) is not None]  # type: ignore[attr-defined]
 
 
-def _is_trained(observed: ReadOff) -> bool:
+def _is_trained(observed: TransitionSource) -> bool:
     return isinstance(observed, Observation) and observed.setting.model.architecture is not None
 
 

@@ -18,7 +18,7 @@ from onset.theory.laws.basins import Basin
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Trajectory, combined
 from onset.theory.setting import Setting
-from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition
+from onset.theory.transitions import FORMATION_LEVEL, Transition, TransitionSource
 from onset.validate.store.runs import Record, Store
 
 __all__ = [
@@ -62,7 +62,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Observation(ReadOff):
+class Observation(TransitionSource):
     """Trained runs of one setting, one trajectory per seed."""
 
     setting: Setting

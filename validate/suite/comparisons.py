@@ -9,7 +9,7 @@ from typing import Any
 from onset.theory.laws.basins import Basin
 from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
-from onset.theory.transitions import FORMATION_LEVEL, ReadOff, Transition
+from onset.theory.transitions import FORMATION_LEVEL, Transition, TransitionSource
 from onset.validate.judging.intervals import Interval, relative_error
 from onset.validate.judging.verdicts import DISAGREES, Verdict, judge
 from onset.validate.store.jobs import Observation
@@ -143,7 +143,7 @@ def _read(read_off: Prediction | Observation) -> dict[str, Interval]:
     }
 
 
-def _named(read_off: ReadOff) -> dict[str, Transition]:
+def _named(read_off: TransitionSource) -> dict[str, Transition]:
     passages, formations = read_off.read(FORMATION_LEVEL)
     names = ["formation", *(f"formation of lag {lag}" for lag in range(2, len(formations) + 1))]
     return {f"{t.source} → {t.target}": t for t in passages[1:]} | dict(zip(names, formations, strict=True))

@@ -144,7 +144,7 @@ class TrainingRun:
             HeldOut(setting, model, held_out, device)
             for model, (_, held_out, _) in zip(models, generators, strict=True)
         ]
-        self.recorders = [Recorder(setting) for _ in seeds]
+        self.recorders = [Recorder(setting.task, setting.training) for _ in seeds]
         self.ended: list[int | None] = [None for _ in seeds]
         """Step at which a seed diverged, 0 if it ended otherwise, None while it trains."""
         # A single seed trains its model itself; several train stacked parameters, which the first model is called with.

@@ -7,7 +7,7 @@ import pytest
 
 from onset.theory.dynamics.adam_steps import adam_steps
 from onset.theory.dynamics.descent import descend
-from onset.theory.dynamics.flow import CLOSELY, Alone
+from onset.theory.dynamics.flow import DENSE, SingleReplicate
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.setting import Setting
@@ -20,7 +20,10 @@ def test_single_strides_are_adam(quadratic, monkeypatch):
     monkeypatch.setattr("onset.theory.dynamics.adam_steps.GROW", 1.0)
     setting = Setting.of("linear", context=5, optimizer="adam", initialization=1.0, steps=40, record_every=4)
     dynamics = quadratic(setting, np.array([2.0, 3.0, 4.0, 0.5]))
-    (found,), expected = adam_steps(Alone(dynamics), setting, watch=CLOSELY), descend(dynamics, setting)
+    (found,), expected = (
+        adam_steps(SingleReplicate(dynamics), setting.training, sampling=DENSE),
+        descend(dynamics, setting.training),
+    )
     assert found.steps.tolist() == expected.steps.tolist()
     for name, values in expected.parameters.items():
         np.testing.assert_allclose(found.parameters[name], values, rtol=1e-12, atol=1e-14)
@@ -30,10 +33,10 @@ def test_single_strides_are_adam(quadratic, monkeypatch):
 def test_transitions_are_adams_and_gradients_few(family):
     """Records at the same steps; formation and passage within the tolerance of a stride of what each step's own gradient gives."""
     setting = Setting.of(family, states=2, context=50, optimizer="adam", initialization={"match": 0.02})
-    dynamics, calls = FAMILIES[family](setting, count=36), []
+    dynamics, calls = FAMILIES[family].of(setting, count=36), []
     evaluate = dynamics.derivatives
     dynamics.derivatives = lambda points: (calls.append(1), evaluate(points))[1]
-    (found,), expected = adam_steps(dynamics, setting, watch=CLOSELY), descend(dynamics, setting)
+    (found,), expected = adam_steps(dynamics, setting.training, sampling=DENSE), descend(dynamics, setting.training)
     shared = min(len(found.steps), len(expected.steps))
     assert found.steps[:shared].tolist() == expected.steps[:shared].tolist()
     (*_, passage), formation = found.transitions()
@@ -47,10 +50,10 @@ def test_transitions_are_adams_and_gradients_few(family):
 def test_error_falls_with_the_tolerance():
     """Softmax family: a tighter tolerance brings the path nearer to Adam's."""
     setting = Setting.of("softmax", states=2, context=50, optimizer="adam", steps=120)
-    dynamics, errors = SoftmaxMeanField(setting, count=36), []
-    expected = descend(dynamics, setting)
+    dynamics, errors = SoftmaxMeanField.of(setting, count=36), []
+    expected = descend(dynamics, setting.training)
     for tolerance in (3e-2, 3e-3, 3e-4):
-        (found,) = adam_steps(dynamics, setting, tolerance=tolerance, watch=CLOSELY)
+        (found,) = adam_steps(dynamics, setting.training, tolerance=tolerance, sampling=DENSE)
         shared = min(len(found.steps), len(expected.steps))
         errors.append(
             max(np.abs(found.parameters[n][:shared] - v[:shared]).max() for n, v in expected.parameters.items())
@@ -62,7 +65,7 @@ def test_error_falls_with_the_tolerance():
 def test_divergence_is_kept_and_said(quadratic):
     """A gradient that explodes ends the run with its step."""
     setting = Setting.of("linear", context=5, optimizer="adam", initialization=1.0, learning_rate=50.0, record_every=1)
-    (found,) = adam_steps(Alone(quadratic(setting, 7.0)), setting)
+    (found,) = adam_steps(SingleReplicate(quadratic(setting, 7.0)), setting.training)
     assert found.diverged is not None
     assert np.all(np.isfinite(found.loss))
     assert f"diverged at step {found.diverged}" in found.transitions()[1].reason

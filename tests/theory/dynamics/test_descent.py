@@ -7,8 +7,9 @@ import pytest
 import sympy as sp
 
 from onset.theory.dynamics.descent import descend
-from onset.theory.dynamics.flow import Alone, flow, sharpness
+from onset.theory.dynamics.flow import SingleReplicate, flow, sharpness
 from onset.theory.dynamics.layout import Layout
+from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
 
@@ -16,7 +17,7 @@ from onset.theory.setting import Setting
 @pytest.mark.parametrize("k", [2, 3, 4, 5])
 def test_orbit_gradient_is_the_projection_on_identity_and_ones(k):
     """For any k × k gradient G: partials by the shared values over `entries` are G = a·11ᵀ + b·I with b = (g_ω - g_c/k)/(k-1), a = (g_c/k - b)/k."""
-    layout = Layout.of(Setting.of("linear", states=k, context=4), 2)
+    layout = Layout.of(MarkovChains.of(states=k), {"match": 0.01, "lag_logits": 0.0}, 2)
     gradient = sp.Matrix(k, k, lambda i, j: sp.Symbol(f"g{i}{j}"))
     shared_diagonal, shared_off = gradient.trace(), sum(gradient) - gradient.trace()
     g_omega, g_c = gradient.trace(), sum(gradient)
@@ -40,7 +41,7 @@ def test_layout():
         initialization={"match": 0.5, "readout": -0.25},
         learning_rate={"match": 2.0, "lag_logits": 0.5},
     )
-    layout = Layout.of(setting, 2)
+    layout = Layout.of(setting.task, setting.model.initialization, 2)
     assert layout.names == (
         "match.diagonal",
         "match.off_diagonal",
@@ -51,7 +52,7 @@ def test_layout():
     )
     assert layout.entries.tolist() == [3, 6, 3, 6, 1, 1]
     assert layout.start.tolist() == [0.5, 0.5, -0.25, -0.25, 0, 0]
-    assert layout.rates(setting).tolist() == [2, 2, 1, 1, 0.5, 0.5]
+    assert layout.rates(setting.training).tolist() == [2, 2, 1, 1, 0.5, 0.5]
     assert layout.lags == slice(4, None)
 
 
@@ -63,14 +64,14 @@ def test_descent_and_flow_of_a_quadratic(quadratic):
     dynamics = quadratic(setting, np.array([2.0, 3.0, 4.0, 0.5]))
     exponent = np.array([0.6, 0.6, 0.05, 0.05]) * dynamics.curvature / np.array([3, 6, 1, 1])
     for found, decay, error in (
-        (descend(dynamics, setting), 1 - exponent, 1e-14),
-        (flow(dynamics, setting, rtol=1e-9), np.exp(-exponent), 1e-9),
+        (descend(dynamics, setting.training), 1 - exponent, 1e-14),
+        (flow(dynamics, setting.training, rtol=1e-9), np.exp(-exponent), 1e-9),
     ):
         points = np.array([found.parameters[name] for name in dynamics.layout.names]).T
         assert np.array_equal(points[0], dynamics.layout.start)
         assert found.steps[-1] == 20
         np.testing.assert_allclose(points, decay ** found.steps[:, None], rtol=0, atol=error * len(points))
-    found = sharpness(Alone(dynamics), setting, np.ones((1, 1, 4)))
+    found = sharpness(SingleReplicate(dynamics), setting.training, np.ones((1, 1, 4)))
     assert found == pytest.approx(exponent.max(), rel=1e-6)
 
 
@@ -86,11 +87,11 @@ def test_flow_is_the_limit_of_descent(slope):
             steps=40 * n,
             record_every=40 * n,
         )
-        dynamics = LinearMeanField(setting, lags=3, count=64)
+        dynamics = LinearMeanField.of(setting, lags=3, count=64)
         trajectories = (
-            [descend(dynamics, setting)]
+            [descend(dynamics, setting.training)]
             if limit is not None
-            else [descend(dynamics, setting), flow(dynamics, setting, rtol=1e-8)]
+            else [descend(dynamics, setting.training), flow(dynamics, setting.training, rtol=1e-8)]
         )
         ends = [np.array([t.parameters[name][-1] for name in dynamics.layout.names]) for t in trajectories]
         limit = ends[-1] if limit is None else limit
@@ -102,8 +103,10 @@ def test_flow_is_the_limit_of_descent(slope):
 def test_flow_brackets_its_own_transitions():
     """Transitions of an accurate solution lie between the records that the default solver puts around them."""
     setting = Setting.of("linear", states=3, context=100)
-    dynamics = LinearMeanField(setting, lags=3, count=64)
-    (coarse, head), (fine, exact_head) = (flow(dynamics, setting, rtol=rtol).transitions() for rtol in (1e-3, 1e-6))
+    dynamics = LinearMeanField.of(setting, lags=3, count=64)
+    (coarse, head), (fine, exact_head) = (
+        flow(dynamics, setting.training, rtol=rtol).transitions() for rtol in (1e-3, 1e-6)
+    )
     for found, exact in zip([coarse[-1], head], [fine[-1], exact_head], strict=True):
         print(found, exact)
         assert found.low <= exact.step <= found.high

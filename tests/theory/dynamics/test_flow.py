@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from onset.theory.dynamics.adam_steps import adam_steps
-from onset.theory.dynamics.flow import BRIEFLY, CLOSELY, Alone, flow, flows, sharpness
+from onset.theory.dynamics.flow import DENSE, SPARSE, SingleReplicate, flow, flows, sharpness
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.quadrature import rules
@@ -18,7 +18,7 @@ FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 
 
 def ensemble(family: str, setting: Setting) -> LinearMeanField | SoftmaxMeanField:
-    return FAMILIES[family](setting, rule=rules(FAMILIES[family], family, setting.task.prior, 6))
+    return FAMILIES[family].of(setting, rule=rules(FAMILIES[family], setting.task.prior, 6))
 
 
 @pytest.mark.parametrize(("family", "context"), [("linear", 100), ("linear", 1000), ("softmax", 50)])
@@ -27,9 +27,9 @@ def test_against_radau_at_tight_tolerance(family, context):
     setting = Setting.of(family, states=3, context=context)
     together = ensemble(family, setting)
     layout, rtol = together.layout, 1e-5
-    speed = -layout.rates(setting) / layout.entries
-    for r, found in enumerate(flows(together, setting, rtol=rtol)[:2]):
-        alone = FAMILIES[family](setting, rule=(together.transition[r], together.chances[r]))
+    speed = -layout.rates(setting.training) / layout.entries
+    for r, found in enumerate(flows(together, setting.training, rtol=rtol)[:2]):
+        alone = FAMILIES[family].of(setting, rule=(together.transition[r], together.node_weights[r]))
         exact = solve_ivp(
             lambda _, point, alone=alone: speed * alone.gradient(point).derivative,
             (0, found.steps[-1]),
@@ -57,7 +57,7 @@ def test_gradients_hardly_depend_on_the_context():
         together, calls = ensemble("linear", setting), []
         evaluate = together.derivatives
         together.derivatives = lambda points, evaluate=evaluate, calls=calls: (calls.append(1), evaluate(points))[1]
-        formed = [one.transitions()[1].step for one in flows(together, setting)]
+        formed = [one.transitions()[1].step for one in flows(together, setting.training)]
         assert None not in formed
         counts.append(len(calls))
     print("gradients", counts)
@@ -71,13 +71,13 @@ def test_a_brief_look_sees_the_same_transitions(family, optimizer):
     """Records left out where nothing happens move no transition nor its interval, and are about half; a run ends when its last transition is well past."""
     setting = Setting.of(family, states=2, context=50, optimizer=optimizer)
     together, follow = ensemble(family, setting), flows if optimizer == "sgd" else adam_steps
-    (brief,), (close,) = (follow(together, setting, watch=watch) for watch in (BRIEFLY, CLOSELY))
+    (brief,), (close,) = (follow(together, setting.training, sampling=watch) for watch in (SPARSE, DENSE))
     assert brief.transitions() == close.transitions()
     formation, passage = brief.transitions()[1], brief.transitions()[0][-1]
     assert formation.step is not None
     assert passage.step is not None
     if optimizer == "adam":  # whose clock is the steps
-        assert brief.steps[-1] > BRIEFLY.past * max(formation.low, passage.low)
+        assert brief.steps[-1] > SPARSE.margin * max(formation.low, passage.low)
     until = close.steps <= brief.steps[-1]
     print(family, optimizer, len(brief.steps), "records of", until.sum())
     assert np.isin(brief.steps, close.steps).all()
@@ -88,9 +88,9 @@ def test_replicates_together_are_replicates_alone():
     """Transitions of two replicates solved together and one by one agree within the solver's tolerance."""
     setting = Setting.of("linear", states=3, context=100)
     together = ensemble("linear", setting)
-    for r, found in enumerate(flows(together, setting, rtol=1e-5)[:2]):
-        alone = LinearMeanField(setting, rule=(together.transition[r], together.chances[r]))
-        (_, passage), formation = flow(alone, setting, rtol=1e-5).transitions()
+    for r, found in enumerate(flows(together, setting.training, rtol=1e-5)[:2]):
+        alone = LinearMeanField.of(setting, rule=(together.transition[r], together.node_weights[r]))
+        (_, passage), formation = flow(alone, setting.training, rtol=1e-5).transitions()
         (_, other), formed = found.transitions()
         assert formed.step == pytest.approx(formation.step, rel=1e-3)
         assert other.step == pytest.approx(passage.step, rel=1e-3)
@@ -99,7 +99,7 @@ def test_replicates_together_are_replicates_alone():
 def test_ends_at_the_last_step_where_nothing_moves():
     """Doubly stochastic chains leave the softmax family at its start: recorded up to the last step, unmoved, and no transition."""
     setting = Setting.of("softmax", prior=DoublyStochastic(3), context=40)
-    for found in flows(ensemble("softmax", setting), setting):
+    for found in flows(ensemble("softmax", setting), setting.training):
         assert found.steps[-1] == setting.training.steps
         assert np.all(np.diff(found.steps) > 0)
         assert max(np.abs(values).max() for values in found.parameters.values()) < 1e-6
@@ -109,8 +109,8 @@ def test_ends_at_the_last_step_where_nothing_moves():
 def test_sharpness_of_many_points_is_that_of_each():
     """Batches of points, cut to the size of a cache or not, give what single points give."""
     setting = Setting.of("linear", prior=Dirichlet(3), context=100)
-    dynamics = LinearMeanField(setting, count=16)
+    dynamics = LinearMeanField.of(setting, count=16)
     points = dynamics.layout.start + np.random.default_rng(0).normal(size=(1, 5, 8)) * 0.01
-    together = sharpness(dynamics, setting, points)[0]
-    alone = [sharpness(Alone(dynamics), setting, points[:, n : n + 1])[0, 0] for n in range(5)]
+    together = sharpness(dynamics, setting.training, points)[0]
+    alone = [sharpness(SingleReplicate(dynamics), setting.training, points[:, n : n + 1])[0, 0] for n in range(5)]
     np.testing.assert_allclose(together, alone, rtol=1e-9)

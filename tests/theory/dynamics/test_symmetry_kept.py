@@ -19,7 +19,7 @@ class Closed:
     """A toy family's loss on a set of sequences closed under relabelling of the states: deterministic and exactly exchangeable."""
 
     def __init__(self, setting: Setting) -> None:
-        self.setting, self.layout = setting, Layout.of(setting, setting.task.context)
+        self.setting, self.layout = setting, Layout.of(setting.task, setting.model.initialization, setting.task.context)
         k, generator = setting.task.states, np.random.default_rng(3)
         tokens = generator.integers(k, size=(3, setting.task.context + 1), dtype=np.uint8)
         orders = np.array(list(itertools.permutations(range(k))), dtype=np.uint8)
@@ -62,7 +62,7 @@ def test_reduced_dynamics_are_those_of_the_full_matrices(optimizer, family, stat
     if family == "softmax":
         begin[2] += 0.6
     object.__setattr__(dynamics.layout, "start", begin)
-    found = descend(dynamics, setting)
+    found = descend(dynamics, setting.training)
 
     model, eye = Toy(setting).double(), torch.eye(states, dtype=torch.float64)
     with torch.no_grad():

@@ -53,7 +53,9 @@ def test_what_the_first_lags_gain_the_others_give():
     assert abs(found[lags].sum()) < 24 * np.finfo(float).eps * np.abs(found).max()
     given = found[len(base) :]
     assert (np.sign(given) == np.sign(given[0])).all()
-    assert _formed(descend(law_of, setting)) > _formed(descend(NoisyMeanField(setting, excess=0.0), setting))
+    assert _formed(descend(law_of, setting.training)) > _formed(
+        descend(NoisyMeanField(setting, excess=0.0), setting.training)
+    )
 
 
 def test_noise_grows_with_the_batch_shrinking():
@@ -71,7 +73,7 @@ def test_against_the_finite_context(family, states, context):
     reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of(family, states=states, context=context, optimizer="adam", record_every=2)
     formed = law(setting).transitions()[1]
-    exact = _formed(descend(reduced.FiniteContext(setting, count=128, held_out=16), setting))
+    exact = _formed(descend(reduced.FiniteContext(setting, count=128, held_out=16), setting.training))
     print(f"{family}: law {formed.step:.0f} [{formed.low:.0f}, {formed.high:.0f}], finite context {exact:.0f}")
     assert formed.low < exact < formed.high
     assert abs(formed.step / exact - 1) < 0.15
@@ -97,7 +99,7 @@ def test_the_wait_grows_with_the_logarithm_of_the_context():
     """dt/d ln T lies between 1/(2η) and 1/η, whatever the noise of untouched lags."""
     rate = Setting.of("linear", optimizer="adam").training.optimizer.learning_rate["lag_logits"]
     formed = [
-        _formed(descend(NoisyMeanField(s), s))
+        _formed(descend(NoisyMeanField(s), s.training))
         for s in (Setting.of("linear", states=2, context=t, optimizer="adam") for t in (32, 128))
     ]
     grows = rate * (formed[1] - formed[0]) / np.log(4)
@@ -110,8 +112,8 @@ def test_passage_of_the_mixture_at_finite_context():
     reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     mixture = Mixture((DoublyStochastic(4), Unigram(4)), (0.75, 0.25))
     setting = Setting.of("linear", prior=mixture, context=64, optimizer="adam")
-    exact = descend(reduced.FiniteContext(setting, count=128, held_out=2048), setting).transitions()[0][1].step
-    found = descend(NoisyMeanField(setting), setting).transitions()[0][1].step
+    exact = descend(reduced.FiniteContext(setting, count=128, held_out=2048), setting.training).transitions()[0][1].step
+    found = descend(NoisyMeanField(setting), setting.training).transitions()[0][1].step
     print(f"law {found:.0f}, finite context {exact:.0f}")
     assert abs(found / exact - 1) < 0.15
 

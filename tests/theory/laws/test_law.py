@@ -22,8 +22,8 @@ def formation(prediction) -> float:
 
 def integrated(setting: Setting) -> float:
     """Formation by the integrated mean field, on the chains that the manifold's tables stand for."""
-    dynamics = LinearMeanField(setting, count=128, generator=np.random.default_rng(0))
-    return flow(dynamics, setting, rtol=1e-4).transitions()[1].step
+    dynamics = LinearMeanField.of(setting, count=128, generator=np.random.default_rng(0))
+    return flow(dynamics, setting.training, rtol=1e-4).transitions()[1].step
 
 
 @pytest.mark.parametrize("prior", [Dirichlet(2), Dirichlet(2, 3.0), Dirichlet(3), Dirichlet(3, 0.3)])
@@ -76,10 +76,10 @@ def test_rates_enter_only_through_the_lag_logits_rate_and_the_mobility():
 def test_mobility_moves_the_entries_of_W():
     """d(C, Ω)/dstep from the orbits' own update: -rate × (derivative / entries) × T, C off the diagonal and C + Ω on it."""
     setting = Setting.of("linear", states=4, context=50)
-    layout = Layout.of(setting, 2)
+    layout = Layout.of(setting.task, setting.model.initialization, 2)
     by_diagonal, by_off = 0.7, -0.4
     by_c, by_omega = (by_diagonal + by_off) / 50, by_diagonal / 50
-    rate = layout.rates(setting)[:2] / layout.entries[:2]
+    rate = layout.rates(setting.training)[:2] / layout.entries[:2]
     diagonal, off = -50 * rate * [by_diagonal, by_off]
     np.testing.assert_allclose(-mobility(setting) @ [by_c, by_omega], [off, diagonal - off], rtol=1e-12)
 

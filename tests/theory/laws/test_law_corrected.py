@@ -21,7 +21,7 @@ def test_law_agrees_with_the_integrated_corrected_mean_field(changes):
     """Formation at T = 32, at default rates and with a slow match, within twice the law's interval and the square of the correction, (ln T/T)²."""
     setting = Setting.of("linear", states=2, context=32, learning_rate=changes, steps=4000)
     integrated = (
-        flow(Reduced(setting.task.prior, setting.task.context, field=LinearCorrected).dynamics, setting)
+        flow(Reduced(setting.task.prior, setting.task.context, field=LinearCorrected).dynamics, setting.training)
         .transitions()[1]
         .step
     )
@@ -50,7 +50,7 @@ def test_short_contexts_stay_within_the_interval():
     interval, give or take the solver's 1e-3."""
     setting = Setting.of("linear", states=2, context=25)
     field = Reduced(setting.task.prior, setting.task.context, field=LinearCorrected).dynamics
-    (_, passage), formation = flow(field, setting).transitions()
+    (_, passage), formation = flow(field, setting.training).transitions()
     (_, predicted), formed = law_corrected(setting).transitions()
     for exact, told in ((passage.step, predicted), (formation.step, formed)):
         print(f"{told.low:.1f} < {exact:.1f} < {told.high:.1f}")

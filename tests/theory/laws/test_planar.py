@@ -25,8 +25,8 @@ def formed(setting: Setting, **changes) -> float:
 def test_match_limited_settings_agree_with_the_mean_field(states, rate):
     """Delays of 2 to 300 slow times; both transitions within twice the law's interval."""
     setting = Setting.of("linear", states=states, context=100, learning_rate={"match": rate}, steps=20000)
-    field = LinearMeanField(setting, count=128, generator=np.random.default_rng(0))
-    (_, passed), expected = flow(field, setting, rtol=1e-4).transitions()
+    field = LinearMeanField.of(setting, count=128, generator=np.random.default_rng(0))
+    (_, passed), expected = flow(field, setting.training, rtol=1e-4).transitions()
     prediction = law(setting)
     (_, passage), formation = prediction.transitions()
     print(f"{formation.step / expected.step - 1:+.3f}", passage.step, passed.step)

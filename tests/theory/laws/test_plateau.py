@@ -52,7 +52,7 @@ def test_plateau_is_where_the_mean_field_stands_still(prior, slope):
     found = plateau(prior, NODES)
     contexts, by_match, drives = 4 ** np.arange(4, 8), [], []
     for context in contexts:
-        dynamics = LinearMeanField(Setting.of("linear", prior=prior, context=int(context)), count=NODES)
+        dynamics = LinearMeanField.of(Setting.of("linear", prior=prior, context=int(context)), count=NODES)
         dynamics.stand_for(*nodes(prior, NODES, np.random.default_rng(0)))
         point = np.concatenate([[found.match.sum() / context, found.match[0] / context], np.zeros(6)])
         gradient = dynamics.gradient(point).derivative

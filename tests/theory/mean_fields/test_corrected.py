@@ -52,7 +52,7 @@ def enumerated(chain: np.ndarray, point: np.ndarray, context: int) -> tuple[np.n
 def test_linear_moments_are_exact(states, context, lags):
     """Every position's mean and covariance against all k^T sequences."""
     setting = Setting.of("linear", states=states, context=context)
-    dynamics = LinearCorrected(setting, lags=lags, followed=lags, count=4)
+    dynamics = LinearCorrected.of(setting, lags=lags, followed=lags, count=4)
     dynamics.at = np.arange(1, context + 1)
     dynamics.memory = Memory(dynamics.memory.transition, lags, lags, context, dynamics.at)
     point = generic("linear", lags)
@@ -100,7 +100,7 @@ def test_positions_average_what_is_smooth_in_the_logarithm():
 @pytest.mark.parametrize(("states", "context", "lags"), [(2, 30, 6), (3, 12, 3), (2, 5, 5)])
 def test_gradient_against_central_differences(family, states, context, lags):
     """Within |D(2h) - D(h)|/3 for truncation and ε|L|/h for rounding."""
-    dynamics = FAMILIES[family](Setting.of(family, states=states, context=context), lags=lags, count=16)
+    dynamics = FAMILIES[family].of(Setting.of(family, states=states, context=context), lags=lags, count=16)
     point = generic(family, lags)
     found = dynamics.gradient(point)
     for n, value in enumerate(found.derivative):
@@ -163,7 +163,7 @@ def test_measured_distances_are_those_of_sequences(family, allowed):
     see that the bigram strategy does not use the stationary first token; 20/T² where early logits are small."""
     setting = Setting.of(family, context=100)
     point = np.array([0.05, 0.01, 0, 1.0, 0, 0, 0, 0] if family == "linear" else [0.5, 0, 2.5, 0, 0, 1.0, 0, 0, 0, 0])
-    found = FAMILIES[family](setting, count=256).measure(point)
+    found = FAMILIES[family].of(setting, count=256).measure(point)
     full = np.concatenate([point, np.zeros(94)])
     seen = [FiniteContext(setting, held_out=4096, seed=n).measure(full) for n in range(8)]
     for name, value in found.distances.items():
@@ -179,7 +179,10 @@ def test_steps_of_the_linear_family_at_a_short_context(states, concentration):
     """T = 30: formation and passage within 10% of finite context, the target below T = 100, and four standard errors."""
     setting = Setting.of("linear", prior=Dirichlet(states, concentration), context=30)
     passages, formation = mean_field_corrected(setting).transitions()
-    runs = [descend(FiniteContext(setting, count=256, held_out=2048, seed=n), setting).transitions() for n in range(3)]
+    runs = [
+        descend(FiniteContext(setting, count=256, held_out=2048, seed=n), setting.training).transitions()
+        for n in range(3)
+    ]
     for predicted, expected in ((formation, [f for _, f in runs]), (passages[1], [p[1] for p, _ in runs])):
         steps = np.array([one.step for one in expected], float)
         error = steps.std(ddof=1) / np.sqrt(3)
@@ -202,7 +205,7 @@ def test_prediction_is_registered_and_plain():
     with pytest.raises(ValueError, match="family of a corrected mean-field prediction = 'transformer'"):
         mean_field_corrected(Setting.of("transformer"))
     with pytest.raises(ValueError, match="lags = 6 at context = 4"):
-        CORRECTED["linear"](Setting.of("linear", context=4))
+        CORRECTED["linear"].of(Setting.of("linear", context=4))
 
 
 def test_cumulants_of_counts_by_all_sequences():
@@ -236,7 +239,7 @@ def test_match_is_driven_down_where_finite_context_is_trapped():
     seen = [FiniteContext(setting, count=2048, held_out=1, seed=n).gradient(full).derivative[0] for n in range(8)]
     error = np.std(seen, ddof=1) / np.sqrt(8)
     generators = np.random.default_rng(0).spawn(4)
-    dynamics = [SoftmaxCorrected(setting, count=128, generator=generator) for generator in generators]
+    dynamics = [SoftmaxCorrected.of(setting, count=128, generator=generator) for generator in generators]
     found = [one.gradient(point).derivative[0] for one in dynamics]
     scatter = np.hypot(error, np.std(found, ddof=1) / 2)
     assert np.mean(seen) > 5 * error
@@ -253,8 +256,8 @@ def test_distances_are_means_over_chains_spread_evenly(family):
     """k = 3: what is measured is what a rule of `EVEN` times as many chains measures alone, whatever the gradient's are; what is stood in for the prior
     by hand is measured itself."""
     setting, point = Setting.of(family, states=3, context=12), generic(family, 6)
-    dynamics = FAMILIES[family](setting, count=16, generator=np.random.default_rng(1))
-    other = FAMILIES[family](setting, count=16, generator=np.random.default_rng(2))
+    dynamics = FAMILIES[family].of(setting, count=16, generator=np.random.default_rng(1))
+    other = FAMILIES[family].of(setting, count=16, generator=np.random.default_rng(2))
     even = dynamics.calibrated(EVEN * 16, np.random.default_rng(1))
     other.stand_for(*even)
     found, expected = dynamics.measure(point), other.measure(point)

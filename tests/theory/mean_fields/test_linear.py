@@ -101,7 +101,9 @@ def test_loss_tends_to_the_closed_form_as_one_over_the_context(slope):
     contexts = [6400, 12800, 25600, 51200]
     errors = []
     for context in contexts:
-        dynamics = LinearMeanField(Setting.of("linear", prior=DoublyStochastic(2), context=context), lags=2, count=32)
+        dynamics = LinearMeanField.of(
+            Setting.of("linear", prior=DoublyStochastic(2), context=context), lags=2, count=32
+        )
         point = np.array([sum(scaled) / context, scaled[0] / context, 0.0, np.log1p(lag1 * context)])
         errors.append(dynamics.gradient(point).loss - limit)
     print("T × error", np.array(errors) * contexts)

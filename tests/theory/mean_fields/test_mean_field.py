@@ -61,7 +61,7 @@ def source_law(chain: np.ndarray, law: np.ndarray, score: np.ndarray) -> np.ndar
 def test_loss_is_the_plain_sum_when_all_lags_are_tracked(family, states):
     """With R = T the loss is Σ_t/T of the expectation logits' cross-entropy, one source at a time: no quadrature is left."""
     context = 7
-    dynamics = FAMILIES[family](Setting.of(family, states=states, context=context), lags=context, count=16)
+    dynamics = FAMILIES[family].of(Setting.of(family, states=states, context=context), lags=context, count=16)
     point = start(family, context)
     assert dynamics.gradient(point).loss == pytest.approx(naive_loss(family, dynamics, point, context), rel=1e-13)
 
@@ -71,7 +71,7 @@ def test_loss_is_the_plain_sum_when_all_lags_are_tracked(family, states):
 def test_gradient_against_central_differences(family, context, lags, states, monkeypatch):
     """Every partial agrees with central differences within what they cost: |D(2h) - D(h)|/3 for truncation, ε|L|/h for rounding."""
     monkeypatch.setattr(positions, "EXTRA", 40)
-    dynamics = FAMILIES[family](Setting.of(family, states=states, context=context), lags=lags, count=16)
+    dynamics = FAMILIES[family].of(Setting.of(family, states=states, context=context), lags=lags, count=16)
     point = start(family, lags)
     if family == "linear":
         point[:2] *= 10 / context
@@ -91,7 +91,7 @@ def test_gradient_against_central_differences(family, context, lags, states, mon
 
 def test_gradient_of_a_tiny_case_symbolically():
     """k = 2, T = R = 2, doubly stochastic with two nodes: sympy differentiates the plain loss; 30 digits against doubles."""
-    dynamics = LinearMeanField(Setting.of("linear", prior=DoublyStochastic(2), context=2), lags=2, count=2)
+    dynamics = LinearMeanField.of(Setting.of("linear", prior=DoublyStochastic(2), context=2), lags=2, count=2)
     diagonal, off, v0, v1 = symbols = sp.symbols("d o v0 v1")
     share = sp.exp(v1) / (sp.exp(v0) + sp.exp(v1))
     loss = 0
@@ -114,7 +114,7 @@ def test_gradient_of_a_tiny_case_symbolically():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_measure_agrees_with_the_loss(family):
     """measure() and gradient() give one loss, and KL(bigram ‖ model) is that loss minus its entropy rate; at zero logits KL(uniform ‖ model) = 0."""
-    dynamics = FAMILIES[family](Setting.of(family, states=3, context=40), lags=3, count=32)
+    dynamics = FAMILIES[family].of(Setting.of(family, states=3, context=40), lags=3, count=32)
     point = start(family, 3) / (10 if family == "linear" else 1)
     seen = dynamics.measure(point)
     assert seen.loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-13)
@@ -152,7 +152,7 @@ def test_calibration_narrows_the_scatter_and_moves_no_mean(family, within):
     point = np.array([*scale, *np.zeros(6)])
     plain, calibrated = np.empty(24), np.empty(24)
     for n in range(24):
-        dynamics = FAMILIES[family](setting, count=64, generator=np.random.default_rng(n))
+        dynamics = FAMILIES[family].of(setting, count=64, generator=np.random.default_rng(n))
         calibrated[n] = dynamics.gradient(point).derivative[len(scale) + 1]
         matrices, weights = nodes(setting.task.prior, 64, np.random.default_rng(n))
         dynamics.stand_for(matrices, weights)

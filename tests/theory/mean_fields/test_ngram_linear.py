@@ -8,10 +8,13 @@ import pytest
 from onset.simulate.finite_context.dynamics import loss_and_gradient
 from onset.simulate.tasks.markov_chains import sample
 from onset.theory.dynamics.layout import Layout
+from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields import positions
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.mean_fields.ngram_linear import HeadsGrid, NgramLinearMeanField
+from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField
+from onset.theory.mean_fields.positions import PositionGrid
 from onset.theory.mean_fields.predict import mean_field
+from onset.theory.models import FAMILIES
 from onset.theory.setting import Setting
 
 
@@ -23,9 +26,9 @@ def point_of(dynamics: NgramLinearMeanField, context: int) -> np.ndarray:
 
 def test_order_two_is_the_plain_mean_field(monkeypatch):
     """With one head, on the same chains, loss and gradient tend to those of onset.theory.mean_fields.linear as positions are resolved."""
-    monkeypatch.setattr(positions, "NODES", 24)
+    monkeypatch.setattr(positions, "ROOT_NODES", 24)
     setting = Setting.of("linear", states=3, context=100)
-    plain, other = LinearMeanField(setting, lags=4, count=16), NgramLinearMeanField(setting, lags=4, count=16)
+    plain, other = LinearMeanField.of(setting, lags=4, count=16), NgramLinearMeanField.of(setting, lags=4, count=16)
     chains = np.random.default_rng(0).dirichlet(np.ones(3), size=(5, 3))
     for dynamics in (plain, other):
         dynamics.stand_for(chains, np.full(5, 0.2))
@@ -45,7 +48,7 @@ def test_order_two_is_the_plain_mean_field(monkeypatch):
 def test_gradient_is_the_slope_of_the_loss(states, order):
     """Central differences, whose error falls with their square: Richardson's extrapolation to 1e-7 of the largest."""
     setting = Setting.of("linear", states=states, order=order, context=60)
-    dynamics = NgramLinearMeanField(setting, lags=order + 1, count=8)
+    dynamics = NgramLinearMeanField.of(setting, lags=order + 1, count=8)
     point, found = point_of(dynamics, 60), None
     found = dynamics.gradient(point).derivative
     size = np.where(np.array(dynamics.layout.groups) == "match", 1e-5, 1e-3)
@@ -62,7 +65,7 @@ def test_gradient_is_the_slope_of_the_loss(states, order):
 def test_measured_loss_and_distances():
     """The loss is that of the gradient; distances less the loss are the strategies' entropies, whatever the model."""
     setting = Setting.of("linear", order=3, context=60)
-    dynamics = NgramLinearMeanField(setting)
+    dynamics = NgramLinearMeanField.of(setting)
     point = point_of(dynamics, 60)
     seen, zero = dynamics.measure(point), dynamics.measure(0 * point)
     assert seen.loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-12)
@@ -78,7 +81,7 @@ def test_gradient_of_finite_contexts_tends_to_the_mean_field(slope):
     chains = np.concatenate([chains, chains.reshape(-1, 2, 2, 2)[:, ::-1, ::-1, ::-1].reshape(-1, 4, 2)])
     for context in contexts:
         setting = Setting.of("linear", order=3, context=context)
-        dynamics = NgramLinearMeanField(setting, lags=4, count=8)
+        dynamics = NgramLinearMeanField.of(setting, lags=4, count=8)
         dynamics.stand_for(chains, np.full(len(chains), 1 / len(chains)))
         lags = np.zeros((2, 4))
         lags[0, 1], lags[1, 2] = np.log(context), np.log(context / 2)
@@ -102,7 +105,7 @@ def test_gradient_of_finite_contexts_tends_to_the_mean_field(slope):
 def test_grid_resolves_the_head_that_has_grown_least():
     """∫ a_r du over heads of very different weight, against the sum over all sources."""
     logits, context = np.array([[0.0, 7.0, 0.0], [0.3, 0.0, -0.2]]), 2000
-    grid = HeadsGrid(logits, context)
+    grid = PositionGrid(logits, context, 16, shared=True)
     weight = np.exp(logits)
     for head in range(2):
         total = np.zeros(3)
@@ -128,7 +131,7 @@ def test_what_knows_pairs_only_says_so():
 
         with pytest.raises(ValueError, match=r"order|higher order"):
             predict(Setting.of(family, order=3, context=20), method)
-    assert Layout.of(Setting.of("softmax", order=3), 2).names[:7] == (
+    assert Layout.of(MarkovChains.of(order=3), FAMILIES["softmax"].initialization, 2).names[:7] == (
         "match_1.diagonal",
         "match_1.off_diagonal",
         "match_2.diagonal",

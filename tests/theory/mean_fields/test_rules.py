@@ -9,7 +9,7 @@ from onset.theory.dynamics.flow import flow, flows
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.mean_fields.quadrature import KEPT, POINTS, SCRAMBLINGS, rules
+from onset.theory.mean_fields.quadrature import REMEMBERED, SCRAMBLINGS, SMALL, rules
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.setting import Setting
 
@@ -21,9 +21,9 @@ FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 )
 def test_weights_are_a_law(prior):
     """Positive weights that sum to one in each rule; matrices with rows that do; one rule where quadrature does, else all differ."""
-    transition, weights = rules(LinearMeanField, "linear", prior, 6)
+    transition, weights = rules(LinearMeanField, prior, 6)
     assert len(weights) == (1 if prior.states == 2 else SCRAMBLINGS)
-    assert weights.shape[1] <= POINTS
+    assert weights.shape[1] <= SMALL
     assert weights.min() >= 0
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
     np.testing.assert_allclose(transition.sum(axis=-1), 1, rtol=1e-12)
@@ -35,10 +35,10 @@ def test_fifty_points_give_the_transitions_of_a_thousand(family):
     """k = 2: formation and passage of the small rule within 2e-3 of a product rule of 32², ten times nearer than a plain rule of as few points."""
     setting = Setting.of(family, states=2, context=100)
     build = FAMILIES[family]
-    small = build(setting, rule=rules(build, family, setting.task.prior, 6))
-    plain, large = (build(setting, rule=nodes(setting.task.prior, count)) for count in (small.weights.size, 1024))
-    found = [flow(d, setting, rtol=1e-6).transitions() for d in (large, plain)]
-    found.append(flows(small, setting, rtol=1e-6)[0].transitions())
+    small = build.of(setting, rule=rules(build, setting.task.prior, 6))
+    plain, large = (build.of(setting, rule=nodes(setting.task.prior, count)) for count in (small.weights.size, 1024))
+    found = [flow(d, setting.training, rtol=1e-6).transitions() for d in (large, plain)]
+    found.append(flows(small, setting.training, rtol=1e-6)[0].transitions())
     (exact, missed, close) = (np.array([formation.step, passages[-1].step]) for passages, formation in found)
     print(f"{family}: relative errors of {small.weights.size} points {close / exact - 1}, plain {missed / exact - 1}")
     assert np.abs(close / exact - 1).max() < min(2e-3, np.abs(missed / exact - 1).max() / 10)
@@ -46,8 +46,8 @@ def test_fifty_points_give_the_transitions_of_a_thousand(family):
 
 def test_rules_are_remembered_but_not_without_bound():
     """The same question gives the same arrays, which cannot be written to; what is kept is bounded."""
-    first, again = (rules(LinearMeanField, "linear", Dirichlet(2), 6) for _ in range(2))
+    first, again = (rules(LinearMeanField, Dirichlet(2), 6) for _ in range(2))
     assert first[0] is again[0]
-    assert rules.cache_info().maxsize == KEPT
+    assert rules.cache_info().maxsize == REMEMBERED
     with pytest.raises(ValueError, match="read-only"):
         first[1][0, 0] = 1.0

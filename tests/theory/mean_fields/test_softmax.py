@@ -15,7 +15,7 @@ from onset.theory.setting import Setting
 
 
 def make(states: int, context: int, lags: int, count: int = 8) -> SoftmaxMeanField:
-    return SoftmaxMeanField(Setting.of("softmax", states=states, context=context), lags=lags, count=count)
+    return SoftmaxMeanField.of(Setting.of("softmax", states=states, context=context), lags=lags, count=count)
 
 
 def logits_of(dynamics: MeanField, point: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_first_order_in_the_match_is_the_linear_family(slope):
     context, v = 8, np.array([0.1, 2.0, 0.5, 1.0, -0.3, 0.0, 0.2, 0.7])
     dynamics, linear = (
         make(3, context, context),
-        LinearMeanField(Setting.of("linear", states=3, context=context), lags=context, count=8),
+        LinearMeanField.of(Setting.of("linear", states=3, context=context), lags=context, count=8),
     )
     grid, law = LagShares(v, context), linear.stationary.T[:, :, None]
     excess = (logits_of(linear, np.array([1 / context, 0.0, *v])) / grid.u - linear.query[:, None] * law)[..., :context]

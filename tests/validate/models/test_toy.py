@@ -87,7 +87,7 @@ def test_first_layer_is_a_causal_softmax_over_its_own_past():
 def test_the_toy_and_its_reduced_form_are_one_model(family, states):
     """On the orbits the module's predictions are onset.simulate.finite_context.dynamics's, to 1e-10."""
     setting = Setting.of(family, states=states, context=10)
-    layout, model = Layout.of(setting, 10), Toy(setting).double()
+    layout, model = Layout.of(setting.task, setting.model.initialization, 10), Toy(setting).double()
     point = np.random.default_rng(3).normal(size=len(layout.start))
     eye = torch.eye(states, dtype=torch.float64)
     with torch.no_grad():

@@ -220,7 +220,7 @@ def test_trained_toy_follows_the_finite_context_dynamics(within):
     setting = TINY.replace(steps=40, record_every=40)
     seeds = 12
     observed = [train(setting, seed, device=CPU) for seed in range(seeds)]
-    expected = descend(FiniteContext(setting, count=8192), setting)
+    expected = descend(FiniteContext(setting, count=8192), setting.training)
     for name in ("match.diagonal", "match.off_diagonal", "lag_logits.0", "lag_logits.1"):
         values = np.array([run.parameters[name][-1] for run in observed])
         # The theory averages over 8192 × 40 sequences, a run over 64 × 40: 1/128 of the variance over seeds.

@@ -4,10 +4,11 @@ Of y = S/|S| to third order in fluctuations, with y' = (δS - y δ|S|)/E|S|,
 
     Cov(y_j, y_l) = Cov(y'_j, y'_l) - 2 κ₃(y'_j, y'_l, |S|)/E|S| + …
 
-In the softmax family sources weigh nearly alike before the head has formed, so that y' fluctuates as the counts per token do, while |S| moves with
-the count of the query state, whose share of attention it is that layer 1 shows. With |S| = E|S| + β (N_0 - E N_0) + …, β = Cov(|S|, N_0)/Var N_0,
-the third cumulant is then β κ₃(N_j, N_l, N_0)/t², in which only β depends on the model. Counts grow by one along the chain, so that
-E[N_j N_l N_0; x_t = b] obeys a closed recursion. Derived here, `onset.theory.derivations.count_fluctuations`.
+In the softmax family sources weigh nearly alike before the head has formed, so that y' fluctuates as the counts per
+token do, while |S| moves with the count of the query state, whose share of attention it is that layer 1 shows. With |S|
+= E|S| + β (N_0 - E N_0) + …, β = Cov(|S|, N_0)/Var N_0, the third cumulant is then β κ₃(N_j, N_l, N_0)/t², in which
+only β depends on the model. Counts grow by one along the chain, so that E[N_j N_l N_0; x_t = b] obeys a closed
+recursion. Derived here, `onset.theory.derivations.count_fluctuations`.
 """
 
 from __future__ import annotations

@@ -1,23 +1,25 @@
 r"""The mean field with its correction for finite context: loss, gradient and distances of both toy families.
 
-Given x_t = i the next token is independent of what came before. So with m and K the mean and covariance of the logits f, given
-P and x_t = i, the loss of a position is
+Given x_t = i the next token is independent of what came before. So with m and K the mean and covariance of the logits
+f, given P and x_t = i, the loss of a position is
 
     -Σ_j P_ij m_j + E lse(f),    E lse(f) ≈ lse(m) + ½ Σ_jl H_jl K_jl,    H = diag(σ) - σσᵀ,  σ = softmax(m).
 
-The mean field has K = 0 and the limit of m. Here m and K come from `onset.theory.mean_fields.corrected.moments`. What is left out are the third and
-higher cumulants of f: of relative order 1/T², but not small where a chain mixes about as slowly as the context is long. The first few
-positions are followed sequence by sequence instead, see `onset.theory.mean_fields.corrected.early`.
+The mean field has K = 0 and the limit of m. Here m and K come from `onset.theory.mean_fields.corrected.moments`. What
+is left out are the third and higher cumulants of f: of relative order 1/T², but not small where a chain mixes about as
+slowly as the context is long. The first few positions are followed sequence by sequence instead, see
+`onset.theory.mean_fields.corrected.early`.
 
-Distances are those to the strategies *at finite context*. Predictions of the bigram strategy are posterior means, so that they may be replaced
-by the rows P_i when averaged with what depends on the tokens only (but for the little that a stationary first token tells), also in
-the entropy. Those of the unigram strategy are linear in the counts N_j, whose covariance with f is known.
+Distances are those to the strategies *at finite context*. Predictions of the bigram strategy are posterior means, so
+that they may be replaced by the rows P_i when averaged with what depends on the tokens only (but for the little that a
+stationary first token tells), also in the entropy. Those of the unigram strategy are linear in the counts N_j, whose
+covariance with f is known.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
 from typing import NamedTuple, Self
@@ -25,29 +27,34 @@ from typing import NamedTuple, Self
 import numpy as np
 from scipy.special import entr
 
-from onset.theory import arguments
 from onset.theory.arrays import Array
-from onset.theory.dynamics.layout import Gradient, Layout, last_attention
+from onset.theory.dynamics.layout import Gradient, last_attention
 from onset.theory.markov import ideal
 from onset.theory.markov.chains import entropy
 from onset.theory.markov.expectations import calibrated_nodes, smooth
+from onset.theory.markov.task import MarkovChains
+from onset.theory.mean_fields.base import LAGS, PriorLoss, signals, softmax
 from onset.theory.mean_fields.corrected.early import Early, reach
 from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
-from onset.theory.mean_fields.limit import signals
 from onset.theory.recording import Measurement
-from onset.theory.setting import Setting
 
-__all__ = ["COUNT", "LAGS", "Corrected", "Link", "logit_loss"]
+__all__ = ["COUNT", "Corrected", "Link", "logit_loss"]
 
-LAGS = 6
 FOLLOWED = 3
-"""Counts, and lags 1 and 2: what of the memory fluctuates."""
+"""Fluctuating parts of the memory: the running count, and lags 1 and 2."""
+
 COUNT = 128
-EVEN = 4
-"""Times as many points, spread evenly, that distances are means over (k > 2): the strategies' distances cross where both are alike, and few points move that by a tenth."""
+"""Default number of matrices that stand for the prior."""
+
+MEASURING_FACTOR = 4
+"""Matrices that distances are means over, per matrix that the gradient is a mean over (k > 2).
+
+The strategies' distances cross where both are alike, and few matrices move that by a tenth.
+"""
 
 Pullback = Callable[[Array], Array]
 """From ∂L/∂w of the sources' weights to ∂L/∂(match, lag logits)."""
+
 EarlyPullback = Callable[[Array], tuple[Array, Array]]
 """From ∂L/∂f to ∂L/∂z and ∂L/∂(match, readout)."""
 
@@ -61,69 +68,60 @@ class Link(NamedTuple):
 
 
 def logit_loss(mean: Array, covariance: Array, row: Array) -> tuple[Array, Array, Array, Array]:
-    """-Σ_j P_j m_j + lse(m) + ½ tr H K for logits (..., k), its last two terms alone, and its derivatives by m and K."""
-    highest = mean.max(axis=-1, keepdims=True)
-    model = np.exp(mean - highest)
-    total = model.sum(axis=-1, keepdims=True)
-    model /= total
+    """Loss -Σ_j P_j m_j + lse(m) + ½ tr H K of logits (..., k); its last two terms; its derivatives by m and K."""
+    model, log_total = softmax(mean, axis=-1)
     variance = np.einsum("...jj->...j", covariance)
     along = (covariance @ model[..., None])[..., 0]
     spread = (model * along).sum(axis=-1)
     level = (model * variance).sum(axis=-1)
-    log_total = (highest + np.log(total))[..., 0] + (level - spread) / 2
+    log_total = log_total + (level - spread) / 2
     by_mean = model * (1 + (variance - level[..., None]) / 2 - along + spread[..., None])
     by_covariance = (np.eye(mean.shape[-1]) * model[..., None] - model[..., :, None] * model[..., None, :]) / 2
     return log_total - (row * mean).sum(axis=-1), log_total, by_mean - row, by_covariance
 
 
-class Corrected(ABC):
-    """Population loss of a toy family at context T in the coordinates of `onset.theory.dynamics.layout.Layout` with `lags` lag logits.
+class Corrected(PriorLoss):
+    """Population loss of a toy family at context T.
 
     Parameters
     ----------
-    setting : Setting
-    lags : int
-        Number R ≥ 2 of tracked lags.
+    task, initialization, lags
+        As in `onset.theory.mean_fields.base.PriorLoss`; 2 ≤ R ≤ T.
     count : int
-        Points that stand for the prior.
+        Matrices that stand for the prior.
     followed : int
-        Of the memory, how much fluctuates: the count and `followed` - 1 lags.
+        Fluctuating parts of the memory: the running count and `followed` - 1 lags.
     generator : numpy Generator, optional
-        Scrambles them (k > 2).
+        Scrambles the matrices (k > 2).
     """
 
     def __init__(
         self,
-        setting: Setting,
+        task: MarkovChains,
+        initialization: Mapping[str, float] | None = None,
         *,
         lags: int = LAGS,
         count: int = COUNT,
         followed: int = FOLLOWED,
         generator: np.random.Generator | None = None,
     ) -> None:
-        lags = arguments.integer("lags", lags, least=2)
-        if lags > setting.task.context:
+        super().__init__(task, initialization, lags)
+        if lags > task.context:
             raise ValueError(
-                f"lags = {lags} at context = {setting.task.context}: expected at most one lag per token; track {setting.task.context}."
+                f"lags = {lags} at context = {task.context}: expected at most one lag per token; track {task.context}."
             )
-        setting.task.require_first_order("the corrected mean field")
-        self.setting = setting
+        task.require_first_order("the corrected mean field")
         self.followed = min(followed, lags)
-        self.layout = Layout.of(setting, lags)
-        self._last = reach(setting.task.states, setting.task.context)
-        self.at, self.position_share = positions(setting.task.context, self._last)
-        self._sources = np.arange(1.0, setting.task.context + 1)
-        self.settle(count, generator)
-
-    def settle(self, count: int, generator: np.random.Generator | None) -> None:
-        """Choose what stands for the prior, and what distances are means over."""
-        even = None if smooth(self.setting.task.prior) else self.calibrated(EVEN * count, generator)
+        self._last = reach(task.states, task.context)
+        self.at, self.position_share = positions(task.context, self._last)
+        self._sources = np.arange(1.0, task.context + 1)
+        measuring = None if smooth(task.prior) else self.calibrated(MEASURING_FACTOR * count, generator)
         self.stand_for(*self.chosen(count, generator))
-        self._even = even
+        self._measuring_nodes = measuring
 
     def calibrated(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
         """Matrices spread evenly over the prior, and their weights."""
-        return calibrated_nodes(self.setting.task.prior, count, partial(signals, lags=LAGS), generator)
+        return calibrated_nodes(self.task.prior, count, partial(signals, lags=LAGS), generator)
 
     def chosen(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
         """Matrices that the gradient is a mean over, and their weights."""
@@ -131,29 +129,26 @@ class Corrected(ABC):
 
     def stand_for(self, transition: Array, weights: Array) -> None:
         """Replace the prior by matrices (n, k, k) with weights (n,) that sum to one."""
-        self.early = Early(
-            transition, weights, self._last, self.setting.task.context, self.setting.task.prior.pseudo_count
-        )
+        self.early = Early(transition, weights, self._last, self.task.context, self.task.prior.pseudo_count)
         self.remember(transition)
-        self.chains = weights
-        self.weights = self.setting.task.states * weights * self.memory.law[0]
+        self.node_weights = weights
+        self.weights = self.task.states * weights * self.memory.law[0]
         self.share = self.position_share[:, None] * self.weights
+        # Computed at the first measurement.
         self._strategies: tuple[float, float, Moments] | None = None
-        self._even: tuple[Array, Array] | None = None
-        self._gauge: Self | None = None
+        self._measuring_nodes: tuple[Array, Array] | None = None
+        self._measuring: Self | None = None
 
     def remember(self, transition: Array) -> None:
         """Replace the chains, shape (n, k, k), beyond the early positions."""
-        lags = len(self.layout.start[self.layout.lags])
-        self.memory = Memory(transition, lags, self.followed, self.setting.task.context, self.at)
+        self.memory = Memory(transition, self.lags, self.followed, self.task.context, self.at)
         self.row = transition[:, 0, :]
-        self._existing = (self._sources[:, None] > np.arange(lags)).astype(float)
+        self._existing = (self._sources[:, None] > np.arange(self.lags)).astype(float)
 
     def losses(self, point: Array) -> Array:
-        """What each chain adds to the loss beyond the early positions, shape (n,), per weight."""
+        """Contribution of each chain to the loss beyond the early positions, shape (n,), per weight."""
         mean, covariance, _ = self.link(self.moments(point), point)
-        found = self.position_share @ logit_loss(mean, covariance, self.row)[0]
-        return self.setting.task.states * self.memory.law[0] * found
+        return self.task.states * self.memory.law[0] * (self.position_share @ logit_loss(mean, covariance, self.row)[0])
 
     @abstractmethod
     def source(self, point: Array) -> tuple[Array, Pullback]:
@@ -161,19 +156,22 @@ class Corrected(ABC):
 
     @abstractmethod
     def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
-        """f (q, k) of the sequences of `early`, whose sources give state 0 the attention `seen` (q, last)."""
+        """Logits (q, k) of the sequences of `early`; `seen` (q, last) is the attention of their sources on state 0."""
 
     @abstractmethod
-    def link(self, found: Moments, point: Array) -> Link:
+    def link(self, moments: Moments, point: Array) -> Link:
         """m and K of the logits."""
 
     @abstractmethod
-    def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
+    def with_counts(self, moments: Moments, cross: Array, point: Array) -> Array:
         """Cov(N_j, f_j | x_t = 0) (positions, n, k), from Cov(S_j, N_l) + Cov(N_j, S_l), (…, k, k)."""
 
     def normaliser(self, point: Array) -> tuple[Array, Array, Callable[[Array, Array], Array]]:
-        """e^{v_r} - 1 (R,); 1/(s + Σ_{r<s} (e^{v_r} - 1)), shape (T,), the weight that source s gives an untracked lag; and the map from
-        derivatives by these to ∂L/∂v."""
+        """Parts of the layer-1 weights.
+
+        e^{v_r} - 1 (R,); 1/(s + Σ_{r<s} (e^{v_r} - 1)), shape (T,), the weight that source s gives an untracked lag; and the
+        map from derivatives by these to ∂L/∂v.
+        """
         weight = np.exp(point[self.layout.lags])
         inverse = 1 / (self._sources + self._existing @ (weight - 1))
         return (
@@ -184,75 +182,65 @@ class Corrected(ABC):
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
         weights, by_source = self.source(point)
-        found = Moments(self.memory, weights)
-        mean, covariance, by_sums = self.link(found, point)
+        moments = Moments(self.memory, weights)
+        mean, covariance, by_sums = self.link(moments, point)
         loss, _, by_mean, by_covariance = logit_loss(mean, covariance, self.row)
         share = self.share[..., None]
         by_weights, by_readout = by_sums(by_mean * share, by_covariance * share[..., None])
         by_source_point = by_source(by_weights)
-        seen, by_shown = self.early.first_layer(point[self.layout.lags])
+        seen, by_lag_logits = self.early.first_layer(point[self.layout.lags])
         logits, by_early = self.early_logits(seen, point)
-        early, by_logits = self.early.loss(logits)
+        early_loss, by_logits = self.early.loss(logits)
         by_seen, by_matrices = by_early(by_logits)
-        derivative = np.concatenate([by_source_point[:2], by_readout, by_source_point[2:] + by_shown(by_seen)])
+        derivative = np.concatenate([by_source_point[:2], by_readout, by_source_point[2:] + by_lag_logits(by_seen)])
         derivative[: len(by_matrices)] += by_matrices
-        return Gradient(early + float((self.share * loss).sum()), derivative)
+        return Gradient(early_loss + float((self.share * loss).sum()), derivative)
 
     def moments(self, point: Array) -> Moments:
         return Moments(self.memory, self.source(point)[0])
 
     def measure(self, point: Array) -> Measurement:
-        if self._even is not None:
-            self._gauge = copy(self)
-            self._gauge.stand_for(*self._even)
-            self._even = None
-        return self._measured(point) if self._gauge is None else self._gauge.measure(point)
+        if self._measuring_nodes is not None:
+            self._measuring = copy(self)
+            self._measuring.stand_for(*self._measuring_nodes)
+            self._measuring_nodes = None
+        return (self._measuring or self)._measure(point)
 
-    def _measured(self, point: Array) -> Measurement:
-        found = self.moments(point)
-        mean, covariance, _ = self.link(found, point)
-        loss, log_total, _, _ = logit_loss(mean, covariance, self.row)
-        loss, log_total = float((self.share * loss).sum()), float((self.share * log_total).sum())
-        constant = np.zeros_like(found.weights)
+    def _measure(self, point: Array) -> Measurement:
+        moments = self.moments(point)
+        mean, covariance, _ = self.link(moments, point)
+        loss, log_total = (float((self.share * part).sum()) for part in logit_loss(mean, covariance, self.row)[:2])
+        constant = np.zeros_like(moments.weights)
         constant[0] = 1.0
         if self._strategies is None:
-            self._strategies = *self._own_entropies(), Moments(self.memory, constant)
+            self._strategies = *self._strategy_entropies(), Moments(self.memory, constant)
         bigram, unigram, counts = self._strategies
-        cross = Moments(self.memory, found.weights + constant).covariance - found.covariance - counts.covariance
-        alpha, k = self.setting.task.prior.pseudo_count, self.setting.task.states
-        together = self.with_counts(found, cross, point) + (counts.mean + alpha) * mean
-        told = float((self.share * together.sum(axis=-1) / (self.at[:, None] + k * alpha)).sum())
+        cross = Moments(self.memory, moments.weights + constant).covariance - moments.covariance - counts.covariance
+        alpha, k = self.task.prior.pseudo_count, self.task.states
+        products = self.with_counts(moments, cross, point) + (counts.mean + alpha) * mean
+        unigram_mean = float((self.share * products.sum(axis=-1) / (self.at[:, None] + k * alpha)).sum())
+        uniform_mean = float((self.share * mean.mean(axis=-1)).sum())
         distances = {
-            "uniform": log_total - float((self.share * mean.mean(axis=-1)).sum()) - float(np.log(k)) * self.share.sum(),
-            "unigram": log_total - told - unigram,
+            "uniform": log_total - uniform_mean - float(np.log(k)) * self.share.sum(),
+            "unigram": log_total - unigram_mean - unigram,
             "bigram": loss - bigram,
         }
         logits, _ = self.early_logits(self.early.first_layer(point[self.layout.lags])[0], point)
         loss += self.early.loss(logits)[0]
         distances = {name: d + distances[name] for name, d in self.early.distances(logits).items()}
-        return Measurement(loss, distances, last_attention(point[self.layout.lags], self.setting.task.context)[None])
+        return Measurement(loss, distances, last_attention(point[self.layout.lags], self.task.context)[None])
 
-    def _own_entropies(self) -> tuple[float, float]:
-        """Mean entropy of what the bigram and the unigram strategy predict beyond the early positions, nats per token."""
-        transition, context, alpha = (
-            self.memory.transition,
-            self.setting.task.context,
-            self.setting.task.prior.pseudo_count,
-        )
+    def _strategy_entropies(self) -> tuple[float, float]:
+        """Mean entropy of the bigram and the unigram strategy's predictions beyond the early positions, nats per token."""
+        transition, context, alpha = self.memory.transition, self.task.context, self.task.prior.pseudo_count
         regret = ideal.ngram_loss(transition, context, alpha, order=2) - ideal.ngram_limit(transition, order=2)
-        bigram = float(self.weights @ entropy(self.row) + self.chains @ regret) - self.early.bigram_loss
-        # Σ_j E h((N_j + α)/(t + kα)), state 0 standing for all; law of N_0(t), t = at, and of the present symbol.
-        count, k, _ = transition.shape
-        law = np.zeros((count, context + 1, k))
-        law[:, 0] = self.memory.law.T
-        law[:, 1, 0], law[:, 0, 0] = law[:, 0, 0], 0.0
-        total = 0.0
-        for t in range(1, context + 1):
-            if t > 1:
-                law = law @ transition
-                law[:, 1:, 0], law[:, 0, 0] = law[:, :-1, 0].copy(), 0.0
-            for n in np.flatnonzero(self.at == t):
-                frequency = (np.arange(context + 1) + alpha) / (t + k * alpha)
-                own = np.where(np.arange(context + 1) <= t, entr(frequency), 0.0)
-                total += self.position_share[n] * float(self.chains @ (law.sum(axis=-1) @ own))
-        return bigram, k * total
+        bigram = float(self.weights @ entropy(self.row) + self.node_weights @ regret) - self.early.bigram_loss
+        # Σ_j E h((N_j + α)/(t + kα)), state 0 standing for all.
+        k, shares = self.task.states, dict(zip(self.at.tolist(), self.position_share, strict=True))
+
+        def entropy_of_count(t: int) -> Array | None:
+            return shares[t] * entr((np.arange(t + 1) + alpha) / (t + k * alpha)) if t in shares else None
+
+        arrives = np.broadcast_to(np.arange(k) == 0, (k, k))
+        by_state = ideal.sum_over_counts(transition, arrives, context, entropy_of_count, first=1)
+        return bigram, k * float(self.node_weights @ by_state.sum(axis=1))

@@ -1,7 +1,8 @@
-r"""The first positions, where counts have hardly begun to concentrate: all sequences, each with its probability under the prior.
+r"""The first positions, where counts have hardly begun to concentrate: all sequences with their probabilities.
 
-What a model predicts depends on the tokens alone, so that a sequence x_1 … x_t counts with E_P Pr(x_1 … x_t), and the true next
-token with E_P Pr(x_1 … x_t) P_{x_t ·}: the cost does not depend on the number of chains. Exchangeability leaves x_t = 0.
+What a model predicts depends on the tokens alone, so that a sequence x_1 … x_t counts with E_P Pr(x_1 … x_t), and the
+true next token with E_P Pr(x_1 … x_t) P_{x_t ·}: the cost does not depend on the number of chains. Exchangeability
+leaves x_t = 0.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from scipy.special import entr
 
 from onset.theory.arrays import Array
 from onset.theory.markov.chains import stationary
+from onset.theory.mean_fields.base import softmax
 
 __all__ = ["Early", "reach"]
 
 SEQUENCES = 2200
-"""Of the last position followed exactly, at most."""
+"""Most sequences of the last position that is enumerated."""
 
 
 def reach(states: int, context: int) -> int:
-    """How many positions are followed exactly."""
+    """Number of positions that are enumerated."""
     return min(context, 1 + int(np.log(SEQUENCES) / np.log(states)))
 
 
@@ -32,7 +34,8 @@ class Early:
     Attributes
     ----------
     chance : array, shape (q,)
-        Probability of each sequence, times k (the states it may end in), divided by T; `row` (q, k) that with each next token.
+        Probability of each sequence, times k (the states it may end in), divided by T; `row` (q, k) that with each next
+        token.
     held : array, shape (q, last, k)
         1[x_s = j].
     seen : array, shape (q, last, last)
@@ -85,20 +88,13 @@ class Early:
 
     def loss(self, logits: Array) -> tuple[float, Array]:
         """These positions' part of the loss for logits (q, k), and its derivative by them."""
-        log_total, model = _normalise(logits)
+        model, log_total = softmax(logits, axis=1)
         return float(self.chance @ log_total - (self.row * logits).sum()), self.chance[:, None] * model - self.row
 
     def distances(self, logits: Array) -> dict[str, float]:
         """These positions' part of the distances."""
-        log_model = logits - _normalise(logits)[0][:, None]
+        log_model = logits - softmax(logits, axis=1)[1][:, None]
         return {
             name: -float(self.chance @ ((law * log_model).sum(axis=1) + entr(law).sum(axis=1)))
             for name, law in self.laws.items()
         }
-
-
-def _normalise(logits: Array) -> tuple[Array, Array]:
-    highest = logits.max(axis=1, keepdims=True)
-    model = np.exp(logits - highest)
-    total = model.sum(axis=1, keepdims=True)
-    return (highest + np.log(total))[:, 0], model / total

@@ -1,4 +1,4 @@
-r"""What each toy family puts into `onset.theory.mean_fields.corrected.dynamics`: the weight G_s of a source, and how logits follow from the sums S."""
+r"""The corrected mean field of each toy family: the weight G_s of a source, and how logits follow from the sums S."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ import numpy as np
 from onset.theory.arrays import Array
 from onset.theory.dynamics.layout import Layout
 from onset.theory.markov.expectations import smooth
+from onset.theory.mean_fields.base import LAGS, signals
 from onset.theory.mean_fields.corrected.counts import Counts
-from onset.theory.mean_fields.corrected.dynamics import LAGS, Corrected, EarlyPullback, Link, Pullback
+from onset.theory.mean_fields.corrected.dynamics import Corrected, EarlyPullback, Link, Pullback
 from onset.theory.mean_fields.corrected.moments import Moments
 from onset.theory.mean_fields.corrected.nodes import chosen_nodes
-from onset.theory.mean_fields.limit import signals
+from onset.theory.models import FAMILIES
 
 __all__ = ["LinearCorrected", "SoftmaxCorrected"]
 
-CHUNK = 256
-"""Chains worked through at once when points are chosen."""
+CHAINS_TOGETHER = 256
+"""Chains evaluated together when matrices are chosen."""
 
 RARE = 1e-12
-"""A state that is seen less often than this at some lag does not count there."""
+"""Frequency of a state at some lag below which it does not count there."""
 
 
 class LinearCorrected(Corrected):
-    """The linear family, f = S with G_s = c + ω z_s: linear in the memory, so that m and K are exact but for how lags that are not
-    followed fluctuate."""
+    """The linear family, f = S with G_s = c + ω z_s.
+
+    G_s is linear in the memory, so that m and K are exact except for fluctuations of lags that are not followed.
+    """
+
+    family = "linear"
 
     def remember(self, transition: Array) -> None:
         super().remember(transition)
         memory = self.memory
         followed = len(memory.second) - 1
-        # What the symbol at a source says for certain of each lag, and the mean of lags that are not followed, shape (R, T, k, n).
+        # E[1(x_{s-r} = 0) | x_s = b] of lag 0 and of lags that are not followed, shape (R, T, k, n).
         self._known = np.zeros((len(memory.back), *memory.second.shape[2:]))
         self._known[0, :, 0] = 1.0
         for r in range(followed, len(memory.back)):
@@ -72,54 +77,61 @@ class LinearCorrected(Corrected):
 
         return logits, pullback
 
-    def link(self, found: Moments, point: Array) -> Link:
-        return Link(found.mean, found.covariance, lambda by_m, by_k: (found.pullback(by_m, by_k), np.zeros(0)))
+    def link(self, moments: Moments, point: Array) -> Link:
+        return Link(moments.mean, moments.covariance, lambda by_m, by_k: (moments.pullback(by_m, by_k), np.zeros(0)))
 
-    def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
+    def with_counts(self, moments: Moments, cross: Array, point: Array) -> Array:
         return np.einsum("gnjj->gnj", cross) / 2
 
 
 class SoftmaxCorrected(Corrected):
     r"""The softmax family, G_s = e^{ω z_s} up to a common factor and f = μ S/|S| + d.
 
-    With η = ω/normaliser, what the tracked lags of a source contribute to E[G_s | x_s = b] is a product along the reversed chain, as in
-    `onset.theory.mean_fields.softmax`, begun with the background N' of the lags r ≥ R: E e^{ηN'} ≈ exp(η E N' + ½ η² Var N'), given x_{s-R+1}. The
-    ratio's second-order bias and covariance are divided by 1 + Var|S|/(E|S|)², which keeps them bounded where a few sources take all the
-    attention. The slopes are η g_s for N, and κ g_s/(1 + κ E[1(x_{s-r} = 0) | x_s]), κ = e^{η(e^{v_r} - 1)} - 1, for a followed lag r.
+    With η = ω/normaliser, what the tracked lags of a source contribute to E[G_s | x_s = b] is a product along the
+    reversed chain, as in `onset.theory.mean_fields.softmax`, begun with the background N' of the lags r ≥ R: E e^{ηN'}
+    ≈ exp(η E N' + ½ η² Var N'), given x_{s-R+1}. The ratio's second-order bias and covariance are divided by 1 +
+    Var|S|/(E|S|)², which keeps them bounded where a few sources take all the attention. The slopes are η g_s for N, and
+    κ g_s/(1 + κ E[1(x_{s-r} = 0) | x_s]), κ = e^{η(e^{v_r} - 1)} - 1, for a followed lag r.
     """
+
+    family = "softmax"
 
     def remember(self, transition: Array) -> None:
         super().remember(transition)
         memory = self.memory
-        reach = slice(None, self.setting.task.context - len(memory.back) + 1)
+        reach = slice(None, self.task.context - len(memory.back) + 1)
         self._mean = memory.mean
         self._background = memory.expected()[reach], memory.variance()[reach]
         self.counts = Counts.of(memory)
         self.skewness = self.counts.third / self.at[:, None, None, None] ** 2
 
     def chosen(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
-        if smooth(self.setting.task.prior):
+        if smooth(self.task.prior):
             return super().chosen(count, generator)
-        return chosen_nodes(self.setting.task.prior, count, self._functions, generator)
+        return chosen_nodes(self.task.prior, count, self._functions, generator)
 
     def _functions(self, transition: Array) -> Array:
-        """What few matrices must integrate as many do, shape (n, m): signals, and how the loss beyond the early positions
-        moves with match, readout and lag 1, on the way to the plateau and with the match grown."""
+        """Functions that few matrices must integrate as many do, shape (n, m).
+
+        Signals, and how the loss beyond the early positions changes with match, readout and lag 1, on the way to the plateau
+        and with the match grown.
+        """
         rough = copy(self)
-        rough.followed, rough.layout = 1, Layout.of(self.setting, 2)
+        rough.followed, rough.lags = 1, 2
+        rough.layout = Layout.of(self.task, FAMILIES[self.family].initialization, rough.lags)
         # To first order about uniform frequencies 1/k, μ = k reads them as logarithms.
         match, level, lag = np.zeros((3, len(rough.layout.names)))
-        match[0], level[2], lag[-1] = 1.0, self.setting.task.states, 1.0
-        found = []
-        for part in np.array_split(transition, -(-len(transition) // CHUNK)):
+        match[0], level[2], lag[-1] = 1.0, self.task.states, 1.0
+        contributions = []
+        for part in np.array_split(transition, -(-len(transition) // CHAINS_TOGETHER)):
             rough.remember(part)
             moved = [
                 rough.losses(start + unit / 4) - rough.losses(start - unit / 4)
                 for start in (level, level + match)
                 for unit in (match, level, lag)
             ]
-            found.append(np.stack(moved, axis=1))
-        return np.concatenate([signals(transition, LAGS), np.concatenate(found)], axis=1)
+            contributions.append(np.stack(moved, axis=1))
+        return np.concatenate([signals(transition, LAGS), np.concatenate(contributions)], axis=1)
 
     def source(self, point: Array) -> tuple[Array, Pullback]:
         memory, omega = self.memory, point[0] - point[1]
@@ -195,11 +207,11 @@ class SoftmaxCorrected(Corrected):
 
         return mu * read, pullback
 
-    def link(self, found: Moments, point: Array) -> Link:
+    def link(self, moments: Moments, point: Array) -> Link:
         mu = point[2] - point[3]
-        total = found.mean.sum(axis=-1)[..., None]
-        read = found.mean / total
-        scaled = found.covariance / total[..., None] ** 2
+        total = moments.mean.sum(axis=-1)[..., None]
+        read = moments.mean / total
+        scaled = moments.covariance / total[..., None] ** 2
         along = scaled.sum(axis=-1)
         spread = along.sum(axis=-1)[..., None]
         damp = 1 / (1 + spread)
@@ -207,7 +219,7 @@ class SoftmaxCorrected(Corrected):
         mean = read + damp * bias
         outer = read[..., :, None] * along[..., None, :]
         square = read[..., :, None] * read[..., None, :]
-        tilt, by_tilt_entry = self.tilt(found, total[..., 0])
+        tilt, by_tilt_entry = self.tilt(moments, total[..., 0])
         bare = scaled - outer - outer.swapaxes(-1, -2) + spread[..., None] * square
         bare -= 2 * tilt[..., None, None] * self.skewness
         covariance = damp[..., None] * bare
@@ -226,21 +238,21 @@ class SoftmaxCorrected(Corrected):
             by_total = -(by_read * read).sum(axis=-1) - 2 * (by_scaled * scaled).sum(axis=(-1, -2))
             by_tilted, by_entry = by_tilt_entry(-2 * (by_k * self.skewness).sum(axis=(-1, -2)))
             by_mean = (by_read + by_total[..., None]) / total + by_tilted[..., None]
-            return found.pullback(by_mean, by_scaled / total[..., None] ** 2, by_entry), np.array([by_mu, -by_mu])
+            return moments.pullback(by_mean, by_scaled / total[..., None] ** 2, by_entry), np.array([by_mu, -by_mu])
 
         return Link(mu * mean, mu**2 * covariance, adjoint)
 
-    def tilt(self, found: Moments, total: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+    def tilt(self, moments: Moments, total: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
         """β/E|S| (positions, n), and the map from the derivative by it to those by mean and entry of the moments."""
         counts, ahead = self.counts, self.memory.ahead
         steady = np.maximum(counts.variance, RARE)
-        entry = found.entry[:2].transpose(0, 3, 2, 1)[..., None]
+        entry = moments.entry[:2].transpose(0, 3, 2, 1)[..., None]
         joint = (counts.later @ entry[0] + ahead @ entry[1]).sum(axis=1)[..., 0].T
         tilt = (joint / total - counts.mean) / steady
 
         def pullback(by_tilt: Array) -> tuple[Array, Array]:
             by_joint = by_tilt / (steady * total)
-            by_entry = np.zeros_like(found.entry)
+            by_entry = np.zeros_like(moments.entry)
             column = by_joint.T[:, None, :, None]
             by_entry[0] = (counts.later.swapaxes(-1, -2) @ column)[..., 0].transpose(2, 1, 0)
             by_entry[1] = (ahead.swapaxes(-1, -2) @ column)[..., 0].transpose(2, 1, 0)
@@ -248,8 +260,8 @@ class SoftmaxCorrected(Corrected):
 
         return tilt, pullback
 
-    def with_counts(self, found: Moments, cross: Array, point: Array) -> Array:
-        total = found.mean.sum(axis=-1)[..., None]
+    def with_counts(self, moments: Moments, cross: Array, point: Array) -> Array:
+        total = moments.mean.sum(axis=-1)[..., None]
         # Counts sum to t, so Σ_l Cov(S_j, N_l) = 0.
         own, all_sources = np.einsum("gnjj->gnj", cross) / 2, cross.sum(axis=-1)
-        return (point[2] - point[3]) * (own - found.mean / total * all_sources) / total
+        return (point[2] - point[3]) * (own - moments.mean / total * all_sources) / total

@@ -4,13 +4,15 @@ Both toy families sum over the sources s ≤ t that hold symbol j something that
 
     S_j(t) = Σ_{s≤t} 1[x_s = j] G_s,    G_s = Σ_X w_{X,s}(b) X_s  at x_s = b,
 
-with X_s the memory of the query state 0: the constant 1, its running count N(s) = Σ_{q≤s} 1[x_q = 0], and the indicators
-1[x_{s-r} = 0] of the followed lags r = 1 … F - 1. Memory moves linearly along the chain: N grows by one at a 0, indicators shift by one
-lag. So with (x_{s-1}, x_s) = (a, b) and X_s = D_b C_a X_{s-1},
+with X_s the memory of the query state 0: the constant 1, its running count N(s) = Σ_{q≤s} 1[x_q = 0], and the
+indicators 1[x_{s-r} = 0] of the followed lags r = 1 … F - 1. Memory moves linearly along the chain: N grows by one at a
+0, indicators shift by one lag. So with (x_{s-1}, x_s) = (a, b) and X_s = D_b C_a X_{s-1},
 
-    Y_s(X, b, l) = E[X_s S_l(s-1); x_s = b] = Σ_{Y,a} (D_b C_a)_{XY} P_ab { Y_{s-1}(Y, a, l) + 1[a = l] E[G_{s-1} Y_{s-1}; x_{s-1} = a] }
+    Y_s(X, b, l) = E[X_s S_l(s-1); x_s = b] = Σ_{Y,a} (D_b C_a)_{XY} P_ab { Y_{s-1}(Y, a, l) + 1[a = l] E[G_{s-1}
+    Y_{s-1}; x_{s-1} = a] }
 
-is a closed linear recursion of one step per token, and nothing is neglected in it: mixing may take as long as the context. Given x_t = 0 the mean and covariance of S(t) follow from E[G_s; b], E[G_s²; b] and E[G_s S_l(s-1); b]. What a
+is a closed linear recursion of one step per token, and nothing is neglected in it: mixing may take as long as the
+context. Given x_t = 0 the mean and covariance of S(t) follow from E[G_s; b], E[G_s²; b] and E[G_s S_l(s-1); b]. What a
 fixed query state says about the end of the sequence is included: Pr(x_s = j | x_t = 0) = π_j (P^{t-s})_{j0} / π_0.
 
 Derived here; `onset.theory.derivations.count_fluctuations` has the limit of counts alone.
