@@ -13,8 +13,8 @@ from onset.theory.derivations.derivation import Check, Residual, check
 from onset.theory.derivations.scores import all_positive, all_zero, standard_scores
 from onset.theory.dynamics.layout import Layout
 from onset.theory.markov.priors import DoublyStochastic
+from onset.theory.markov.signals import correlations
 from onset.theory.setting import Setting
-from onset.theory.signals import correlations
 
 __all__ = ["CHECKS"]
 

@@ -86,8 +86,8 @@ class Architecture:
                 )
             if self.positions == "rotary" and self.width // number % 2:
                 raise ValueError(
-                    f"positions = 'rotary' with width = {self.width} and heads = {number}: expected an even width of each "
-                    f"head, whose entries turn in pairs; give width = {2 * self.width}."
+                    f"positions = 'rotary' with width = {self.width} and heads = {number}: expected an even width of "
+                    f"each head, since entries turn in pairs; give width = {2 * self.width}."
                 )
         # One number where all layers have the same, so that equal shapes compare equal.
         object.__setattr__(self, "heads", heads[0] if len(set(heads)) == 1 else heads)
@@ -98,10 +98,9 @@ class Architecture:
         return (self.heads,) * self.layers if isinstance(self.heads, int) else self.heads
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers; fields added later only where they differ from their defaults, so that older ids and files stay."""
-        first = ("layers", "width", "heads", "dropout")
-        default = asdict(Architecture())
-        entries = {name: value for name, value in asdict(self).items() if name in first or value != default[name]}
+        """Plain numbers; fields that came later only where they are not at their defaults, so that older ids stay."""
+        always, default = ("layers", "width", "heads", "dropout"), asdict(Architecture())
+        entries = {name: value for name, value in asdict(self).items() if name in always or value != default[name]}
         return entries | {"heads": list(self.heads) if isinstance(self.heads, tuple) else self.heads}
 
 

@@ -1,4 +1,7 @@
-"""Checks of arguments. Each message names the argument, shows the value, and says what was expected and how to mend it."""
+"""Checks of arguments.
+
+Each message names the argument, shows the value, and says what was expected and how to mend it.
+"""
 
 from __future__ import annotations
 

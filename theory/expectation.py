@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 __all__ = ["Expectation"]
@@ -15,3 +17,9 @@ class Expectation(NamedTuple):
 
     value: float
     error: float
+
+    @classmethod
+    def mixture(cls, parts: Iterable[tuple[float, Expectation]]) -> Expectation:
+        """The expectation under a mixture, from those under its components and their probabilities."""
+        weighted = [(share * part.value, share * part.error) for share, part in parts]
+        return cls(sum(value for value, _ in weighted), math.hypot(*(error for _, error in weighted)))

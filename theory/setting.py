@@ -1,5 +1,6 @@
-"""The description of an experiment: a task, a model and a way of training. Prediction, simulation and training all take it.
+"""The description of an experiment: a task, a model and a way of training.
 
+Prediction, simulation and training all take it.
 A `Setting` is frozen, validated when made, loads from and saves to TOML and JSON, and has a stable `id`: equal settings
 have the same id in every process and on every machine. Time is in optimiser steps.
 """
@@ -67,7 +68,8 @@ class Setting(Generic[TaskT]):
             arguments.one_of(f"frozen part of the {family.name} family", part, parts)
         if set(training.frozen) == set(parts):
             raise ValueError(
-                f"frozen = {arguments.shown(list(training.frozen))}: expected a part that is left to train; leave one out."
+                f"frozen = {arguments.shown(list(training.frozen))}: expected a part that is left to train; "
+                "leave one out."
             )
         arguments.one_of("precision", training.precision, PRECISIONS if family.shaped else PRECISIONS[:1])
         in_order = tuple(part for part in parts if part in training.frozen)

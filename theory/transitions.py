@@ -166,8 +166,8 @@ def bootstrap(statistic: Callable[[np.ndarray], np.ndarray], count: int, *, seed
     Notes
     -----
     The percentile bootstrap is too narrow for few curves n (Hesterberg, The American Statistician 69 (2015), 371-386):
-    deviations are widened by sqrt(n/(n-1)), its known narrowness, and by the quantile of Student's law with n - 1 degrees of
-    freedom over the normal one, 6.5 for two curves.
+    deviations are widened by sqrt(n/(n-1)), its known narrowness, and by the ratio of the quantiles of Student's law
+    with n - 1 degrees of freedom and of the normal law, 6.5 for two curves.
     """
     resamples = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
     upper = (1 + CONFIDENCE) / 2

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from onset.paper.style import DARK, GREY, marker_handle
 from onset.theory.arrays import Array
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
-from onset.theory.signals import signal
+from onset.theory.markov.signals import signal
 from onset.validate.suite import Results
 
 __all__ = ["SignalPanel", "compute", "draw"]

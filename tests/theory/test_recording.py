@@ -57,7 +57,8 @@ def test_records_are_on_the_grid_and_at_the_end():
 
 
 def test_adam_moves_by_the_expected_second_moment():
-    """Constant gradient g with variance σ² of one sequence: each step is η g / (sqrt(g² + σ²/B) + ε), from the first on."""
+    """Constant gradient g with variance σ² of one sequence: each step is η g / (sqrt(g² + σ²/B) + ε), from the first
+    on."""
     variance = np.array([0.0, 4.0, 1.0, 9.0])
     setting = Setting.of(
         "linear", states=3, context=5, optimizer="adam", learning_rate=0.01, batch=16, steps=7, record_every=1
@@ -100,7 +101,8 @@ def test_settled_needs_every_transition():
 
 @pytest.mark.parametrize(("pace", "given_up"), [(0.0, True), (1e-5, True), (5e-5, False)])
 def test_a_passage_that_its_pace_forbids_is_given_up(pace, given_up):
-    """Order 3: heads at 100 and 200, bigram at 150, then 0.1 nats from trigram, nearing it by `pace` a step with 4,500 - step to go."""
+    """Order 3: heads at 100 and 200, bigram at 150, then 0.1 nats from trigram, nearing it by `pace` a step with 4,500
+    - step to go."""
     setting = Setting.of("linear", order=3, context=100)
     recorder, stopped = Recorder(setting.task, setting.training), None
     for step in range(0, 1200, 10):

@@ -90,7 +90,8 @@ def test_id_tells_settings_apart(one, other):
     ],
 )
 def test_equal_numbers_give_equal_ids(one, other):
-    """The id depends on the numbers and on nothing else, not on how they were written: equal settings have equal ids and hashes."""
+    """The id depends on the numbers and on nothing else, not on how they were written: equal settings have equal ids
+    and hashes."""
     one, other = Setting.of(**one), Setting.of(**other)
     assert one == other
     assert one.id == other.id
@@ -107,7 +108,11 @@ def test_id_ignores_the_order_of_entries():
 
 def test_id_is_the_same_in_every_process():
     """Another process, with another hash seed, finds the same id."""
-    program = "from onset.theory.setting import Setting; from onset.theory.markov.priors import *; print(Setting.of('softmax', prior=Mixture((Dirichlet(3), Unigram(3)), (.5, .5)), optimizer='adam').id)"
+    program = (
+        "from onset.theory.setting import Setting; from onset.theory.markov.priors import *; "
+        "prior = Mixture((Dirichlet(3), Unigram(3)), (.5, .5)); "
+        "print(Setting.of('softmax', prior=prior, optimizer='adam').id)"
+    )
     ids = set()
     for seed in ("0", "4242"):
         done = subprocess.run(
@@ -123,7 +128,8 @@ def test_id_is_the_same_in_every_process():
 
 
 def test_defaults_are_the_published_ones():
-    """The transformer's: AdamW 5e-4, betas (.9, .95), decay .1, width 16, two layers, std .02; the linear family's: η_v = 1, η_W = 100/T², W₀ = .01."""
+    """The transformer's: AdamW 5e-4, betas (.9, .95), decay .1, width 16, two layers, std .02; the linear family's: η_v
+    = 1, η_W = 100/T², W₀ = .01."""
     made = Setting.of("transformer").training.optimizer
     assert (made.name, made.learning_rate, made.betas, made.weight_decay) == (
         "adamw",
@@ -139,7 +145,8 @@ def test_defaults_are_the_published_ones():
 
 
 def test_what_came_later_leaves_ids_alone_and_survives_files(tmp_path):
-    """Frozen parts, precision and other test chains change the id, and come back from TOML and JSON; left out, the id is that of before they existed."""
+    """Frozen parts, precision and other test chains change the id, and come back from TOML and JSON; left out, the id
+    is that of before they existed."""
     plain = Setting.of("transformer", states=3, context=20)
     assert plain.id == "ac7009f627e7bba8"
     more = Setting.of(

@@ -20,7 +20,8 @@ def curve(steps: np.ndarray, crossing: float, slope: float = 0.01) -> dict[str, 
 
 @given(st.floats(12, 88), st.floats(0.5, 9.5))
 def test_interpolation_is_exact_on_straight_curves(crossing, spacing):
-    """The crossing of straight lines is found to rounding, never moved to the recording grid, and bracketed by two records."""
+    """The crossing of straight lines is found to rounding, never moved to the recording grid, and bracketed by two
+    records."""
     steps = np.arange(0, 100 + 2 * spacing, spacing)
     found = find_transition(steps, curve(steps, crossing), "unigram", "bigram")
     assert found.step == pytest.approx(crossing, abs=1e-10)
@@ -60,7 +61,8 @@ def test_formation_is_the_first_passage_of_a_level():
     ],
 )
 def test_first_lasting_crossing_or_a_reason(lead, step, reason):
-    """The first crossing that holds at the next record; else None with the reason, never an exception and never the last step."""
+    """The first crossing that holds at the next record; else None with the reason, never an exception and never the
+    last step."""
     steps, lead = 10.0 * np.arange(len(lead)), np.array(lead, float)
     found = find_transition(steps, {"unigram": 1 + lead, "bigram": np.ones(len(lead))}, "unigram", "bigram")
     if reason is None:
@@ -80,7 +82,8 @@ def test_unknown_strategies_are_named():
 
 
 def test_read_off_gives_successive_transitions():
-    """uniform → unigram → bigram and the head, each by the one definition; trigrams need a second head, which any head may be."""
+    """uniform → unigram → bigram and the head, each by the one definition; trigrams need a second head, which any head
+    may be."""
     steps = np.arange(0, 100, 5.0)
     distances = {"uniform": steps, "unigram": np.full(20, 22.0), "bigram": 80 - steps}
     attention = np.stack([np.zeros(20), steps / 100], axis=1)[:, None]
@@ -107,7 +110,8 @@ def seeds(crossings: np.ndarray, spacing: float) -> list[Transition]:
 
 @pytest.mark.parametrize("n", [4, 8])
 def test_combine_covers_the_truth_as_often_as_it_says(within, n):
-    """Four and eight Gaussian seeds on a fine grid: the widened bootstrap of a mean covers the truth 95% of the time."""
+    """Four and eight Gaussian seeds on a fine grid: the widened bootstrap of a mean covers the
+    truth 95% of the time."""
     repeats, truth, spread, spacing, expected = 400, 200.0, 20.0, 0.5, 0.95
     crossings = np.random.default_rng(0).normal(truth, spread, size=(repeats, n))
     found = [combine(seeds(row, spacing), seed=i) for i, row in enumerate(crossings)]
@@ -121,7 +125,8 @@ def test_combine_covers_the_truth_as_often_as_it_says(within, n):
 
 
 def test_interval_of_two_curves_in_closed_form():
-    """Two curves d from their mean: resampled means are -d, 0, d with chances 1/4, 1/2, 1/4, so the interval is √2 d beyond the mean records, times t_1/z."""
+    """Two curves d from their mean: resampled means are -d, 0, d with chances 1/4, 1/2, 1/4, so the interval is √2 d
+    beyond the mean records, times t_1/z."""
     found = combine(seeds(np.array([183.0, 217.0]), 10.0))
     assert found.step == pytest.approx(200)
     half = np.sqrt(2) * 17 * stats.t.isf(0.025, 1) / stats.norm.isf(0.025)
@@ -130,7 +135,8 @@ def test_interval_of_two_curves_in_closed_form():
 
 @given(st.lists(st.floats(20, 320), min_size=2, max_size=8), st.sampled_from([3.0, 30.0]))
 def test_resolution_of_the_grid_is_part_of_the_interval(crossings, spacing):
-    """The interval holds the mean record before and after the crossings; curves that cross alike keep those two records."""
+    """The interval holds the mean record before and after the crossings; curves that cross alike keep those two
+    records."""
     found = combine(seeds(np.array(crossings), spacing))
     single = seeds(np.array(crossings), spacing)
     assert found.low <= np.mean([t.low for t in single]) + 1e-9 <= found.step + 2e-9
@@ -147,7 +153,8 @@ def test_one_curve_is_its_own_interval():
 
 
 def test_combine_reports_missing_transitions():
-    """One curve without a transition leaves no mean; the reason says how many; different kinds are not mixed; seeds repeat."""
+    """One curve without a transition leaves no mean; the reason says how many; different kinds are not mixed; seeds
+    repeat."""
     found, missing = seeds(np.array([120.0, 130.0]), 10.0), Transition("unigram", "bigram", None, reason="never")
     assert combine([*found, missing]) == Transition("unigram", "bigram", None, reason="in 1 of 3 curves: never")
     assert combine(found, seed=3) == combine(found, seed=3)
@@ -158,7 +165,8 @@ def test_combine_reports_missing_transitions():
 
 
 def test_ruptures_agrees_on_where_a_sigmoid_switches():
-    """Second opinion: on noisy sigmoids of ten seeds the mean of the least-squares change points lies within combine's interval."""
+    """Second opinion: on noisy sigmoids of ten seeds the mean of the least-squares change points lies within combine's
+    interval."""
     generator, steps = np.random.default_rng(1), np.arange(0, 400, 5.0)
     found, second = [], []
     for centre in generator.normal(200, 12, size=10):

@@ -10,9 +10,9 @@ from onset.theory.derivations.ballistic import waiting
 from onset.theory.derivations.derivation import Residual, check
 from onset.theory.dynamics.flow import flow
 from onset.theory.markov.priors import DoublyStochastic
+from onset.theory.markov.signals import signal
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
-from onset.theory.signals import signal
 
 __all__ = ["CHECKS"]
 

@@ -10,8 +10,8 @@ from onset.theory.derivations.mixture import push
 from onset.theory.laws.escape import Reduced
 from onset.theory.laws.mixture import NODES, balance, unigram_slope
 from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.markov.signals import signal
 from onset.theory.mean_fields.base import LAGS
-from onset.theory.signals import signal
 
 __all__ = ["CHECKS"]
 

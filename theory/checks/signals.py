@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from onset.theory import signals
 from onset.theory.arrays import Array
 from onset.theory.derivations import alternation
 from onset.theory.derivations.derivation import Residual, check
 from onset.theory.derivations.signals import by_lag, by_match_limit, evaluate, kernel, linear, softmax
+from onset.theory.markov import signals
 from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.limit import MeanField
 from onset.theory.mean_fields.linear import LinearMeanField

@@ -11,7 +11,7 @@ from onset.theory.laws.expansion import LAGS, READOUTS, Expansion
 from onset.theory.laws.softmax import follow
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet
-from onset.theory.signals import correlations, signal
+from onset.theory.markov.signals import correlations, signal
 
 __all__ = ["CHECKS"]
 

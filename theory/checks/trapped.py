@@ -12,8 +12,8 @@ from onset.theory.derivations.derivation import Residual, check
 from onset.theory.derivations.scores import all_zero
 from onset.theory.derivations.trapped import exact_two_states, limit_push, plateau_two_states, rows
 from onset.theory.laws.basins import escapes, limit_constants
+from onset.theory.markov.signals import correlations
 from onset.theory.setting import Setting
-from onset.theory.signals import correlations
 
 __all__ = ["CHECKS"]
 

@@ -104,7 +104,7 @@ def adam_steps(
 
 
 def _interpolate(known_steps: list[int], gradients: list[Array], step: int, stride: int) -> Array:
-    """Gradients at `stride` steps from `step` on, shape (stride, replicates, p), by the polynomial through known ones."""
+    """Gradients at `stride` steps from `step` on, shape (stride, replicates, p), by polynomial interpolation."""
     if stride == 1 and known_steps[-1] == step:
         return gradients[-1][None]
     weights = _lagrange_weights(tuple(n - step for n in known_steps), stride)

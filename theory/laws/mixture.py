@@ -26,10 +26,10 @@ from onset.theory.derivations.mixture import critical_weight, push, resting_matc
 from onset.theory.dynamics.flow import flow
 from onset.theory.laws.escape import Reduced
 from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
+from onset.theory.markov.signals import signal
 from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
-from onset.theory.signals import signal
 
 __all__ = ["Balance", "Delay", "balance", "delay", "unigram_slope"]
 

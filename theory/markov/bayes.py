@@ -37,15 +37,18 @@ from onset.theory import arguments
 from onset.theory.arrays import Array
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
 
-__all__ = ["LONGEST", "PositionLosses", "class_evidence", "class_sizes", "position_losses"]
+__all__ = ["MOST_TOKENS", "PositionLosses", "class_evidence", "class_sizes", "position_losses"]
 
-LONGEST = 900
-"""Longest context: a class holds up to 2^T sequences of probability down to about 2^-T / T², both within a double's range."""
+MOST_TOKENS = 900
+"""Longest context.
+
+A class holds up to 2^T sequences of probability down to about 2^-T / T², both within a double's range.
+"""
 
 Counts = NDArray[np.int_]
 
 Evidence = Callable[[int, int, Counts, Counts], Array]
-"""Z of the classes with `out` moves 0 → 1 and `back` moves 1 → 0 (integers) and the repetitions n_00 and n_11 (arrays)."""
+"""Z by the numbers of moves 0 → 1 and 1 → 0 (integers) and of repetitions n_00 and n_11 (arrays)."""
 
 
 class PositionLosses(NamedTuple):
@@ -64,7 +67,7 @@ def position_losses(prior: Prior, context: int, *, pseudo_count: float | None = 
     prior : Prior
         Of two states.
     context : int
-        T, up to `LONGEST`.
+        T, up to `MOST_TOKENS`.
     pseudo_count : float, optional
         Of unigram and bigram; by default the prior's. Bayes has none.
 
@@ -79,7 +82,7 @@ def position_losses(prior: Prior, context: int, *, pseudo_count: float | None = 
     ValueError
         If the prior is not one of two states known here, or an argument is out of range.
     """
-    context = _length("context", context, LONGEST)
+    context = _length("context", context, MOST_TOKENS)
     alpha = prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
     following = class_evidence(prior, context + 1)
     losses = np.empty((3, context))
@@ -99,13 +102,13 @@ def class_evidence(prior: Prior, length: int) -> tuple[Array, Array]:
     same, other : arrays (length//2 + 1, length)
         Indexed [n_01, n_00] for last token 0 and 1; zero where there is no such class.
     """
-    length = _length("length", length, LONGEST + 1)
+    length = _length("length", length, MOST_TOKENS + 1)
     return _fill(length, _evidence(prior, length))
 
 
 def class_sizes(length: int) -> tuple[Array, Array]:
     """Number of sequences in each class, laid out as in `class_evidence`."""
-    length = _length("length", length, LONGEST + 1)
+    length = _length("length", length, MOST_TOKENS + 1)
     return _fill(length, lambda out, back, n00, n11: _runs(n00, back + 1) * _runs(n11, out))
 
 
@@ -118,7 +121,8 @@ def _length(name: str, value: int, most: int) -> int:
     length = arguments.integer(name, value, least=1)
     if length > most:
         raise ValueError(
-            f"{name} = {length}: expected at most {most}, beyond which probabilities leave a double's range; take a shorter one or onset.theory.markov.ideal.finite_loss."
+            f"{name} = {length}: expected at most {most}, beyond which probabilities leave a double's range; "
+            "take a shorter one or onset.theory.markov.ideal.finite_loss."
         )
     return length
 
@@ -136,7 +140,7 @@ def _fill(length: int, evaluate: Evidence) -> tuple[Array, Array]:
 
 
 def _with_next(t: int, same: Array, other: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """By class of t tokens ending in 0, then in 1: evidence with the next token (equal, different), from that of t + 1 tokens."""
+    """Evidence with the next token (equal, different) by class of t tokens, ending in 0, then in 1."""
     rows = t // 2 + 1
     again, leave = same[:rows, 1:], np.pad(other, ((0, 1), (0, 0)))[1 : rows + 1, :-1]
     return (again, leave), (other[:rows, :-1], same[:rows, :-1])
@@ -162,11 +166,12 @@ def _losses_at(t: int, moves: tuple[tuple[Array, Array], ...], sizes: tuple[Arra
 def _evidence(prior: Prior, length: int) -> Evidence:
     if prior.states != 2:
         raise ValueError(
-            f"prior has {prior.states} states: expected 2; for more, onset.theory.markov.ideal.finite_loss has unigram and bigram."
+            f"prior has {prior.states} states: expected 2; for more, onset.theory.markov.ideal.finite_loss has unigram "
+            "and bigram."
         )
     match prior:
         case Mixture():
-            parts = [(weight, _evidence(c, length)) for weight, c in zip(prior.weights, prior.components, strict=True)]
+            parts = [(weight, _evidence(component, length)) for weight, component in prior.parts]
             return lambda *counts: sum((weight * part(*counts) for weight, part in parts), np.zeros(()))
         case Dirichlet():
             return _of_rows(prior.concentration, length)
@@ -179,12 +184,15 @@ def _evidence(prior: Prior, length: int) -> Evidence:
             return lambda out, back, n00, n11: np.exp(betaln(out + back + 1, n00 + n11 + 1)) / 2
         case _:
             raise ValueError(
-                f"prior = {prior}: expected Dirichlet, DoublyStochastic, Unigram or a Mixture of them; others have onset.theory.markov.ideal.finite_loss."
+                f"prior = {prior}: expected Dirichlet, DoublyStochastic, Unigram or a Mixture of them; "
+                "others have onset.theory.markov.ideal.finite_loss."
             )
 
 
 def _of_rows(alpha: float, length: int) -> Evidence:
-    r"""Evidence under independent Dirichlet(α, α) rows: 1/(a+b) as a Mellin-Barnes integral leaves products of Beta functions.
+    r"""Evidence under independent Dirichlet(α, α) rows, by products of Beta functions.
+
+    1/(a+b) is written as a Mellin-Barnes integral.
 
     1/(a+b) = (1/2πi) ∫ Γ(z) Γ(1-z) a^{-z} b^{z-1} dz over Re z = c, 0 < c < 1. The trapezoidal rule of spacing h errs
     by e^{-2πd/h} where the nearest poles, z = 0 and min(1, α), are d away (c lies in the middle), and by e^{-πL} for

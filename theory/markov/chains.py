@@ -58,7 +58,8 @@ def check_transition(transition: ArrayLike) -> Array:
     worst = float(np.max(np.abs(sums - 1)))
     if worst > 8 * matrix.shape[-1] * np.finfo(np.float64).eps:
         raise ValueError(
-            f"transition has a row whose sum misses one by {worst:.3g}: expected rows that sum to one; divide each row by its sum."
+            f"transition has a row whose sum misses one by {worst:.3g}: expected rows that sum to one; "
+            "divide each row by its sum."
         )
     return matrix
 
@@ -121,7 +122,7 @@ def _on_recurrent_class(matrix: Array) -> Array:
 
 
 def lag_matrices(transition: ArrayLike, lags: int) -> Array:
-    r"""Return :math:`P^0, \dots, P^{\text{lags}-1}`, shape (lags, ..., k, k): the law of a symbol given the one `r` before."""
+    r"""Powers :math:`P^0, \dots, P^{\text{lags}-1}`, shape (lags, ..., k, k): laws of a symbol given an earlier one."""
     matrix = check_transition(transition)
     powers = [np.broadcast_to(np.eye(matrix.shape[-1]), matrix.shape)]
     for _ in range(lags - 1):
@@ -143,7 +144,8 @@ def order_of(transition: Array) -> int:
         order, reached = order + 1, reached * states
     if reached != rows or rows < states:
         raise ValueError(
-            f"transition has shape {transition.shape}: expected (..., k^(n-1), k), one row per history of n - 1 symbols; add or drop rows."
+            f"transition has shape {transition.shape}: expected (..., k^(n-1), k), one row per history of n - 1 "
+            "symbols; add or drop rows."
         )
     return order
 
@@ -167,7 +169,7 @@ def history_law(transition: ArrayLike) -> Array:
 
 
 def block_law(transition: Array, length: int) -> Array:
-    """Stationary law of `length` ≤ n successive symbols, shape (..., k, …, k), the earliest first; of no symbols, one."""
+    """Stationary law of `length` ≤ n successive symbols, shape (..., k, …, k), the earliest first."""
     states, order = transition.shape[-1], order_of(transition)
     blocks = history_law(transition)[..., None] * transition
     blocks = blocks.reshape(*transition.shape[:-2], *[states] * order)
@@ -175,7 +177,7 @@ def block_law(transition: Array, length: int) -> Array:
 
 
 def conditional_entropy(transition: Array, order: int) -> Array:
-    """Entropy of a symbol given the `order` - 1 before it, nats, shape (...): what an n-gram strategy of that order is left with."""
+    """Entropy of a symbol given the `order` - 1 before it, nats, shape (...): the n-gram strategy's loss as T → ∞."""
     blocks = block_law(transition, order)
     given = blocks.sum(axis=-1, keepdims=True)
     rows = np.divide(blocks, given, out=np.zeros_like(blocks), where=given > 0)

@@ -23,25 +23,24 @@ __all__ = ["calibrated_nodes", "expectation", "nearest_weights", "nodes"]
 RANDOMISATIONS = 16
 """Independent scramblings behind the error estimate of an expectation for k > 2."""
 
+FIRST_POINTS = 64
+"""Points per scrambling with which such an estimate starts."""
+
+MOST_GAUSS_POINTS = 128
+"""Points of a Gauss-Legendre rule beyond which nothing is gained."""
 
 RICH = 32
-"""Points of the rule that a calibrated rule is cut from, per point."""
+"""Size of the rule that a calibrated rule is a part of, relative to the latter's."""
 
 RANK = 1e-8
 """Functions that differ by relatively less over the nodes count as one."""
 
-EXACTNESS = 1e-6
-"""Of calibration with positive weights: what a missed function costs beside a change of the weights."""
-
-LONGEST = 128
-"""Points of a Gauss-Legendre rule beyond which there is nothing left to gain."""
-
-FEWEST = 64
-"""Points per scrambling with which such an estimate starts."""
+MISS_COST = 1e-6
+"""Weight of a change of the weights, relative to that of a missed function, in calibration with positive weights."""
 
 
-def smooth(prior: Prior) -> bool:
-    """Whether few enough uniforms make a matrix for product rules: two states, plain Markov chains."""
+def has_product_rule(prior: Prior) -> bool:
+    """Whether matrices are made from few enough uniforms for product rules: two states, order 2."""
     return prior.states == 2 and prior.order == 2
 
 
@@ -52,11 +51,11 @@ def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None
     a Sobol sequence scrambled with `generator` (`count` rounded up to a power of two, times what rejection costs).
     """
     if isinstance(prior, Mixture):
-        parts = [nodes(c, count, generator) for c in prior.components]
-        matrices = np.concatenate([m for m, _ in parts])
-        return matrices, np.concatenate([share * w for share, (_, w) in zip(prior.weights, parts, strict=True)])
-    if smooth(prior):
-        points, weights = _product_rule(prior.dimension, min(LONGEST, max(2, round(count ** (1 / prior.dimension)))))
+        rules = [(share, *nodes(part, count, generator)) for share, part in prior.parts]
+        return np.concatenate([m for _, m, _ in rules]), np.concatenate([share * w for share, _, w in rules])
+    if has_product_rule(prior):
+        per_axis = min(MOST_GAUSS_POINTS, max(2, round(count ** (1 / prior.dimension))))
+        points, weights = _product_rule(prior.dimension, per_axis)
         matrices, accepted = prior.transform(points)
         weights = weights * accepted
     else:
@@ -72,34 +71,42 @@ def calibrated_nodes(
     *,
     rich: int | None = None,
 ) -> tuple[Array, Array]:
-    """`nodes`, but reweighted to integrate `functions` as a rule of `rich` points does, which it is cut out of for k > 2.
-
-    By default `rich` is `RICH` times `count` for k > 2, and product rules stay as they are.
+    """`nodes` with weights that integrate `functions` as a larger rule does, which they are a part of for k > 2.
 
     Weights change as little as they can (calibration: Deville, Särndal, JASA 87 (1992), 376-382) and stay positive;
-    where no positive weights integrate `functions` exactly, the nearest do. `functions` takes matrices (n, k, k) and
-    returns (n, m) with m well below `count`.
+    where no positive weights integrate `functions` exactly, the nearest do.
+
+    Parameters
+    ----------
+    prior : Prior
+    count : int
+        Points of the rule.
+    functions : callable
+        Takes matrices (n, k, k) and returns (n, m) with m well below `count`.
+    generator : numpy Generator, optional
+        Scrambles the points (k > 2).
+    rich : int, optional
+        Points of the larger rule; by default `RICH` times `count` for k > 2, and product rules stay as they are.
     """
-    if smooth(prior) and rich is None:
+    if has_product_rule(prior) and rich is None:
         return nodes(prior, count, generator)
-    components = prior.components if isinstance(prior, Mixture) else (prior,)
-    shares = prior.weights if isinstance(prior, Mixture) else (1.0,)
-    each = -(-count // len(components))
-    many = RICH * each if rich is None else -(-rich // len(components))
-    parts = [nodes(component, many, generator) for component in components]
-    matrices = np.concatenate([m for m, _ in parts])
-    weights = np.concatenate([share * w for share, (_, w) in zip(shares, parts, strict=True)])
+    parts = prior.parts if isinstance(prior, Mixture) else ((1.0, prior),)
+    each = -(-count // len(parts))
+    many = RICH * each if rich is None else -(-rich // len(parts))
+    rules = [(share, *nodes(part, many, generator)) for share, part in parts]
+    matrices = np.concatenate([m for _, m, _ in rules])
+    weights = np.concatenate([share * w for share, _, w in rules])
     values = functions(matrices)
-    if smooth(prior):
-        few, own = nodes(prior, each, generator)
-        return few, _calibrated(own, functions(few), weights @ values)
+    if has_product_rule(prior):
+        few, few_weights = nodes(prior, each, generator)
+        return few, _calibrated(few_weights, functions(few), weights @ values)
     # The first points of a Sobol sequence are a good rule themselves.
-    chosen = np.concatenate([np.arange(len(w)) < each for _, w in parts])
+    chosen = np.concatenate([np.arange(len(w)) < each for _, _, w in rules])
     return matrices[chosen], _calibrated(weights[chosen] / weights[chosen].sum(), values[chosen], weights @ values)
 
 
 def _calibrated(weights: Array, values: Array, exact: Array) -> Array:
-    """`weights` (n,) changed until they integrate what has `values` (n, m) to `exact` (m,)."""
+    """`weights` (n,) changed until they integrate functions with `values` (n, m) to `exact` (m,)."""
     varying = np.ptp(values, axis=0) > RANK * np.abs(values).max(axis=0)
     off = (values - exact)[:, varying]
     return nearest_weights(weights, off / np.abs(off).max(axis=0))
@@ -114,8 +121,8 @@ def nearest_weights(weights: Array, off: Array) -> Array:
     if nearest.min() >= 0:
         return nearest
     root = np.sqrt(weights)
-    rows = np.vstack([(constraint * root[:, None]).T / EXACTNESS, np.eye(len(root))])
-    scaled, _ = nnls(rows, np.concatenate([np.zeros(off.shape[1]), [1 / EXACTNESS], root]))
+    rows = np.vstack([(constraint * root[:, None]).T / MISS_COST, np.eye(len(root))])
+    scaled, _ = nnls(rows, np.concatenate([np.zeros(off.shape[1]), [1 / MISS_COST], root]))
     return scaled * root / (scaled @ root)
 
 
@@ -129,7 +136,8 @@ def _product_rule(dimension: int, points: int) -> tuple[Array, Array]:
 def _scrambled(prior: MappedPrior, count: int, generator: np.random.Generator) -> tuple[Array, Array]:
     if prior.dimension > qmc.Sobol.MAXDIM:
         raise ValueError(
-            f"states = {prior.states}: expected at most {qmc.Sobol.MAXDIM} free entries of a transition matrix, but the {prior.kind} prior has {prior.dimension}; lower the states."
+            f"states = {prior.states}: expected at most {qmc.Sobol.MAXDIM} free entries of a transition matrix, "
+            f"but the {prior.kind} prior has {prior.dimension}; lower the states."
         )
     power = max(1, int(np.ceil(np.log2(count))))
     while True:
@@ -167,40 +175,39 @@ def expectation(
     """
     tolerance = arguments.positive("tolerance", tolerance)
     if isinstance(prior, Mixture):
-        parts = [expectation(c, function, tolerance=tolerance, most=most, seed=seed) for c in prior.components]
-        value = sum(w * p.value for w, p in zip(prior.weights, parts, strict=True))
-        return Expectation(
-            value, float(np.sqrt(sum((w * p.error) ** 2 for w, p in zip(prior.weights, parts, strict=True))))
+        return Expectation.mixture(
+            (share, expectation(part, function, tolerance=tolerance, most=most, seed=seed))
+            for share, part in prior.parts
         )
-    result = (
-        _cubature(prior, function, tolerance, most)
-        if smooth(prior)
-        else _randomised(prior, function, tolerance, most, seed)
-    )
+    if has_product_rule(prior):
+        result = _cubature(prior, function, tolerance, most)
+    else:
+        result = _randomised(prior, function, tolerance, most, seed)
     if not result.error <= tolerance:
         raise ValueError(
-            f"expectation over {prior}: error estimate {result.error:.3g} exceeds tolerance = {tolerance:.3g} at most = {most} points; raise most or tolerance."
+            f"expectation over {prior}: error estimate {result.error:.3g} exceeds tolerance = {tolerance:.3g} at "
+            f"most = {most} points; raise most or tolerance."
         )
     return result
 
 
 def _cubature(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int) -> Expectation:
-    cube = np.zeros(prior.dimension), np.ones(prior.dimension)
-    found = integrate.cubature(
+    result = integrate.cubature(
         lambda u: function(prior.transform(u)[0]),
-        *cube,
+        np.zeros(prior.dimension),
+        np.ones(prior.dimension),
         rtol=0.0,
         atol=tolerance,  # pyright: ignore[reportArgumentType]
         max_subdivisions=most,
     )
-    return Expectation(float(found.estimate), float(found.error))
+    return Expectation(float(result.estimate), float(result.error))
 
 
 def _randomised(
     prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int, seed: int
 ) -> Expectation:
     generators = np.random.default_rng(seed).spawn(RANDOMISATIONS)
-    count = min(FEWEST, most)
+    count = min(FIRST_POINTS, most)
     while True:
         means = np.array([np.average(function(m), weights=w) for m, w in (nodes(prior, count, g) for g in generators)])
         result = Expectation(float(means.mean()), float(means.std(ddof=1) / np.sqrt(RANDOMISATIONS)))

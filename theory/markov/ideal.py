@@ -5,7 +5,7 @@ higher order the m-gram strategy is left with the entropy of a symbol given the 
 
 At finite T, with pseudo-count α and t tokens seen, the last of them i,
 
-    unigram  -ln (N_j + α)/(t + kα)        bigram  -ln (c_ij + α)/(c_i· + kα)        trigram  -ln (c_hij + α)/(c_hi· + kα), ….
+    unigram -ln (N_j + α)/(t + kα),    bigram -ln (c_ij + α)/(c_i· + kα),    trigram -ln (c_hij + α)/(c_hi· + kα), ….
 
 The logarithm of a ratio splits, so only laws of *single* counts are needed: of N_j, of c_ij and of c_i·, each with the
 current state. Each is a linear recursion over positions on the chain of histories (`onset.theory.markov.chains.lift`;
@@ -30,7 +30,7 @@ from onset.theory import arguments
 from onset.theory.arrays import Array
 from onset.theory.expectation import Expectation
 from onset.theory.markov.chains import block_law, conditional_entropy, history_law, lift, stationary
-from onset.theory.markov.expectations import expectation, smooth
+from onset.theory.markov.expectations import expectation, has_product_rule
 from onset.theory.markov.priors import Prior
 from onset.theory.markov.task import strategies
 
@@ -98,18 +98,18 @@ def finite_loss(
     alpha = prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
     if order == 0:
         return Expectation(float(np.log(prior.states)), 0.0)
-    loss, limit = partial(ngram_loss, order=order), partial(ngram_limit, order=order)
+    loss, limit = partial(ngram_loss, context=context, alpha=alpha, order=order), partial(ngram_limit, order=order)
 
     def in_blocks(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda m: np.concatenate(
             [function(m[i : i + CHAINS_TOGETHER]) for i in range(0, len(m), CHAINS_TOGETHER)]
         )
 
-    if smooth(prior):
-        return expectation(prior, in_blocks(lambda m: loss(m, context, alpha)), tolerance=tolerance)
+    if has_product_rule(prior):
+        return expectation(prior, in_blocks(loss), tolerance=tolerance)
     # The limit carries most of the variance over chains and is cheap, so it is averaged over many more of them.
     share = tolerance / np.sqrt(2)
-    regret = in_blocks(lambda m: loss(m, context, alpha) - limit(m))
+    regret = in_blocks(lambda m: loss(m) - limit(m))
     extra = expectation(prior, regret, tolerance=share, seed=seed)
     rest = limit_loss(prior, strategy, tolerance=share)
     return Expectation(rest.value + extra.value, float(np.hypot(rest.error, extra.error)))
@@ -140,8 +140,9 @@ def _ending_with(states: int, rows: int, symbols: tuple[int, ...]) -> NDArray[np
 
 
 def ngram_loss(transition: Array, context: int, alpha: float, *, order: int) -> Array:
-    """Loss of the m-gram strategy, m = `order` ≥ 1, averaged over positions 1 … T, for chains (n, k^{n-1}, k): shape (n,), nats per token.
+    """Loss of the m-gram strategy, m = `order` ≥ 1, averaged over positions 1 … T, nats per token, shape (n,).
 
+    For chains (n, k^{n-1}, k).
     One block of each pattern stands for all: right on the average over an exchangeable prior, not chain by chain.
     """
     rows, states = transition.shape[-2:]
@@ -191,8 +192,8 @@ def sum_over_counts(
 ) -> Array:
     """Σ_t E[value(t)[n_t]; x_t = state] for t = 1 … T, shape (n, K).
 
-    n_t is the number of `counted` moves (K, K) that arrive at tokens `first` … t; `value(t)`, shape (t + 1,), may be None for
-    zero. A move arrives at token 1 from a fictitious history; it counts if it would from any.
+    n_t is the number of `counted` moves (K, K) that arrive at tokens `first` … t; `value(t)`, shape (t + 1,), may be
+    None for zero. A move arrives at token 1 from a fictitious history; it counts if it would from any.
     """
     number, k, _ = chain.shape
     law = np.zeros((number, context + 1, k))

@@ -61,11 +61,7 @@ class MappedPrior(Protocol):
 
 
 MOST_ROWS = 4096
-"""Of a transition matrix."""
-
-
-def _check(prior: Any) -> None:
-    object.__setattr__(prior, "states", arguments.integer("states", prior.states, least=2, most=MOST_ROWS))
+"""Most rows of a transition matrix."""
 
 
 def _simplex(uniforms: Array, concentration: float) -> Array:
@@ -86,14 +82,27 @@ def _normalised(rows: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _OfDirichletRows:
-    """What priors made of Dirichlet rows share: number of states k, at least 2, and concentration per entry, above zero."""
+class _Prior:
+    """What priors of one map share: the number of states k, at least 2."""
 
     states: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "states", arguments.integer("states", self.states, least=2, most=MOST_ROWS))
+
+    @property
+    def pseudo_count(self) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class _DirichletRows(_Prior):
+    """What priors of Dirichlet rows share: the concentration per entry, above zero, which is also the pseudo-count."""
+
     concentration: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         object.__setattr__(self, "concentration", arguments.positive("concentration", self.concentration))
 
     @property
@@ -101,8 +110,16 @@ class _OfDirichletRows:
         return self.concentration
 
 
+class _FirstOrder:
+    """Chains in which the next symbol depends on the last alone."""
+
+    @property
+    def order(self) -> int:
+        return 2
+
+
 @dataclass(frozen=True)
-class Dirichlet(_OfDirichletRows):
+class Dirichlet(_DirichletRows):
     """Independent rows, each Dirichlet with `concentration` per entry (flat: 1).
 
     Parameters
@@ -120,12 +137,12 @@ class Dirichlet(_OfDirichletRows):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(
-            self, "order", arguments.integer("order", self.order, least=2, most=1 + MOST_ROWS.bit_length())
-        )
+        order = arguments.integer("order", self.order, least=2, most=1 + MOST_ROWS.bit_length())
+        object.__setattr__(self, "order", order)
         if self.states ** (self.order - 1) > MOST_ROWS:
             raise ValueError(
-                f"order = {self.order} with states = {self.states}: expected at most {MOST_ROWS} histories, but there are {self.states}^{self.order - 1}; lower one of them."
+                f"order = {self.order} with states = {self.states}: expected at most {MOST_ROWS} histories, "
+                f"but there are {self.states}^{self.order - 1}; lower one of them."
             )
 
     @property
@@ -139,7 +156,7 @@ class Dirichlet(_OfDirichletRows):
 
 
 @dataclass(frozen=True)
-class DoublyStochastic:
+class DoublyStochastic(_FirstOrder, _Prior):
     r"""Doubly stochastic matrices: the stationary law is uniform and unigram counts carry no signal.
 
     For k ≤ 6 the law is *uniform on the Birkhoff polytope*: the first k-1 rows are uniform on the simplex, the last row
@@ -153,25 +170,13 @@ class DoublyStochastic:
         Number of symbols k, at least 2.
     """
 
-    states: int
     kind: ClassVar[str] = "doubly-stochastic"
     uniform_up_to: ClassVar[int] = 6
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    @property
-    def order(self) -> int:
-        return 2
 
     @property
     def dimension(self) -> int:
         rows = self.states - 1 if self.states <= self.uniform_up_to else self.states
         return rows * (self.states - 1)
-
-    @property
-    def pseudo_count(self) -> float:
-        return 1.0
 
     def transform(self, uniforms: Array) -> tuple[Array, Array]:
         k = self.states
@@ -196,7 +201,7 @@ def _sinkhorn(matrices: Array, sweeps: int = 1000) -> Array:
 
 
 @dataclass(frozen=True)
-class Unigram(_OfDirichletRows):
+class Unigram(_FirstOrder, _DirichletRows):
     """Chains without memory: all rows equal one Dirichlet draw, so that the unigram strategy is ideal.
 
     Parameters
@@ -208,10 +213,6 @@ class Unigram(_OfDirichletRows):
     """
 
     kind: ClassVar[str] = "unigram"
-
-    @property
-    def order(self) -> int:
-        return 2
 
     @property
     def dimension(self) -> int:
@@ -240,22 +241,30 @@ class Mixture:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "components", arguments.items("components", self.components))
-        weights = arguments.items("weights", self.weights)
-        object.__setattr__(self, "weights", tuple(arguments.positive("weights", w) for w in weights))
+        weights = tuple(arguments.positive("weights", weight) for weight in arguments.items("weights", self.weights))
+        object.__setattr__(self, "weights", weights)
         if len(self.components) != len(self.weights) or not self.components:
             raise ValueError(
-                f"mixture has {len(self.components)} components and {len(self.weights)} weights: expected one weight per component; give as many of both."
+                f"mixture has {len(self.components)} components and {len(self.weights)} weights: "
+                "expected one weight per component; give as many of both."
             )
         for name in ("states", "order"):
-            given = [getattr(c, name) for c in self.components]
-            if len(set(given)) != 1:
+            values = [getattr(component, name) for component in self.components]
+            if len(set(values)) != 1:
                 raise ValueError(
-                    f"mixture components have {name} {arguments.shown(given)}: expected one {name} for all; give all components the same."
+                    f"mixture components have {name} {arguments.shown(values)}: expected one {name} for all; "
+                    "give all components the same."
                 )
         if abs(sum(self.weights) - 1) > len(self.weights) * np.finfo(np.float64).eps:
             raise ValueError(
-                f"mixture weights {arguments.shown(self.weights)} sum to {sum(self.weights):g}: expected a sum of one; divide each by the sum."
+                f"mixture weights {arguments.shown(self.weights)} sum to {sum(self.weights):g}: expected a sum of one; "
+                "divide each by the sum."
             )
+
+    @property
+    def parts(self) -> tuple[tuple[float, Prior], ...]:
+        """Probability and prior of each component."""
+        return tuple(zip(self.weights, self.components, strict=True))
 
     @property
     def states(self) -> int:
@@ -283,15 +292,14 @@ def sample(prior: Prior, generator: np.random.Generator, count: int) -> Array:
         chosen = np.searchsorted(np.cumsum(prior.weights)[:-1], generator.random(count), side="right")
         matrices = np.empty((count, prior.states ** (prior.order - 1), prior.states))
         for c, component in enumerate(prior.components):
-            here = chosen == c
-            matrices[here] = sample(component, generator, int(here.sum()))
+            matrices[chosen == c] = sample(component, generator, int((chosen == c).sum()))
         return matrices
-    accepted, have = [], 0
-    while have < count or not accepted:
-        matrices, weights = prior.transform(generator.random((max(count - have, 1), prior.dimension)))
-        accepted.append(matrices[weights > 0])
-        have += len(accepted[-1])
-    return np.concatenate(accepted)[:count]
+    accepted = np.empty((0, prior.states ** (prior.order - 1), prior.states))
+    while True:
+        matrices, weights = prior.transform(generator.random((max(count - len(accepted), 1), prior.dimension)))
+        accepted = np.concatenate([accepted, matrices[weights > 0]])
+        if len(accepted) >= count:
+            return accepted[:count]
 
 
 def prior_to_dict(prior: Prior) -> dict[str, Any]:
@@ -326,8 +334,7 @@ def prior_from_dict(data: Any) -> Prior:
 def prior_label(prior: Prior) -> str:
     """Short name of a prior for tables and figures."""
     if isinstance(prior, Mixture):
-        parts = zip(prior.weights, prior.components, strict=True)
-        return " + ".join(f"{weight:g} {prior_label(component)}" for weight, component in parts)
+        return " + ".join(f"{weight:g} {prior_label(component)}" for weight, component in prior.parts)
     concentration = getattr(prior, "concentration", 1.0)
     suffix = "" if concentration == 1.0 else f"({concentration:g})"
     return f"{prior.kind}{suffix}" + ("" if prior.order == 2 else f" n={prior.order}")

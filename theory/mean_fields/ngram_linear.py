@@ -9,8 +9,8 @@ and u = t/T,
     q^1_i = 1[x_t = i],    q^h_i(u) = π_i + Σ_r a^{h-1}_r(u) (1[x_{t-r} = i] - π_i).
 
 The expectation runs over the prior and over the last R tokens; exchangeability lets x_t = 0 stand for all. Positions
-are those of `onset.theory.mean_fields.positions.PositionGrid`, resolved for the head whose lags have grown least. Derived here,
-"third-order".
+are those of `onset.theory.mean_fields.positions.PositionGrid`, resolved for the head whose lags have grown least.
+Derived here, "third-order".
 
 Logits are sums over heads: with all heads formed the model adds log-odds of its matches, and is not the n-gram
 strategy, which knows what they say together.

@@ -40,8 +40,8 @@ class AtSaddle(ValueError):
 def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
     """Predict from the mean field: gradient flow for SGD, the optimiser's own steps for Adam.
 
-    The first setting of a prior and family also computes their rules (`onset.theory.mean_fields.quadrature`), which costs
-    several times as much.
+    The first setting of a prior and family also computes their rules (`onset.theory.mean_fields.quadrature`), which
+    costs several times as much.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = no_progr
 
 
 def common_assumptions(setting: Setting, lags: int, replicates: int) -> tuple[str, ...]:
-    """What all mean fields assume, with `lags` tracked lags and the prior by `replicates` scramblings (1: a quadrature)."""
+    """What all mean fields assume; the prior is replaced by `replicates` scramblings, or by a quadrature if one."""
     rule = f"{replicates} scramblings of a Sobol sequence, whose spread is the interval"
     adam = "Adam on the population gradient; the mini-batch's share of its second moment is neglected"
     return (
@@ -99,9 +99,9 @@ def _refuse_saddle(setting: Setting, ensemble: Ensemble) -> None:
     slopes = ensemble.derivatives(np.tile(ensemble.layout.start, (ensemble.replicates, 1, 1)))
     if np.abs(slopes).max() < ROUNDING:
         raise AtSaddle(
-            f"prior = {setting.task.prior}: expected a unigram signal, without which the {setting.model.family} family's "
-            "mean field has no gradient at its start; predict by mean-field-corrected or finite-context, which know what "
-            "is of order 1/T."
+            f"prior = {setting.task.prior}: expected a unigram signal, without which the {setting.model.family} "
+            "family's mean field has no gradient at its start; predict by mean-field-corrected or finite-context, "
+            "which include terms of order 1/T."
         )
 
 
@@ -110,8 +110,8 @@ def _validity(setting: Setting, ensemble: Ensemble, trajectory: Trajectory) -> l
     statements = [f"neglects terms of relative order ln T/T = {np.log(context) / context:.2g} in the linear family"]
     if setting.model.family == "softmax":
         statements = [
-            "from all-zero weights the neglected count fluctuations are of the same order, ln T/T, as the first signal for "
-            "the match: expect the order of magnitude only"
+            "from all-zero weights the neglected count fluctuations are of the same order, ln T/T, as the first signal "
+            "for the match: expect the order of magnitude only"
         ]
     if training.optimizer.name == "sgd":
         points = np.array([trajectory.parameters[name] for name in ensemble.layout.names]).T

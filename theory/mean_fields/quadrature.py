@@ -19,7 +19,7 @@ import numpy as np
 from onset.theory.arrays import Array
 from onset.theory.dynamics.adam_steps import adam_steps
 from onset.theory.dynamics.flow import DENSE, flow
-from onset.theory.markov.expectations import calibrated_nodes, smooth
+from onset.theory.markov.expectations import calibrated_nodes, has_product_rule
 from onset.theory.markov.priors import Prior
 from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.base import signals
@@ -63,7 +63,7 @@ def rules(family: type[MeanField], prior: Prior, lags: int, seed: int = 0) -> tu
         Of the scramblings; without effect for two states.
     """
     task, functions = MarkovChains(prior, PILOT_CONTEXT), partial(signals, lags=lags)
-    generators = np.random.default_rng(seed).spawn(1 if smooth(prior) else SCRAMBLINGS)
+    generators = np.random.default_rng(seed).spawn(1 if has_product_rule(prior) else SCRAMBLINGS)
     pilot = family(task, lags=lags, rule=calibrated_nodes(prior, SMALL, functions, np.random.default_rng(seed)))
     points = _pilot_points(pilot)
 
@@ -72,7 +72,7 @@ def rules(family: type[MeanField], prior: Prior, lags: int, seed: int = 0) -> tu
         slopes = single.derivatives(np.broadcast_to(points, (len(transition), *points.shape)))
         return np.column_stack([functions(transition), slopes.reshape(len(transition), -1)])
 
-    count = SMALL_PRODUCT if smooth(prior) else SMALL
+    count = SMALL_PRODUCT if has_product_rule(prior) else SMALL
     return _stacked([calibrated_nodes(prior, count, integrands, generator, rich=LARGE) for generator in generators])
 
 

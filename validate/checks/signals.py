@@ -10,8 +10,8 @@ import numpy as np
 
 from onset.theory.derivations import signals
 from onset.theory.derivations.derivation import Check, Residual, check
+from onset.theory.markov.signals import correlations, repetitions
 from onset.theory.setting import Setting
-from onset.theory.signals import correlations, repetitions
 from onset.validate.checks.small_models import (
     CASES,
     EPS,

@@ -1,4 +1,4 @@
-"""First gradients of both layers, the signals in them (onset.theory.signals), and that the checks can fail."""
+"""First gradients of both layers, the signals in them (onset.theory.markov.signals), and that the checks can fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onset.theory.derivations import alternation, get, signals
 from onset.theory.markov import expectations, priors
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
-from onset.theory.signals import correlations, repetitions, signal
+from onset.theory.markov.signals import correlations, repetitions, signal
 
 EPS = np.finfo(float).eps
 

@@ -31,7 +31,8 @@ def test_single_strides_are_adam(quadratic, monkeypatch):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transitions_are_adams_and_gradients_few(family):
-    """Records at the same steps; formation and passage within the tolerance of a stride of what each step's own gradient gives."""
+    """Records at the same steps; formation and passage within the tolerance of a stride of what each step's own
+    gradient gives."""
     setting = Setting.of(family, states=2, context=50, optimizer="adam", initialization={"match": 0.02})
     dynamics, calls = FAMILIES[family].of(setting, count=36), []
     evaluate = dynamics.derivatives

@@ -16,7 +16,8 @@ from onset.theory.setting import Setting
 
 @pytest.mark.parametrize("k", [2, 3, 4, 5])
 def test_orbit_gradient_is_the_projection_on_identity_and_ones(k):
-    """For any k × k gradient G: partials by the shared values over `entries` are G = a·11ᵀ + b·I with b = (g_ω - g_c/k)/(k-1), a = (g_c/k - b)/k."""
+    """For any k × k gradient G: partials by the shared values over `entries` are G = a·11ᵀ + b·I with b = (g_ω -
+    g_c/k)/(k-1), a = (g_c/k - b)/k."""
     layout = Layout.of(MarkovChains.of(states=k), {"match": 0.01, "lag_logits": 0.0}, 2)
     gradient = sp.Matrix(k, k, lambda i, j: sp.Symbol(f"g{i}{j}"))
     shared_diagonal, shared_off = gradient.trace(), sum(gradient) - gradient.trace()
@@ -57,7 +58,8 @@ def test_layout():
 
 
 def test_descent_and_flow_of_a_quadratic(quadratic):
-    """θ_n = (1 - ηλ/m)^n θ_0 for descent, e^{-ηλt/m} θ_0 for flow, m entries per orbit; largest ηλ/m is the sharpness."""
+    """θ_n = (1 - ηλ/m)^n θ_0 for descent, e^{-ηλt/m} θ_0 for flow, m entries per orbit; largest
+    ηλ/m is the sharpness."""
     setting = Setting.of(
         "linear", states=3, context=5, initialization=1.0, learning_rate={"match": 0.6, "lag_logits": 0.05}, steps=20
     )

@@ -1,4 +1,5 @@
-"""onset.theory.dynamics.flow: gradient flow of replicates against another solver at tight tolerance, its cost, and where it ends."""
+"""onset.theory.dynamics.flow: gradient flow of replicates against another solver at tight tolerance, its cost, and
+where it ends."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def ensemble(family: str, setting: Setting) -> LinearMeanField | SoftmaxMeanFiel
 
 @pytest.mark.parametrize(("family", "context"), [("linear", 100), ("linear", 1000), ("softmax", 50)])
 def test_against_radau_at_tight_tolerance(family, context):
-    """Every record of every replicate lies on Radau's solution in steps, rtol 1e-9, within 20 of the solver's own errors in time."""
+    """Every record of every replicate lies on Radau's solution in steps, rtol 1e-9, within 20 of the solver's own
+    errors in time."""
     setting = Setting.of(family, states=3, context=context)
     together = ensemble(family, setting)
     layout, rtol = together.layout, 1e-5
@@ -50,7 +52,8 @@ def test_against_radau_at_tight_tolerance(family, context):
 
 
 def test_gradients_hardly_depend_on_the_context():
-    """Evaluations counted, not timed: from T = 10² to 10⁶ they grow by less than the number of e-folds ln T of lag 1, a factor 3."""
+    """Evaluations counted, not timed: from T = 10² to 10⁶ they grow by less than the number of e-folds ln T of lag 1, a
+    factor 3."""
     counts = []
     for context in (10**2, 10**4, 10**6):
         setting = Setting.of("linear", states=3, context=context, initialization={"match": 1 / context})
@@ -68,7 +71,8 @@ def test_gradients_hardly_depend_on_the_context():
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_brief_look_sees_the_same_transitions(family, optimizer):
-    """Records left out where nothing happens move no transition nor its interval, and are about half; a run ends when its last transition is well past."""
+    """Records left out where nothing happens move no transition nor its interval, and are about half; a run ends when
+    its last transition is well past."""
     setting = Setting.of(family, states=2, context=50, optimizer=optimizer)
     together, follow = ensemble(family, setting), flows if optimizer == "sgd" else adam_steps
     (brief,), (close,) = (follow(together, setting.training, sampling=watch) for watch in (SPARSE, DENSE))
@@ -97,7 +101,8 @@ def test_replicates_together_are_replicates_alone():
 
 
 def test_ends_at_the_last_step_where_nothing_moves():
-    """Doubly stochastic chains leave the softmax family at its start: recorded up to the last step, unmoved, and no transition."""
+    """Doubly stochastic chains leave the softmax family at its start: recorded up to the last step, unmoved, and no
+    transition."""
     setting = Setting.of("softmax", prior=DoublyStochastic(3), context=40)
     for found in flows(ensemble("softmax", setting), setting.training):
         assert found.steps[-1] == setting.training.steps

@@ -1,4 +1,5 @@
-"""onset.theory.dynamics: from an exchangeable start, training of all matrix entries stays on the orbits and follows the reduced dynamics."""
+"""onset.theory.dynamics: from an exchangeable start, training of all matrix entries stays on the orbits and follows the
+reduced dynamics."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from onset.theory.setting import Setting
 
 
 class Closed:
-    """A toy family's loss on a set of sequences closed under relabelling of the states: deterministic and exactly exchangeable."""
+    """A toy family's loss on a set of sequences closed under relabelling of the states: deterministic and exactly
+    exchangeable."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting, self.layout = setting, Layout.of(setting.task, setting.model.initialization, setting.task.context)
@@ -39,7 +41,8 @@ class Closed:
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize(("family", "states"), [("linear", 2), ("linear", 3), ("softmax", 2), ("softmax", 3)])
 def test_reduced_dynamics_are_those_of_the_full_matrices(optimizer, family, states):
-    """From an exchangeable start, torch's SGD and Adam on all entries of W, U and v stay on the orbits and follow descend (zero variance)."""
+    """From an exchangeable start, torch's SGD and Adam on all entries of W, U and v stay on the orbits and follow
+    descend (zero variance)."""
     torch = pytest.importorskip("torch")
     from onset.validate.models.toy import Toy
 

@@ -11,8 +11,8 @@ from onset.theory.laws.basins import escapes, limit_constants
 from onset.theory.markov.chains import lag_matrices, stationary
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
+from onset.theory.markov.signals import correlations
 from onset.theory.setting import Setting
-from onset.theory.signals import correlations
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from onset.theory.laws.basins import draw
 from onset.theory.laws.expansion import GROUPS, LAGS, READOUTS, drive
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet
-from onset.theory.signals import correlations
+from onset.theory.markov.signals import correlations
 
 
 def plain_loss(transition, weights, tokens, readout, match, lag_logits) -> float:

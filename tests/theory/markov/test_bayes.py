@@ -12,7 +12,7 @@ from scipy.special import betaln
 
 from onset.simulate.losses import strategy_losses
 from onset.simulate.strategies.ngrams import predict
-from onset.theory.markov.bayes import LONGEST, class_evidence, class_sizes, position_losses
+from onset.theory.markov.bayes import MOST_TOKENS, class_evidence, class_sizes, position_losses
 from onset.theory.markov.ideal import finite_loss
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
@@ -23,7 +23,8 @@ ROUNDING = 1e-12
 
 
 def beta_rule(concentration: float, points: int = 30) -> tuple[np.ndarray, np.ndarray]:
-    """(a, b) and weights, folded on the smaller over the larger; for whole concentrations all but 1/(1 + ratio) is a polynomial."""
+    """(a, b) and weights, folded on the smaller over the larger; for whole concentrations all but 1/(1 + ratio) is a
+    polynomial."""
     x, w = np.polynomial.legendre.leggauss(points)
     ratio, large = (grid.ravel() for grid in np.meshgrid((x + 1) / 2, (x + 1) / 2))
     weights = np.outer(w, w).ravel() / 4 * large
@@ -82,7 +83,8 @@ def test_against_all_sequences(prior, context, alpha):
 
 
 def test_probabilities_sum_to_one_at_every_length():
-    """Half of all probability starts in 0; the evidence of each class is that of its two continuations; any concentration."""
+    """Half of all probability starts in 0; the evidence of each class is that of its two continuations; any
+    concentration."""
     for prior in (
         Dirichlet(2, 0.1),
         Dirichlet(2, 0.5),
@@ -118,7 +120,8 @@ def test_bayes_is_never_worse(prior):
 
 
 def test_where_bayes_is_known():
-    """Without memory Bayes is the unigram strategy; doubly stochastic, it counts changes: E -ln (c + 1)/(t + 1), c uniform on 0 … t-1."""
+    """Without memory Bayes is the unigram strategy; doubly stochastic, it counts changes: E -ln (c + 1)/(t + 1), c
+    uniform on 0 … t-1."""
     memoryless = position_losses(Unigram(2, 0.4), 100)
     np.testing.assert_allclose(memoryless.bayes, memoryless.unigram, rtol=ROUNDING)
     found = position_losses(DoublyStochastic(2), 30).bayes
@@ -161,8 +164,8 @@ def test_longer_contexts_continue_shorter_ones():
 
 def test_longest_lengths_stay_within_doubles():
     """At the longest length no class underflows or overflows, even where the prior leaves least: α = 20."""
-    sizes = class_sizes(LONGEST + 1)
-    evidence = class_evidence(Dirichlet(2, 20.0), LONGEST + 1)
+    sizes = class_sizes(MOST_TOKENS + 1)
+    evidence = class_evidence(Dirichlet(2, 20.0), MOST_TOKENS + 1)
     total = 0.0
     for size, found in zip(sizes, evidence, strict=True):
         assert np.all(np.isfinite(size))
@@ -177,7 +180,7 @@ def test_longest_lengths_stay_within_doubles():
     [
         (lambda: position_losses(Dirichlet(3), 4), "3 states"),
         (lambda: position_losses(Dirichlet(2), 0), "context = 0"),
-        (lambda: position_losses(Dirichlet(2), LONGEST + 1), f"context = {LONGEST + 1}"),
+        (lambda: position_losses(Dirichlet(2), MOST_TOKENS + 1), f"context = {MOST_TOKENS + 1}"),
         (lambda: position_losses(Dirichlet(2), 4, pseudo_count=0), "pseudo_count = 0"),
         (lambda: class_evidence(Dirichlet(2), 0), "length = 0"),
     ],

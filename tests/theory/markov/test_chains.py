@@ -18,7 +18,8 @@ EPS = np.finfo(float).eps
 
 
 def gth_bound(k: int) -> float:
-    """Entrywise relative error of elimination without subtractions: about 2k³ roundings (O'Cinneide, Numer. Math. 65, 1993)."""
+    """Entrywise relative error of elimination without subtractions: about 2k³ roundings (O'Cinneide, Numer. Math. 65,
+    1993)."""
     return 2 * k**3 * EPS
 
 
@@ -55,7 +56,8 @@ def exact(matrix: np.ndarray) -> np.ndarray:
 
 
 def test_two_states_in_closed_form():
-    """π = (b, a)/(a + b) solves πP = π identically, and the code returns it to a few roundings, however small a and b are."""
+    """π = (b, a)/(a + b) solves πP = π identically, and the code returns it to a few roundings, however small a and b
+    are."""
     a, b = sp.symbols("a b", positive=True)
     chain, law = sp.Matrix([[1 - a, a], [b, 1 - b]]), sp.Matrix([[b, a]]) / (a + b)
     assert sp.simplify(law * chain - law) == sp.zeros(1, 2)
@@ -144,7 +146,8 @@ def test_lag_matrices_are_powers():
 
 
 def test_entropies_of_known_chains():
-    """ln k for uniform rows, 0 for a permutation, the row's entropy without memory; -Σ p ln p by the letter otherwise."""
+    """ln k for uniform rows, 0 for a permutation, the row's entropy without memory; -Σ p ln p by
+    the letter otherwise."""
     assert entropy(np.full(4, 0.25)) == pytest.approx(np.log(4), rel=4 * EPS)
     assert entropy_rate(AWKWARD["cycle"]) == 0
     row = np.array([0.2, 0.3, 0.5])

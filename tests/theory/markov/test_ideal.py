@@ -32,14 +32,16 @@ STATE_DEPENDENT = ("unigram", "bigram")
     ],
 )
 def test_limits_in_closed_form(prior, unigram, bigram):
-    """k = 2: ln 2 and ∫h = 1/2 for doubly stochastic chains, ψ(2α+1) - ψ(α+1) without memory (α = 3: 1/4 + 1/5 + 1/6); to 1e-10."""
+    """k = 2: ln 2 and ∫h = 1/2 for doubly stochastic chains, ψ(2α+1) - ψ(α+1) without memory (α = 3: 1/4 + 1/5 + 1/6);
+    to 1e-10."""
     assert limit_loss(prior, "uniform") == (np.log(2), 0)
     assert limit_loss(prior, "unigram", tolerance=1e-11).value == pytest.approx(unigram, abs=1e-10)
     assert limit_loss(prior, "bigram", tolerance=1e-11).value == pytest.approx(bigram, abs=1e-10)
 
 
 def test_limits_of_flat_chains_by_independent_quadrature():
-    """Dirichlet(2): ∫∫ h(a/(a+b)) da db = ∫ h(r/(1+r)) dr and ∫∫ 2 h(a) b/(a+b) da db = ∫ 2 h(a) (1 - a ln(1 + 1/a)) da, to 1e-10."""
+    """Dirichlet(2): ∫∫ h(a/(a+b)) da db = ∫ h(r/(1+r)) dr and ∫∫ 2 h(a) b/(a+b) da db = ∫ 2 h(a) (1 - a ln(1 + 1/a))
+    da, to 1e-10."""
 
     def h(p: float) -> float:
         return -p * math.log(p) - (1 - p) * math.log1p(-p)
@@ -73,7 +75,8 @@ def enumerated(chain: np.ndarray, strategy: str, context: int, alpha: float) -> 
     ("states", "context", "alpha"), [(2, 1, 1.0), (2, 6, 1.0), (2, 5, 0.3), (3, 2, 1.0), (3, 6, 1.0), (3, 4, 2.5)]
 )
 def test_finite_context_against_all_sequences(strategy, states, context, alpha):
-    """Averaged over the k! names of its states, the recursion gives each chain the loss of the sum over all k^T contexts, to 1e-13."""
+    """Averaged over the k! names of its states, the recursion gives each chain the loss of the sum over all k^T
+    contexts, to 1e-13."""
     loss = partial(ideal.ngram_loss, order=STRATEGIES.index(strategy))
     chains = priors.sample(Dirichlet(states), np.random.default_rng(0), 4)
     orders = [list(order) for order in itertools.permutations(range(states))]
@@ -83,7 +86,8 @@ def test_finite_context_against_all_sequences(strategy, states, context, alpha):
 
 
 def gauss(points: int, prior: Prior) -> tuple[np.ndarray, np.ndarray]:
-    """Chains and weights of a Gauss rule for k = 2, flat rows folded on a = ratio × b < b, where the stationary law is smooth."""
+    """Chains and weights of a Gauss rule for k = 2, flat rows folded on a = ratio × b < b, where the stationary law is
+    smooth."""
     x, w = np.polynomial.legendre.leggauss(points)
     x, w = (x + 1) / 2, w / 2
     if prior.dimension == 1:
@@ -105,7 +109,8 @@ def test_finite_context_over_a_prior(prior: Prior, strategy):
 
 @pytest.mark.parametrize(("states", "context"), [(2, 1), (2, 150), (3, 40), (5, 12)])
 def test_unigram_without_memory_in_closed_form(states, context, within):
-    """Unigram(k): a count is Beta-binomial(1, k-1), so E loss_t = k Σ_n C(t-n+k-2, k-2)/C(t+k-1, k-1) φ((n+1)/(t+k)), φ(x) = -x ln x."""
+    """Unigram(k): a count is Beta-binomial(1, k-1), so E loss_t = k Σ_n C(t-n+k-2, k-2)/C(t+k-1, k-1) φ((n+1)/(t+k)),
+    φ(x) = -x ln x."""
     k, closed = states, 0.0
     for t in range(1, context + 1):
         for n in range(t + 1):

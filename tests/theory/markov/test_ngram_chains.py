@@ -49,7 +49,8 @@ def probabilities(chain: np.ndarray, length: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("states", "order"), ORDERS)
 def test_blocks_are_marginals_of_sequences(states, order):
-    """Histories are stationary; blocks, pairs at a lag and the law of recent tokens are sums over all sequences, to 1e-13."""
+    """Histories are stationary; blocks, pairs at a lag and the law of recent tokens are sums over all sequences, to
+    1e-13."""
     for chain in chains(states, order):
         assert order_of(chain) == order
         law = history_law(chain)
@@ -89,7 +90,8 @@ def test_longer_contexts_tell_more(states, order):
 
 @pytest.mark.parametrize(("states", "order", "context"), [(2, 3, 1), (2, 3, 6), (3, 3, 4), (2, 4, 6)])
 def test_losses_against_all_sequences(states, order, context):
-    """Averaged over names of states, the recursion gives every strategy the loss of the sum over all k^{T+1} sequences, to 1e-12."""
+    """Averaged over names of states, the recursion gives every strategy the loss of the sum over all k^{T+1} sequences,
+    to 1e-12."""
     alpha = 0.7
     tokens = np.array(list(itertools.product(range(states), repeat=context + 1)), dtype=np.uint8)
     orders = list(itertools.permutations(range(states)))
@@ -140,7 +142,8 @@ def test_sampled_blocks_have_their_law(within):
 
 
 def test_settings_carry_the_order():
-    """It survives TOML and JSON, changes the id and the label; settings of order 2 keep the id they had before there were orders."""
+    """It survives TOML and JSON, changes the id and the label; settings of order 2 keep the id they had before there
+    were orders."""
     third = Setting.of("softmax", states=3, order=3, context=20)
     assert Setting.from_dict(json.loads(json.dumps(third.to_dict()))) == third
     assert third.task.strategies == ("uniform", "unigram", "bigram", "trigram")

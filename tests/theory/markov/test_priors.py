@@ -1,4 +1,5 @@
-"""onset.theory.markov.priors: each prior samples the law its formulas state, and expectations agree with closed forms."""
+"""onset.theory.markov.priors: each prior samples the law its formulas state, and expectations agree
+with closed forms."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def test_dirichlet_marginals(k, concentration, within):
 
 
 def test_doubly_stochastic_marginals():
-    """Rows and columns sum to one. k = 2: an entry is U(0, 1). k = 3: with s = 1 - x, density 8(s² - 5s³/6), integrated from the definition."""
+    """Rows and columns sum to one. k = 2: an entry is U(0, 1). k = 3: with s = 1 - x, density 8(s² - 5s³/6), integrated
+    from the definition."""
     for k in (2, 3, 4, 9):
         sampled = draw(DoublyStochastic(k), 2000)
         assert np.abs(sampled.sum(axis=2) - 1).max() <= 2 * k * EPS
@@ -145,7 +147,8 @@ def test_quasi_monte_carlo_beats_monte_carlo(slope):
     [Dirichlet(2), DoublyStochastic(2), Unigram(2, 2.0), Dirichlet(3), DoublyStochastic(4), DoublyStochastic(7)],
 )
 def test_nodes_are_a_probability(prior):
-    """Weights are positive and sum to one; the same generator gives the same nodes; k = 2 integrates polynomials of uniforms exactly."""
+    """Weights are positive and sum to one; the same generator gives the same nodes; k = 2 integrates polynomials of
+    uniforms exactly."""
     matrices, weights = expectations.nodes(prior, 64, np.random.default_rng(5))
     assert weights.sum() == pytest.approx(1, rel=1e-13)
     assert weights.min() > 0

@@ -1,4 +1,5 @@
-"""onset.theory.markov.priors: the signals s_m = E Σ_a π_a² Σ_c (P_ac - ref_c)(P^m)_ac of the literature, and errors of bad arguments."""
+"""onset.theory.markov.priors: the signals s_m = E Σ_a π_a² Σ_c (P_ac - ref_c)(P^m)_ac of the literature, and errors of
+bad arguments."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def test_no_signal_without_memory(m):
 
 @pytest.mark.parametrize("m", range(4))
 def test_signals_by_independent_quadrature(m):
-    """k = 2, rows (1-a, a), (b, 1-b): with λ = 1-a-b, pq = ab/(a+b)², s_m = ∫∫ λ pq (1 - 4pq) + 4 λ^{m+1} (pq)² da db to 1e-10."""
+    """k = 2, rows (1-a, a), (b, 1-b): with λ = 1-a-b, pq = ab/(a+b)², s_m = ∫∫ λ pq (1 - 4pq) + 4 λ^{m+1} (pq)² da db
+    to 1e-10."""
 
     def integrand(ratio: float, b: float) -> float:
         a = ratio * b

@@ -1,4 +1,5 @@
-"""onset.theory.mean_fields.corrected: exact moments, the corrected loss and its gradient, and steps against finite context."""
+"""onset.theory.mean_fields.corrected: exact moments, the corrected loss and its gradient, and steps against finite
+context."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def test_linear_moments_are_exact(states, context, lags):
 
 
 def test_counts_by_the_law_of_total_covariance():
-    """g = 1, σ = 0 makes S the counts; averaged over the last symbol, their covariance is the fundamental matrix's finite sum."""
+    """g = 1, σ = 0 makes S the counts; averaged over the last symbol, their covariance is the fundamental matrix's
+    finite sum."""
     chain, context = np.random.default_rng(2).dirichlet(np.ones(3), size=3), 9
     law = stationary(chain)
     means, covariances = [], []
@@ -83,8 +85,9 @@ def test_counts_by_the_law_of_total_covariance():
 
 
 def test_positions_average_what_is_smooth_in_the_logarithm():
-    """1, 1/t, ln t and √t are summed over positions beyond the eighth as over all of them: the rule is exact for polynomials of degree 11 in
-    ln t, and what e^{±y}, |y| ≤ h, has beyond them is at most e^h h^12/(2^11 12!), at e^{-h} the least."""
+    """1, 1/t, ln t and √t are summed over positions beyond the eighth as over all of them: the rule is exact for
+    polynomials of degree 11 in ln t, and what e^{±y}, |y| ≤ h, has beyond them is at most e^h h^12/(2^11 12!), at
+    e^{-h} the least."""
     for context in (20, 25, 60, 1000):
         at, share = positions(context, 8)
         every = np.arange(9.0, context + 1)
@@ -159,8 +162,9 @@ def test_error_of_the_loss_falls_like_the_square_of_the_context(slope):
 
 @pytest.mark.parametrize(("family", "allowed"), [("linear", 2e-3), ("softmax", 1e-2)])
 def test_measured_distances_are_those_of_sequences(family, allowed):
-    """Near the plateau, T = 100: within five standard errors and `allowed` nats: 1/T in the softmax family, whose early positions count and
-    see that the bigram strategy does not use the stationary first token; 20/T² where early logits are small."""
+    """Near the plateau, T = 100: within five standard errors and `allowed` nats: 1/T in the softmax family, whose early
+    positions count and see that the bigram strategy does not use the stationary first token; 20/T² where early logits
+    are small."""
     setting = Setting.of(family, context=100)
     point = np.array([0.05, 0.01, 0, 1.0, 0, 0, 0, 0] if family == "linear" else [0.5, 0, 2.5, 0, 0, 1.0, 0, 0, 0, 0])
     found = FAMILIES[family].of(setting, count=256).measure(point)
@@ -176,7 +180,8 @@ def test_measured_distances_are_those_of_sequences(family, allowed):
 
 @pytest.mark.parametrize(("states", "concentration"), [(2, 1.0), (2, 0.3)])
 def test_steps_of_the_linear_family_at_a_short_context(states, concentration):
-    """T = 30: formation and passage within 10% of finite context, the target below T = 100, and four standard errors."""
+    """T = 30: formation and passage within 10% of finite context, the target below T = 100, and
+    four standard errors."""
     setting = Setting.of("linear", prior=Dirichlet(states, concentration), context=30)
     passages, formation = mean_field_corrected(setting).transitions()
     runs = [
@@ -231,8 +236,9 @@ def test_cumulants_of_counts_by_all_sequences():
 
 
 def test_match_is_driven_down_where_finite_context_is_trapped():
-    """Softmax family, k = 3, T = 50, concentration 0.3, on the way to the plateau: the match's gradient as at finite context, positive, where
-    covariances of the read without third cumulants give the wrong sign; what the next order leaves is less than half of what these add."""
+    """Softmax family, k = 3, T = 50, concentration 0.3, on the way to the plateau: the match's gradient as at finite
+    context, positive, where covariances of the read without third cumulants give the wrong sign; what the next order
+    leaves is less than half of what these add."""
     setting = Setting.of("softmax", prior=Dirichlet(3, 0.3), context=50)
     point = np.array([0, 0, 1.0, -0.5, *np.zeros(6)])
     full = np.concatenate([point, np.zeros(44)])
@@ -253,8 +259,8 @@ def test_match_is_driven_down_where_finite_context_is_trapped():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_distances_are_means_over_chains_spread_evenly(family):
-    """k = 3: what is measured is what a rule of `EVEN` times as many chains measures alone, whatever the gradient's are; what is stood in for the prior
-    by hand is measured itself."""
+    """k = 3: what is measured is what a rule of `EVEN` times as many chains measures alone, whatever the gradient's
+    are; what is stood in for the prior by hand is measured itself."""
     setting, point = Setting.of(family, states=3, context=12), generic(family, 6)
     dynamics = FAMILIES[family].of(setting, count=16, generator=np.random.default_rng(1))
     other = FAMILIES[family].of(setting, count=16, generator=np.random.default_rng(2))

@@ -1,4 +1,5 @@
-"""onset.theory.mean_fields.linear: the linear family's logits, symbolically at finite T, and their compiled evaluation."""
+"""onset.theory.mean_fields.linear: the linear family's logits, symbolically at finite T, and their
+compiled evaluation."""
 
 from __future__ import annotations
 
@@ -37,14 +38,16 @@ def test_lag_share_is_the_average_of_the_layer_1_weight():
 
 
 def test_lag_share_limits():
-    """A strong lag takes all attention, a weak one the share q/u ln(1/q): p → 1 as q = Q → ∞, p/(q ln(1/q)) → 1/u as q = Q → 0."""
+    """A strong lag takes all attention, a weak one the share q/u ln(1/q): p → 1 as q = Q → ∞, p/(q ln(1/q)) → 1/u as q
+    = Q → 0."""
     alone = lag_share().subs(Q, q)
     assert sp.limit(alone, q, sp.oo) == 1
     assert sp.limit(sp.expand_log(alone / (q * sp.log(1 / q)), force=True).subs(u, sp.Rational(1, 2)), q, 0) == 2
 
 
 def test_logit_is_the_exact_expectation_at_finite_context():
-    """E Σ_{s≤t} (ω z_s[i] + c) 1[x_s = j] over all sequences, k = 2 and T = 4 with symbolic P and rational lag weights, is f_j(t/T; i)."""
+    """E Σ_{s≤t} (ω z_s[i] + c) 1[x_s = j] over all sequences, k = 2 and T = 4 with symbolic P and rational lag weights,
+    is f_j(t/T; i)."""
     a, b, c, omega = sp.symbols("a b c omega", positive=True)
     chain, law = sp.Matrix([[1 - a, a], [b, 1 - b]]), (b / (a + b), a / (a + b))
     context, weights = 4, [sp.Integer(n) for n in (2, 5, 1, 3)]
@@ -81,7 +84,8 @@ def test_compiled_partials_are_the_symbolic_ones():
 
 
 def limit_loss(scaled: tuple[float, float], lag1: float) -> float:
-    """The T → ∞ loss for doubly stochastic k = 2 (P_00 = p, π = 1/2) by nested quadrature of the closed form, one lag with q_1 = Q."""
+    """The T → ∞ loss for doubly stochastic k = 2 (P_00 = p, π = 1/2) by nested quadrature of the closed form, one lag
+    with q_1 = Q."""
     off_diagonal, match = scaled
 
     def integrand(p: float, position: float) -> float:

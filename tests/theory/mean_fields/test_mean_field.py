@@ -59,7 +59,8 @@ def source_law(chain: np.ndarray, law: np.ndarray, score: np.ndarray) -> np.ndar
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("states", [2, 3])
 def test_loss_is_the_plain_sum_when_all_lags_are_tracked(family, states):
-    """With R = T the loss is Σ_t/T of the expectation logits' cross-entropy, one source at a time: no quadrature is left."""
+    """With R = T the loss is Σ_t/T of the expectation logits' cross-entropy, one source at a time: no quadrature is
+    left."""
     context = 7
     dynamics = FAMILIES[family].of(Setting.of(family, states=states, context=context), lags=context, count=16)
     point = start(family, context)
@@ -69,7 +70,8 @@ def test_loss_is_the_plain_sum_when_all_lags_are_tracked(family, states):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("context", "lags", "states"), [(6, 6, 2), (5, 8, 3), (60, 4, 2), (1000, 3, 3)])
 def test_gradient_against_central_differences(family, context, lags, states, monkeypatch):
-    """Every partial agrees with central differences within what they cost: |D(2h) - D(h)|/3 for truncation, ε|L|/h for rounding."""
+    """Every partial agrees with central differences within what they cost: |D(2h) - D(h)|/3 for truncation, ε|L|/h for
+    rounding."""
     monkeypatch.setattr(positions, "EXTRA", 40)
     dynamics = FAMILIES[family].of(Setting.of(family, states=states, context=context), lags=lags, count=16)
     point = start(family, lags)
@@ -90,7 +92,8 @@ def test_gradient_against_central_differences(family, context, lags, states, mon
 
 
 def test_gradient_of_a_tiny_case_symbolically():
-    """k = 2, T = R = 2, doubly stochastic with two nodes: sympy differentiates the plain loss; 30 digits against doubles."""
+    """k = 2, T = R = 2, doubly stochastic with two nodes: sympy differentiates the plain loss; 30 digits against
+    doubles."""
     dynamics = LinearMeanField.of(Setting.of("linear", prior=DoublyStochastic(2), context=2), lags=2, count=2)
     diagonal, off, v0, v1 = symbols = sp.symbols("d o v0 v1")
     share = sp.exp(v1) / (sp.exp(v0) + sp.exp(v1))
@@ -113,7 +116,8 @@ def test_gradient_of_a_tiny_case_symbolically():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_measure_agrees_with_the_loss(family):
-    """measure() and gradient() give one loss, and KL(bigram ‖ model) is that loss minus its entropy rate; at zero logits KL(uniform ‖ model) = 0."""
+    """measure() and gradient() give one loss, and KL(bigram ‖ model) is that loss minus its entropy rate; at zero
+    logits KL(uniform ‖ model) = 0."""
     dynamics = FAMILIES[family].of(Setting.of(family, states=3, context=40), lags=3, count=32)
     point = start(family, 3) / (10 if family == "linear" else 1)
     seen = dynamics.measure(point)
@@ -146,7 +150,8 @@ def test_calibrated_nodes_integrate_the_signals_as_the_large_rule_does(prior):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_calibration_narrows_the_scatter_and_moves_no_mean(family, within):
-    """Gradient by v_1 at a plateau-like point over 24 scramblings: calibrated variance below plain by more than chance, means alike."""
+    """Gradient by v_1 at a plateau-like point over 24 scramblings: calibrated variance below plain by more than chance,
+    means alike."""
     setting = Setting.of(family, states=3, context=100)
     scale = [0.08, 0.01] if family == "linear" else [0.5, 0.0, 1.0, 0.0]
     point = np.array([*scale, *np.zeros(6)])

@@ -25,7 +25,8 @@ def point_of(dynamics: NgramLinearMeanField, context: int) -> np.ndarray:
 
 
 def test_order_two_is_the_plain_mean_field(monkeypatch):
-    """With one head, on the same chains, loss and gradient tend to those of onset.theory.mean_fields.linear as positions are resolved."""
+    """With one head, on the same chains, loss and gradient tend to those of onset.theory.mean_fields.linear as
+    positions are resolved."""
     monkeypatch.setattr(positions, "ROOT_NODES", 24)
     setting = Setting.of("linear", states=3, context=100)
     plain, other = LinearMeanField.of(setting, lags=4, count=16), NgramLinearMeanField.of(setting, lags=4, count=16)
@@ -34,7 +35,8 @@ def test_order_two_is_the_plain_mean_field(monkeypatch):
         dynamics.stand_for(chains, np.full(5, 0.2))
     point = point_of(other, 100)
     a, b = plain.gradient(point), other.gradient(point)
-    # The other sums up to t + 1/2 by the integrand at t, which misses |a'|/8 of each lag: here of ω a_r at the first source beyond R.
+    # The other sums up to t + 1/2 by the integrand at t, which misses |a'|/8 of each lag: here of ω a_r at the first
+    # source beyond R.
     weight = np.exp(point[2:])
     missed = abs(point[0] - point[1]) * weight.max() / (8 * (4.5 + weight.sum() - 4) ** 2)
     print(f"missed at most {missed:.1e} of a logit")
@@ -75,7 +77,8 @@ def test_measured_loss_and_distances():
 
 
 def test_gradient_of_finite_contexts_tends_to_the_mean_field(slope):
-    """At C, Ω_1, Ω_2 fixed, both heads grown in proportion to T, the loss at context T approaches the limit like 1/T, but for ln T."""
+    """At C, Ω_1, Ω_2 fixed, both heads grown in proportion to T, the loss at context T approaches the limit like 1/T,
+    but for ln T."""
     gaps, contexts = [], (16, 32, 64, 128)
     chains = np.random.default_rng(0).dirichlet(np.full(2, 4.0), size=(4, 4))
     chains = np.concatenate([chains, chains.reshape(-1, 2, 2, 2)[:, ::-1, ::-1, ::-1].reshape(-1, 4, 2)])
@@ -116,7 +119,8 @@ def test_grid_resolves_the_head_that_has_grown_least():
 
 
 def test_bigrams_are_where_the_linear_family_ends():
-    """It passes to bigram, forms the lag-2 head later than the previous-token head, and never comes nearer to trigram than to bigram."""
+    """It passes to bigram, forms the lag-2 head later than the previous-token head, and never comes nearer to trigram
+    than to bigram."""
     setting = Setting.of("linear", order=3, context=50)
     passages, formations = mean_field(setting).read(0.1)
     assert passages[1].step is not None

@@ -16,7 +16,8 @@ EPS = np.finfo(float).eps
 
 @pytest.mark.parametrize("context", [2, 5, 6, 7, 50, 10**6])
 def test_weights_and_sources_sum_to_one(context):
-    """Positions weigh one in all; a source gives at most all of its attention to tracked lags, exactly all while s ≤ R."""
+    """Positions weigh one in all; a source gives at most all of its attention to tracked lags,
+    exactly all while s ≤ R."""
     grid = PositionGrid(np.array([0.0, 3.0, 0.5, 0.0, 0.0, 1.0]), context)
     assert grid.weights.sum() == pytest.approx(1, rel=1e-13)
     early = min(6, context)
@@ -26,7 +27,8 @@ def test_weights_and_sources_sum_to_one(context):
 
 
 def test_attention_of_every_source():
-    """Source s gives lag r the share e^{v_r}/(s + Σ_r (e^{v_r} - 1)) once s ≥ R, and e^{v_r}/Σ_{r'<s} e^{v_r'} before."""
+    """Source s gives lag r the share e^{v_r}/(s + Σ_r (e^{v_r} - 1)) once s ≥ R, and
+    e^{v_r}/Σ_{r'<s} e^{v_r'} before."""
     v, context = np.array([0.2, 4.0, 1.0]), 300
     grid, weight = PositionGrid(v, context), np.exp(v)
     late = grid.u[3:] * context
@@ -47,7 +49,8 @@ def test_short_contexts_are_summed_exactly():
 
 
 def test_running_sums_of_the_grid():
-    """(cumulative @ g)[n] is Σ_{s ≤ u_n T} g(s/T)/T: exact for g = 1, within Euler-Maclaurin's |g'|/(8T²) + |g'|/(24T²) for g = u and 1/(Q + u)."""
+    """(cumulative @ g)[n] is Σ_{s ≤ u_n T} g(s/T)/T: exact for g = 1, within Euler-Maclaurin's |g'|/(8T²) + |g'|/(24T²)
+    for g = u and 1/(Q + u)."""
     v, context = np.array([0.2, 4.0, 1.0]), 300
     grid, excess = PositionGrid(v, context, 12), np.exp(v).sum() - 3
     late = grid.u[3:] * context
@@ -89,7 +92,8 @@ def test_lag_share_of_the_grid_tends_to_the_closed_form(slope):
 
 @pytest.mark.parametrize("context", [3, 6, 7, 300, 10**6])
 def test_lag_shares_are_sums_over_sources(context):
-    """reach is Σ_{s ≤ t} a_r(s)/T: exact at the first R positions, beyond within the midpoint rule's |a'|/24 at the edge of its integral."""
+    """reach is Σ_{s ≤ t} a_r(s)/T: exact at the first R positions, beyond within the midpoint rule's |a'|/24 at the
+    edge of its integral."""
     v = np.array([0.2, 4.0, 1.0, 0.0, -0.5, 0.3])
     shares, weight = LagShares(v, context), np.exp(v)
     first, excess = min(6, context), weight.sum() - 6
@@ -105,7 +109,8 @@ def test_lag_shares_are_sums_over_sources(context):
 
 
 def test_nodes_of_lag_shares_serve_every_context():
-    """A mean of the sort that the family asks for, from start to head, is that of 64 nodes to 2e-4, at T = 10² to 10⁶."""
+    """A mean of the sort that the family asks for, from start to head, is that of 64 nodes to 2e-4,
+    at T = 10² to 10⁶."""
 
     def drive(v: np.ndarray, context: int, nodes: int | None = None) -> float:
         shares = LagShares(v, context, nodes)

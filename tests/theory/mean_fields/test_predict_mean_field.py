@@ -1,4 +1,5 @@
-"""onset.theory.prediction and onset.theory.mean_fields.predict: a prediction is steps with an interval, the curves behind them, and what was assumed."""
+"""onset.theory.prediction and onset.theory.mean_fields.predict: a prediction is steps with an interval, the curves
+behind them, and what was assumed."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ def test_families_without_a_mean_field_are_named():
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_start_without_a_gradient_is_refused(optimizer):
-    """Doubly stochastic chains show the softmax family nothing at zero: Adam would follow the rounding of zero, gradient flow never leave."""
+    """Doubly stochastic chains show the softmax family nothing at zero: Adam would follow the rounding of zero,
+    gradient flow never leave."""
     setting = Setting.of("softmax", prior=DoublyStochastic(4), context=100, optimizer=optimizer)
     with pytest.raises(AtSaddle, match=r"prior = DoublyStochastic.*mean-field-corrected"):
         mean_field(setting)

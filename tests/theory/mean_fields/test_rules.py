@@ -1,4 +1,5 @@
-"""onset.theory.mean_fields.quadrature: small rules against the large ones they are cut from, and against exact quadrature for two states."""
+"""onset.theory.mean_fields.quadrature: small rules against the large ones they are cut from, and against exact
+quadrature for two states."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
     "prior", [Dirichlet(2), Dirichlet(3), DoublyStochastic(3), Mixture((DoublyStochastic(3), Unigram(3)), (0.75, 0.25))]
 )
 def test_weights_are_a_law(prior):
-    """Positive weights that sum to one in each rule; matrices with rows that do; one rule where quadrature does, else all differ."""
+    """Positive weights that sum to one in each rule; matrices with rows that do; one rule where quadrature does, else
+    all differ."""
     transition, weights = rules(LinearMeanField, prior, 6)
     assert len(weights) == (1 if prior.states == 2 else SCRAMBLINGS)
     assert weights.shape[1] <= SMALL
@@ -32,7 +34,8 @@ def test_weights_are_a_law(prior):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fifty_points_give_the_transitions_of_a_thousand(family):
-    """k = 2: formation and passage of the small rule within 2e-3 of a product rule of 32², ten times nearer than a plain rule of as few points."""
+    """k = 2: formation and passage of the small rule within 2e-3 of a product rule of 32², ten times nearer than a
+    plain rule of as few points."""
     setting = Setting.of(family, states=2, context=100)
     build = FAMILIES[family]
     small = build.of(setting, rule=rules(build, setting.task.prior, 6))

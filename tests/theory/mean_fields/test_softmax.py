@@ -1,4 +1,5 @@
-"""onset.theory.mean_fields.softmax: the expected weight of sources against enumeration, and what the family reads in known limits."""
+"""onset.theory.mean_fields.softmax: the expected weight of sources against enumeration, and what the family reads in
+known limits."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def enumerated(chain: np.ndarray, law: np.ndarray, omega: float, attention: np.n
 @pytest.mark.parametrize("states", [2, 3])
 @pytest.mark.parametrize("omega", [-4.0, 0.7, 9.0])
 def testsource_law_against_enumeration(states, omega):
-    """The product π D_{R-1} P ⋯ P D_0 equals the sum over all k^R source tuples to 1e-12, up to the stated common factor."""
+    """The product π D_{R-1} P ⋯ P D_0 equals the sum over all k^R source tuples to 1e-12, up to the stated common
+    factor."""
     dynamics = make(states, 50, 3)
     attention = np.random.default_rng(0).dirichlet(np.ones(4), size=5)[:, :3].T
     untracked = np.outer(dynamics.query, 1 - attention.sum(axis=0))
@@ -64,7 +66,8 @@ def test_logits_read_the_enumerated_sources(states):
 
 
 def test_common_shifts_drop_out():
-    """c and d shift all scores or all logits of a position alike: loss and the gradient's sums over the two orbits do not see them."""
+    """c and d shift all scores or all logits of a position alike: loss and the gradient's sums over the two orbits do
+    not see them."""
     dynamics, point = make(3, 40, 4), np.array([2.0, 0.5, 1.5, -0.5, 0.2, 2.0, 0.1, 0.0])
     shifted = point + np.array([3.0, 3.0, -7.0, -7.0, 0, 0, 0, 0])
     found, moved = dynamics.gradient(point), dynamics.gradient(shifted)
@@ -83,7 +86,8 @@ def test_without_match_it_reads_the_unigram():
 
 
 def test_first_order_in_the_match_is_the_linear_family(slope):
-    """y_j = π_j + ω π_i Σ_r p_r ((P^r)_ij - π_j) + O(ω²): what is left after the linear family's excess falls with slope 2 in ω."""
+    """y_j = π_j + ω π_i Σ_r p_r ((P^r)_ij - π_j) + O(ω²): what is left after the linear family's excess falls with
+    slope 2 in ω."""
     context, v = 8, np.array([0.1, 2.0, 0.5, 1.0, -0.3, 0.0, 0.2, 0.7])
     dynamics, linear = (
         make(3, context, context),
@@ -99,7 +103,8 @@ def test_first_order_in_the_match_is_the_linear_family(slope):
 
 
 def test_strong_previous_token_head_with_strong_match_is_the_bigram():
-    """All attention on lag 1 and ω → ∞: y_j(u; i) → P_ij, with an error e^{-ω} from sources whose predecessor is not i."""
+    """All attention on lag 1 and ω → ∞: y_j(u; i) → P_ij, with an error e^{-ω} from sources whose
+    predecessor is not i."""
     dynamics = make(3, 10**6, 2)
     for omega in (8.0, 12.0):
         point = np.array([omega, 0.0, 1.0, 0.0, 0.0, 40.0])

@@ -31,7 +31,7 @@ from onset.theory.arrays import Array
 from onset.theory.dynamics.layout import Gradient, last_attention
 from onset.theory.markov import ideal
 from onset.theory.markov.chains import entropy
-from onset.theory.markov.expectations import calibrated_nodes, smooth
+from onset.theory.markov.expectations import calibrated_nodes, has_product_rule
 from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.base import LAGS, PriorLoss, signals, softmax
 from onset.theory.mean_fields.corrected.early import Early, reach
@@ -115,7 +115,7 @@ class Corrected(PriorLoss):
         self._last = reach(task.states, task.context)
         self.at, self.position_share = positions(task.context, self._last)
         self._sources = np.arange(1.0, task.context + 1)
-        measuring = None if smooth(task.prior) else self.calibrated(MEASURING_FACTOR * count, generator)
+        measuring = None if has_product_rule(task.prior) else self.calibrated(MEASURING_FACTOR * count, generator)
         self.stand_for(*self.chosen(count, generator))
         self._measuring_nodes = measuring
 
@@ -169,8 +169,8 @@ class Corrected(PriorLoss):
     def normaliser(self, point: Array) -> tuple[Array, Array, Callable[[Array, Array], Array]]:
         """Parts of the layer-1 weights.
 
-        e^{v_r} - 1 (R,); 1/(s + Σ_{r<s} (e^{v_r} - 1)), shape (T,), the weight that source s gives an untracked lag; and the
-        map from derivatives by these to ∂L/∂v.
+        e^{v_r} - 1 (R,); 1/(s + Σ_{r<s} (e^{v_r} - 1)), shape (T,), the weight that source s gives an untracked lag;
+        and the map from derivatives by these to ∂L/∂v.
         """
         weight = np.exp(point[self.layout.lags])
         inverse = 1 / (self._sources + self._existing @ (weight - 1))
@@ -231,7 +231,7 @@ class Corrected(PriorLoss):
         return Measurement(loss, distances, last_attention(point[self.layout.lags], self.task.context)[None])
 
     def _strategy_entropies(self) -> tuple[float, float]:
-        """Mean entropy of the bigram and the unigram strategy's predictions beyond the early positions, nats per token."""
+        """Mean entropy of the bigram and unigram strategies' predictions beyond the early positions, nats per token."""
         transition, context, alpha = self.memory.transition, self.task.context, self.task.prior.pseudo_count
         regret = ideal.ngram_loss(transition, context, alpha, order=2) - ideal.ngram_limit(transition, order=2)
         bigram = float(self.weights @ entropy(self.row) + self.node_weights @ regret) - self.early.bigram_loss

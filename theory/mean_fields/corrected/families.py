@@ -9,7 +9,7 @@ import numpy as np
 
 from onset.theory.arrays import Array
 from onset.theory.dynamics.layout import Layout
-from onset.theory.markov.expectations import smooth
+from onset.theory.markov.expectations import has_product_rule
 from onset.theory.mean_fields.base import LAGS, signals
 from onset.theory.mean_fields.corrected.counts import Counts
 from onset.theory.mean_fields.corrected.dynamics import Corrected, EarlyPullback, Link, Pullback
@@ -106,15 +106,15 @@ class SoftmaxCorrected(Corrected):
         self.skewness = self.counts.third / self.at[:, None, None, None] ** 2
 
     def chosen(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
-        if smooth(self.task.prior):
+        if has_product_rule(self.task.prior):
             return super().chosen(count, generator)
         return chosen_nodes(self.task.prior, count, self._functions, generator)
 
     def _functions(self, transition: Array) -> Array:
         """Functions that few matrices must integrate as many do, shape (n, m).
 
-        Signals, and how the loss beyond the early positions changes with match, readout and lag 1, on the way to the plateau
-        and with the match grown.
+        Signals, and how the loss beyond the early positions changes with match, readout and lag 1, on the way to the
+        plateau and with the match grown.
         """
         rough = copy(self)
         rough.followed, rough.lags = 1, 2
@@ -144,10 +144,10 @@ class SoftmaxCorrected(Corrected):
         # A common factor does not matter, so that its derivative is left out.
         start = np.exp(level - max(omega, 0.0))
         # Row r from source r on; the sources before have no such lag, and a normaliser without it.
-        passed, level, own = [], start.copy(), np.exp(np.triu(eta * (1 + excess[:, None])))[..., None]
+        earlier, level, factor = [], start.copy(), np.exp(np.triu(eta * (1 + excess[:, None])))[..., None]
         for r in reversed(range(lags)):
-            passed.append(level[r:, 0].copy())
-            level[r:, 0] *= own[r, r:]
+            earlier.append(level[r:, 0].copy())
+            level[r:, 0] *= factor[r, r:]
             if r > 0:
                 level = np.einsum("ban,san->sbn", memory.reversed, level)
         rate, by_raised = self._rates(eta, excess)
@@ -159,26 +159,26 @@ class SoftmaxCorrected(Corrected):
             by_level = by_w[0] * lacking + np.einsum("xsbn,xsbn->sbn", by_w[1:], rate)
             by_rate = level * (by_w[1:] - by_w[0] * self._mean[1:])
             by_eta, by_excess = by_rate[0].sum(axis=(1, 2)), np.zeros(lags)
-            for r, one in enumerate(by_raised, start=1):
-                turned = np.einsum("sbn,sbn->s", by_rate[r], one)
-                by_eta += turned * excess[r]
-                by_excess[r] += turned @ eta
+            for r, slope in enumerate(by_raised, start=1):
+                by_product = np.einsum("sbn,sbn->s", by_rate[r], slope)
+                by_eta += by_product * excess[r]
+                by_excess[r] += by_product @ eta
             for r in range(lags):
                 if r > 0:
                     by_level = np.einsum("ban,sbn->san", memory.reversed, by_level)
-                turned = np.einsum("sn,sn->s", by_level[r:, 0], passed[lags - 1 - r]) * own[r, r:, 0]
-                by_eta[r:] += turned * (1 + excess[r])
-                by_excess[r] += turned @ eta[r:]
-                by_level[r:, 0] *= own[r, r:]
-            begun = by_level[lags - 1 :] * start[lags - 1 :]
-            by_eta[lags - 1 :] += (begun * (mean + late * variance)).sum(axis=(1, 2))
+                by_product = np.einsum("sn,sn->s", by_level[r:, 0], earlier[lags - 1 - r]) * factor[r, r:, 0]
+                by_eta[r:] += by_product * (1 + excess[r])
+                by_excess[r] += by_product @ eta[r:]
+                by_level[r:, 0] *= factor[r, r:]
+            by_start = by_level[lags - 1 :] * start[lags - 1 :]
+            by_eta[lags - 1 :] += (by_start * (mean + late * variance)).sum(axis=(1, 2))
             by_omega = float(by_eta @ inverse)
             return np.array([by_omega, -by_omega, *by_lag_logits(by_excess, omega * by_eta)])
 
         return weights, pullback
 
     def _rates(self, eta: Array, excess: Array) -> tuple[Array, list[Array]]:
-        """∂ ln g_s by N and by each followed lag, shape (F, T, k, n), and the latter's derivatives by η (e^{v_r} - 1)."""
+        """∂ ln g_s by N and each followed lag, shape (F, T, k, n), and the latter's derivatives by η (e^{v_r} - 1)."""
         rate = np.empty_like(self._mean[1:])
         rate[0] = eta[:, None, None]
         derivative = []
@@ -263,5 +263,5 @@ class SoftmaxCorrected(Corrected):
     def with_counts(self, moments: Moments, cross: Array, point: Array) -> Array:
         total = moments.mean.sum(axis=-1)[..., None]
         # Counts sum to t, so Σ_l Cov(S_j, N_l) = 0.
-        own, all_sources = np.einsum("gnjj->gnj", cross) / 2, cross.sum(axis=-1)
-        return (point[2] - point[3]) * (own - moments.mean / total * all_sources) / total
+        same, all_sources = np.einsum("gnjj->gnj", cross) / 2, cross.sum(axis=-1)
+        return (point[2] - point[3]) * (same - moments.mean / total * all_sources) / total

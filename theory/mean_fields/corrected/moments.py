@@ -31,12 +31,16 @@ from onset.theory.markov.chains import lag_matrices, stationary
 __all__ = ["TINY", "Memory", "Moments", "positions"]
 
 TINY = 1e-300
+"""Least divisor, for states of probability zero."""
+
 NODES = 12
+"""Default number of positions beyond the first ones."""
 
 
 def positions(context: int, first: int, count: int = NODES) -> tuple[NDArray[np.int_], Array]:
-    """Positions t in first + 1 … T (integers) and weights that sum to (T - first)/T: a rule that averages polynomials in ln t.
+    """Positions t in first + 1 … T (integers) and weights that sum to (T - first)/T.
 
+    The rule averages polynomials in ln t exactly.
     Gauss's nodes for the sum over these positions, rounded to integers, with the weights that are exact at those.
     """
     rest = np.arange(first + 1, context + 1)
@@ -53,9 +57,9 @@ def positions(context: int, first: int, count: int = NODES) -> tuple[NDArray[np.
 
 
 class Memory:
-    """What does not depend on a model, for chains (n, k, k) up to T: moments of the memory X = (1, N, 1[x_{s-1} = 0], …).
+    """Moments of the memory X = (1, N, 1[x_{s-1} = 0], …), which depend on no model, for chains (n, k, k) up to T.
 
-    Chains are the last axis of whatever is worked through along s, so that every operation runs over them.
+    Chains are the last axis of arrays of the recursion along s, so that every operation runs over them.
 
     Attributes
     ----------
@@ -89,9 +93,13 @@ class Memory:
             now[1, :, 0] += now[0, :, 0]
             now[:, 1, 0] += now[:, 0, 0]
             self.second[:, :, s] = now
-        distance = np.asarray(at)[:, None] - np.arange(1, context + 1)
-        known = np.where((distance >= 0)[..., None, None], powers[np.maximum(distance, 0), :, :, 0], 0.0)
-        self.ahead = np.ascontiguousarray((known / law[:, :1]).transpose(2, 3, 0, 1))
+        self.ahead = self.until(powers[..., 0].swapaxes(-1, -2)) / law[:, :1, None, None]
+
+    def until(self, by_distance: Array) -> Array:
+        """`by_distance` (T, k, n) at distances t - s of positions and sources, (n, k, positions, T); zero for s > t."""
+        distance = self.at[:, None] - np.arange(1, len(by_distance) + 1)
+        values = np.where((distance >= 0)[..., None, None], by_distance[np.maximum(distance, 0)], 0.0)
+        return np.ascontiguousarray(values.transpose(3, 2, 0, 1))
 
     @property
     def mean(self) -> Array:
@@ -110,7 +118,7 @@ class Memory:
 
 
 def _shift(memory: Array) -> Array:
-    """C_a (X, …, k, n): what x_{s-1} = a leaves of its memory for s, before x_s is known."""
+    """C_a X_{s-1}, shape (X, …, k, n): the memory at s before x_s is known, for x_{s-1} = a."""
     shifted = np.zeros(memory.shape)
     shifted[:2], shifted[3:] = memory[:2], memory[2:-1]
     shifted[2:3, ..., 0, :] = memory[:1, ..., 0, :]
@@ -119,7 +127,10 @@ def _shift(memory: Array) -> Array:
 
 @dataclass
 class Moments:
-    """Mean (positions, n, k) and covariance (positions, n, k, k) of S(t) given x_t = 0, for weights w (X, T, k, n) of the memory."""
+    """Mean (positions, n, k) and covariance (positions, n, k, k) of S(t) given x_t = 0.
+
+    `weights` are w (X, T, k, n) of the memory.
+    """
 
     memory: Memory
     weights: Array
@@ -147,26 +158,26 @@ class Moments:
         summed[:, :, 0] = self.entry[0]
         summed[:, :, 1] = np.einsum("xsbn,xsbn->sbn", w, self.entry)
         summed[:, :, 2:] = np.einsum("xsbn,sxbln->sbln", w, self.before)
-        seen = (memory.ahead @ summed.transpose(3, 1, 0, 2)).transpose(2, 0, 1, 3)
-        self.mean = np.ascontiguousarray(seen[..., 0])
-        second = seen[..., 2:] + seen[..., 2:].swapaxes(-1, -2)
-        second.reshape(*second.shape[:2], k * k)[..., :: k + 1] += seen[..., 1]
+        totals = (memory.ahead @ summed.transpose(3, 1, 0, 2)).transpose(2, 0, 1, 3)
+        self.mean = np.ascontiguousarray(totals[..., 0])
+        second = totals[..., 2:] + totals[..., 2:].swapaxes(-1, -2)
+        second.reshape(*second.shape[:2], k * k)[..., :: k + 1] += totals[..., 1]
         self.covariance = second - self.mean[..., :, None] * self.mean[..., None, :]
 
     def pullback(self, by_mean: Array, by_covariance: Array, by_entry: Array | float = 0.0) -> Array:
-        """∂L/∂w from those by the mean and by the (symmetric) covariance, and by `entry` beside these."""
+        """∂L/∂w from ∂L/∂mean, ∂L/∂covariance (symmetric), and the direct dependence of L on `entry`."""
         memory, w = self.memory, self.weights
         forward = memory.forward
         size, context, k, count = w.shape
-        by_seen = np.empty((*by_mean.shape, k + 2))
-        by_seen[..., 0] = by_mean - 2 * (by_covariance @ self.mean[..., None])[..., 0]
-        by_seen[..., 1] = np.einsum("gnjj->gnj", by_covariance)
-        by_seen[..., 2:] = 2 * by_covariance
-        by_summed = memory.ahead.swapaxes(-1, -2) @ by_seen.transpose(1, 2, 0, 3)
+        by_totals = np.empty((*by_mean.shape, k + 2))
+        by_totals[..., 0] = by_mean - 2 * (by_covariance @ self.mean[..., None])[..., 0]
+        by_totals[..., 1] = np.einsum("gnjj->gnj", by_covariance)
+        by_totals[..., 2:] = 2 * by_covariance
+        by_summed = memory.ahead.swapaxes(-1, -2) @ by_totals.transpose(1, 2, 0, 3)
         by_summed = np.ascontiguousarray(by_summed.transpose(2, 1, 3, 0))
-        own, by_cross = by_summed[:, :, 1], by_summed[:, :, 2:]
-        by_w = own * self.entry + np.einsum("sbln,sxbln->xsbn", by_cross, self.before)
-        by_entry = by_entry + own * w
+        by_square, by_cross = by_summed[:, :, 1], by_summed[:, :, 2:]
+        by_w = by_square * self.entry + np.einsum("sbln,sxbln->xsbn", by_cross, self.before)
+        by_entry = by_entry + by_square * w
         by_entry[0] += by_summed[:, :, 0]
         by_before = np.einsum("xsbn,sbln->sxbln", w, by_cross)
         by_now = np.zeros((size, k, k, count))

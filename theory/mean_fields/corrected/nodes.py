@@ -3,8 +3,8 @@
 Each costs a recursion along the context.
 
 Before the head has formed the match's gradient is a small difference, most of it made by few chains that mix slowly. So
-matrices are drawn out of a rule `LARGE` times as large in proportion to how much they contribute to a few functions, and
-their weights are then changed as little as possible until they integrate these functions as the large rule does.
+matrices are drawn out of a rule `LARGE` times as large in proportion to how much they contribute to a few functions,
+and their weights are then changed as little as possible until they integrate these functions as the large rule does.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ that adds E Σ_i π_i² Σ_j (P_ij - 1/k) π_j to every lag alike.)
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -60,10 +60,8 @@ def signal(
     lag = arguments.integer("lag", lag, least=0)
     arguments.one_of("reference", reference, alternation.REFERENCES)
     if isinstance(prior, Mixture):
-        parts = [signal(c, lag, reference=reference, tolerance=tolerance, seed=seed) for c in prior.components]
-        value = sum(share * part.value for share, part in zip(prior.weights, parts, strict=True))
-        error = math.hypot(*(share * part.error for share, part in zip(prior.weights, parts, strict=True)))
-        return Expectation(value, error)
+        options: dict[str, Any] = {"reference": reference, "tolerance": tolerance, "seed": seed}
+        return Expectation.mixture((share, signal(part, lag, **options)) for share, part in prior.parts)
     if isinstance(prior, Unigram) and (lag > 0 or reference == "unigram"):
         return Expectation(0.0, 0.0)
     if prior.states == 2 and isinstance(prior, DoublyStochastic):
@@ -84,17 +82,17 @@ def _evaluated(closed: sp.Expr, lag: int) -> Expectation:
 
 
 def correlations(transition: Array, weights: Array, context: int) -> Array:
-    r"""C[q, s, t] = E Σ_ij Pr(x_q = i, x_s = j, x_t = i) (P_ij - 1/k) for positions 1 ≤ q, s ≤ t ≤ T of stationary sequences.
+    r"""Correlations that train layer 2, for positions 1 ≤ q, s ≤ t ≤ T of stationary sequences.
 
-    What stands at q is what the query at t holds; what stands at s will follow it: the correlation that layer 2 is
-    trained by if its score of source s rises with the symbol at q. For s - q = m and s far before t it tends to s_m
-    (reference "uniform") plus a constant.
+    C[q, s, t] = E Σ_ij Pr(x_q = i, x_s = j, x_t = i) (P_ij - 1/k). The token at q is the one that the query at t holds,
+    and the token at s is predicted to follow it: layer 2 is trained by C if its score of source s rises with the symbol
+    at q. For s - q = m and s far before t it tends to s_m (reference "uniform") plus a constant.
 
     Parameters
     ----------
     transition : array, shape (n, k, k)
     weights : array, shape (n,)
-        Of the chains, summing to one.
+        Weights of the chains, summing to one.
     context : int
         T.
 
@@ -119,7 +117,9 @@ def correlations(transition: Array, weights: Array, context: int) -> Array:
 
 
 def repetitions(transition: Array, weights: Array, context: int) -> Array:
-    """u[d] = E Σ_j π_j (P^{d+1})_jj - 1/k for d = 0 … T - 1, shape (T,): how much more often than by chance the symbol d + 1
-    later is the same. It tends to E Σ_j π_j² - 1/k, the unigram strategy's signal."""
+    """Excess probability that a symbol d + 1 later is the same, for d = 0 … T - 1, shape (T,).
+
+    u[d] = E Σ_j π_j (P^{d+1})_jj - 1/k. It tends to E Σ_j π_j² - 1/k, the unigram strategy's signal.
+    """
     powers, law = lag_matrices(transition, context + 1), stationary(transition)
     return np.einsum("n,nj,dnjj->d", weights, law, powers[1:]) - weights.sum() / transition.shape[-1]
