@@ -132,8 +132,7 @@ class MarkovChains(tasks.Task):
         return finite_loss(self.prior, strategy, self.context, tolerance=tolerance, seed=seed)
 
     def facts(self) -> dict[str, Any]:
-        mixture = isinstance(self.prior, Mixture)
-        components = self.prior.components if mixture else (self.prior,)
+        components = self.prior.components if isinstance(self.prior, Mixture) else (self.prior,)
         facts = {
             "states": self.states,
             "order": self.order,
@@ -141,7 +140,7 @@ class MarkovChains(tasks.Task):
             "prior": self.prior.kind,
             "concentration": tuple(c.concentration for c in components if hasattr(c, "concentration")),  # type: ignore[union-attr]
         }
-        return facts | ({"weight": self.prior.weights[0]} if mixture else {})
+        return facts | ({"weight": self.prior.weights[0]} if isinstance(self.prior, Mixture) else {})
 
     def require_first_order(self, method: str) -> None:
         """Raise ``ValueError`` if the chains are of higher order than `method` supports."""
