@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
-    "LARGEST",
+    "LARGEST_NUMBER",
     "flag",
     "integer",
     "items",
@@ -26,7 +26,7 @@ __all__ = [
     "table",
 ]
 
-LARGEST = 10**9
+LARGEST_NUMBER = 10**9
 """Default upper bound of whole numbers: more sequences, steps or tokens than can be computed."""
 
 INTEGRAL, REAL = (int, numbers.Integral), (float, int, numbers.Real)
@@ -45,7 +45,7 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
 
 
-def integer(name: str, value: object, *, least: int, most: int = LARGEST) -> int:
+def integer(name: str, value: object, *, least: int, most: int = LARGEST_NUMBER) -> int:
     """Return `value` as an int, or raise ``ValueError`` unless it is a whole number from `least` to `most`."""
     whole = isinstance(value, INTEGRAL) or (isinstance(value, REAL) and float(value).is_integer())
     if isinstance(value, bool) or not whole or int(value) < least:  # type: ignore[call-overload]

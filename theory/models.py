@@ -29,7 +29,7 @@ class Family:
     schedule : callable
         From an optimiser's name and a task to the default learning rate of each group, the longest run and the steps
         between two records, a few percent of the plateau.
-    shaped : bool
+    has_architecture : bool
         Whether its models have an `Architecture`.
     """
 
@@ -37,7 +37,7 @@ class Family:
     initialization: Mapping[str, float]
     optimizers: tuple[str, ...]
     schedule: Callable[[str, Task], tuple[Mapping[str, float], int, int]]
-    shaped: bool = False
+    has_architecture: bool = False
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ FAMILIES: dict[str, Family] = {
     for family in (
         Family("linear", {"lag_logits": 0.0, "match": 0.01}, ("sgd", "adam"), _linear),
         Family("softmax", {"lag_logits": 0.0, "match": 0.0, "readout": 0.0}, ("sgd", "adam"), _softmax),
-        Family("transformer", {"weights": 0.02}, ("adamw", "adam", "sgd"), _transformer, shaped=True),
+        Family("transformer", {"weights": 0.02}, ("adamw", "adam", "sgd"), _transformer, has_architecture=True),
     )
 }
 """The one place where a family is registered by name."""
@@ -112,7 +112,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         check_entries(self)
-        if (self.architecture is not None) != FAMILIES[self.family].shaped:
+        if (self.architecture is not None) != FAMILIES[self.family].has_architecture:
             raise ValueError(
                 f"architecture = {self.architecture} with family = {self.family!r}: expected an architecture for the "
                 "transformer and none for the toy families."

@@ -71,7 +71,7 @@ class Setting(Generic[TaskT]):
                 f"frozen = {arguments.shown(list(training.frozen))}: expected a part that is left to train; "
                 "leave one out."
             )
-        arguments.one_of("precision", training.precision, PRECISIONS if family.shaped else PRECISIONS[:1])
+        arguments.one_of("precision", training.precision, PRECISIONS if family.has_architecture else PRECISIONS[:1])
         in_order = tuple(part for part in parts if part in training.frozen)
         object.__setattr__(self, "training", dataclasses.replace(training, frozen=in_order))
 
@@ -148,7 +148,7 @@ class Setting(Generic[TaskT]):
                 "put them into the task."
             )
         name = arguments.one_of("optimizer", named.optimizers[0] if optimizer is None else optimizer, OPTIMIZERS)
-        if named.shaped and architecture is None:
+        if named.has_architecture and architecture is None:
             architecture = published(max(1, len(task.lags)))
         training = named.defaults(name, task)
         rates = _per_group("learning_rate", learning_rate, training.optimizer.learning_rate)

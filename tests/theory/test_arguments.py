@@ -13,9 +13,9 @@ from onset.theory import arguments
 @pytest.mark.parametrize("value", [3, 3.0, np.int64(3), np.float32(3)])
 def test_integer_accepts_whole_numbers_of_any_type(value):
     """A whole number comes back as an int."""
-    found = arguments.integer("states", value, least=2)
-    assert found == 3
-    assert type(found) is int
+    computed = arguments.integer("states", value, least=2)
+    assert computed == 3
+    assert type(computed) is int
 
 
 @pytest.mark.parametrize("value", [1, 2.5, True, "3", None, math.nan, math.inf, 3 + 0j])

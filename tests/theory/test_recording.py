@@ -13,7 +13,7 @@ from onset.theory.setting import Setting
 
 
 def measurement(step: float) -> Measurement:
-    """Curves whose passages are at steps 20 and 100 exactly, and lag-1 attention that passes 0.1 at step 60."""
+    """Curves whose transitions are at steps 20 and 100 exactly, and lag-1 attention that passes 0.1 at step 60."""
     return Measurement(
         0.5, {"uniform": step, "unigram": 20.0 + 0 * step, "bigram": 120 - step}, np.array([[0.0, step / 600]])
     )
@@ -37,10 +37,10 @@ class Scripted:
 def test_runs_stop_a_quarter_past_the_last_transition():
     """The last record is the first one at MARGIN × the last of all transitions; transitions are read off exactly."""
     setting = Setting.of("linear", context=5, steps=1000, record_every=10)
-    found = descend(Scripted(setting), setting.training)
-    assert found.steps.tolist() == list(range(0, 131, 10))
-    assert found.steps[-1] >= MARGIN * 100 > found.steps[-2]
-    (uniform, bigram), formation = found.transitions()
+    computed = descend(Scripted(setting), setting.training)
+    assert computed.steps.tolist() == list(range(0, 131, 10))
+    assert computed.steps[-1] >= MARGIN * 100 > computed.steps[-2]
+    (uniform, bigram), formation = computed.transitions()
     assert (uniform.step, uniform.low, uniform.high) == (20.0, 20.0, 30.0)
     assert bigram.step == pytest.approx(100)
     assert formation.step == pytest.approx(60)
@@ -49,11 +49,11 @@ def test_runs_stop_a_quarter_past_the_last_transition():
 def test_records_are_on_the_grid_and_at_the_end():
     """Steps 0, every `record_every`, and the last; parameters carry the names of the layout."""
     setting = Setting.of("linear", context=5, steps=23, record_every=10)
-    found = descend(Scripted(setting), setting.training)
-    assert found.steps.tolist() == [0, 10, 20, 23]
-    assert set(found.parameters) == {"match.diagonal", "match.off_diagonal", "lag_logits.0", "lag_logits.1"}
-    assert found.attention.shape == (4, 1, 2)
-    assert found.diverged is None
+    computed = descend(Scripted(setting), setting.training)
+    assert computed.steps.tolist() == [0, 10, 20, 23]
+    assert set(computed.parameters) == {"match.diagonal", "match.off_diagonal", "lag_logits.0", "lag_logits.1"}
+    assert computed.attention.shape == (4, 1, 2)
+    assert computed.diverged is None
 
 
 def test_adam_moves_by_the_expected_second_moment():
@@ -64,35 +64,37 @@ def test_adam_moves_by_the_expected_second_moment():
         "linear", states=3, context=5, optimizer="adam", learning_rate=0.01, batch=16, steps=7, record_every=1
     )
     derivative = np.array([3.0, -12.0, 0.5, 2.0])
-    found = descend(Scripted(setting, Gradient(0.5, derivative, variance)), setting.training)
+    computed = descend(Scripted(setting, Gradient(0.5, derivative, variance)), setting.training)
     entry = derivative / np.array([3, 6, 1, 1])
     pace = 0.01 * entry / (np.sqrt(entry**2 + variance / 16) + 1e-8)
-    moved = np.array([values - values[0] for values in found.parameters.values()]).T
-    np.testing.assert_allclose(moved, -pace * found.steps[:, None], rtol=1e-12, atol=1e-15)
+    moved = np.array([values - values[0] for values in computed.parameters.values()]).T
+    np.testing.assert_allclose(moved, -pace * computed.steps[:, None], rtol=1e-12, atol=1e-15)
 
 
 def test_adam_without_noise_moves_by_the_rate():
     """With zero variance every coordinate moves by η a step whatever the size of its gradient."""
     setting = Setting.of("linear", context=5, optimizer="adam", learning_rate=0.01, steps=10, record_every=10)
-    found = descend(Scripted(setting, Gradient(0.5, np.array([1e-3, 1.0, 1e3, -1.0]))), setting.training)
-    moved = [values[-1] - values[0] for values in found.parameters.values()]
+    computed = descend(Scripted(setting, Gradient(0.5, np.array([1e-3, 1.0, 1e3, -1.0]))), setting.training)
+    moved = [values[-1] - values[0] for values in computed.parameters.values()]
     np.testing.assert_allclose(moved, [-0.1, -0.1, -0.1, 0.1], rtol=1e-4)
 
 
 def test_divergence_keeps_what_came_before(quadratic):
     """A rate beyond 2/curvature sets `diverged`; the records before it are finite and every reason says so."""
     setting = Setting.of("linear", context=5, initialization=1.0, learning_rate=1.0, steps=200, record_every=1)
-    found = descend(quadratic(setting, 7.0), setting.training)
-    assert found.diverged is not None
-    assert found.diverged < 200
-    assert np.all(np.isfinite(found.loss))
-    assert found.steps[-1] == found.diverged - 1
-    passages, formation = found.transitions()
-    assert all(t.step is None and f"diverged at step {found.diverged}" in t.reason for t in [*passages, formation])
+    computed = descend(quadratic(setting, 7.0), setting.training)
+    assert computed.diverged is not None
+    assert computed.diverged < 200
+    assert np.all(np.isfinite(computed.loss))
+    assert computed.steps[-1] == computed.diverged - 1
+    transitions, formation = computed.transitions()
+    assert all(
+        t.step is None and f"diverged at step {computed.diverged}" in t.reason for t in [*transitions, formation]
+    )
 
 
 def test_settled_needs_every_transition():
-    """A recorder is not settled while formation or the passage to bigram is missing."""
+    """A recorder is not settled while formation or the transition to bigram is missing."""
     recorder = Recorder(MarkovChains.of(context=5), Setting.of("linear", context=5).training)
     for step in range(0, 400, 10):
         recorder.add(step, Measurement(0.5, measurement(step).distances, np.array([[0.0, 0.05]])))
@@ -120,7 +122,7 @@ def test_a_passage_that_its_pace_forbids_is_given_up(pace, given_up):
 
 
 def test_markov_chains_wait_for_their_passage():
-    """Order 2: nothing is given up, however far the passage to bigram is."""
+    """Order 2: nothing is given up, however far the transition to bigram is."""
     recorder = Recorder(MarkovChains.of(context=5), Setting.of("linear", context=5).training)
     for step in range(0, 800, 10):
         recorder.add(

@@ -23,12 +23,12 @@ def test_interpolation_is_exact_on_straight_curves(crossing, spacing):
     """The crossing of straight lines is found to rounding, never moved to the recording grid, and bracketed by two
     records."""
     steps = np.arange(0, 100 + 2 * spacing, spacing)
-    found = find_transition(steps, curve(steps, crossing), "unigram", "bigram")
-    assert found.step == pytest.approx(crossing, abs=1e-10)
-    assert found.low <= found.step <= found.high
-    assert found.high - found.low == pytest.approx(spacing, abs=1e-10)
-    assert found.low in steps
-    assert found.high in steps
+    computed = find_transition(steps, curve(steps, crossing), "unigram", "bigram")
+    assert computed.step == pytest.approx(crossing, abs=1e-10)
+    assert computed.low <= computed.step <= computed.high
+    assert computed.high - computed.low == pytest.approx(spacing, abs=1e-10)
+    assert computed.low in steps
+    assert computed.high in steps
 
 
 def test_formation_is_the_first_passage_of_a_level():
@@ -64,15 +64,15 @@ def test_first_lasting_crossing_or_a_reason(lead, step, reason):
     """The first crossing that holds at the next record; else None with the reason, never an exception and never the
     last step."""
     steps, lead = 10.0 * np.arange(len(lead)), np.array(lead, float)
-    found = find_transition(steps, {"unigram": 1 + lead, "bigram": np.ones(len(lead))}, "unigram", "bigram")
+    computed = find_transition(steps, {"unigram": 1 + lead, "bigram": np.ones(len(lead))}, "unigram", "bigram")
     if reason is None:
-        assert found.step == step
-        assert found.reason is None
+        assert computed.step == step
+        assert computed.reason is None
     else:
-        assert found.step is None
-        assert found.low is None
-        assert found.high is None
-        assert reason in found.reason
+        assert computed.step is None
+        assert computed.low is None
+        assert computed.high is None
+        assert reason in computed.reason
 
 
 def test_unknown_strategies_are_named():
@@ -81,22 +81,22 @@ def test_unknown_strategies_are_named():
         find_transition([0, 1], curve(np.arange(2.0), 1), "unigram", "bigrams")
 
 
-def test_read_off_gives_successive_transitions():
+def test_read_transitions_gives_successive_ones():
     """uniform → unigram → bigram and the head, each by the one definition; trigrams need a second head, which any head
     may be."""
     steps = np.arange(0, 100, 5.0)
     distances = {"uniform": steps, "unigram": np.full(20, 22.0), "bigram": 80 - steps}
     attention = np.stack([np.zeros(20), steps / 100], axis=1)[:, None]
-    passages, (formation,) = read_transitions(steps, distances, attention, 0.37)
-    assert [(t.source, t.target) for t in passages] == [("uniform", "unigram"), ("unigram", "bigram")]
-    assert [t.step for t in passages] == pytest.approx([22, 58])
+    transitions, (formation,) = read_transitions(steps, distances, attention, 0.37)
+    assert [(t.source, t.target) for t in transitions] == [("uniform", "unigram"), ("unigram", "bigram")]
+    assert [t.step for t in transitions] == pytest.approx([22, 58])
     assert formation.step == pytest.approx(37)
     assert STRATEGIES == ("uniform", "unigram", "bigram")
     assert strategies(4) == (*STRATEGIES, "trigram", "4-gram")
     two = np.zeros((20, 2, 3))
     two[:, 1, 1], two[:, 0, 2] = steps / 100, steps / 200
-    passages, formations = read_transitions(steps, distances | {"trigram": 140 - 2 * steps}, two, 0.3, lags=(1, 2))
-    assert passages[-1].step == pytest.approx(60)
+    transitions, formations = read_transitions(steps, distances | {"trigram": 140 - 2 * steps}, two, 0.3, lags=(1, 2))
+    assert transitions[-1].step == pytest.approx(60)
     assert [(f.target, f.step) for f in formations] == [
         ("previous-token head", pytest.approx(30)),
         ("lag-2 head", pytest.approx(60)),
@@ -114,33 +114,33 @@ def test_combine_covers_the_truth_as_often_as_it_says(within, n):
     truth 95% of the time."""
     repeats, truth, spread, spacing, expected = 400, 200.0, 20.0, 0.5, 0.95
     crossings = np.random.default_rng(0).normal(truth, spread, size=(repeats, n))
-    found = [combine(seeds(row, spacing), seed=i) for i, row in enumerate(crossings)]
+    computed = [combine(seeds(row, spacing), seed=i) for i, row in enumerate(crossings)]
     within(
         "coverage",
-        np.mean([t.low <= truth <= t.high for t in found]),
+        np.mean([t.low <= truth <= t.high for t in computed]),
         expected,
         np.sqrt(expected * (1 - expected) / repeats),
     )
-    np.testing.assert_allclose([t.step for t in found], crossings.mean(axis=1), atol=1e-9)
+    np.testing.assert_allclose([t.step for t in computed], crossings.mean(axis=1), atol=1e-9)
 
 
 def test_interval_of_two_curves_in_closed_form():
     """Two curves d from their mean: resampled means are -d, 0, d with chances 1/4, 1/2, 1/4, so the interval is √2 d
     beyond the mean records, times t_1/z."""
-    found = combine(seeds(np.array([183.0, 217.0]), 10.0))
-    assert found.step == pytest.approx(200)
+    computed = combine(seeds(np.array([183.0, 217.0]), 10.0))
+    assert computed.step == pytest.approx(200)
     half = np.sqrt(2) * 17 * stats.t.isf(0.025, 1) / stats.norm.isf(0.025)
-    assert (found.low, found.high) == (pytest.approx(195 - half), pytest.approx(205 + half))
+    assert (computed.low, computed.high) == (pytest.approx(195 - half), pytest.approx(205 + half))
 
 
 @given(st.lists(st.floats(20, 320), min_size=2, max_size=8), st.sampled_from([3.0, 30.0]))
 def test_resolution_of_the_grid_is_part_of_the_interval(crossings, spacing):
     """The interval holds the mean record before and after the crossings; curves that cross alike keep those two
     records."""
-    found = combine(seeds(np.array(crossings), spacing))
+    computed = combine(seeds(np.array(crossings), spacing))
     single = seeds(np.array(crossings), spacing)
-    assert found.low <= np.mean([t.low for t in single]) + 1e-9 <= found.step + 2e-9
-    assert found.step <= np.mean([t.high for t in single]) + 1e-9 <= found.high + 2e-9
+    assert computed.low <= np.mean([t.low for t in single]) + 1e-9 <= computed.step + 2e-9
+    assert computed.step <= np.mean([t.high for t in single]) + 1e-9 <= computed.high + 2e-9
     alike = combine([single[0]] * 5)
     assert (alike.low, alike.high) == (pytest.approx(single[0].low), pytest.approx(single[0].high))
 
@@ -155,11 +155,11 @@ def test_one_curve_is_its_own_interval():
 def test_combine_reports_missing_transitions():
     """One curve without a transition leaves no mean; the reason says how many; different kinds are not mixed; seeds
     repeat."""
-    found, missing = seeds(np.array([120.0, 130.0]), 10.0), Transition("unigram", "bigram", None, reason="never")
-    assert combine([*found, missing]) == Transition("unigram", "bigram", None, reason="in 1 of 3 curves: never")
-    assert combine(found, seed=3) == combine(found, seed=3)
+    computed, missing = seeds(np.array([120.0, 130.0]), 10.0), Transition("unigram", "bigram", None, reason="never")
+    assert combine([*computed, missing]) == Transition("unigram", "bigram", None, reason="in 1 of 3 curves: never")
+    assert combine(computed, seed=3) == combine(computed, seed=3)
     with pytest.raises(ValueError, match="same source and target"):
-        combine([*found, Transition("uniform", "unigram", 3.0, 2.0, 4.0)])
+        combine([*computed, Transition("uniform", "unigram", 3.0, 2.0, 4.0)])
     with pytest.raises(ValueError, match="one or more"):
         combine([])
 
@@ -168,14 +168,14 @@ def test_ruptures_agrees_on_where_a_sigmoid_switches():
     """Second opinion: on noisy sigmoids of ten seeds the mean of the least-squares change points lies within combine's
     interval."""
     generator, steps = np.random.default_rng(1), np.arange(0, 400, 5.0)
-    found, second = [], []
+    computed, second = [], []
     for centre in generator.normal(200, 12, size=10):
         fallen = 1 / (1 + np.exp(-(steps - centre) / 6)) + generator.normal(0, 0.02, size=len(steps))
         distances = {"unigram": 0.1 * fallen, "bigram": 0.1 * (1 - fallen)}
-        found.append(find_transition(steps, distances, "unigram", "bigram"))
+        computed.append(find_transition(steps, distances, "unigram", "bigram"))
         (change, _) = ruptures.Dynp(model="l2", min_size=2, jump=1).fit(fallen).predict(n_bkps=1)
         second.append((steps[change - 1] + steps[change]) / 2)
-        assert abs(second[-1] - found[-1].step) <= 5.0
-    both = combine(found)
+        assert abs(second[-1] - computed[-1].step) <= 5.0
+    both = combine(computed)
     print(both, np.mean(second))
     assert both.low < np.mean(second) < both.high

@@ -20,32 +20,32 @@ def test_single_strides_are_adam(quadratic, monkeypatch):
     monkeypatch.setattr("onset.theory.dynamics.adam_steps.GROW", 1.0)
     setting = Setting.of("linear", context=5, optimizer="adam", initialization=1.0, steps=40, record_every=4)
     dynamics = quadratic(setting, np.array([2.0, 3.0, 4.0, 0.5]))
-    (found,), expected = (
+    (computed,), expected = (
         adam_steps(SingleReplicate(dynamics), setting.training, sampling=DENSE),
         descend(dynamics, setting.training),
     )
-    assert found.steps.tolist() == expected.steps.tolist()
+    assert computed.steps.tolist() == expected.steps.tolist()
     for name, values in expected.parameters.items():
-        np.testing.assert_allclose(found.parameters[name], values, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(computed.parameters[name], values, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transitions_are_adams_and_gradients_few(family):
-    """Records at the same steps; formation and passage within the tolerance of a stride of what each step's own
+    """Records at the same steps; formation and transition within the tolerance of a stride of what each step's own
     gradient gives."""
     setting = Setting.of(family, states=2, context=50, optimizer="adam", initialization={"match": 0.02})
     dynamics, calls = FAMILIES[family].of(setting, count=36), []
     evaluate = dynamics.derivatives
     dynamics.derivatives = lambda points: (calls.append(1), evaluate(points))[1]
-    (found,), expected = adam_steps(dynamics, setting.training, sampling=DENSE), descend(dynamics, setting.training)
-    shared = min(len(found.steps), len(expected.steps))
-    assert found.steps[:shared].tolist() == expected.steps[:shared].tolist()
-    (*_, passage), formation = found.transitions()
+    (computed,), expected = adam_steps(dynamics, setting.training, sampling=DENSE), descend(dynamics, setting.training)
+    shared = min(len(computed.steps), len(expected.steps))
+    assert computed.steps[:shared].tolist() == expected.steps[:shared].tolist()
+    (*_, transition), formation = computed.transitions()
     (*_, other), formed = expected.transitions()
-    print(family, len(calls), "gradients for", found.steps[-1], "steps;", formation, formed)
+    print(family, len(calls), "gradients for", computed.steps[-1], "steps;", formation, formed)
     assert formation.step == pytest.approx(formed.step, rel=3e-3)
-    assert passage.step == pytest.approx(other.step, rel=3e-3)
-    assert len(calls) < found.steps[-1] * (0.9 if family == "linear" else 0.25)
+    assert transition.step == pytest.approx(other.step, rel=3e-3)
+    assert len(calls) < computed.steps[-1] * (0.9 if family == "linear" else 0.25)
 
 
 def test_error_falls_with_the_tolerance():
@@ -54,10 +54,10 @@ def test_error_falls_with_the_tolerance():
     dynamics, errors = SoftmaxMeanField.of(setting, count=36), []
     expected = descend(dynamics, setting.training)
     for tolerance in (3e-2, 3e-3, 3e-4):
-        (found,) = adam_steps(dynamics, setting.training, tolerance=tolerance, sampling=DENSE)
-        shared = min(len(found.steps), len(expected.steps))
+        (computed,) = adam_steps(dynamics, setting.training, tolerance=tolerance, sampling=DENSE)
+        shared = min(len(computed.steps), len(expected.steps))
         errors.append(
-            max(np.abs(found.parameters[n][:shared] - v[:shared]).max() for n, v in expected.parameters.items())
+            max(np.abs(computed.parameters[n][:shared] - v[:shared]).max() for n, v in expected.parameters.items())
         )
     print("errors", errors)
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
@@ -66,7 +66,7 @@ def test_error_falls_with_the_tolerance():
 def test_divergence_is_kept_and_said(quadratic):
     """A gradient that explodes ends the run with its step."""
     setting = Setting.of("linear", context=5, optimizer="adam", initialization=1.0, learning_rate=50.0, record_every=1)
-    (found,) = adam_steps(SingleReplicate(quadratic(setting, 7.0)), setting.training)
-    assert found.diverged is not None
-    assert np.all(np.isfinite(found.loss))
-    assert f"diverged at step {found.diverged}" in found.transitions()[1].reason
+    (computed,) = adam_steps(SingleReplicate(quadratic(setting, 7.0)), setting.training)
+    assert computed.diverged is not None
+    assert np.all(np.isfinite(computed.loss))
+    assert f"diverged at step {computed.diverged}" in computed.transitions()[1].reason

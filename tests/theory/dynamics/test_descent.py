@@ -65,16 +65,16 @@ def test_descent_and_flow_of_a_quadratic(quadratic):
     )
     dynamics = quadratic(setting, np.array([2.0, 3.0, 4.0, 0.5]))
     exponent = np.array([0.6, 0.6, 0.05, 0.05]) * dynamics.curvature / np.array([3, 6, 1, 1])
-    for found, decay, error in (
+    for computed, decay, error in (
         (descend(dynamics, setting.training), 1 - exponent, 1e-14),
         (flow(dynamics, setting.training, rtol=1e-9), np.exp(-exponent), 1e-9),
     ):
-        points = np.array([found.parameters[name] for name in dynamics.layout.names]).T
+        points = np.array([computed.parameters[name] for name in dynamics.layout.names]).T
         assert np.array_equal(points[0], dynamics.layout.start)
-        assert found.steps[-1] == 20
-        np.testing.assert_allclose(points, decay ** found.steps[:, None], rtol=0, atol=error * len(points))
-    found = sharpness(SingleReplicate(dynamics), setting.training, np.ones((1, 1, 4)))
-    assert found == pytest.approx(exponent.max(), rel=1e-6)
+        assert computed.steps[-1] == 20
+        np.testing.assert_allclose(points, decay ** computed.steps[:, None], rtol=0, atol=error * len(points))
+    computed = sharpness(SingleReplicate(dynamics), setting.training, np.ones((1, 1, 4)))
+    assert computed == pytest.approx(exponent.max(), rel=1e-6)
 
 
 def test_flow_is_the_limit_of_descent(slope):
@@ -109,6 +109,6 @@ def test_flow_brackets_its_own_transitions():
     (coarse, head), (fine, exact_head) = (
         flow(dynamics, setting.training, rtol=rtol).transitions() for rtol in (1e-3, 1e-6)
     )
-    for found, exact in zip([coarse[-1], head], [fine[-1], exact_head], strict=True):
-        print(found, exact)
-        assert found.low <= exact.step <= found.high
+    for computed, exact in zip([coarse[-1], head], [fine[-1], exact_head], strict=True):
+        print(computed, exact)
+        assert computed.low <= exact.step <= computed.high

@@ -30,24 +30,26 @@ def test_against_radau_at_tight_tolerance(family, context):
     together = ensemble(family, setting)
     layout, rtol = together.layout, 1e-5
     speed = -layout.rates(setting.training) / layout.entries
-    for r, found in enumerate(flows(together, setting.training, rtol=rtol)[:2]):
+    for r, computed in enumerate(flows(together, setting.training, rtol=rtol)[:2]):
         alone = FAMILIES[family].of(setting, rule=(together.transition[r], together.node_weights[r]))
         exact = solve_ivp(
             lambda _, point, alone=alone: speed * alone.gradient(point).derivative,
-            (0, found.steps[-1]),
+            (0, computed.steps[-1]),
             layout.start,
             "Radau",
             dense_output=True,
             rtol=1e-9,
             atol=1e-12,
         ).sol
-        points = np.array([found.parameters[name] for name in layout.names]).T
+        points = np.array([computed.parameters[name] for name in layout.names]).T
         # An error of the time shifts the path along itself; what is left is the solver's error of the point.
-        late = 20 * rtol * found.steps
-        moved = np.abs(exact(found.steps + late).T - exact(np.maximum(found.steps - late, 0)).T)
+        late = 20 * rtol * computed.steps
+        moved = np.abs(exact(computed.steps + late).T - exact(np.maximum(computed.steps - late, 0)).T)
         size = np.where(np.array(layout.groups) == "lag_logits", 1.0, 1 / context if family == "linear" else 1.0)
-        off = np.abs(points - exact(found.steps).T) / (moved + 20 * rtol * (size + np.abs(points)))
-        print(f"{family} T={context} replicate {r}: {len(found.steps)} records, error over tolerance {off.max():.2f}")
+        off = np.abs(points - exact(computed.steps).T) / (moved + 20 * rtol * (size + np.abs(points)))
+        print(
+            f"{family} T={context} replicate {r}: {len(computed.steps)} records, error over tolerance {off.max():.2f}"
+        )
         assert off.max() < 1
 
 
@@ -70,45 +72,45 @@ def test_gradients_hardly_depend_on_the_context():
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_brief_look_sees_the_same_transitions(family, optimizer):
+def test_sparse_records_give_the_same_transitions(family, optimizer):
     """Records left out where nothing happens move no transition nor its interval, and are about half; a run ends when
     its last transition is well past."""
     setting = Setting.of(family, states=2, context=50, optimizer=optimizer)
     together, follow = ensemble(family, setting), flows if optimizer == "sgd" else adam_steps
-    (brief,), (close,) = (follow(together, setting.training, sampling=watch) for watch in (SPARSE, DENSE))
-    assert brief.transitions() == close.transitions()
-    formation, passage = brief.transitions()[1], brief.transitions()[0][-1]
+    (sparse,), (dense,) = (follow(together, setting.training, sampling=watch) for watch in (SPARSE, DENSE))
+    assert sparse.transitions() == dense.transitions()
+    formation, transition = sparse.transitions()[1], sparse.transitions()[0][-1]
     assert formation.step is not None
-    assert passage.step is not None
+    assert transition.step is not None
     if optimizer == "adam":  # whose clock is the steps
-        assert brief.steps[-1] > SPARSE.margin * max(formation.low, passage.low)
-    until = close.steps <= brief.steps[-1]
-    print(family, optimizer, len(brief.steps), "records of", until.sum())
-    assert np.isin(brief.steps, close.steps).all()
-    assert len(brief.steps) < 0.75 * until.sum()
+        assert sparse.steps[-1] > SPARSE.margin * max(formation.low, transition.low)
+    until = dense.steps <= sparse.steps[-1]
+    print(family, optimizer, len(sparse.steps), "records of", until.sum())
+    assert np.isin(sparse.steps, dense.steps).all()
+    assert len(sparse.steps) < 0.75 * until.sum()
 
 
 def test_replicates_together_are_replicates_alone():
     """Transitions of two replicates solved together and one by one agree within the solver's tolerance."""
     setting = Setting.of("linear", states=3, context=100)
     together = ensemble("linear", setting)
-    for r, found in enumerate(flows(together, setting.training, rtol=1e-5)[:2]):
+    for r, computed in enumerate(flows(together, setting.training, rtol=1e-5)[:2]):
         alone = LinearMeanField.of(setting, rule=(together.transition[r], together.node_weights[r]))
-        (_, passage), formation = flow(alone, setting.training, rtol=1e-5).transitions()
-        (_, other), formed = found.transitions()
+        (_, transition), formation = flow(alone, setting.training, rtol=1e-5).transitions()
+        (_, other), formed = computed.transitions()
         assert formed.step == pytest.approx(formation.step, rel=1e-3)
-        assert other.step == pytest.approx(passage.step, rel=1e-3)
+        assert other.step == pytest.approx(transition.step, rel=1e-3)
 
 
 def test_ends_at_the_last_step_where_nothing_moves():
     """Doubly stochastic chains leave the softmax family at its start: recorded up to the last step, unmoved, and no
     transition."""
     setting = Setting.of("softmax", prior=DoublyStochastic(3), context=40)
-    for found in flows(ensemble("softmax", setting), setting.training):
-        assert found.steps[-1] == setting.training.steps
-        assert np.all(np.diff(found.steps) > 0)
-        assert max(np.abs(values).max() for values in found.parameters.values()) < 1e-6
-        assert found.transitions()[1].step is None
+    for computed in flows(ensemble("softmax", setting), setting.training):
+        assert computed.steps[-1] == setting.training.steps
+        assert np.all(np.diff(computed.steps) > 0)
+        assert max(np.abs(values).max() for values in computed.parameters.values()) < 1e-6
+        assert computed.transitions()[1].step is None
 
 
 def test_sharpness_of_many_points_is_that_of_each():

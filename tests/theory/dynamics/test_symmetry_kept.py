@@ -65,7 +65,7 @@ def test_reduced_dynamics_are_those_of_the_full_matrices(optimizer, family, stat
     if family == "softmax":
         begin[2] += 0.6
     object.__setattr__(dynamics.layout, "start", begin)
-    found = descend(dynamics, setting.training)
+    computed = descend(dynamics, setting.training)
 
     model, eye = Toy(setting).double(), torch.eye(states, dtype=torch.float64)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_reduced_dynamics_are_those_of_the_full_matrices(optimizer, family, stat
         stepper.zero_grad()
         torch.nn.functional.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
         stepper.step()
-    end = {name: values[-1] for name, values in found.parameters.items()}
+    end = {name: values[-1] for name, values in computed.parameters.items()}
     assert all(abs(end[name] - value) > 1e-6 for name, value in zip(dynamics.layout.names, begin, strict=True))
     for name in setting.model.initialization:
         full = getattr(model, name).detach().numpy()

@@ -78,8 +78,8 @@ def enumerated(prior, context: int, alpha: float) -> np.ndarray:
 @pytest.mark.parametrize(("context", "alpha"), [(1, 1.0), (6, 1.0), (8, 0.3)])
 def test_against_all_sequences(prior, context, alpha):
     """Each strategy at every position equals the sum over all sequences, to 1e-10."""
-    found = position_losses(prior, context, pseudo_count=alpha)
-    np.testing.assert_allclose(found, enumerated(prior, context, alpha), atol=1e-10, rtol=0)
+    computed = position_losses(prior, context, pseudo_count=alpha)
+    np.testing.assert_allclose(computed, enumerated(prior, context, alpha), atol=1e-10, rtol=0)
 
 
 def test_probabilities_sum_to_one_at_every_length():
@@ -105,18 +105,18 @@ def test_first_positions_in_closed_form():
     """T = 2, flat: bigram is ln 2 at t = 1, where Bayes is h(2 E[π_0 a]), E[π_0 a] = E ab/(a+b) = (2 - 2 ln 2)/3."""
     change = 4 * (1 - math.log(2)) / 3
     assert change == pytest.approx(2 * integrate.dblquad(lambda a, b: a * b / (a + b), 0, 1, 0, 1)[0], abs=1e-8)
-    found = position_losses(Dirichlet(2), 2)
-    assert found.bigram[0] == pytest.approx(math.log(2), rel=ROUNDING)
+    computed = position_losses(Dirichlet(2), 2)
+    assert computed.bigram[0] == pytest.approx(math.log(2), rel=ROUNDING)
     entropy = -change * math.log(change) - (1 - change) * math.log(1 - change)
-    assert found.bayes[0] == pytest.approx(entropy, rel=ROUNDING)
+    assert computed.bayes[0] == pytest.approx(entropy, rel=ROUNDING)
 
 
 @pytest.mark.parametrize("prior", [*PRIORS, Dirichlet(2, 0.1)], ids=str)
 def test_bayes_is_never_worse(prior):
     """At all positions up to 60, whatever the pseudo-count, up to rounding."""
     for alpha in (None, 0.1, 10.0):
-        found = position_losses(prior, 60, pseudo_count=alpha)
-        assert np.all(found.bayes <= np.minimum(found.unigram, found.bigram) + ROUNDING)
+        computed = position_losses(prior, 60, pseudo_count=alpha)
+        assert np.all(computed.bayes <= np.minimum(computed.unigram, computed.bigram) + ROUNDING)
 
 
 def test_where_bayes_is_known():
@@ -124,8 +124,8 @@ def test_where_bayes_is_known():
     uniform on 0 … t-1."""
     memoryless = position_losses(Unigram(2, 0.4), 100)
     np.testing.assert_allclose(memoryless.bayes, memoryless.unigram, rtol=ROUNDING)
-    found = position_losses(DoublyStochastic(2), 30).bayes
-    for t, loss in enumerate(found, start=1):
+    computed = position_losses(DoublyStochastic(2), 30).bayes
+    for t, loss in enumerate(computed, start=1):
         share = np.arange(1, t + 1) / (t + 1)
         closed = -np.mean(share * np.log(share) + (1 - share) * np.log(1 - share))
         assert loss == pytest.approx(closed, rel=ROUNDING)
@@ -133,8 +133,8 @@ def test_where_bayes_is_known():
 
 def test_the_first_token_is_all_that_bigram_lacks():
     """Flat rows: Σ_t (bigram - Bayes) rises with T, and stays below ln 2 - E H(π) = π²/12 - ln 2."""
-    found = position_losses(Dirichlet(2), 200)
-    lost = np.cumsum(found.bigram - found.bayes)
+    computed = position_losses(Dirichlet(2), 200)
+    lost = np.cumsum(computed.bigram - computed.bayes)
     assert np.all(np.diff(lost) > 0)
     assert lost[-1] < math.pi**2 / 12 - math.log(2)
 
@@ -144,8 +144,8 @@ def test_mean_over_positions_is_that_of_ideal(prior):
     """Against the split-logarithm recursion of onset.theory.markov.ideal at T = 50, to its error estimate."""
     exact = position_losses(prior, 50)
     for strategy in ("unigram", "bigram"):
-        found = finite_loss(prior, strategy, 50, tolerance=1e-6)
-        assert abs(found.value - getattr(exact, strategy).mean()) <= found.error + ROUNDING
+        computed = finite_loss(prior, strategy, 50, tolerance=1e-6)
+        assert abs(computed.value - getattr(exact, strategy).mean()) <= computed.error + ROUNDING
 
 
 def test_against_sampled_sequences(within):
@@ -167,10 +167,10 @@ def test_longest_lengths_stay_within_doubles():
     sizes = class_sizes(MOST_TOKENS + 1)
     evidence = class_evidence(Dirichlet(2, 20.0), MOST_TOKENS + 1)
     total = 0.0
-    for size, found in zip(sizes, evidence, strict=True):
+    for size, computed in zip(sizes, evidence, strict=True):
         assert np.all(np.isfinite(size))
-        assert np.all(found[size > 0] > 0)
-        total += np.sum(size * found)
+        assert np.all(computed[size > 0] > 0)
+        total += np.sum(size * computed)
     # log-Gamma of (T + 40) is about 6,000: its rounding is 6,000 × 2e-16 in a dozen terms.
     assert total == pytest.approx(0.5, rel=12 * 6000 * 2.3e-16)
 

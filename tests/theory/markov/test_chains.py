@@ -62,17 +62,19 @@ def test_two_states_in_closed_form():
     chain, law = sp.Matrix([[1 - a, a], [b, 1 - b]]), sp.Matrix([[b, a]]) / (a + b)
     assert sp.simplify(law * chain - law) == sp.zeros(1, 2)
     for x, y in itertools.product((0.3, 0.999, 1.0, 1e-3, 1e-14, 1e-300), repeat=2):
-        found = stationary([[1 - x, x], [y, 1 - y]])
-        np.testing.assert_allclose(found, np.array([y, x]) / (x + y), rtol=gth_bound(2))
+        computed = stationary([[1 - x, x], [y, 1 - y]])
+        np.testing.assert_allclose(computed, np.array([y, x]) / (x + y), rtol=gth_bound(2))
 
 
 @pytest.mark.parametrize("name", AWKWARD)
 def test_awkward_chains_against_rational_arithmetic_and_quantecon(name):
     """Asymmetric, periodic and nearly reducible chains: every entry keeps its relative accuracy."""
     chain = AWKWARD[name]
-    found = stationary(chain)
-    np.testing.assert_allclose(found, exact(chain), rtol=gth_bound(len(chain)))
-    np.testing.assert_allclose(found, qe.MarkovChain(chain).stationary_distributions[0], rtol=2 * gth_bound(len(chain)))
+    computed = stationary(chain)
+    np.testing.assert_allclose(computed, exact(chain), rtol=gth_bound(len(chain)))
+    np.testing.assert_allclose(
+        computed, qe.MarkovChain(chain).stationary_distributions[0], rtol=2 * gth_bound(len(chain))
+    )
 
 
 def test_the_right_axis_is_solved():
@@ -139,10 +141,10 @@ def test_bad_matrices_are_named(bad):
 def test_lag_matrices_are_powers():
     """lag_matrices returns P⁰ … P⁴, stacked first."""
     chains = np.stack([AWKWARD["asymmetric"], np.roll(np.eye(3), 1, axis=1)])
-    found = lag_matrices(chains, 5)
-    assert found.shape == (5, 2, 3, 3)
+    computed = lag_matrices(chains, 5)
+    assert computed.shape == (5, 2, 3, 3)
     for r in range(5):
-        np.testing.assert_allclose(found[r], np.linalg.matrix_power(chains, r), rtol=0, atol=8 * EPS)
+        np.testing.assert_allclose(computed[r], np.linalg.matrix_power(chains, r), rtol=0, atol=8 * EPS)
 
 
 def test_entropies_of_known_chains():

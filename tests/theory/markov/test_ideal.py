@@ -56,8 +56,8 @@ def test_limit_of_doubly_stochastic_chains_beyond_two_states(within):
     """k = 3: unigram is ln 3 exactly; bigram 3 E[-P_00 ln P_00] with the density 8(s² - 5s³/6), s = 1 - x."""
     closed = 3 * integrate.quad(lambda x: -x * np.log(x) * 8 * ((1 - x) ** 2 - 5 * (1 - x) ** 3 / 6), 0, 1)[0]
     assert limit_loss(DoublyStochastic(3), "unigram").value == pytest.approx(np.log(3), abs=1e-12)
-    found = limit_loss(DoublyStochastic(3), "bigram", tolerance=2e-4)
-    within("bigram", found.value, closed, found.error)
+    computed = limit_loss(DoublyStochastic(3), "bigram", tolerance=2e-4)
+    within("bigram", computed.value, closed, computed.error)
 
 
 def enumerated(chain: np.ndarray, strategy: str, context: int, alpha: float) -> float:
@@ -81,8 +81,8 @@ def test_finite_context_against_all_sequences(strategy, states, context, alpha):
     chains = priors.sample(Dirichlet(states), np.random.default_rng(0), 4)
     orders = [list(order) for order in itertools.permutations(range(states))]
     for chain in chains:
-        found = loss(np.stack([chain[np.ix_(order, order)] for order in orders]), context, alpha).mean()
-        assert found == pytest.approx(enumerated(chain, strategy, context, alpha), rel=1e-13)
+        computed = loss(np.stack([chain[np.ix_(order, order)] for order in orders]), context, alpha).mean()
+        assert computed == pytest.approx(enumerated(chain, strategy, context, alpha), rel=1e-13)
 
 
 def gauss(points: int, prior: Prior) -> tuple[np.ndarray, np.ndarray]:
@@ -102,8 +102,8 @@ def test_finite_context_over_a_prior(prior: Prior, strategy):
     """finite_loss equals Gauss quadrature of the sum over all 2^5 contexts, to 1e-10; T = 1 bigram is ln 2."""
     chains, weights = gauss(20, prior)
     expected = sum(w * enumerated(chain, strategy, 5, 1.0) for chain, w in zip(chains, weights, strict=True))
-    found = finite_loss(prior, strategy, 5, tolerance=1e-11)
-    assert found.value == pytest.approx(expected, abs=1e-10)
+    computed = finite_loss(prior, strategy, 5, tolerance=1e-11)
+    assert computed.value == pytest.approx(expected, abs=1e-10)
     assert finite_loss(prior, "bigram", 1, tolerance=1e-11).value == pytest.approx(np.log(2), abs=1e-10)
 
 
@@ -116,11 +116,11 @@ def test_unigram_without_memory_in_closed_form(states, context, within):
         for n in range(t + 1):
             x = (n + 1) / (t + k)
             closed -= k * math.comb(t - n + k - 2, k - 2) / math.comb(t + k - 1, k - 1) * x * math.log(x) / context
-    found = finite_loss(Unigram(k), "unigram", context, tolerance=1e-11 if k == 2 else 2e-4)
+    computed = finite_loss(Unigram(k), "unigram", context, tolerance=1e-11 if k == 2 else 2e-4)
     if k == 2:
-        assert found.value == pytest.approx(closed, abs=1e-10)
+        assert computed.value == pytest.approx(closed, abs=1e-10)
     else:
-        within(f"k = {k}", found.value, closed, found.error)
+        within(f"k = {k}", computed.value, closed, computed.error)
 
 
 @pytest.mark.parametrize(

@@ -37,14 +37,14 @@ def probabilities(chain: np.ndarray, length: int) -> np.ndarray:
     """Of every sequence of `length` tokens, shape (k, …, k), by the letter."""
     states = chain.shape[1]
     memory, law = order_of(chain) - 1, history_law(chain)
-    found = np.zeros((states,) * length)
+    computed = np.zeros((states,) * length)
     for tokens in itertools.product(range(states), repeat=length):
         histories = [int("".join(map(str, tokens[t - memory : t])), states) for t in range(memory, length)]
-        found[tokens] = law[int("".join(map(str, tokens[:memory])), states)]
+        computed[tokens] = law[int("".join(map(str, tokens[:memory])), states)]
         for t, history in enumerate(histories, start=memory):
-            found[tokens] *= chain[history, tokens[t]]
-    assert found.sum() == pytest.approx(1, rel=1e-12)
-    return found
+            computed[tokens] *= chain[history, tokens[t]]
+    assert computed.sum() == pytest.approx(1, rel=1e-12)
+    return computed
 
 
 @pytest.mark.parametrize(("states", "order"), ORDERS)
@@ -104,8 +104,8 @@ def test_losses_against_all_sequences(states, order, context):
             law = predict(tokens, states, strategy, alpha)
             each = np.arange(context)
             expected = -(chance * np.log(law[np.arange(len(tokens))[:, None], each, tokens[:, 1:]]).mean(axis=1)).sum()
-            found = ideal.ngram_loss(named, context, alpha, order=n).mean()
-            assert found == pytest.approx(expected, rel=1e-12)
+            computed = ideal.ngram_loss(named, context, alpha, order=n).mean()
+            assert computed == pytest.approx(expected, rel=1e-12)
             limit = conditional_entropy(chain, n)
             assert ideal.ngram_limit(named, order=n).mean() == pytest.approx(limit, rel=1e-12)
 
@@ -114,7 +114,7 @@ def test_true_rows_of_short_histories():
     """Before a whole history is seen the true law of the next token is that of all sequences that begin alike."""
     chain = chains(2, 4, 1)
     tokens = np.array(list(itertools.product(range(2), repeat=5)), dtype=np.uint8)
-    found = next_rows(
+    computed = next_rows(
         MarkovSample(tokens, np.repeat(chain, len(tokens), axis=0), np.repeat(history_law(chain), len(tokens), axis=0))
     )
     whole = probabilities(chain[0], 5)
@@ -122,7 +122,7 @@ def test_true_rows_of_short_histories():
         for t in range(1, 5):
             begun = whole[tuple(row[:t])]
             expected = begun.reshape(2, -1).sum(axis=1) / begun.sum()
-            np.testing.assert_allclose(found[n, t - 1], expected, rtol=1e-13)
+            np.testing.assert_allclose(computed[n, t - 1], expected, rtol=1e-13)
 
 
 def test_sampled_blocks_have_their_law(within):
@@ -137,8 +137,8 @@ def test_sampled_blocks_have_their_law(within):
     for start in (0, 9):
         code = tokens[:, start : start + 4] @ np.array([8, 4, 2, 1])
         expected = probabilities(chain[0], 4).ravel()
-        found = np.bincount(code, minlength=16) / count
-        within(f"blocks from {start}", found, expected, np.sqrt(expected * (1 - expected) / count))
+        computed = np.bincount(code, minlength=16) / count
+        within(f"blocks from {start}", computed, expected, np.sqrt(expected * (1 - expected) / count))
 
 
 def test_settings_carry_the_order():

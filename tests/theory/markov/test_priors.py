@@ -112,21 +112,21 @@ def test_moments_by_cubature(kind, concentration):
         (lambda m: entropy(m[:, 0]), digamma(2 * concentration + 1) - digamma(concentration + 1)),
     ):
         tolerance = 1e-9 if kind is Dirichlet else 1e-11
-        found = expectations.expectation(prior, function, tolerance=tolerance)
-        assert found.value == pytest.approx(closed, abs=1e-10)
-        assert found.error <= tolerance
+        computed = expectations.expectation(prior, function, tolerance=tolerance)
+        assert computed.value == pytest.approx(closed, abs=1e-10)
+        assert computed.error <= tolerance
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 7])
 def test_entropy_of_a_flat_row_in_harmonic_numbers(k, within):
     """E H = Σ_{n=2}^{k} 1/n, within the error that is reported with it."""
     closed = sum(1 / n for n in range(2, k + 1))
-    found = expectations.expectation(Unigram(k), lambda m: entropy(m[:, 0]), tolerance=1e-10 if k == 2 else 1e-4)
+    computed = expectations.expectation(Unigram(k), lambda m: entropy(m[:, 0]), tolerance=1e-10 if k == 2 else 1e-4)
     if k == 2:
-        assert found.value == pytest.approx(closed, abs=1e-10)
+        assert computed.value == pytest.approx(closed, abs=1e-10)
     else:
-        error = found.error * stats.t.isf(5e-5, expectations.RANDOMISATIONS - 1) / stats.norm.isf(5e-5)
-        within(f"k = {k}", found.value, closed, error)
+        error = computed.error * stats.t.isf(5e-5, expectations.RANDOMISATIONS - 1) / stats.norm.isf(5e-5)
+        within(f"k = {k}", computed.value, closed, error)
 
 
 def test_quasi_monte_carlo_beats_monte_carlo(slope):

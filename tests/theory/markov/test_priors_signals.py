@@ -32,12 +32,17 @@ def test_signals_of_the_literature(k, ref, within):
     """The table to its printed digits and the standard error of its own 20,000 chains."""
     sampled = priors.sample(Dirichlet(k), np.random.default_rng(0), CHAINS)
     for m, printed in enumerate(TABLE[k, ref]):
-        found = expectations.expectation(
+        computed = expectations.expectation(
             Dirichlet(k), lambda p, m=m: signal(p, ref, m), tolerance=1e-10 if k == 2 else 2e-4
         )
         rounding = 10.0 ** -len(printed.lstrip("-.")) / np.sqrt(12)
         own = signal(sampled, ref, m).std() / np.sqrt(CHAINS)
-        within(f"s_{m} k = {k} ref {ref}", found.value, float(printed), np.hypot(np.hypot(own, rounding), found.error))
+        within(
+            f"s_{m} k = {k} ref {ref}",
+            computed.value,
+            float(printed),
+            np.hypot(np.hypot(own, rounding), computed.error),
+        )
 
 
 @pytest.mark.parametrize("m", range(5))
@@ -45,8 +50,8 @@ def test_signals_of_doubly_stochastic_chains(m):
     """k = 2: s_m = E[λ^{m+1}]/4 = 1/(4(m+2)) for odd m, 0 for even m, to 1e-12; both references are the same."""
     closed = 1 / (4 * (m + 2)) if m % 2 else 0.0
     for ref in ("1/k", "pi"):
-        found = expectations.expectation(DoublyStochastic(2), lambda p, ref=ref: signal(p, ref, m), tolerance=1e-13)
-        assert found.value == pytest.approx(closed, abs=1e-12)
+        computed = expectations.expectation(DoublyStochastic(2), lambda p, ref=ref: signal(p, ref, m), tolerance=1e-13)
+        assert computed.value == pytest.approx(closed, abs=1e-12)
 
 
 @pytest.mark.parametrize("m", range(1, 5))
@@ -66,8 +71,8 @@ def test_signals_by_independent_quadrature(m):
         return b * (eigenvalue * pq * (1 - 4 * pq) + 4 * eigenvalue ** (m + 1) * pq**2)
 
     half = integrate.dblquad(integrand, 0, 1, 0, 1, epsabs=1e-12, epsrel=1e-12)[0]
-    found = expectations.expectation(Dirichlet(2), lambda p: signal(p, "pi", m), tolerance=1e-11)
-    assert found.value == pytest.approx(2 * half, abs=1e-10)
+    computed = expectations.expectation(Dirichlet(2), lambda p: signal(p, "pi", m), tolerance=1e-11)
+    assert computed.value == pytest.approx(2 * half, abs=1e-10)
 
 
 def test_expectation_says_when_it_did_not_converge():

@@ -17,7 +17,7 @@ from onset.theory.dynamics.descent import descend
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.corrected.counts import Counts
-from onset.theory.mean_fields.corrected.dynamics import EVEN, logit_loss
+from onset.theory.mean_fields.corrected.dynamics import MEASURING_FACTOR, logit_loss
 from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
 from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
 from onset.theory.mean_fields.corrected.predict import CORRECTED, mean_field_corrected
@@ -40,8 +40,8 @@ def enumerated(chain: np.ndarray, point: np.ndarray, context: int) -> tuple[np.n
         logits, chance = np.zeros(k), law[tokens[0]]
         for t, now in enumerate(tokens):
             chance *= chain[tokens[t - 1], now] if t else 1.0
-            seen = sum(weight[r] for r in range(t + 1) if tokens[t - r] == 0) / weight[: t + 1].sum()
-            logits[now] += point[1] + (point[0] - point[1]) * seen
+            measured = sum(weight[r] for r in range(t + 1) if tokens[t - r] == 0) / weight[: t + 1].sum()
+            logits[now] += point[1] + (point[0] - point[1]) * measured
             if now == 0:
                 share = chance / law[0] / k ** (context - 1 - t)
                 mean[t] += share * logits
@@ -57,11 +57,11 @@ def test_linear_moments_are_exact(states, context, lags):
     dynamics.at = np.arange(1, context + 1)
     dynamics.memory = Memory(dynamics.memory.transition, lags, lags, context, dynamics.at)
     point = generic("linear", lags)
-    found = dynamics.moments(point)
+    computed = dynamics.moments(point)
     for n in (0, 3):
         mean, second = enumerated(dynamics.memory.transition[n], point, context)
-        np.testing.assert_allclose(found.mean[:, n], mean, atol=1e3 * EPS * np.abs(mean).max())
-        np.testing.assert_allclose(found.covariance[:, n], second, atol=1e4 * EPS * np.abs(mean).max() ** 2)
+        np.testing.assert_allclose(computed.mean[:, n], mean, atol=1e3 * EPS * np.abs(mean).max())
+        np.testing.assert_allclose(computed.covariance[:, n], second, atol=1e4 * EPS * np.abs(mean).max() ** 2)
 
 
 def test_counts_by_the_law_of_total_covariance():
@@ -75,10 +75,10 @@ def test_counts_by_the_law_of_total_covariance():
         memory = Memory(chain[np.ix_(order, order)][None], 2, 2, context, np.array([context]))
         constant = np.zeros((3, context, 3, 1))
         constant[0] = 1.0
-        found = Moments(memory, constant)
+        computed = Moments(memory, constant)
         back = np.argsort(order)
-        means.append(found.mean[0, 0][back])
-        covariances.append(found.covariance[0, 0][np.ix_(back, back)])
+        means.append(computed.mean[0, 0][back])
+        covariances.append(computed.covariance[0, 0][np.ix_(back, back)])
     means = np.array(means) - context * law
     total = np.einsum("i,ijl->jl", law, covariances) + np.einsum("i,ij,il->jl", law, means, means)
     np.testing.assert_allclose(total, covariance(chain, context), atol=1e4 * EPS)
@@ -105,8 +105,8 @@ def test_gradient_against_central_differences(family, states, context, lags):
     """Within |D(2h) - D(h)|/3 for truncation and ε|L|/h for rounding."""
     dynamics = FAMILIES[family].of(Setting.of(family, states=states, context=context), lags=lags, count=16)
     point = generic(family, lags)
-    found = dynamics.gradient(point)
-    for n, value in enumerate(found.derivative):
+    computed = dynamics.gradient(point)
+    for n, value in enumerate(computed.derivative):
         h = 2e-4 * (0.1 if family == "linear" and n < 2 else 1.0)
 
         def difference(h: float, n: int = n) -> float:
@@ -114,9 +114,9 @@ def test_gradient_against_central_differences(family, states, context, lags):
             return (dynamics.gradient(point + shift).loss - dynamics.gradient(point - shift).loss) / (2 * h)
 
         once, twice = difference(h), difference(2 * h)
-        tolerance = abs(twice - once) / 3 + 50 * EPS * abs(found.loss) / h
+        tolerance = abs(twice - once) / 3 + 50 * EPS * abs(computed.loss) / h
         assert abs((4 * once - twice) / 3 - value) < tolerance, dynamics.layout.names[n]
-        assert tolerance < 1e-4 * np.abs(found.derivative).max()
+        assert tolerance < 1e-4 * np.abs(computed.derivative).max()
 
 
 def test_error_of_the_expansion_is_of_third_order(slope):
@@ -145,14 +145,14 @@ def test_error_of_the_loss_falls_like_the_square_of_the_context(slope):
         chance = stationary(chain)[tokens[:, 0]] / stationary(chain)[0]
         for s in range(1, context):
             chance = chance * chain[tokens[:, s - 1], tokens[:, s]]
-        seen = (tokens == 0).cumsum(axis=1) / np.arange(1, context + 1)
-        weight = point[1] + (point[0] - point[1]) * seen
+        measured = (tokens == 0).cumsum(axis=1) / np.arange(1, context + 1)
+        weight = point[1] + (point[0] - point[1]) * measured
         logits = np.stack([(weight * (tokens == j)).sum(axis=1) for j in (0, 1)], axis=1)
         exact = chance @ (np.log(np.exp(logits).sum(axis=1)) - logits @ chain[0])
         weights = np.zeros((3, context, 2, 1))
         weights[0], weights[1] = point[1], ((point[0] - point[1]) / np.arange(1, context + 1))[:, None, None]
-        found = Moments(Memory(chain[None], 2, 2, int(context), np.array([context])), weights)
-        mean, spread = found.mean[-1], found.covariance[-1]
+        computed = Moments(Memory(chain[None], 2, 2, int(context), np.array([context])), weights)
+        mean, spread = computed.mean[-1], computed.covariance[-1]
         with_covariance.append(float(logit_loss(mean, spread, chain[:1])[0][0] - exact))
         without.append(float(logit_loss(mean, 0 * spread, chain[:1])[0][0] - exact))
     print(with_covariance, without)
@@ -167,28 +167,28 @@ def test_measured_distances_are_those_of_sequences(family, allowed):
     are small."""
     setting = Setting.of(family, context=100)
     point = np.array([0.05, 0.01, 0, 1.0, 0, 0, 0, 0] if family == "linear" else [0.5, 0, 2.5, 0, 0, 1.0, 0, 0, 0, 0])
-    found = FAMILIES[family].of(setting, count=256).measure(point)
+    computed = FAMILIES[family].of(setting, count=256).measure(point)
     full = np.concatenate([point, np.zeros(94)])
-    seen = [FiniteContext(setting, held_out=4096, seed=n).measure(full) for n in range(8)]
-    for name, value in found.distances.items():
-        several = np.array([one.distances[name] for one in seen])
+    measured = [FiniteContext(setting, held_out=4096, seed=n).measure(full) for n in range(8)]
+    for name, value in computed.distances.items():
+        several = np.array([one.distances[name] for one in measured])
         error = several.std(ddof=1) / np.sqrt(8)
         print(family, name, value, several.mean(), error)
         assert abs(several.mean() - value) < 5 * error + allowed
-    np.testing.assert_allclose(found.attention, seen[0].attention[:, :6], rtol=1e-13)
+    np.testing.assert_allclose(computed.attention, measured[0].attention[:, :6], rtol=1e-13)
 
 
 @pytest.mark.parametrize(("states", "concentration"), [(2, 1.0), (2, 0.3)])
 def test_steps_of_the_linear_family_at_a_short_context(states, concentration):
-    """T = 30: formation and passage within 10% of finite context, the target below T = 100, and
+    """T = 30: formation and transition within 10% of finite context, the target below T = 100, and
     four standard errors."""
     setting = Setting.of("linear", prior=Dirichlet(states, concentration), context=30)
-    passages, formation = mean_field_corrected(setting).transitions()
+    transitions, formation = mean_field_corrected(setting).transitions()
     runs = [
         descend(FiniteContext(setting, count=256, held_out=2048, seed=n), setting.training).transitions()
         for n in range(3)
     ]
-    for predicted, expected in ((formation, [f for _, f in runs]), (passages[1], [p[1] for p, _ in runs])):
+    for predicted, expected in ((formation, [f for _, f in runs]), (transitions[1], [p[1] for p, _ in runs])):
         steps = np.array([one.step for one in expected], float)
         error = steps.std(ddof=1) / np.sqrt(3)
         print(predicted.step, steps.mean(), error)
@@ -200,9 +200,9 @@ def test_prediction_is_registered_and_plain():
     """Registered by name; repeats itself; JSON; families without one are named."""
     assert METHODS["mean-field-corrected"] is mean_field_corrected
     setting = Setting.of("softmax", states=3, context=12, steps=20)
-    found, again = mean_field_corrected(setting, seed=1), mean_field_corrected(setting, seed=1)
-    assert [t.loss.tolist() for t in found.trajectories] == [t.loss.tolist() for t in again.trajectories]
-    text = json.loads(json.dumps(found.to_dict()))
+    computed, again = mean_field_corrected(setting, seed=1), mean_field_corrected(setting, seed=1)
+    assert [t.loss.tolist() for t in computed.trajectories] == [t.loss.tolist() for t in again.trajectories]
+    text = json.loads(json.dumps(computed.to_dict()))
     assert text["method"] == "mean-field-corrected"
     assert text["assumptions"]
     assert text["validity"]
@@ -218,7 +218,7 @@ def test_cumulants_of_counts_by_all_sequences():
     states, context = 3, 7
     chain = np.random.default_rng(0).dirichlet(np.ones(states), size=states)
     memory = Memory(chain[None], 2, 2, context, np.array([4, context]))
-    found, law = Counts.of(memory), stationary(chain)
+    computed, law = Counts.of(memory), stationary(chain)
     for n, length in enumerate(memory.at):
         tokens = np.array([(*free, 0) for free in itertools.product(range(states), repeat=length - 1)])
         chance = law[tokens[:, 0]] * chain[tokens[:, :-1], tokens[:, 1:]].prod(axis=1) / law[0]
@@ -226,13 +226,13 @@ def test_cumulants_of_counts_by_all_sequences():
         counts = held.sum(axis=1)
         off = counts - chance @ counts
         third = np.einsum("q,qj,ql,q->jl", chance, off, off, off[:, 0])
-        np.testing.assert_allclose(found.third[n, 0], third, atol=1e3 * EPS * length**3)
-        np.testing.assert_allclose(found.variance[n, 0], chance @ off[:, 0] ** 2, atol=1e3 * EPS * length**2)
-        np.testing.assert_allclose(found.mean[n, 0], chance @ counts[:, 0], atol=1e3 * EPS * length)
+        np.testing.assert_allclose(computed.third[n, 0], third, atol=1e3 * EPS * length**3)
+        np.testing.assert_allclose(computed.variance[n, 0], chance @ off[:, 0] ** 2, atol=1e3 * EPS * length**2)
+        np.testing.assert_allclose(computed.mean[n, 0], chance @ counts[:, 0], atol=1e3 * EPS * length)
         after = held[::, ::-1, 0].cumsum(axis=1)[:, ::-1] - held[:, :, 0]
         for state in range(states):
             joint = (chance[:, None] * held[:, :, state] * after).sum(axis=0) / law[state]
-            np.testing.assert_allclose(found.later[0, state, n, :length], joint, atol=1e3 * EPS * length)
+            np.testing.assert_allclose(computed.later[0, state, n, :length], joint, atol=1e3 * EPS * length)
 
 
 def test_match_is_driven_down_where_finite_context_is_trapped():
@@ -242,32 +242,32 @@ def test_match_is_driven_down_where_finite_context_is_trapped():
     setting = Setting.of("softmax", prior=Dirichlet(3, 0.3), context=50)
     point = np.array([0, 0, 1.0, -0.5, *np.zeros(6)])
     full = np.concatenate([point, np.zeros(44)])
-    seen = [FiniteContext(setting, count=2048, held_out=1, seed=n).gradient(full).derivative[0] for n in range(8)]
-    error = np.std(seen, ddof=1) / np.sqrt(8)
+    measured = [FiniteContext(setting, count=2048, held_out=1, seed=n).gradient(full).derivative[0] for n in range(8)]
+    error = np.std(measured, ddof=1) / np.sqrt(8)
     generators = np.random.default_rng(0).spawn(4)
     dynamics = [SoftmaxCorrected.of(setting, count=128, generator=generator) for generator in generators]
-    found = [one.gradient(point).derivative[0] for one in dynamics]
-    scatter = np.hypot(error, np.std(found, ddof=1) / 2)
-    assert np.mean(seen) > 5 * error
+    computed = [one.gradient(point).derivative[0] for one in dynamics]
+    scatter = np.hypot(error, np.std(computed, ddof=1) / 2)
+    assert np.mean(measured) > 5 * error
     for one in dynamics:
         one.skewness = np.zeros_like(one.skewness)
     without = [one.gradient(point).derivative[0] for one in dynamics]
-    print(np.mean(found), np.mean(without), np.mean(seen), scatter)
+    print(np.mean(computed), np.mean(without), np.mean(measured), scatter)
     assert max(without) < 0
-    assert abs(np.mean(found) - np.mean(seen)) < 5 * scatter + (np.mean(found) - np.mean(without)) / 2
+    assert abs(np.mean(computed) - np.mean(measured)) < 5 * scatter + (np.mean(computed) - np.mean(without)) / 2
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_distances_are_means_over_chains_spread_evenly(family):
-    """k = 3: what is measured is what a rule of `EVEN` times as many chains measures alone, whatever the gradient's
-    are; what is stood in for the prior by hand is measured itself."""
+    """k = 3: what is measured is what a rule of `MEASURING_FACTOR` times as many chains measures alone, whatever the
+    gradient's are; what is stood in for the prior by hand is measured itself."""
     setting, point = Setting.of(family, states=3, context=12), generic(family, 6)
     dynamics = FAMILIES[family].of(setting, count=16, generator=np.random.default_rng(1))
     other = FAMILIES[family].of(setting, count=16, generator=np.random.default_rng(2))
-    even = dynamics.calibrated(EVEN * 16, np.random.default_rng(1))
+    even = dynamics.calibrated(MEASURING_FACTOR * 16, np.random.default_rng(1))
     other.stand_for(*even)
-    found, expected = dynamics.measure(point), other.measure(point)
-    assert found.distances == pytest.approx(expected.distances, rel=1e-12)
+    computed, expected = dynamics.measure(point), other.measure(point)
+    assert computed.distances == pytest.approx(expected.distances, rel=1e-12)
     dynamics.stand_for(even[0][:9], np.full(9, 1 / 9))
     assert abs(dynamics.measure(point).loss - expected.loss) > 1e-3
     assert dynamics.measure(point).loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-12)

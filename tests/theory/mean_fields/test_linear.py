@@ -79,8 +79,8 @@ def test_compiled_partials_are_the_symbolic_ones():
     symbols = (u, C, Omega, pi_i, pi_j, excess)
     at = dict(zip(symbols, map(sp.Rational, values), strict=True))
     claimed = [logit(), u * pi_j, u * pi_i * (pi_j + excess), u * Omega * pi_i]
-    for found, expression in zip(linear._compiled()(*values), claimed, strict=True):
-        assert found == pytest.approx(float(expression.subs(at)), rel=8 * np.finfo(float).eps)
+    for computed, expression in zip(linear._compiled()(*values), claimed, strict=True):
+        assert computed == pytest.approx(float(expression.subs(at)), rel=8 * np.finfo(float).eps)
 
 
 def limit_loss(scaled: tuple[float, float], lag1: float) -> float:

@@ -77,8 +77,8 @@ def test_gradient_against_central_differences(family, context, lags, states, mon
     point = start(family, lags)
     if family == "linear":
         point[:2] *= 10 / context
-    found = dynamics.gradient(point)
-    for n, value in enumerate(found.derivative):
+    computed = dynamics.gradient(point)
+    for n, value in enumerate(computed.derivative):
         h = 2e-4 * (10 / context if family == "linear" and n < 2 else 1.0)
 
         def difference(h: float, n: int = n) -> float:
@@ -86,9 +86,9 @@ def test_gradient_against_central_differences(family, context, lags, states, mon
             return (dynamics.gradient(point + shift).loss - dynamics.gradient(point - shift).loss) / (2 * h)
 
         once, twice = difference(h), difference(2 * h)
-        tolerance = abs(twice - once) / 3 + 10 * EPS * found.loss / h
+        tolerance = abs(twice - once) / 3 + 10 * EPS * computed.loss / h
         assert abs((4 * once - twice) / 3 - value) < tolerance, dynamics.layout.names[n]
-        assert tolerance < 1e-4 * np.abs(found.derivative).max()
+        assert tolerance < 1e-4 * np.abs(computed.derivative).max()
 
 
 def test_gradient_of_a_tiny_case_symbolically():
@@ -107,10 +107,10 @@ def test_gradient_of_a_tiny_case_symbolically():
             loss += sp.Rational(float(weight)) / 2 * (sp.log(sp.exp(f[0]) + sp.exp(f[1])) - p * f[0] - (1 - p) * f[1])
     point = np.array([1.5, -0.25, 0.5, 1.25])
     at = dict(zip(symbols, map(sp.Rational, point), strict=True))
-    found = dynamics.gradient(point)
-    assert found.loss == pytest.approx(float(loss.evalf(30, subs=at)), rel=1e-14)
+    computed = dynamics.gradient(point)
+    assert computed.loss == pytest.approx(float(loss.evalf(30, subs=at)), rel=1e-14)
     np.testing.assert_allclose(
-        found.derivative, [float(sp.diff(loss, s).evalf(30, subs=at)) for s in symbols], rtol=1e-13, atol=1e-15
+        computed.derivative, [float(sp.diff(loss, s).evalf(30, subs=at)) for s in symbols], rtol=1e-13, atol=1e-15
     )
 
 
@@ -120,16 +120,16 @@ def test_measure_agrees_with_the_loss(family):
     logits KL(uniform ‖ model) = 0."""
     dynamics = FAMILIES[family].of(Setting.of(family, states=3, context=40), lags=3, count=32)
     point = start(family, 3) / (10 if family == "linear" else 1)
-    seen = dynamics.measure(point)
-    assert seen.loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-13)
+    measured = dynamics.measure(point)
+    assert measured.loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-13)
     zero = dynamics.measure(np.zeros(len(point)))
     missed = abs(dynamics.logits(np.zeros((1, 1, len(point)))).weights.sum() - 1)
     assert missed < 1e-9
     assert zero.distances["uniform"] == pytest.approx(0, abs=1e-14 + np.log(3) * missed)
     assert zero.loss == pytest.approx(np.log(3) * dynamics.weights.sum(), rel=1e-13 + missed)
     gap = zero.loss - zero.distances["bigram"]
-    assert seen.loss - seen.distances["bigram"] == pytest.approx(gap, rel=1e-12)
-    assert seen.attention[0] == pytest.approx(
+    assert measured.loss - measured.distances["bigram"] == pytest.approx(gap, rel=1e-12)
+    assert measured.attention[0] == pytest.approx(
         np.exp(point[dynamics.layout.lags]) / (np.exp(point[dynamics.layout.lags]).sum() + 37), rel=1e-14
     )
     with pytest.raises(ValueError, match="lags = 1"):
@@ -144,8 +144,8 @@ def test_calibrated_nodes_integrate_the_signals_as_the_large_rule_does(prior):
     few, weight = calibrated_nodes(prior, 128, lambda m: mean_field.signals(m, 6), np.random.default_rng(3))
     many, all_weights = nodes(prior, RICH * 128 // (2 if isinstance(prior, Mixture) else 1), np.random.default_rng(3))
     assert len(few) == 128
-    found, expected = weight @ mean_field.signals(few, 6), all_weights @ mean_field.signals(many, 6)
-    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+    computed, expected = weight @ mean_field.signals(few, 6), all_weights @ mean_field.signals(many, 6)
+    np.testing.assert_allclose(computed, expected, atol=1e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("family", FAMILIES)

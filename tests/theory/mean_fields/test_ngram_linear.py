@@ -42,8 +42,8 @@ def test_order_two_is_the_plain_mean_field(monkeypatch):
     print(f"missed at most {missed:.1e} of a logit")
     assert b.loss == pytest.approx(a.loss, abs=missed)
     np.testing.assert_allclose(b.derivative, a.derivative, rtol=1e-6, atol=missed * np.abs(a.derivative).max())
-    seen = plain.measure(point), other.measure(point)
-    assert list(seen[1].distances.values()) == pytest.approx(list(seen[0].distances.values()), abs=missed)
+    measured = plain.measure(point), other.measure(point)
+    assert list(measured[1].distances.values()) == pytest.approx(list(measured[0].distances.values()), abs=missed)
 
 
 @pytest.mark.parametrize(("states", "order"), [(2, 3), (3, 3), (2, 4)])
@@ -51,8 +51,8 @@ def test_gradient_is_the_slope_of_the_loss(states, order):
     """Central differences, whose error falls with their square: Richardson's extrapolation to 1e-7 of the largest."""
     setting = Setting.of("linear", states=states, order=order, context=60)
     dynamics = NgramLinearMeanField.of(setting, lags=order + 1, count=8)
-    point, found = point_of(dynamics, 60), None
-    found = dynamics.gradient(point).derivative
+    point, computed = point_of(dynamics, 60), None
+    computed = dynamics.gradient(point).derivative
     size = np.where(np.array(dynamics.layout.groups) == "match", 1e-5, 1e-3)
 
     def slopes(h: float) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_gradient_is_the_slope_of_the_loss(states, order):
         return np.array([a - b for a, b in pairs]) / (2 * h * size)
 
     better = (4 * slopes(1.0) - slopes(2.0)) / 3
-    np.testing.assert_allclose(found, better, atol=1e-7 * np.abs(found).max())
+    np.testing.assert_allclose(computed, better, atol=1e-7 * np.abs(computed).max())
 
 
 def test_measured_loss_and_distances():
@@ -69,11 +69,13 @@ def test_measured_loss_and_distances():
     setting = Setting.of("linear", order=3, context=60)
     dynamics = NgramLinearMeanField.of(setting)
     point = point_of(dynamics, 60)
-    seen, zero = dynamics.measure(point), dynamics.measure(0 * point)
-    assert seen.loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-12)
-    assert seen.loss - seen.distances["trigram"] == pytest.approx(zero.loss - zero.distances["trigram"], rel=1e-12)
+    measured, zero = dynamics.measure(point), dynamics.measure(0 * point)
+    assert measured.loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-12)
+    assert measured.loss - measured.distances["trigram"] == pytest.approx(
+        zero.loss - zero.distances["trigram"], rel=1e-12
+    )
     assert zero.distances["uniform"] == pytest.approx(0, abs=1e-13)
-    assert seen.attention.shape == (2, len(point[dynamics.layout.lags]) // 2)
+    assert measured.attention.shape == (2, len(point[dynamics.layout.lags]) // 2)
 
 
 def test_gradient_of_finite_contexts_tends_to_the_mean_field(slope):
@@ -122,10 +124,10 @@ def test_bigrams_are_where_the_linear_family_ends():
     """It passes to bigram, forms the lag-2 head later than the previous-token head, and never comes nearer to trigram
     than to bigram."""
     setting = Setting.of("linear", order=3, context=50)
-    passages, formations = mean_field(setting).read(0.1)
-    assert passages[1].step is not None
-    assert passages[2].step is None
-    assert "never nearer to trigram" in passages[2].reason
+    transitions, formations = mean_field(setting).read(0.1)
+    assert transitions[1].step is not None
+    assert transitions[2].step is None
+    assert "never nearer to trigram" in transitions[2].reason
     assert formations[0].step < formations[1].step
 
 

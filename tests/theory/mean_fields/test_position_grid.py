@@ -61,17 +61,17 @@ def test_running_sums_of_the_grid():
         (lambda u: u, late * (late + 1) / (2 * context**2), 1.0),
         (lambda u: 1 / (u + shift), harmonic, 1 / (3.5 / context + shift) ** 2),
     ):
-        found = (grid.cumulative @ g(grid.u))[3:]
-        assert np.abs(found - total).max() <= steepest * (1 / 8 + 1 / 24) / context**2 + 1e-12
+        computed = (grid.cumulative @ g(grid.u))[3:]
+        assert np.abs(computed - total).max() <= steepest * (1 / 8 + 1 / 24) / context**2 + 1e-12
 
 
 def test_mean_over_positions_of_the_grid():
     """weights @ g is Σ_t g(t/T)/T: exact for g = 1, within the midpoint rule's |g'|/(12T²) for g = 1/(Q + u)."""
     v, context = np.array([0.2, 4.0, 1.0]), 300
     grid, excess = PositionGrid(v, context, 12), np.exp(v).sum() - 3
-    found = grid.weights @ (1 / (grid.u + excess / context))
+    computed = grid.weights @ (1 / (grid.u + excess / context))
     slope_at_edge = (context / (3.5 + excess)) ** 2
-    assert found == pytest.approx(
+    assert computed == pytest.approx(
         digamma(context + excess + 1) - digamma(excess + 1), abs=slope_at_edge / (12 * context**2)
     )
 
@@ -82,10 +82,10 @@ def test_lag_share_of_the_grid_tends_to_the_closed_form(slope):
     total = float(share.sum())
     for context in contexts:
         grid = PositionGrid(np.log1p(share * context), context)
-        found = grid.weights @ (grid.attention @ grid.cumulative.T).T
+        computed = grid.weights @ (grid.attention @ grid.cumulative.T).T
         shape = sp.lambdify(linear.u, linear.u * linear.lag_share().subs({linear.q: 1, linear.Q: total}), "numpy")
         closed = share * integrate.quad(shape, 0, 1, epsabs=1e-13)[0]
-        errors.append(np.abs(found - closed).max())
+        errors.append(np.abs(computed - closed).max())
     print("T × error", np.array(errors) * contexts)
     assert slope(contexts, errors) == pytest.approx(-1, abs=0.05)
 

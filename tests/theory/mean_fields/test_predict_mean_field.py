@@ -19,9 +19,9 @@ from onset.theory.transitions import combine
 def test_deterministic_for_two_states():
     """k = 2: one trajectory, whose records around the crossing are the interval; the seed changes nothing."""
     setting = Setting.of("linear", context=50)
-    found, other = mean_field(setting), mean_field(setting, seed=9)
-    assert len(found.trajectories) == 1
-    (_, bigram), formation = found.transitions()
+    computed, other = mean_field(setting), mean_field(setting, seed=9)
+    assert len(computed.trajectories) == 1
+    (_, bigram), formation = computed.transitions()
     assert formation.low <= formation.step <= formation.high
     assert other.transitions()[1] == formation
     assert bigram.step is None or bigram.step > formation.step
@@ -30,9 +30,9 @@ def test_deterministic_for_two_states():
 def test_replicates_for_more_states():
     """k = 3: independent scramblings whose combined interval holds their mean; another seed's interval overlaps it."""
     setting = Setting.of("linear", states=3, context=100)
-    found, other = mean_field(setting), mean_field(setting, seed=1)
-    formation, again = found.transitions()[1], other.transitions()[1]
-    own = [t.transitions()[1] for t in found.trajectories]
+    computed, other = mean_field(setting), mean_field(setting, seed=1)
+    formation, again = computed.transitions()[1], other.transitions()[1]
+    own = [t.transitions()[1] for t in computed.trajectories]
     assert len(own) == SCRAMBLINGS
     assert len({t.step for t in own}) == SCRAMBLINGS
     assert formation == combine(own)
@@ -54,11 +54,11 @@ def test_formation_scales_with_the_learning_rate():
 def test_plateaus_are_the_ideal_limits():
     """Plateaus are limit_loss of each strategy; the dictionary is plain JSON and states assumptions and validity."""
     prior = Dirichlet(2)
-    found = mean_field(Setting.of("softmax", prior=prior, context=25, optimizer="adam", steps=50))
-    for name, plateau in found.plateaus.items():
+    computed = mean_field(Setting.of("softmax", prior=prior, context=25, optimizer="adam", steps=50))
+    for name, plateau in computed.plateaus.items():
         assert plateau.value == pytest.approx(ideal.limit_loss(prior, name).value, abs=1e-6)
-    text = json.loads(json.dumps(found.to_dict()))
-    assert text["setting"]["id"] == found.setting.id
+    text = json.loads(json.dumps(computed.to_dict()))
+    assert text["setting"]["id"] == computed.setting.id
     assert [t["target"] for t in text["transitions"]] == ["unigram", "bigram"]
     assert text["assumptions"]
     assert text["validity"]

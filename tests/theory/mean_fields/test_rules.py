@@ -34,15 +34,15 @@ def test_weights_are_a_law(prior):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fifty_points_give_the_transitions_of_a_thousand(family):
-    """k = 2: formation and passage of the small rule within 2e-3 of a product rule of 32², ten times nearer than a
+    """k = 2: formation and transition of the small rule within 2e-3 of a product rule of 32², ten times nearer than a
     plain rule of as few points."""
     setting = Setting.of(family, states=2, context=100)
     build = FAMILIES[family]
     small = build.of(setting, rule=rules(build, setting.task.prior, 6))
     plain, large = (build.of(setting, rule=nodes(setting.task.prior, count)) for count in (small.weights.size, 1024))
-    found = [flow(d, setting.training, rtol=1e-6).transitions() for d in (large, plain)]
-    found.append(flows(small, setting.training, rtol=1e-6)[0].transitions())
-    (exact, missed, close) = (np.array([formation.step, passages[-1].step]) for passages, formation in found)
+    computed = [flow(d, setting.training, rtol=1e-6).transitions() for d in (large, plain)]
+    computed.append(flows(small, setting.training, rtol=1e-6)[0].transitions())
+    (exact, missed, close) = (np.array([formation.step, transitions[-1].step]) for transitions, formation in computed)
     print(f"{family}: relative errors of {small.weights.size} points {close / exact - 1}, plain {missed / exact - 1}")
     assert np.abs(close / exact - 1).max() < min(2e-3, np.abs(missed / exact - 1).max() / 10)
 

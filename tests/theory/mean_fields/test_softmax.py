@@ -44,11 +44,11 @@ def testsource_law_against_enumeration(states, omega):
     attention = np.random.default_rng(0).dirichlet(np.ones(4), size=5)[:, :3].T
     untracked = np.outer(dynamics.query, 1 - attention.sum(axis=0))
     background = np.exp(omega * untracked - max(omega, 0.0))
-    found = dynamics.source_law((omega * attention)[None, None])[0][0, 0] * background
+    computed = dynamics.source_law((omega * attention)[None, None])[0][0, 0] * background
     for n, (chain, law) in enumerate(zip(dynamics.transition, dynamics.stationary, strict=True)):
         for s in range(attention.shape[1]):
             expected = enumerated(chain, law, omega, attention[:, s]) * np.exp(-max(omega, 0.0))
-            np.testing.assert_allclose(found[:, n, s], expected, rtol=1e-12)
+            np.testing.assert_allclose(computed[:, n, s], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("states", [2, 3])
@@ -70,10 +70,10 @@ def test_common_shifts_drop_out():
     not see them."""
     dynamics, point = make(3, 40, 4), np.array([2.0, 0.5, 1.5, -0.5, 0.2, 2.0, 0.1, 0.0])
     shifted = point + np.array([3.0, 3.0, -7.0, -7.0, 0, 0, 0, 0])
-    found, moved = dynamics.gradient(point), dynamics.gradient(shifted)
-    assert moved.loss == pytest.approx(found.loss, rel=1e-14)
-    np.testing.assert_allclose(moved.derivative, found.derivative, rtol=1e-12)
-    assert np.all(found.derivative[[0, 2]] == -found.derivative[[1, 3]])
+    computed, moved = dynamics.gradient(point), dynamics.gradient(shifted)
+    assert moved.loss == pytest.approx(computed.loss, rel=1e-14)
+    np.testing.assert_allclose(moved.derivative, computed.derivative, rtol=1e-12)
+    assert np.all(computed.derivative[[0, 2]] == -computed.derivative[[1, 3]])
 
 
 def test_without_match_it_reads_the_unigram():
@@ -121,7 +121,7 @@ def test_sets_of_lags_are_the_product_of_matrices(states):
     shape = 1, 1, *dynamics.row.shape
     score = generator.uniform(-2.0, 1.6, size=(1, 2, 5, 7))
     chained = _Chained(dynamics.stationary.reshape(shape), dynamics.transition.reshape(*shape, -1))
-    (found, pullback), (expected, other) = dynamics.source_law(score), chained(score)
-    np.testing.assert_allclose(found, expected, rtol=1e-11)
-    by_law = generator.normal(size=found.shape)
+    (computed, pullback), (expected, other) = dynamics.source_law(score), chained(score)
+    np.testing.assert_allclose(computed, expected, rtol=1e-11)
+    by_law = generator.normal(size=computed.shape)
     np.testing.assert_allclose(pullback(by_law), other(by_law), rtol=1e-10)
