@@ -18,7 +18,7 @@ from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Derivation, Residual, Step, check
 from onset.theory.derivations.notation import meanings
 from onset.theory.markov.chains import stationary
-from onset.theory.mean_fields.corrected.families import SoftmaxCorrected
+from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.setting import Setting
 
 __all__ = ["covariance", "derive", "read"]

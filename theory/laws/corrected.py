@@ -32,7 +32,8 @@ from onset.theory.laws.planar import TOGETHER, Plane, follow, formation, planar_
 from onset.theory.laws.plateau_law import mobility, plane
 from onset.theory.laws.softmax import ASSUMPTIONS, escape, trajectories_of
 from onset.theory.markov.priors import Prior
-from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
+from onset.theory.mean_fields.corrected.linear import LinearCorrected
+from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
 from onset.theory.recording import Progress

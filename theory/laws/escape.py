@@ -26,7 +26,7 @@ from onset.theory.mean_fields.limit import MeanField
 from onset.theory.mean_fields.linear import LinearMeanField
 
 if TYPE_CHECKING:
-    from onset.theory.mean_fields.corrected.dynamics import Corrected
+    from onset.theory.mean_fields.corrected.base import Corrected
 
 __all__ = ["Manifold", "Reduced", "manifold"]
 

@@ -31,7 +31,7 @@ from onset.theory.dynamics.flow import flow
 from onset.theory.dynamics.layout import last_attention
 from onset.theory.laws.expansion import LAGS, Expansion, drive, expansion
 from onset.theory.markov.ideal import limit_losses
-from onset.theory.mean_fields.corrected.families import SoftmaxCorrected
+from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
 from onset.theory.recording import Progress, Recorder, Trajectory

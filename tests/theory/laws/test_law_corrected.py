@@ -12,7 +12,7 @@ from onset.theory.laws.escape import Reduced
 from onset.theory.laws.planar import planar_law
 from onset.theory.laws.plateau_law import law, mobility, plane
 from onset.theory.markov.priors import Dirichlet
-from onset.theory.mean_fields.corrected.families import LinearCorrected
+from onset.theory.mean_fields.corrected.linear import LinearCorrected
 from onset.theory.setting import Setting
 
 

@@ -16,11 +16,12 @@ from onset.theory.derivations.count_fluctuations import covariance
 from onset.theory.dynamics.descent import descend
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.priors import Dirichlet
+from onset.theory.mean_fields.corrected.base import MEASURING_FACTOR, logit_loss
 from onset.theory.mean_fields.corrected.counts import Counts
-from onset.theory.mean_fields.corrected.dynamics import MEASURING_FACTOR, logit_loss
-from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
+from onset.theory.mean_fields.corrected.linear import LinearCorrected
 from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
 from onset.theory.mean_fields.corrected.predict import CORRECTED, mean_field_corrected
+from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.setting import Setting
 
 EPS = np.finfo(float).eps

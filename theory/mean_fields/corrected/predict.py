@@ -8,8 +8,9 @@ from onset.theory import arguments
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.flow import flow
 from onset.theory.mean_fields.base import LAGS
-from onset.theory.mean_fields.corrected.dynamics import COUNT, Corrected
-from onset.theory.mean_fields.corrected.families import LinearCorrected, SoftmaxCorrected
+from onset.theory.mean_fields.corrected.base import COUNT, Corrected
+from onset.theory.mean_fields.corrected.linear import LinearCorrected
+from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.mean_fields.predict import common_assumptions
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Progress, no_progress

@@ -1,4 +1,4 @@
-r"""The corrected mean field of each toy family: the weight G_s of a source, and how logits follow from the sums S."""
+r"""The corrected mean field of the softmax family: the weight G_s of a source, and logits from the sums S."""
 
 from __future__ import annotations
 
@@ -9,79 +9,23 @@ import numpy as np
 
 from onset.theory.arrays import Array
 from onset.theory.dynamics.layout import Layout
-from onset.theory.markov.expectations import has_product_rule
+from onset.theory.markov.expectations import has_product_rule, nearest_weights, nodes
 from onset.theory.mean_fields.base import LAGS, signals
+from onset.theory.mean_fields.corrected.base import Corrected, EarlyPullback, Link, Pullback
 from onset.theory.mean_fields.corrected.counts import Counts
-from onset.theory.mean_fields.corrected.dynamics import Corrected, EarlyPullback, Link, Pullback
 from onset.theory.mean_fields.corrected.moments import Moments
-from onset.theory.mean_fields.corrected.nodes import chosen_nodes
 from onset.theory.models import FAMILIES
 
-__all__ = ["LinearCorrected", "SoftmaxCorrected"]
+__all__ = ["SoftmaxCorrected"]
+
+LARGE = 16
+"""Size of the rule that matrices are drawn from, relative to their number; each costs a recursion along the context."""
 
 CHAINS_TOGETHER = 256
 """Chains evaluated together when matrices are chosen."""
 
 RARE = 1e-12
 """Frequency of a state at some lag below which it does not count there."""
-
-
-class LinearCorrected(Corrected):
-    """The linear family, f = S with G_s = c + ω z_s.
-
-    G_s is linear in the memory, so that m and K are exact except for fluctuations of lags that are not followed.
-    """
-
-    family = "linear"
-
-    def remember(self, transition: Array) -> None:
-        super().remember(transition)
-        memory = self.memory
-        followed = len(memory.second) - 1
-        # E[1(x_{s-r} = 0) | x_s = b] of lag 0 and of lags that are not followed, shape (R, T, k, n).
-        self._known = np.zeros((len(memory.back), *memory.second.shape[2:]))
-        self._known[0, :, 0] = 1.0
-        for r in range(followed, len(memory.back)):
-            self._known[r, r:] = memory.back[r]
-
-    def source(self, point: Array) -> tuple[Array, Pullback]:
-        omega, c = point[0] - point[1], point[1]
-        excess, inverse, by_lag_logits = self.normaliser(point)
-        known, inside = self._known, slice(1, len(self.memory.second) - 1)
-        raised = np.concatenate([[1.0], excess[inside]])
-        summed = np.tensordot(excess, known, 1)
-        shown = np.empty((1 + len(raised), *summed.shape))
-        shown[0] = summed * inverse[:, None, None]
-        shown[1:] = (raised[:, None] * inverse)[..., None, None]
-        weights = omega * shown
-        weights[0] += c
-
-        def pullback(by_w: Array) -> Array:
-            by_omega, by_c = float((by_w * shown).sum()), float(by_w[0].sum())
-            by_followed = by_w[1:].sum(axis=(2, 3))
-            by_excess = np.tensordot(known, by_w[0] * inverse[:, None, None], 3)
-            by_excess[inside] += (by_followed @ inverse)[1:]
-            by_inverse = (by_w[0] * summed).sum(axis=(1, 2)) + raised @ by_followed
-            return np.array([by_omega, by_c - by_omega, *by_lag_logits(omega * by_excess, omega * by_inverse)])
-
-        return weights, pullback
-
-    def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
-        omega, held = point[0] - point[1], self.early.held
-        logits = ((point[1] + omega * seen)[:, None, :] @ held)[:, 0]
-
-        def pullback(by_logits: Array) -> tuple[Array, Array]:
-            by_score = (held @ by_logits[..., None])[..., 0]
-            by_omega, by_c = float((by_score * seen).sum()), float(by_score.sum())
-            return omega * by_score, np.array([by_omega, by_c - by_omega])
-
-        return logits, pullback
-
-    def link(self, moments: Moments, point: Array) -> Link:
-        return Link(moments.mean, moments.covariance, lambda by_m, by_k: (moments.pullback(by_m, by_k), np.zeros(0)))
-
-    def with_counts(self, moments: Moments, cross: Array, point: Array) -> Array:
-        return np.einsum("gnjj->gnj", cross) / 2
 
 
 class SoftmaxCorrected(Corrected):
@@ -106,9 +50,28 @@ class SoftmaxCorrected(Corrected):
         self.skewness = self.counts.third / self.at[:, None, None, None] ** 2
 
     def chosen(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
+        """At most `count` matrices; for k > 2 chosen by how much they contribute to a few functions.
+
+        Before the head has formed the match's gradient is a small difference, most of it from few chains that mix
+        slowly. So matrices are drawn out of a rule `LARGE` times as large, by systematic sampling, each with
+        probability proportional to its weight times √(1 + its functions' mean square), in units of their own mean
+        squares (Madow, Ann. Math. Stat. 20 (1949), 333-354). Their weights are then changed as little as possible until
+        they integrate these functions as the large rule does (`onset.theory.markov.expectations.calibrated_nodes`).
+        """
         if has_product_rule(self.task.prior):
             return super().chosen(count, generator)
-        return chosen_nodes(self.task.prior, count, self._functions, generator)
+        generator = np.random.default_rng(0) if generator is None else generator
+        matrices, weights = nodes(self.task.prior, LARGE * count, generator)
+        values = self._functions(matrices)
+        size = np.sqrt(weights @ values**2)
+        values = values[:, size > 0] / size[size > 0]
+        chance = weights * np.sqrt(1 + (values**2).mean(axis=1))
+        drawn = (np.arange(count) + generator.random()) / count * chance.sum()
+        chosen, times = np.unique(np.minimum(chance.cumsum().searchsorted(drawn), len(weights) - 1), return_counts=True)
+        few = times * weights[chosen] / chance[chosen]
+        off = values - weights @ values
+        off = off[:, np.abs(off).max(axis=0) > 0]
+        return matrices[chosen], nearest_weights(few / few.sum(), (off / np.abs(off).max(axis=0))[chosen])
 
     def _functions(self, transition: Array) -> Array:
         """Functions that few matrices must integrate as many do, shape (n, m).
