@@ -22,9 +22,9 @@ FALSE_ALARM = 1e-4
 """Probability that a whole comparison fails by chance, however many numbers it holds (Bonferroni)."""
 
 
-def _within(name: str, found: object, expected: object, error: object) -> None:
+def _within(name: str, observed: object, expected: object, error: object) -> None:
     """Print z = (found - expected)/error and fail if it is larger than chance allows, given standard errors `error`."""
-    z = np.abs((np.asarray(found, float) - np.asarray(expected, float)) / np.asarray(error, float))
+    z = np.abs((np.asarray(observed, float) - np.asarray(expected, float)) / np.asarray(error, float))
     limit = float(norm.isf(FALSE_ALARM / 2 / z.size))
     print(f"{name}: largest |z| = {z.max():.2f} of {z.size} (limit {limit:.2f})")
     assert np.all(z < limit), f"{name}: |z| = {z.max():.2f} exceeds {limit:.2f}"
@@ -46,7 +46,9 @@ def slope() -> Callable[..., float]:
 
 
 def _plain_logits(lag_logits, match, readout, tokens):
-    """Logits (T, k) of one sequence, by the letter: T × T scores e_tᵀ W z_s; linear family if `readout` is None. In torch, differentiable."""
+    """Logits (T, k) of one sequence, by the letter: T × T scores e_tᵀ W z_s; linear family if `readout` is None. In
+    torch, differentiable.
+    """
     torch = pytest.importorskip("torch")
     length, states = len(tokens), len(match)
     symbols = torch.eye(states, dtype=match.dtype)[torch.as_tensor(tokens, dtype=torch.long)]
@@ -66,7 +68,9 @@ def plain_logits() -> Callable[..., object]:
 
 
 class Quadratic:
-    """The stub L(θ) = Σ_n λ_n θ_n² / 2 on the coordinates of `setting`'s family, whose dynamics are known in closed form."""
+    """The stub L(θ) = Σ_n λ_n θ_n² / 2 on the coordinates of `setting`'s family, whose dynamics are known in closed
+    form.
+    """
 
     def __init__(self, setting: Setting, curvature: Array, lags: int = 2) -> None:
         self.layout = Layout.of(setting.task, setting.model.initialization, lags)
@@ -90,7 +94,9 @@ def quadratic() -> type[Quadratic]:
 
 @pytest.fixture(scope="session")
 def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
-    """A suite of seconds, registered as "tiny" for the session, and the folder with its finished runs: a toy and a transformer too short to pass."""
+    """A suite of seconds, registered as "tiny" for the session, and the folder with its finished runs: a toy and a
+    transformer too short to pass.
+    """
     pytest.importorskip("torch")
     from onset.theory.architecture import Architecture
     from onset.validate import suite
@@ -132,15 +138,17 @@ def run(capsys):
 
 @pytest.fixture(scope="session")
 def comparison():
-    """Make up a comparison of a setting: every side with an interval of ± 1%, judged in all pairs that have both sides."""
+    """Make up a comparison of a setting: intervals of ± 1%, judged in all pairs that have both sides."""
     pytest.importorskip("torch")
-    from onset.validate.suite import TRAINED, Comparison, Interval, Judged, judge
+    from onset.validate.judging.intervals import Interval
+    from onset.validate.judging.verdicts import judge
+    from onset.validate.suite import TRAINED, Comparison, PairVerdict
     from onset.validate.suite.tolerances import PAIRS
 
-    def made(setting: Setting, told: dict[str, float], seen: float, quantity: str = "formation") -> Comparison:
-        sides = {name: Interval(t, 0.99 * t, 1.01 * t) for name, t in (told | {TRAINED: seen}).items()}
+    def make(setting: Setting, predicted: dict[str, float], trained: float, quantity: str = "formation") -> Comparison:
+        sides = {name: Interval(t, 0.99 * t, 1.01 * t) for name, t in (predicted | {TRAINED: trained}).items()}
         judged = tuple(
-            Judged(
+            PairVerdict(
                 pair.lower,
                 pair.upper,
                 judge(sides[pair.lower], sides[pair.upper], pair.tolerance(setting)),
@@ -153,4 +161,4 @@ def comparison():
         observed = sides.pop(TRAINED)
         return Comparison(setting.label, "linear", quantity, "steps", sides, observed, judged)
 
-    return made
+    return make

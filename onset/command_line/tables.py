@@ -154,12 +154,12 @@ def show_suites(as_json: bool) -> None:
     """The suites with their sizes, and the claims that there are."""
     from onset.validate.claims import CLAIMS, needs
     from onset.validate.store.jobs import TRAIN
-    from onset.validate.suite import SUITES, wanted
+    from onset.validate.suite import SUITES, suite_jobs
 
     sizes = {name: [one.id for one in CLAIMS.values() if needs(one, name)] for name in SUITES}
     suites = {}
     for name, made in SUITES.items():
-        jobs = wanted(name)
+        jobs = suite_jobs(name)
         trained = [job.setting.model.family == "transformer" for job in jobs if job.kind == TRAIN]
         suites[name] = {
             "about": made.__doc__ or "",
@@ -203,7 +203,7 @@ def show_results(results: Any, most: int = 12) -> None:
         table("claims", ("claim", "what it says", "findings", "verdict", "what would decide"), told)
     rows = []
     for c in results.comparisons:
-        own = c.verdict
+        own = c.highest_pair
         told = {name: interval for name, interval in c.predicted.items() if not interval.refused}
         errors = "  ".join(f"{name} {percent(c.errors[name])}" for name in told) if c.unit != "share" else ""
         judged = "" if own is None else own.verdict.kind + ("" if own.promised else " (not promised)")
@@ -212,7 +212,7 @@ def show_results(results: Any, most: int = 12) -> None:
         rows.append((c.setting, c.quantity, predicted, show(c.observed), errors, judged))
     head = ("setting", "quantity", "predicted", "trained", "errors", "verdict")
     table(f"suite {results.suite}", head, rows)
-    pairs = [one for one in results.spreads if not one.group]
+    pairs = [one for one in results.error_summaries if not one.group]
     table(
         "relative errors of pairs of rungs",
         ("prediction", "judged by", "numbers", "median", "largest", "where", "agrees", "inconclusive", "disagrees"),

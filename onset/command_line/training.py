@@ -159,13 +159,13 @@ def runs(
     from onset.theory import arguments
     from onset.validate.store.export import ENDINGS
     from onset.validate.store.export import export as write
-    from onset.validate.store.listing import chosen, listed
+    from onset.validate.store.listing import list_runs, select
 
     if export is not None:
         arguments.one_of("export file's ending", export.suffix, ENDINGS)
     with progress(f"reading {folder}", quiet=json_) as advance:
-        present = listed(folder, advance)
-    selected = chosen(present, where)
+        present = list_runs(folder, advance)
+    selected = select(present, where)
     rows = [run.to_dict(formation_level) for run in selected]
     files = [] if export is None else [write(selected, export, formation_level)]
     if picture:

@@ -55,14 +55,14 @@ def validate(
     from onset.paper.report import write_report
     from onset.theory import arguments
     from onset.validate import suite as suites
-    from onset.validate.claims import chosen
+    from onset.validate.claims import select
     from onset.validate.report import RESULTS
     from onset.validate.store.jobs import KINDS
     from onset.validate.store.runs import Store
 
     if list_:
         return show_suites(json_)
-    chosen(claims)
+    select(claims)
     arguments.one_of("suite", suite, suites.SUITES)
     for method in methods:
         arguments.one_of("method", method, KINDS)

@@ -14,7 +14,7 @@ from onset.paper.figures.phases import transformer
 from onset.paper.style import DARK, grid_of_axes
 from onset.theory.arrays import Array
 from onset.theory.recording import Trajectory
-from onset.validate.suite import Outcome, Results
+from onset.validate.suite import CaseResult, Results
 
 __all__ = ["AttentionPanel", "compute", "draw", "shows"]
 
@@ -36,9 +36,9 @@ def shows(results: Results) -> bool:
     return _toy(results) is not None
 
 
-def _toy(results: Results) -> Outcome | None:
+def _toy(results: Results) -> CaseResult | None:
     """The linear toy model nearest to the transformer's T = 100 that is trained and predicted at finite context."""
-    toys = [o for o in results.outcomes if o.setting.model.family == "linear" and o.observed and RUNG in o.answers]
+    toys = [o for o in results.cases if o.setting.model.family == "linear" and o.observed and RUNG in o.answers]
     return min(toys, key=lambda o: abs(o.setting.task.context - 100), default=None)
 
 

@@ -19,9 +19,10 @@ from onset.paper.style import AMBER, BLUE, GREEN, GREY, strategy_colours
 from onset.theory.arrays import Array
 from onset.theory.recording import Trajectory
 from onset.theory.transitions import FORMATION_LEVEL
-from onset.validate.claims import Told, alternation, delay, ngrams, phases, toy_delay
+from onset.validate.claims import ClaimResult
 from onset.validate.claims.claim import Runs
-from onset.validate.claims.trained import seen
+from onset.validate.claims.markov import alternation, delay, ngrams, phases, toy_delay
+from onset.validate.claims.markov.readings import probe_curve
 from onset.validate.inspection.formation import HEAD_KINDS
 from onset.validate.store.jobs import Observation
 from onset.validate.store.probes import SCORES
@@ -39,7 +40,7 @@ class ClaimFigure:
     def __init__(self, claim: str, of_runs: Callable[[Runs], Any], draw: Callable[[Any], Figure] = draw_panels) -> None:
         self.claim, self._of_runs, self.draw, self.__doc__ = claim, of_runs, draw, of_runs.__doc__
 
-    def _tested(self, results: Results | None) -> Told | None:
+    def _tested(self, results: Results | None) -> ClaimResult | None:
         claims = () if results is None else results.claims
         return next((tested for tested in claims if tested.claim.id == self.claim and tested.runs), None)
 
@@ -67,7 +68,7 @@ def _curves(
 
 def _probe(observed: Observation, probe: str, entry: str) -> Callable[[Trajectory], Array]:
     """Function that returns an entry of a probe of a run."""
-    return lambda run: seen(observed.setting, run, probe, entry)
+    return lambda run: probe_curve(observed.setting, run, probe, entry)
 
 
 def _distances(title: str, observed: Observation, published: Sequence[float] = ()) -> CurvePanel:
@@ -114,11 +115,11 @@ def _alternation(runs: Runs) -> list[CurvePanel]:
     """Layer-1 attention on each lag shortly before the head forms, relative to its mean over lags: odd lags lie above
     neighbouring even ones. Lag 1, the head, is left out. Control: chains without memory.
     """
-    lags = np.arange(2, alternation.FARTHEST + 2)
+    lags = np.arange(2, alternation.LAST_ODD_LAG + 2)
     panels = []
     for name, observed in runs.items():
         context = observed.setting.task.context
-        attention = [context * alternation.shortly_before(run)[lags] for run in observed.trajectories]
+        attention = [context * alternation.attention_before_formation(run)[lags] for run in observed.trajectories]
         curves = SeedCurves("one seed", [(lags.astype(float), values) for values in attention], BLUE)
         panels.append(CurvePanel(name, "lag", "attention × T", [curves], levels={"even spread": (1.0, GREY)}))
     return panels
@@ -126,7 +127,7 @@ def _alternation(runs: Runs) -> list[CurvePanel]:
 
 def _by_sequences(runs: Runs, prefix: str, values: Callable[[Trajectory], Array]) -> Iterator[SeedCurves]:
     """`values` against the thousands of doubly stochastic sequences drawn, with and without unigram chains mixed in."""
-    for arm, share, colour in (("doubly stochastic", 1.0, BLUE), ("mixture", delay.PART, AMBER)):
+    for (arm, share), colour in zip(delay.SHARES.items(), (BLUE, AMBER), strict=True):
         observed = runs.get(prefix + arm)
         if observed is not None:  # None where a method has no answer
             thousands = share * observed.setting.training.batch / 1000
@@ -139,7 +140,7 @@ def _delay(runs: Runs) -> list[CurvePanel]:
     """
     curves = list(_by_sequences(runs, "", lambda run: run.probes["tested_on"][:, 0]))
     start = np.mean([values[0] for curve in curves for _, values in curve.seeds])
-    half = {"half-drop": (float(start) - delay.half(), GREY)}
+    half = {"half-drop": (float(start) - delay.half_gain(), GREY)}
     return [CurvePanel("", SEQUENCES, "KL(true ‖ model) / nats", curves, half)]
 
 

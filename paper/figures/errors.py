@@ -52,7 +52,7 @@ def compute(results: Results) -> list[ErrorPanel]:
 
 def _errors(results: Results) -> dict[tuple[str, str, str], list[tuple[float, float, float]]]:
     """(Context, error, half of its interval) by panel, series and rung."""
-    settings = {o.setting.label: o.setting for o in results.outcomes if o.case.toy}
+    settings = {o.setting.label: o.setting for o in results.cases if o.case.toy}
     errors: dict[tuple[str, str, str], list[tuple[float, float, float]]] = {}
     for c in results.comparisons:
         setting = settings.get(c.setting)

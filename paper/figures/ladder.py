@@ -12,7 +12,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from onset.paper.style import DARK, RUNG_COLOURS, bars, marker_handle
-from onset.validate.suite import Interval, Results
+from onset.validate.judging.intervals import Interval
+from onset.validate.suite import Results
 
 __all__ = ["LadderPoint", "compute", "draw", "with_ends"]
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from onset.paper.style import RUNG_COLOURS, strategy_colours
 from onset.theory.recording import Trajectory
 from onset.theory.transitions import Transition
-from onset.validate.suite import Outcome, Results
+from onset.validate.suite import CaseResult, Results
 
 __all__ = ["Phases", "compute", "draw", "shows", "transformer"]
 
@@ -31,9 +31,9 @@ class Phases:
     predicted: list[Transition]
 
 
-def transformer(results: Results) -> Outcome | None:
+def transformer(results: Results) -> CaseResult | None:
     """The first transformer with trained models and a prediction."""
-    return next((o for o in results.outcomes if not o.case.toy and o.observed is not None and o.answers), None)
+    return next((o for o in results.cases if not o.case.toy and o.observed is not None and o.answers), None)
 
 
 def shows(results: Results) -> bool:

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from onset.paper.style import GREY, grid_of_axes
 from onset.theory.arrays import Array
 from onset.validate.store.jobs import TRAIN
-from onset.validate.store.listing import Listed
+from onset.validate.store.listing import ListedRun
 
 __all__ = ["NAMED_SETTINGS", "RunCurve", "SettingCurves", "compute", "draw"]
 
@@ -42,7 +42,7 @@ class SettingCurves:
     curves: list[RunCurve]
 
 
-def compute(runs: Sequence[Listed]) -> list[SettingCurves]:
+def compute(runs: Sequence[ListedRun]) -> list[SettingCurves]:
     """Curves of all runs that have some, by setting; settings of the same label are told apart by their ids.
 
     Raises

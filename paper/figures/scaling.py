@@ -11,14 +11,15 @@ from matplotlib.figure import Figure
 from onset.paper.figures.ladder import with_ends
 from onset.paper.style import AMBER, BLUE, DARK, GREEN, GREY, ROSE, VIOLET, bars
 from onset.theory.arrays import Array
-from onset.validate.claims import scaling
 from onset.validate.claims.claim import Runs
+from onset.validate.claims.markov import scaling
+from onset.validate.claims.markov.scaling_settings import ADAMW, BASE, SGD, VARIATIONS
 from onset.validate.judging.intervals import Interval
 
 __all__ = ["Scaling", "ScalingPoint", "draw", "of_runs"]
 
 COLOURS = {"T": BLUE, "k": AMBER, "rate": GREEN, "concentration": VIOLET, "batch": ROSE}
-MARKERS = {scaling.ADAMW: "o", scaling.SGD: "s"}
+MARKERS = {ADAMW: "o", SGD: "s"}
 INTERVAL_FACTOR = 10.0
 """Largest factor by which an interval is drawn."""
 
@@ -50,13 +51,13 @@ def of_runs(runs: Runs) -> Scaling:
     the step over that of the transition: one line per seed, and the toy's (dashed). Settings without a transition, in
     theory or in some seed, are left out.
     """
-    base = scaling.BASE
-    constant = scaling.calibration(scaling.seen_step(runs, base), scaling.told_step(runs, base))
-    places = [(base, scaling.ADAMW, ""), *((one.name, one.optimizer, one.axis) for one in scaling.VARIATIONS)]
+    base = BASE
+    constant = scaling.calibration(scaling.observed_step(runs, base), scaling.predicted_step(runs, base))
+    places = [(base, ADAMW, ""), *((one.name, one.optimizer, one.axis) for one in VARIATIONS)]
     points = []
     for name, optimizer, axis in places:
-        told = _ends(scaling.predicted(constant, scaling.told_step(runs, name)))
-        observed = _ends(scaling.seen_step(runs, name))
+        told = _ends(scaling.predicted(constant, scaling.predicted_step(runs, name)))
+        observed = _ends(scaling.observed_step(runs, name))
         if told is not None and observed is not None:
             points.append(ScalingPoint(name, optimizer, axis, told, observed))
     setting = runs[base].setting

@@ -15,7 +15,7 @@ from onset.paper.figures.claims import PANELS
 from onset.theory.architecture import Architecture
 from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.setting import Setting
-from onset.validate.claims import CLAIMS, Told
+from onset.validate.claims import CLAIMS, ClaimResult
 from onset.validate.store.jobs import TRAIN, Observation
 from onset.validate.suite import Results
 from onset.validate.training import train_together
@@ -43,7 +43,7 @@ def results(claim: str, *, refused: bool = False) -> Results:
     """A suite with the runs of one claim, all of the same small model; with `refused`, without any prediction."""
     needs = {n: need for n, need in CLAIMS[claim].needs("standard").items() if need.kind == TRAIN or not refused}
     runs = {name: trained(3 if need.setting.task.order > 2 else 2) for name, need in needs.items()}
-    return Results("made up", (), (), (), (), (), (Told(CLAIMS[claim], {}, (), (), runs),))
+    return Results("made up", (), (), (), (), (), (ClaimResult(CLAIMS[claim], {}, (), (), runs),))
 
 
 @pytest.mark.parametrize("claim", PANELS)
@@ -81,7 +81,7 @@ def test_the_delay_is_drawn_against_doubly_stochastic_sequences():
 
 def test_a_claim_without_runs_has_no_picture():
     """It is not listed, and asking for it names the command to run."""
-    empty = Results("standard", (), (), (), (), (), (Told(CLAIMS["phases"], {}, (), ("a run",)),))
+    empty = Results("standard", (), (), (), (), (), (ClaimResult(CLAIMS["phases"], {}, (), ("a run",)),))
     assert "claim-phases" not in of_suite(empty)
     with pytest.raises(ValueError, match=re.escape("onset validate --suite standard --claims phases")):
         FIGURES["claim-phases"].compute(empty)

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 from onset.paper.figures import FIGURES, basins, errors, exponents, numbers, of_suite
 from onset.theory.setting import Setting
-from onset.validate.suite import Outcome
+from onset.validate.suite import CaseResult
 from onset.validate.suite.basins import BasinFinding
 from onset.validate.suite.exponents import Exponent, Slope
 from onset.validate.suite.results import Results
@@ -28,7 +28,7 @@ def results(comparison):
         comparison(s, {"finite-context": 5.1 * t, "mean-field": 4 * t}, 5.0 * t, "unigram → bigram")
         for t, s in zip(CONTEXTS, settings, strict=True)
     )
-    outcomes = tuple(Outcome(Case(s), {}, None) for s in settings)
+    outcomes = tuple(CaseResult(Case(s), {}, None) for s in settings)
     slopes = {"trained": Slope(0.8, 0.02, 4), "law": Slope(0.9, 0.01, 3, 0.1, 0.05, 2.0, "inconclusive")}
     exponent = Exponent("a series", "context", "formation", [50.0, 100.0, 200.0], {}, slopes, 0.04, {"exponent": 0.7})
     basin_findings = [

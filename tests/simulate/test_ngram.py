@@ -127,7 +127,7 @@ def test_trigrams_come_last_and_training_agrees():
     """Softmax family under Adam, k = 2, T = 60: unigram, bigram, trigram in order, the lag-1 head before the lag-2 head; trained seeds pass
     within the 5% that suites allow for what mini-batches do to parameters, and their scatter."""
     pytest.importorskip("torch")
-    from onset.validate.suite import TOLERANCE
+    from onset.validate.suite.tolerances import TOLERANCE
     from onset.validate.training import train
 
     setting = Setting.of("softmax", order=3, context=60, optimizer="adam", record_every=2)

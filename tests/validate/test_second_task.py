@@ -1,7 +1,8 @@
-"""A task defined in this file: it trains, is stored, swept, listed, exported and drawn without a change to the library."""
+"""A task defined in this file trains, is stored, swept, listed, exported, drawn and judged by the library as it is."""
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,13 @@ from onset.theory.entries import entry
 from onset.theory.expectation import Expectation
 from onset.theory.setting import Setting
 from onset.theory.tasks import TASKS
+from onset.validate.judging.verdicts import AGREES
+from onset.validate.store.jobs import observation
+from onset.validate.store.runs import Store
+from onset.validate.suite.comparisons import CaseResult, compare
+from onset.validate.suite.jobs import jobs
+from onset.validate.suite.series import series
+from onset.validate.suite.settings import Case
 
 
 @tasks.register
@@ -139,7 +147,8 @@ def test_runs_are_selected_exported_and_drawn(folder, run, tmp_path):
     for file in files:
         status, _, err = run("runs", str(folder), "--where", "vocabulary=4", "fidelity=0.9", "--export", file)
         assert (status, err) == (0, "")
-    assert "copy-first" in (tmp_path / "runs.csv").read_text()
+    for row in csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()):
+        assert (row["task"], row["vocabulary"], row["fidelity"], row["states"]) == ("copy-first", "4", "0.9", "")
     status, _, _ = run("runs", str(folder), "--where", "task=copy-first", "--picture", "--out", str(tmp_path))
     assert status == 0
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
@@ -168,6 +177,19 @@ def test_theory_says_that_it_has_no_prediction(run, tmp_path):
     status, _, err = run("predict", "--setting", str(tmp_path / "copy.toml"))
     assert status == 2
     assert "copy-first" in err
+
+
+def test_a_suite_compares_it(folder):
+    """Its one transition, its losses against the ideal ones, and their order; it has no basin and no series of toys."""
+    observed = observation(SETTING, [0, 1], Store(folder / "runs"))
+    result = CaseResult(Case(SETTING, surrogate=SETTING), {}, observed)
+    comparisons = {comparison.quantity: comparison for comparison in compare(result)}
+    names = ["uniform → copy", "plateau loss", "final loss", "seeds in order uniform → copy"]
+    assert list(comparisons) == names
+    assert comparisons["seeds in order uniform → copy"].holds
+    assert comparisons["final loss"].judged[0].verdict.kind == AGREES
+    assert {job.kind for job in jobs([Case(SETTING, methods=())])} == {"train"}
+    assert series([SETTING, SETTING.replace(task=CopyFirst(context=8))], "context") == []
 
 
 def test_a_large_vocabulary_trains():

@@ -30,9 +30,24 @@ from onset.theory import arguments
 from onset.theory.arrays import Array
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.priors import Prior, sample
+from onset.theory.markov.task import MarkovChains
 from onset.theory.setting import Setting
 
-__all__ = ["Basin", "draw", "escapes", "limit_constants", "place_readout", "relative", "softmax", "walk", "walk_whole"]
+__all__ = [
+    "Basin",
+    "draw",
+    "escapes",
+    "limit_constants",
+    "place_readout",
+    "relative",
+    "softmax",
+    "supports",
+    "walk",
+    "walk_whole",
+]
+
+FAMILIES = ("linear", "softmax")
+"""Families with a match and a plateau."""
 
 LAGS = 6
 PILOT = 1024
@@ -79,6 +94,12 @@ class Basin:
     explanation: str
 
 
+def supports(setting: Setting) -> bool:
+    """Whether the map of basins covers a setting's family and task: toy models on Markov chains of order 2."""
+    task = setting.task
+    return setting.model.family in FAMILIES and isinstance(task, MarkovChains) and task.order == 2
+
+
 def escapes(setting: Setting, *, count: int = 16384, seed: int = 0) -> Basin:
     """Whether `setting` leaves its unigram plateau towards an induction head.
 
@@ -105,7 +126,7 @@ def escapes(setting: Setting, *, count: int = 16384, seed: int = 0) -> Basin:
     seed; and where lags grow as fast as the match settles, the start decides: linear family, concentration
     0.3, k = 2, T = 10, is trapped as predicted at a rate of 0.1 for the lag logits, and escapes at a rate of 1.
     """
-    arguments.one_of("family of a basin", setting.model.family, ("linear", "softmax"))
+    arguments.one_of("family of a basin", setting.model.family, FAMILIES)
     setting.task.require_first_order("the map of basins")
     count = arguments.integer("count", count, least=2)
     pilot, main = np.random.default_rng(seed).spawn(2)

@@ -1,8 +1,9 @@
-"""A claim: what is said, by whom, what has to be trained to test it, and how it is judged.
+"""A claim: a statement, its source, the runs that test it, and how they are judged.
 
-A claim's verdict is the worst of its findings'. Tolerances are fixed here, before anything is trained: a published number is one run's, so it agrees
-if it could be one more of our seeds' (`one_more`); a statement about a sign or an order must hold over seeds (`positive`, `of_share`).
-Controls are findings too: what must not happen on chains without structure, or before training.
+A claim's verdict is the worst of its findings'. Tolerances are fixed here, before anything is trained. A published
+number is one run's, so it agrees if it could be the number of one more of our seeds (`compare_published`); a sign or an
+order must hold over seeds (`is_positive`, `holds_in_all`). Controls are findings too: what must not happen on chains
+without structure, or before training.
 """
 
 from __future__ import annotations
@@ -12,41 +13,30 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from onset.theory.arrays import Array
 from onset.theory.setting import Setting
-from onset.validate.judging.intervals import Interval, relative_error
-from onset.validate.judging.verdicts import (
-    AGREES,
-    DISAGREES,
-    INCONCLUSIVE,
-    Tolerance,
-    Verdict,
-    counted,
-    of_share,
-    worst,
-)
+from onset.validate.judging import verdicts
+from onset.validate.judging.intervals import Interval, mean_interval, relative_error, student
+from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, counted, of_share
 from onset.validate.store.jobs import TRAIN, Job
 
-__all__ = ["Claim", "Finding", "Need", "Runs", "Told", "mean", "one_more", "positive", "share"]
-
-LEVEL = 0.975
-"""Of Student's law: two-sided 95%."""
+__all__ = ["SPREAD", "WIDEST_PREDICTION", "Claim", "ClaimResult", "Finding", "Need", "Runs", "first_paragraph"]
+__all__ += ["compare_numbers", "compare_published", "holds_in_all", "is_positive"]
 
 SIGN = Tolerance(0.0, "the sign, at 95% over seeds")
 SPREAD = Tolerance(0.0, "the spread of our seeds: a published run is one more of them")
 
-WIDEST = 0.5
-"""Half of the widest prediction interval with which a published number still agrees, relative to it."""
+WIDEST_PREDICTION = 0.5
+"""Half-width of the widest prediction interval, relative to a published number, with which the number still agrees."""
 
 Runs = Mapping[str, Any]
-"""Trained models, each an `Observation`, and predictions, each a `Prediction`, by the names that a claim gives them; a refused prediction is left out."""
+"""Trained models (`Observation`) and predictions (`Prediction`) by name; refused predictions are left out."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """A setting to train from a number of seeds, or to predict by the method that `kind` names."""
+    """A setting to train from `seeds` seeds, or to predict by the method `kind`."""
 
     setting: Setting
     seeds: int = 1
@@ -57,12 +47,12 @@ class Need:
 
     @property
     def file(self) -> str:
-        """Where a suite's folder holds the setting."""
+        """Path of the setting in a suite's folder."""
         return f"settings/{self.setting.id}.toml"
 
     @property
     def command(self) -> str:
-        """What computes it in a suite's folder: runs that are there already are used again."""
+        """Command that computes it in a suite's folder and uses the runs that are already there."""
         if self.kind == TRAIN:
             return f"onset train --setting {self.file} --seeds {self.seeds} --out ."
         return f"onset predict --setting {self.file} --method {self.kind}"
@@ -70,7 +60,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Finding:
-    """One quantity: what is predicted, what was observed, and the verdict; `control` if it is about what must not happen."""
+    """One quantity, predicted and observed, with the verdict; a `control` is about what must not happen."""
 
     quantity: str
     unit: str
@@ -90,17 +80,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed and how it is tested.
+    """A statement and its test.
 
     Attributes
     ----------
     id, title, statement, source : str
     needs : callable
-        Takes the name of a suite's size, returns what has to be trained, by name; empty if that suite leaves the claim out.
+        From the size of a suite to the runs that the claim needs, by name.
     judge : callable
-        Takes the trained models by those names, returns the findings.
+        From those runs to the findings.
     untested : str
-        What this test leaves open.
+        What the test leaves open.
+    sizes : tuple of str
+        Suites that include the claim.
     """
 
     id: str
@@ -110,11 +102,12 @@ class Claim:
     needs: Callable[[str], Mapping[str, Need]]
     judge: Callable[[Runs], Sequence[Finding]]
     untested: str
+    sizes: tuple[str, ...] = ("standard", "full")
 
 
 @dataclass(frozen=True)
-class Told:
-    """A claim with its findings and the runs that they were read from; `missing` names what is not computed yet."""
+class ClaimResult:
+    """A claim with its findings and the runs behind them; `missing` names runs that are not computed yet."""
 
     claim: Claim
     needs: Mapping[str, Need]
@@ -124,40 +117,34 @@ class Told:
 
     @property
     def verdict(self) -> str:
-        """The worst of the findings' verdicts; inconclusive while something is missing."""
-        found = worst([one.verdict.kind for one in self.findings])
-        return INCONCLUSIVE if self.missing or found is None else found
+        """The worst of the findings' verdicts; inconclusive while runs are missing."""
+        return INCONCLUSIVE if self.missing else verdicts.worst([f.verdict.kind for f in self.findings]) or INCONCLUSIVE
 
     @property
     def counts(self) -> dict[str, int]:
-        """Findings by verdict."""
-        return counted(one.verdict.kind for one in self.findings)
+        """Number of findings by verdict."""
+        return counted(finding.verdict.kind for finding in self.findings)
 
     @property
     def against(self) -> list[str]:
-        """The quantities that disagree."""
-        return [one.quantity for one in self.findings if one.verdict.kind == DISAGREES]
+        """Quantities that disagree."""
+        return [finding.quantity for finding in self.findings if finding.verdict.kind == DISAGREES]
 
     @property
     def decides(self) -> str | None:
-        """If inconclusive, what would decide."""
+        """What would decide an inconclusive claim."""
         if self.missing:
             return f"{len(self.missing)} runs that are not trained yet"
         if self.verdict != INCONCLUSIVE:
             return None
-        return next((one.verdict.decides for one in self.findings if one.verdict.decides), None)
+        return next((finding.verdict.decides for finding in self.findings if finding.verdict.decides), None)
 
     def to_dict(self) -> dict[str, Any]:
-        claim = self.claim
-        return {
-            "id": claim.id,
-            "title": claim.title,
-            "statement": claim.statement,
-            "source": claim.source,
+        return {name: getattr(self.claim, name) for name in ("id", "title", "statement", "source")} | {
             "verdict": self.verdict,
             "decides": self.decides,
-            "findings": [one.to_dict() for one in self.findings],
-            "untested": claim.untested,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "untested": self.claim.untested,
             "settings": {
                 name: {
                     "setting": need.setting.to_dict() | {"id": need.setting.id},
@@ -171,66 +158,81 @@ class Told:
         }
 
 
-def mean(values: Sequence[float] | Array) -> Interval:
-    """Mean over seeds with its 95% interval by Student's law; none for fewer than two."""
-    found = np.asarray(values, dtype=float)
-    if not len(found):
-        return Interval(None, reason="in no seed")
-    middle = float(found.mean())
-    if len(found) < 2:
-        return Interval(middle)
-    half = float(stdtrit(len(found) - 1, LEVEL) * found.std(ddof=1) / np.sqrt(len(found)))
-    return Interval(middle, middle - half, middle + half)
+def first_paragraph(text: str | None) -> str:
+    """First paragraph of a docstring in one line: the statement of a claim is its module's."""
+    return " ".join((text or "").partition("\n\n")[0].split())
 
 
-def one_more(
+def compare_numbers(
+    quantity: str, unit: str, predicted: Interval, observed: Interval, tolerance: Tolerance, *, seeds: int
+) -> Finding:
+    """Whether a prediction agrees with `seeds` trained models within a tolerance (`verdicts.judge`)."""
+    return Finding(quantity, unit, predicted, observed, verdicts.judge(predicted, observed, tolerance, seeds=seeds))
+
+
+def compare_published(
     quantity: str,
     unit: str,
     published: float | tuple[float, float],
     values: Sequence[float | None],
     *,
-    steps: float = 0.0,
+    resolution: float = 0.0,
 ) -> Finding:
-    """Whether a published run's number, or the range of several, could be one more seed's: within Student's 95% prediction interval.
+    """Whether a published number, or the range of several, could be that of one more of our seeds.
 
-    `steps` is the resolution of the recording grid, which widens it. An interval too wide (`WIDEST`) or a seed without the number makes it inconclusive, none with it a disagreement.
+    Parameters
+    ----------
+    quantity, unit : str
+    published : float or (float, float)
+    values : sequence of float or None
+        The number for each of our seeds, None where a seed has none.
+    resolution : float
+        Resolution of the published number and of our records; it widens the interval.
+
+    Returns
+    -------
+    Finding
+        Agrees within Student's 95% prediction interval for one more draw. An interval wider than `WIDEST_PREDICTION`,
+        or a seed without the number, makes it inconclusive; if no seed has the number, it disagrees.
     """
     low, high = published if isinstance(published, tuple) else (published, published)
-    told = Interval((low + high) / 2, low, high)
-    found = np.array([value for value in values if value is not None], dtype=float)
-    seen = mean(found)
-    if not len(found):
-        return Finding(quantity, unit, told, seen, Verdict(DISAGREES, SPREAD, because="in none of our seeds"))
-    if len(found) < max(2, len(values)):
+    center = (low + high) / 2
+    ours = np.array([value for value in values if value is not None], dtype=float)
+
+    def finding(kind: str, because: str, decides: str | None = None, **numbers: float | None) -> Finding:
+        verdict = Verdict(kind, SPREAD, because=because, decides=decides, **numbers)  # type: ignore[arg-type]
+        return Finding(quantity, unit, Interval(center, low, high), mean_interval(ours), verdict)
+
+    if not len(ours):
+        return finding(DISAGREES, "in none of our seeds")
+    if len(ours) < max(2, len(values)):
         decides = "more seeds" if len(values) < 2 else "longer runs: some seeds do not get there"
-        because = f"in {len(found)} of {len(values)} seeds"
-        return Finding(quantity, unit, told, seen, Verdict(INCONCLUSIVE, SPREAD, because=because, decides=decides))
-    middle, spread = float(found.mean()), float(found.std(ddof=1) * np.sqrt(1 + 1 / len(found)))
-    room = float(stdtrit(len(found) - 1, LEVEL)) * spread + steps
-    off = max(low - middle, middle - high, 0.0)
-    kind = DISAGREES if off > room else AGREES if room <= WIDEST * abs(told.value or 0) else INCONCLUSIVE
-    because = f"ours {middle:.4g}, one more seed of ours within ± {room:.3g}"
-    z = off / spread if spread else None
-    if kind == INCONCLUSIVE:
-        decides = f"more seeds than {len(found)}: they spread too widely for one more to say anything"
-        return Finding(quantity, unit, told, seen, Verdict(kind, SPREAD, None, None, z, because, decides))
-    return Finding(quantity, unit, told, seen, Verdict(kind, SPREAD, (told.value or 0) / middle - 1, None, z, because))
+        return finding(INCONCLUSIVE, f"in {len(ours)} of {len(values)} seeds", decides)
+    mean, deviation = float(ours.mean()), float(ours.std(ddof=1) * np.sqrt(1 + 1 / len(ours)))
+    half = student(len(ours) - 1) * deviation + resolution
+    distance = max(low - mean, mean - high, 0.0)
+    because = f"ours {mean:.4g}, one more seed of ours within ± {half:.3g}"
+    z = distance / deviation if deviation else None
+    if distance <= half and half > WIDEST_PREDICTION * abs(center):
+        decides = f"more seeds than {len(ours)}: they spread too widely for one more to say anything"
+        return finding(INCONCLUSIVE, because, decides, z=z)
+    return finding(DISAGREES if distance > half else AGREES, because, error=center / mean - 1, z=z)
 
 
-def positive(quantity: str, unit: str, values: Sequence[float], *, control: bool = False) -> Finding:
-    """Whether a number is above zero, over seeds."""
-    seen = mean(values)
-    told = Interval(None, reason="above zero")
-    if seen.low is None or seen.high is None:
+def is_positive(quantity: str, unit: str, values: Sequence[float] | Array, *, control: bool = False) -> Finding:
+    """Whether a number is above zero, by its 95% interval over seeds."""
+    observed = mean_interval(values)
+    if observed.low is None or observed.high is None:
         verdict = Verdict(INCONCLUSIVE, SIGN, because="one seed has no spread", decides="more seeds")
-    elif seen.low > 0 or seen.high < 0:
-        verdict = Verdict(AGREES if seen.low > 0 else DISAGREES, SIGN, because=f"{seen.value:.3g} on the average")
-    else:
+    elif observed.low <= 0 <= observed.high:
         verdict = Verdict(INCONCLUSIVE, SIGN, because="its interval holds zero", decides="more seeds")
-    return Finding(quantity, unit, told, seen, verdict, control)
+    else:
+        kind = AGREES if observed.low > 0 else DISAGREES
+        verdict = Verdict(kind, SIGN, because=f"{observed.value:.3g} on the average")
+    return Finding(quantity, unit, Interval(None, reason="above zero"), observed, verdict, control)
 
 
-def share(quantity: str, held: Sequence[bool], what: str, *, control: bool = False) -> Finding:
-    """Whether something holds for all seeds."""
-    verdict = of_share(sum(held), len(held), what)
-    return Finding(quantity, "share", Interval(1.0), Interval(sum(held) / len(held)), verdict, control)
+def holds_in_all(quantity: str, holds: Sequence[bool], what: str, *, control: bool = False) -> Finding:
+    """Whether something holds for every seed; `what` ends the sentence "n of m …"."""
+    verdict = of_share(sum(holds), len(holds), what)
+    return Finding(quantity, "share", Interval(1.0), Interval(sum(holds) / len(holds)), verdict, control)

@@ -6,20 +6,35 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from scipy.stats import sem, t
+
+from onset.theory.arrays import Array
 from onset.theory.transitions import Transition
 
-__all__ = ["Interval", "relative_error", "z_score"]
+__all__ = ["Interval", "Z", "mean_interval", "relative_error", "student", "z_score"]
 
 Z = 1.96
-"""Half a 95% interval in standard errors."""
+"""Half of a 95% interval in standard errors."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95% interval; None with a reason if there is none.
+    """A value with its 95% interval, or None with a reason.
 
-    `refused` says that a theory does not answer, unlike one whose answer is that nothing happens; `limit` is then the step up to which nothing
-    did, and `share`, if curves differ, that of those in which it happens. `curves` is how many there are, if it is known.
+    Attributes
+    ----------
+    value, low, high : float or None
+    reason : str or None
+        Why there is no value.
+    refused : bool
+        Whether a theory does not answer, as opposed to answering that nothing happens.
+    limit : float or None
+        Step up to which nothing happened.
+    share : float or None
+        Share of the curves in which it happens, where they differ.
+    curves : int or None
+        Number of curves, where it is known.
     """
 
     value: float | None
@@ -33,19 +48,38 @@ class Interval:
 
     @classmethod
     def of(cls, transition: Transition, limit: float | None = None, happens: Sequence[bool] = ()) -> Interval:
-        """Of a transition looked for up to step `limit` in curves of which `happens` says whether they have it."""
-        found = cls(transition.step, transition.low, transition.high, transition.reason, curves=len(happens) or None)
+        """Interval of a transition looked for up to step `limit`; `happens` says for each curve whether it has one."""
+        interval = cls(transition.step, transition.low, transition.high, transition.reason, curves=len(happens) or None)
         if transition.step is not None:
-            return found
+            return interval
         share = sum(happens) / len(happens) if happens else 0.0
-        return replace(found, limit=limit, share=share if 0 < share < 1 else None)
+        return replace(interval, limit=limit, share=share if 0 < share < 1 else None)
+
+    @classmethod
+    def exact(cls, value: float) -> Interval:
+        """A value without error."""
+        return cls(value, value, value)
 
     @property
     def half(self) -> float:
-        """Half the width; infinite if the value has no interval, zero if it is exact."""
-        if self.low is None or self.high is None:
-            return math.inf
-        return (self.high - self.low) / 2
+        """Half of the width; infinite if the value has no interval, zero if it is exact."""
+        return math.inf if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def student(freedom: int) -> float:
+    """Half of a 95% interval in standard errors, by Student's law with `freedom` degrees of freedom."""
+    return float(t.ppf(0.975, freedom))
+
+
+def mean_interval(values: Sequence[float] | Array) -> Interval:
+    """Mean of independent values with its 95% interval by Student's law; no interval for fewer than two."""
+    if not len(values):
+        return Interval(None, reason="in no seed")
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(mean)
+    half = student(len(values) - 1) * float(sem(values))
+    return Interval(mean, mean - half, mean + half)
 
 
 def relative_error(predicted: Interval, reference: Interval) -> float | None:
@@ -56,7 +90,7 @@ def relative_error(predicted: Interval, reference: Interval) -> float | None:
 
 
 def z_score(predicted: Interval, reference: Interval) -> float | None:
-    """The difference in units of its standard error, which both 95% intervals give, halves added in squares; None without one."""
+    """Difference over its standard error, by both 95% intervals, halves added in squares; None without intervals."""
     if predicted.value is None or reference.value is None:
         return None
     half = math.hypot(predicted.half, reference.half)

@@ -1,4 +1,4 @@
-"""The report of a suite: one self-contained HTML page and `results.json`, from which everything else that shows numbers is made."""
+"""Report of a suite: `results.json`, from which all other shown numbers are made, and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = "report.html"
 def write(
     results: Results, folder: str | Path, figures: Mapping[str, tuple[Path, str]], *, seeds: int | None = None
 ) -> Path:
-    """Write ``results.json``, the settings of the claims and ``report.html`` into `folder`, each atomically, and return the page's path.
+    """Write ``results.json``, ``report.html`` and the settings of the claims into `folder`; return the page's path.
 
     Parameters
     ----------
@@ -32,11 +32,11 @@ def write(
     folder : path
     figures : mapping of name to (PNG file, caption)
     seeds : int, optional
-        What the suite was asked for, so that the report can be made again.
+        Seeds that the suite was asked for, so that the report can be made again.
     """
     folder = writable_folder(folder)
     data = results.to_dict() | {"asked_seeds": seeds, "versions": versions()}
-    for need in {need.setting: need for told in results.claims for need in told.needs.values()}.values():
+    for need in {need.setting: need for result in results.claims for need in result.needs.values()}.values():
         write_text(folder / need.file, need.setting.to_toml())
     write_text(folder / RESULTS, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     pictures = [
@@ -46,7 +46,7 @@ def write(
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """What a ``results.json`` holds, given its path or its folder's.
+    """Content of a ``results.json``, given its path or its folder's.
 
     Raises
     ------
@@ -57,9 +57,9 @@ def load(path: str | Path) -> dict[str, Any]:
     file = path / RESULTS if path.suffix != ".json" else path
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        if lacking := {"suite", "asked_seeds", "findings"} - set(data):
-            raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+        if missing := {"suite", "asked_seeds", "findings"} - set(data):
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    except (OSError, ValueError, TypeError) as problem:
         raise ValueError(
             f"{file}: no readable results of a suite there ({problem}); run onset validate --out {file.parent} first."
         ) from problem
@@ -67,7 +67,7 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def results_of(folder: str | Path) -> tuple[Results, int | None]:
-    """The results that a folder's runs and ``results.json`` hold, and the seeds once asked for.
+    """Results from a folder's runs and ``results.json``, and the seeds that the suite was asked for.
 
     Raises
     ------

@@ -48,9 +48,9 @@ function unfold() {
 addEventListener("hashchange", unfold);
 unfold();
 // What pointing at a cell tells, a tap tells at the foot of the window, until the next.
-const told = document.querySelector("#told");
+const explanation = document.querySelector("#explanation");
 document.addEventListener("click", (event) => {
   const cell = event.target.closest("td[title]");
-  told.textContent = cell ? cell.title : "";
-  told.hidden = !told.textContent;
+  explanation.textContent = cell ? cell.title : "";
+  explanation.hidden = !explanation.textContent;
 });

@@ -1,9 +1,10 @@
-"""The page of a suite: what its template needs, and how numbers are written."""
+"""The page of a suite: data for its template, and how numbers are written."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +16,23 @@ from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims import Finding
 from onset.validate.inspection.formation import HEAD_KINDS
 from onset.validate.judging.intervals import Interval
-from onset.validate.judging.verdicts import counted, worst
+from onset.validate.judging.verdicts import Verdict, counted, worst
 from onset.validate.suite.comparisons import Comparison
+from onset.validate.suite.exponents import Exponent
 from onset.validate.suite.results import Results
 from onset.validate.suite.tolerances import TRAINED
 
-__all__ = ["percent", "render", "show"]
+__all__ = ["percent", "render", "share", "show"]
 
 HERE = Path(__file__).parent
 
-NAMES = {"learning-rate.match": "rate of the match"}
-"""Axes of series, where the page names them otherwise."""
+AXIS_NAMES = {"learning-rate.match": "rate of the match"}
+"""Names of axes on the page, where they differ."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number with its interval, or why there is none; `key` sorts it."""
+    """A cell of a table: a number with its interval, or why there is none; `key` sorts it, `kind` colours it."""
 
     text: str
     detail: str = ""
@@ -49,25 +51,27 @@ def render(results: Results, data: dict[str, Any], pictures: Sequence[tuple[str,
         ``results.to_dict()`` with versions.
     pictures : sequence of (name, base64 of a PNG, caption)
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    loader = jinja2.FileSystemLoader(HERE)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "signed": signed, "share": share}
-    steps = [c for c in results.comparisons if c.unit == "steps"]
-    toys = {group: rows for group, rows in _groups(steps).items() if any("finite-context" in c.predicted for c in rows)}
-    whole = [one for one in results.spreads if not one.group]
+    groups: dict[str, list[Comparison]] = defaultdict(list)
+    for comparison in results.comparisons:
+        if comparison.unit == "steps":
+            groups[comparison.group].append(comparison)
+    toys = {group: rows for group, rows in groups.items() if any("finite-context" in c.predicted for c in rows)}
+    summaries = [summary for summary in results.error_summaries if not summary.group]
     return environment.get_template("page.html.jinja").render(
         results=results,
         data=data,
         pictures=pictures,
         groups=[(group, *_table(rows)) for group, rows in toys.items()],
         others=[_other(c) for c in results.comparisons if c.group not in toys],
-        counts=_counts(results),
-        spreads=whole,
-        headline=next((one for one in whole if (one.lower, one.upper) == ("finite-context", TRAINED)), None),
-        exponents=[row for found in results.exponents for row in _slopes(found)],
+        counts=counted(c.highest_pair.verdict.kind for c in results.comparisons if c.highest_pair is not None),
+        summaries=summaries,
+        headline=next((s for s in summaries if (s.lower, s.upper) == ("finite-context", TRAINED)), None),
+        exponents=[row for exponent in results.exponents for row in _slopes(exponent)],
         details={s["label"]: json.dumps(s["setting"], indent=1, ensure_ascii=False) for s in data["settings"]},
-        claimed={told.claim.id: [_finding(one) for one in told.findings] for told in results.claims},
+        claimed={result.claim.id: [_finding(finding) for finding in result.findings] for result in results.claims},
         formed=_heads(results),
         level=FORMATION_LEVEL,
         infinity=math.inf,
@@ -85,35 +89,24 @@ def show(interval: Interval | None) -> str:
 
 
 def percent(error: float | None) -> str:
-    """With sign and one digit, whole from 100% on."""
+    """Percentage with sign and one decimal, none from 100% on."""
     if error is None:
         return "–"
     return f"{100 * error:+.0f}%" if abs(error) >= 1 else f"{100 * error:+.1f}%"
 
 
 def share(value: float | None) -> str:
-    """Without sign."""
-    return "–" if value is None else percent(value).lstrip("+")
+    """Percentage without sign."""
+    return percent(value).lstrip("+")
 
 
 def signed(value: float | None, digits: int = 1) -> str:
+    """Number with sign."""
     return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
-def _groups(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
-    found: dict[str, list[Comparison]] = {}
-    for c in comparisons:
-        found.setdefault(c.group, []).append(c)
-    return found
-
-
-def _counts(results: Results) -> dict[str, int]:
-    """Verdicts on the highest rung below the trained models."""
-    return counted(c.verdict.verdict.kind for c in results.comparisons if c.verdict is not None)
-
-
 def _table(rows: Sequence[Comparison]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Rungs with a column, those that answer for at least one setting, and rows."""
+    """Rungs that answer for at least one setting, and rows with two cells for each."""
     rungs = [
         rung for rung in rows[0].predicted if any(not c.predicted[rung].refused for c in rows if rung in c.predicted)
     ]
@@ -121,33 +114,30 @@ def _table(rows: Sequence[Comparison]) -> tuple[list[str], list[dict[str, Any]]]
 
 
 def _row(c: Comparison, rungs: Sequence[str]) -> dict[str, Any]:
-    by_rung = {one.lower: one.verdict for one in c.judged if one.upper == TRAINED}
+    against_trained = {pair.lower: pair.verdict for pair in c.judged if pair.upper == TRAINED}
     cells = []
     for rung in rungs:
-        told, verdict = c.predicted.get(rung), by_rung.get(rung)
-        kind = "" if verdict is None else verdict.kind
-        title = "" if verdict is None else _why(verdict)
-        number = Cell("", kind=kind) if told is None else _cell(told, kind, title)
+        interval, verdict = c.predicted.get(rung), against_trained.get(rung)
+        kind, title = ("", "") if verdict is None else (verdict.kind, _why(verdict))
         error = None if verdict is None else verdict.error
-        cells += [
-            number,
-            Cell(percent(error) if error is not None else "", "", title, None if error is None else abs(error), kind),
-        ]
-    own = c.verdict
-    verdict = worst([one.verdict.kind for one in c.judged if one.promised]) or (own.verdict.kind if own else "")
+        text, key = ("", None) if error is None else (percent(error), abs(error))
+        cells.append(Cell("", kind=kind) if interval is None else _cell(interval, kind, title))
+        cells.append(Cell(text, "", title, key, kind))
+    highest = c.highest_pair
+    promised = [pair.verdict.kind for pair in c.judged if pair.promised]
     return {
         "setting": c.setting,
         "quantity": c.quantity,
         "cells": cells,
         "observed": _cell(c.observed),
-        "verdict": verdict,
-        "why": _why(own.verdict) if own else "",
-        "z": None if own is None else own.verdict.z,
-        "promised": any(one.promised for one in c.judged),
+        "verdict": worst(promised) or (highest.verdict.kind if highest else ""),
+        "why": _why(highest.verdict) if highest else "",
+        "z": highest.verdict.z if highest else None,
+        "promised": bool(promised),
     }
 
 
-def _why(verdict: Any) -> str:
+def _why(verdict: Verdict) -> str:
     z = "" if verdict.z is None else f", z = {verdict.z:+.1f}"
     decides = f"; what would decide: {verdict.decides}" if verdict.decides else ""
     return f"{verdict.because}{z}{decides}. Tolerance: {verdict.tolerance.source}."
@@ -167,54 +157,47 @@ def _cell(interval: Interval, kind: str = "", title: str = "") -> Cell:
 
 
 def _other(c: Comparison) -> dict[str, Any]:
-    own = c.judged[-1] if c.judged else None
+    """A row of a setting without a theory of its own."""
+    pair = c.judged[-1] if c.judged else None
     return {
         "setting": c.setting,
         "quantity": c.quantity,
-        "predicted": [(rung, _cell(told)) for rung, told in c.predicted.items()],
+        "predicted": [(rung, _cell(interval)) for rung, interval in c.predicted.items()],
         "observed": _cell(c.observed),
         "unit": c.unit,
-        "error": None if own is None or c.unit == "share" else own.verdict.error,
-        "verdict": "" if own is None else own.verdict.kind,
-        "why": "" if own is None else _why(own.verdict),
-        "promised": own is not None and own.promised,
+        "error": None if pair is None or c.unit == "share" else pair.verdict.error,
+        "verdict": "" if pair is None else pair.verdict.kind,
+        "why": "" if pair is None else _why(pair.verdict),
+        "promised": pair is not None and pair.promised,
     }
 
 
-def _finding(found: Finding) -> dict[str, Any]:
-    told = found.predicted
-    return {
-        "quantity": found.quantity,
-        "predicted": Cell(told.reason or "–") if told.value is None else _cell(told),
-        "observed": _cell(found.observed),
-        "unit": found.unit,
-        "z": found.verdict.z,
-        "verdict": found.verdict.kind,
-        "because": found.verdict.because,
-        "why": _why(found.verdict),
-        "control": found.control,
-    }
+def _finding(finding: Finding) -> dict[str, Any]:
+    """A row of a claim: the finding, its numbers as cells."""
+    predicted = finding.predicted
+    cell = Cell(predicted.reason or "–") if predicted.value is None else _cell(predicted)
+    return {"finding": finding, "predicted": cell, "observed": _cell(finding.observed), "why": _why(finding.verdict)}
 
 
 def _heads(results: Results) -> tuple[list[str], list[tuple[str, int, list[Cell]]]]:
-    """Columns, one for each kind of head in each layer, and rows, one for each transformer: label, seeds, steps of formation."""
-    there = {(one.layer, one.kind) for _, found in results.heads for one in found}
-    columns = sorted(there, key=lambda name: (name[0], list(HEAD_KINDS).index(name[1])))
+    """Columns, a kind of head in a layer each, and rows, a transformer each: label, seeds, steps of formation."""
+    kinds = {(head.layer, head.kind) for _, heads in results.heads for head in heads}
+    columns = sorted(kinds, key=lambda column: (column[0], list(HEAD_KINDS).index(column[1])))
     rows = []
-    for observed, found in results.heads:
-        cells = {(one.layer, one.kind): _cell(one.formed) for one in found}
-        rows.append((observed.setting.label, len(observed.seeds), [cells.get(name, Cell("")) for name in columns]))
+    for observed, heads in results.heads:
+        cells = {(head.layer, head.kind): _cell(head.formed) for head in heads}
+        rows.append((observed.setting.label, len(observed.seeds), [cells.get(column, Cell("")) for column in columns]))
     return [f"layer {layer}: {kind}" for layer, kind in columns], rows
 
 
-def _slopes(found: Any) -> Iterator[dict[str, Any]]:
-    """A row for each rung's exponent, the trained one's with what theory states in closed form."""
-    for rung, slope in found.slopes.items():
+def _slopes(exponent: Exponent) -> Iterator[dict[str, Any]]:
+    """A row for each rung's slope, the trained one's with the exponent that theory states."""
+    for rung, slope in exponent.slopes.items():
         yield {
-            "series": found.series,
-            "axis": NAMES.get(found.axis, found.axis),
-            "quantity": found.quantity,
+            "series": exponent.series,
+            "axis": AXIS_NAMES.get(exponent.axis, exponent.axis),
+            "quantity": exponent.quantity,
             "rung": rung,
             "slope": slope,
-            "stated": found.stated if rung == TRAINED else None,
+            "stated": exponent.stated if rung == TRAINED else None,
         }

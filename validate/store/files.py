@@ -1,4 +1,4 @@
-"""Folders that can be written to, and files written whole: after a crash a file is either the new one, the old one or absent."""
+"""Writable folders, and atomic writing: after a crash a file is either the new one, the old one or absent."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "replacing_or_told", "set_aside", "writable_folder", "write_table", "write_text"]
+__all__ = ["replacing", "replacing_or_refused", "set_aside", "writable_folder", "write_table", "write_text"]
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden file beside `path` to write to, which takes its place, synced, when the block ends, and is removed if it raises."""
+    """A hidden file to write to; it is synced and takes the place of `path` at the end, or is removed on an error."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     temporary = Path(name)
@@ -32,33 +32,28 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename `path` to ``….corrupt``, or ``….corrupt-2`` and so on where there is one, so that nothing is lost; return where it went."""
+    """Rename `path` to ``….corrupt``, or ``….corrupt-2`` and so on if that exists; return the new path."""
     names = (f"{path.name}.corrupt" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
     return path.replace(next(aside for aside in map(path.with_name, names) if not aside.exists()))
 
 
 @contextmanager
-def replacing_or_told(path: Path) -> Iterator[Path]:
-    """As `replacing`, making the folder if need be; a ``ValueError`` says why nothing can be written there."""
+def replacing_or_refused(path: Path) -> Iterator[Path]:
+    """As `replacing`, and makes the folder; a ``ValueError`` says why nothing can be written there."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             yield temporary
     except OSError as problem:
         raise ValueError(
-            f"output folder {path.parent}: {path.name} cannot be written ({problem.strerror}); give a folder that can be."
+            f"output folder {path.parent}: {path.name} cannot be written ({problem.strerror}); "
+            "give a folder that can be."
         ) from problem
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write `text` to `path`, making its folder if need be.
-
-    Raises
-    ------
-    ValueError
-        If the folder cannot be made or written to.
-    """
-    with replacing_or_told(path) as temporary:
+    """Write `text` to `path` and make its folder; a ``ValueError`` says why that is impossible."""
+    with replacing_or_refused(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
 
@@ -71,7 +66,7 @@ def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def writable_folder(folder: str | Path) -> Path:
-    """Make `folder` if need be and return it; a ``ValueError`` says why nothing can be written there."""
+    """Make `folder` and return it; a ``ValueError`` says why nothing can be written there."""
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Observations and predictions of settings, as a store holds them.
+"""Jobs, and what a store holds of them: trained runs, predictions and basins of a setting.
 
-A `Job` is one training run, one prediction or one look at the basins; `onset.validate.execution` computes it, once, into a file of its own. That a
-theory does not answer for a setting is kept like an answer.
+A `Job` is one training run, one prediction or one look at the basins; `onset.validate.execution` computes each once,
+into a file of its own. That a theory does not answer for a setting is stored like an answer.
 """
 
 from __future__ import annotations
@@ -21,20 +21,9 @@ from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, Transition, TransitionSource
 from onset.validate.store.runs import Record, Store
 
-__all__ = [
-    "BASIN",
-    "KINDS",
-    "TRAIN",
-    "Job",
-    "Observation",
-    "Refused",
-    "basin",
-    "observation",
-    "prediction",
-]
+__all__ = ["BASIN", "KINDS", "TRAIN", "Job", "Observation", "Refused", "basin", "observation", "prediction"]
 
-TRAIN = "train"
-BASIN = "basin"
+TRAIN, BASIN = "train", "basin"
 
 KINDS = (TRAIN, *reversed(METHODS), BASIN)
 """Kinds of jobs: training, each method of prediction, the basins."""
@@ -46,7 +35,7 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """Train `setting` from `seed`, say which basin it leads to, or predict it by the method that `kind` names."""
+    """Train `setting` from `seed`, find the basin it leads to, or predict it by the method `kind`."""
 
     setting: Setting
     kind: str
@@ -63,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Observation(TransitionSource):
-    """Trained runs of one setting, one trajectory per seed."""
+    """Trained runs of one setting, one trajectory and its notes for each seed."""
 
     setting: Setting
     seeds: tuple[int, ...]
@@ -75,36 +64,39 @@ class Observation(TransitionSource):
         return combined(self.trajectories, level)
 
     def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
-        passages, formations = self.read(level)
-        each = [one.read(level) for one in self.trajectories]
+        transitions, formations = self.read(level)
+        runs = []
+        for seed, curve in zip(self.seeds, self.trajectories, strict=True):
+            between, formed = curve.read(level)
+            runs.append(
+                {
+                    "seed": seed,
+                    "transitions": [t.to_dict() for t in between],
+                    "formations": [t.to_dict() for t in formed],
+                    "last_step": float(curve.steps[-1]),
+                    "final_loss": float(curve.loss[-1]),
+                    "diverged": curve.diverged,
+                }
+            )
         return {
             "setting": self.setting.to_dict() | {"id": self.setting.id},
             "method": "training",
             "seeds": list(self.seeds),
-            "transitions": [t.to_dict() for t in passages],
+            "transitions": [t.to_dict() for t in transitions],
             "formations": [t.to_dict() | {"level": level} for t in formations],
-            "runs": [
-                {
-                    "seed": seed,
-                    "transitions": [t.to_dict() for t in own],
-                    "formations": [t.to_dict() for t in formed],
-                    "last_step": float(one.steps[-1]),
-                    "final_loss": float(one.loss[-1]),
-                    "diverged": one.diverged,
-                }
-                for seed, one, (own, formed) in zip(self.seeds, self.trajectories, each, strict=True)
-            ],
+            "runs": runs,
         }
 
 
 def observation(setting: Setting, seeds: Sequence[int], store: Store) -> Observation:
-    """The trained runs of `setting` that `store` holds for `seeds`."""
-    found = [_held(store, Job(setting, TRAIN, seed)) for seed in seeds]
-    return Observation(setting, tuple(seeds), tuple(r.trajectories[0] for r in found), tuple(r.notes for r in found))
+    """The trained runs of `setting` from `seeds` in `store`."""
+    records = [_load(store, Job(setting, TRAIN, seed)) for seed in seeds]
+    curves = tuple(record.trajectories[0] for record in records)
+    return Observation(setting, tuple(seeds), curves, tuple(record.notes for record in records))
 
 
 def prediction(setting: Setting, method: str, store: Store, seed: int = 0) -> Prediction:
-    """The prediction of `setting` by `method` from `seed` that `store` holds.
+    """The prediction of `setting` by `method` from `seed` in `store`.
 
     Raises
     ------
@@ -113,36 +105,26 @@ def prediction(setting: Setting, method: str, store: Store, seed: int = 0) -> Pr
     ValueError
         If the store does not hold it.
     """
-    record = _answered(store, Job(setting, method, seed))
-    plateaus = {name: Expectation(*pair) for name, pair in record.notes["plateaus"].items()}
-    return Prediction(
-        setting,
-        method,
-        record.trajectories,
-        plateaus,
-        tuple(record.notes["assumptions"]),
-        tuple(record.notes["validity"]),
-        record.notes.get("bounds", False),
-    )
+    record = _load(store, Job(setting, method, seed))
+    notes = record.notes
+    plateaus = {name: Expectation(*pair) for name, pair in notes["plateaus"].items()}
+    reasons = tuple(notes["assumptions"]), tuple(notes["validity"])
+    return Prediction(setting, method, record.trajectories, plateaus, *reasons, notes.get("bounds", False))
 
 
 def basin(setting: Setting, store: Store) -> Basin:
-    """The basin of `setting` that `store` holds; raises as `prediction` does."""
-    found = _answered(store, Job(setting, BASIN)).notes["basin"]
-    return Basin(**(found | {"drives": np.array(found["drives"]), "lags": tuple(found["lags"])}))
+    """The basin of `setting` in `store`; raises as `prediction` does."""
+    fields = _load(store, Job(setting, BASIN)).notes["basin"]
+    return Basin(**(fields | {"drives": np.array(fields["drives"]), "lags": tuple(fields["lags"])}))
 
 
-def _answered(store: Store, job: Job) -> Record:
-    record = _held(store, job)
-    if "refused" in record.notes:
-        raise Refused(record.notes["refused"])
-    return record
-
-
-def _held(store: Store, job: Job) -> Record:
+def _load(store: Store, job: Job) -> Record:
     record = store.load(job.name)
     if record is None:
         raise ValueError(
-            f"store {store.folder} has no finished run {job.name} ({job.label}): compute it first, for instance with onset validate."
+            f"store {store.folder} has no finished run {job.name} ({job.label}): "
+            "compute it first, for instance with onset validate."
         )
+    if "refused" in record.notes:
+        raise Refused(record.notes["refused"])
     return record

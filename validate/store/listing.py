@@ -1,6 +1,6 @@
-"""What a folder of run files holds, run by run: what each was made from, how it ended and when it passed on. Nothing is moved or mended here.
+"""Runs in a folder: the setting of each, how it ended, and its transitions. Files are only read.
 
-What a setting says goes by the names that the command line has for it, and `chosen` picks runs by them.
+Facts about a setting have the names of command-line options, and `select` selects runs by them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from onset.theory.recording import combined
 from onset.theory.setting import Setting
 from onset.theory.training import Training
 from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.store.json_data import finite
 from onset.validate.store.runs import FAILURE, Damaged, Record, read
 
-__all__ = ["NAMES", "Listed", "chosen", "facts", "listed"]
+__all__ = ["NAMES", "ListedRun", "facts", "list_runs", "select"]
 
 Fact = str | float | tuple[Any, ...]
 
@@ -36,15 +37,15 @@ NAMES = (
     *(f"{what}{end}" for what in ("learning-rate", "initialization") for end in ("", *(f".{g}" for g in GROUPS))),
     *("id", "kind", "seed", "device", "state"),
 )
-"""Names that runs of Markov chains can be selected by; other tasks add their own."""
+"""Names of facts that every table of runs has as columns; a task's own facts follow them."""
 
 FINISHED, DIVERGED, REFUSED, FAILED = "finished", "diverged", "refused", "failed"
 DAMAGED, UNREADABLE = "damaged", "unreadable"
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A run file, or the note that a run failed, with what it holds and its `state`; `problem` says what is wrong."""
+class ListedRun:
+    """A run file, or the note that a run failed, with its `state`; `problem` says what is wrong."""
 
     path: Path
     record: Record | None
@@ -53,34 +54,33 @@ class Listed:
 
     @cached_property
     def facts(self) -> dict[str, Fact]:
-        """By `NAMES`: what the run was made from. Of a file that cannot be read, its state alone."""
+        """Facts by name; of a file that cannot be read, its state alone."""
         if self.record is None:
             return {"state": self.state}
         notes = {name: self.record.notes[name] for name in ("kind", "seed", "device") if name in self.record.notes}
         return facts(self.record.setting) | notes | {"state": self.state}
 
     def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
-        """As plain data: the file, its setting, and in optimiser steps where it ended, passed on and formed its heads (of several curves, their means)."""
-        told: dict[str, Any] = {"file": str(self.path), "state": self.state, "problem": self.problem or None}
+        """Plain data: file, setting, and in optimiser steps the end, transitions and formations (means of curves)."""
+        data: dict[str, Any] = {"file": str(self.path), "state": self.state, "problem": self.problem or None}
         if self.record is None:
-            return told
+            return data
         setting, notes, curves = self.record.setting, self.record.notes, self.record.trajectories
-        passages, formations = combined(curves, level) if curves else ([], [])
-        told |= {"label": setting.label, "setting": setting.to_dict() | {"id": setting.id}}
-        told |= {name: notes.get(name) for name in ("kind", "seed", "device", "started", "seconds", "versions")}
-        told |= {
-            "steps": float(np.mean([one.steps[-1] for one in curves])) if curves else None,
-            "passages": [one.to_dict() for one in passages],
-            "formations": [one.to_dict() | {"level": level} for one in formations],
-            "final_loss": _finite(np.mean([one.loss[-1] for one in curves])) if curves else None,
-            "diverged": next((one.diverged for one in curves if one.diverged is not None), None),
+        transitions, formations = combined(curves, level) if curves else ([], [])
+        data |= {"label": setting.label, "setting": setting.to_dict() | {"id": setting.id}}
+        data |= {name: notes.get(name) for name in ("kind", "seed", "device", "started", "seconds", "versions")}
+        return data | {
+            "steps": float(np.mean([curve.steps[-1] for curve in curves])) if curves else None,
+            "passages": [transition.to_dict() for transition in transitions],
+            "formations": [formation.to_dict() | {"level": level} for formation in formations],
+            "final_loss": finite(float(np.mean([curve.loss[-1] for curve in curves]))) if curves else None,
+            "diverged": next((curve.diverged for curve in curves if curve.diverged is not None), None),
             "outcome": notes.get("refused") or notes.get("failed") or notes.get("basin", {}).get("explanation"),
         }
-        return told
 
 
-def listed(folder: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Listed]:
-    """Every run file in `folder`, or in its folder `runs`, and every run that failed; alike settings stand together.
+def list_runs(folder: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[ListedRun]:
+    """Every run file in `folder`, or in its folder `runs`, and every run that failed; similar settings stand together.
 
     Raises
     ------
@@ -88,41 +88,43 @@ def listed(folder: str | Path, progress: Callable[[int, int], None] = lambda don
         If there is none.
     """
     folder = Path(folder)
-    files = next((found for where in (folder / "runs", folder) if (found := _files(where))), [])
+    files = _files(folder / "runs") or _files(folder)
     if not files:
         raise ValueError(
-            f"folder {folder}: holds no run files; give what onset train or onset validate was given as --out."
+            f"folder {folder}: holds no run files; give the --out folder of onset train or onset validate."
         )
-    found = []
-    for done, file in enumerate(files):
-        found.append(_look(file) if file.suffix == ".nc" else _look_at_failure(file))
-        progress(done + 1, len(files))
-    return sorted(found, key=_place)
+    runs = []
+    for done, file in enumerate(files, 1):
+        runs.append(_read(file) if file.suffix == ".nc" else _read_failure(file))
+        progress(done, len(files))
+    return sorted(runs, key=_position)
 
 
-def chosen(runs: Sequence[Listed], where: Sequence[str]) -> list[Listed]:
-    """The runs for which every condition ``NAME=VALUE`` or ``NAME=VALUE,VALUE`` of `where` holds.
+def select(runs: Sequence[ListedRun], where: Sequence[str]) -> list[ListedRun]:
+    """The runs that meet every condition ``NAME=VALUE`` or ``NAME=VALUE,VALUE`` of `where`.
 
     Raises
     ------
     ValueError
-        If a name is unknown, or a condition leaves none: what values there are is said.
+        If a name is unknown, or a condition leaves none; the message lists the values that there are.
     """
-    left = list(runs)
+    selected = list(runs)
     for text in where:
-        name, equals, values = text.partition("=")
+        name, equals, given = text.partition("=")
         name = name.strip().replace("_", "-").replace("lag-logits", "lag_logits")
-        wanted = [value.strip() for value in values.split(",") if value.strip()]
+        values = [value.strip() for value in given.split(",") if value.strip()]
         arguments.one_of("name in --where", name, {*NAMES, *(fact for run in runs for fact in run.facts)})
-        if not equals or not wanted:
+        if not equals or not values:
             raise ValueError(f"where = {text!r}: expected NAME=VALUE; give for instance context=100.")
-        having = [run for run in left if any(_is(run.facts.get(name), value) for value in wanted)]
-        if not having:
-            there = {value for run in left for value in _each(run.facts.get(name))}
-            known = ", ".join(_text(value) for value in sorted(there, key=lambda v: (isinstance(v, str), v))) or "none"
-            raise ValueError(f"where = {text!r}: none of {len(left)} runs has it; expected one of: {known}.")
-        left = having
-    return left
+        present = [_values(run.facts.get(name)) for run in selected]
+        if not any(matching := [any(_equal(fact, v) for fact in facts_of for v in values) for facts_of in present]):
+            known = sorted({fact for facts_of in present for fact in facts_of}, key=lambda v: (isinstance(v, str), v))
+            raise ValueError(
+                f"where = {text!r}: none of {len(selected)} runs has it; "
+                f"expected one of: {', '.join(map(_text, known)) or 'none'}."
+            )
+        selected = [run for run, matches in zip(selected, matching, strict=True) if matches]
+    return selected
 
 
 def facts(setting: Setting) -> dict[str, Fact]:
@@ -143,77 +145,58 @@ def facts(setting: Setting) -> dict[str, Fact]:
 
 
 def _files(folder: Path) -> list[Path]:
-    finished = sorted(folder.glob("*.nc"))
+    """Run files, then notes on runs that failed and have not succeeded since."""
+    finished, failed = sorted(folder.glob("*.nc")), sorted(folder.glob(f"*{FAILURE}"))
     names = {path.stem for path in finished}
-    return finished + [
-        path for path in sorted(folder.glob(f"*{FAILURE}")) if path.name.removesuffix(FAILURE) not in names
-    ]
+    return finished + [path for path in failed if path.name.removesuffix(FAILURE) not in names]
 
 
-def _look_at_failure(path: Path) -> Listed:
+def _read_failure(path: Path) -> ListedRun:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         setting, reason = Setting.from_dict(data["setting"]), data["reason"]
         notes = {"kind": data["kind"], "seed": data["seed"], "failed": reason}
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        return Listed(path, None, UNREADABLE, f"{path} cannot be read ({type(problem).__name__}: {problem}).")
-    return Listed(path, Record(setting, (), notes), FAILED, f"{setting.label} failed, as {path} tells: {reason}")
+        return ListedRun(path, None, UNREADABLE, f"{path} cannot be read ({type(problem).__name__}: {problem}).")
+    problem = f"{setting.label} failed, as {path} says: {reason}"
+    return ListedRun(path, Record(setting, (), notes), FAILED, problem)
 
 
-def _look(path: Path) -> Listed:
+def _read(path: Path) -> ListedRun:
     try:
         record = read(path)
-    except Damaged as problem:
-        return Listed(
-            path, None, DAMAGED, f"run file {path} is damaged ({problem}): the command that made it makes it again."
-        )
+    except Damaged as damage:
+        problem = f"run file {path} is damaged ({damage}): the command that made it makes it again."
+        return ListedRun(path, None, DAMAGED, problem)
     except (OSError, ValueError) as problem:
-        return Listed(path, None, UNREADABLE, str(problem))
+        return ListedRun(path, None, UNREADABLE, str(problem))
     if "refused" in record.notes:
-        return Listed(path, record, REFUSED)
-    diverged = any(one.diverged is not None for one in record.trajectories)
-    return Listed(path, record, DIVERGED if diverged else FINISHED)
+        return ListedRun(path, record, REFUSED)
+    diverged = any(curve.diverged is not None for curve in record.trajectories)
+    return ListedRun(path, record, DIVERGED if diverged else FINISHED)
 
 
-def _place(run: Listed) -> tuple[Any, ...]:
+def _position(run: ListedRun) -> tuple[Any, ...]:
+    """Place of a run in a listing; files that cannot be read come last."""
     if run.record is None:
         return (1, str(run.path))
-    one = run.record.setting
+    setting, task = run.record.setting, run.record.setting.task
+    shape = task.vocabulary, task.lags, task.context
     kind, seed = str(run.facts.get("kind", "")), int(run.record.notes.get("seed", 0))
-    return (
-        0,
-        one.model.family,
-        one.training.optimizer.name,
-        one.task.vocabulary,
-        one.task.lags,
-        one.task.context,
-        one.label,
-        one.id,
-        kind,
-        seed,
-    )
+    return 0, setting.model.family, setting.training.optimizer.name, *shape, setting.label, setting.id, kind, seed
 
 
-def _each(fact: Fact | None) -> tuple[Any, ...]:
+def _values(fact: Fact | None) -> tuple[Any, ...]:
     return () if fact is None else fact if isinstance(fact, tuple) else (fact,)
 
 
-def _is(fact: Fact | None, wanted: str) -> bool:
-    return any(wanted.lower() == _text(value).lower() or _number(wanted) == value for value in _each(fact))
-
-
-def _text(value: Any) -> str:
-    return (
-        f"{value:.12g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-    )
-
-
-def _number(text: str) -> float | None:
+def _equal(fact: Any, value: str) -> bool:
+    """Whether a fact has a value given as text, or as a number."""
     try:
-        return float(text)
+        return float(value) == fact or value.lower() == _text(fact).lower()
     except ValueError:
-        return None
+        return value.lower() == _text(fact).lower()
 
 
-def _finite(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _text(fact: Any) -> str:
+    return f"{fact:.12g}" if isinstance(fact, float) else str(fact).lower() if isinstance(fact, bool) else str(fact)

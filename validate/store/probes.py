@@ -1,72 +1,71 @@
-"""What is recorded of trained models beside what theory predicts of them: names, units and dimensions."""
+"""Quantities recorded of trained models besides those that theory predicts: names, units and dimensions."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from onset.theory.setting import Setting
 
-__all__ = ["MATCHED", "PROBES", "SCORES", "Probe", "labels"]
+__all__ = ["LAW", "MATCHED", "PROBES", "SCORES", "Dimension", "Probe"]
 
 SCORES = ("previous-token", "prefix-matching", "duplicate-token", "copying")
 """Head scores, defined in `onset.validate.inspection.scores`."""
 
 MATCHED = ("previous", "same")
-"""Symbols of a source that may match the query's: that before it, its own; see `onset.validate.inspection.order_parameters`."""
+"""Symbols of a source that may match the query's: the one before it, and its own."""
+
+
+class Dimension(NamedTuple):
+    """A dimension of a probe and its labels in a setting."""
+
+    name: str
+    labels: Callable[[Setting], Sequence[Any]]
 
 
 class Probe(NamedTuple):
-    """Unit and dimensions of what is recorded, and what it is."""
+    """Unit, meaning and dimensions of a recorded quantity."""
 
     unit: str
-    dims: tuple[str, ...]
     meaning: str
+    dimensions: tuple[Dimension, ...] = ()
 
+
+def _heads_of(setting: Setting) -> tuple[int, ...]:
+    """Number of heads in each layer; a toy model counts as one layer of one head."""
+    shape = setting.model.architecture
+    return (1,) if shape is None else shape.heads_of
+
+
+LAW = Dimension("law", lambda setting: [*setting.task.strategies, "true"])
+POSITION = Dimension("position", lambda setting: (np.flatnonzero(setting.task.scored) + 1).tolist())
+CHAINS = Dimension("chains", lambda setting: [variant.label for variant in setting.task.variants])
+SCORE = Dimension("score", lambda setting: SCORES)
+MATCH = Dimension("matched", lambda setting: MATCHED)
+PART = Dimension("part", lambda setting: setting.model.parts)
+LAG = Dimension("lag", lambda setting: range(setting.task.context))
+LAYER = Dimension("layer", lambda setting: range(1, 1 + len(_heads_of(setting))))
+HEAD = Dimension("head", lambda setting: range(1, 1 + _heads_of(setting)[0]))
+HEAD_OF_LAYER = Dimension("head_of_layer", lambda setting: range(1, 1 + max(_heads_of(setting))))
+
+NATS, LOGITS = "nats per token", "natural logits"
 
 PROBES = {
-    "last": Probe(
-        "nats per token", ("law",), "KL(law || model) on the last token: of each strategy's law, and of the true one"
-    ),
-    "loss_at": Probe("nats per token", ("position",), "loss at each position, the next token averaged out"),
-    "unseen": Probe(
-        "nats per token", (), "loss where the current history did not occur before, the next token averaged out"
-    ),
-    "tested_on": Probe("nats per token", ("chains",), "KL(true law || model) on the last token of other chains"),
-    "head_score": Probe(
-        "1", ("score", "layer", "head_of_layer"), "head scores; those of patterns above their controls"
-    ),
-    "lag_logit": Probe("natural logits", ("head", "lag"), "layer-1 score by lag above that of far lags: v of a toy"),
+    "last": Probe(NATS, "KL(law || model) on the last token: of each strategy's law, and of the true one", (LAW,)),
+    "loss_at": Probe(NATS, "loss at each position, the next token averaged out", (POSITION,)),
+    "unseen": Probe(NATS, "loss where the current history did not occur before, the next token averaged out"),
+    "tested_on": Probe(NATS, "KL(true law || model) on the last token of other chains", (CHAINS,)),
+    "head_score": Probe("1", "head scores; those of patterns above their controls", (SCORE, LAYER, HEAD_OF_LAYER)),
+    "lag_logit": Probe(LOGITS, "layer-1 score by lag above that of far lags: v of a toy", (HEAD, LAG)),
     "match": Probe(
-        "natural logits",
-        ("head", "layer", "head_of_layer"),
-        "score by the match with what a layer-1 head shows: ω of a toy",
+        LOGITS, "score by the match with what a layer-1 head shows: ω of a toy", (HEAD, LAYER, HEAD_OF_LAYER)
     ),
     "contrast": Probe(
-        "natural logits",
-        ("matched", "layer", "head_of_layer"),
-        "score of sources that match the query, above the others'",
+        LOGITS, "score of sources that match the query, above the others'", (MATCH, LAYER, HEAD_OF_LAYER)
     ),
-    "readout": Probe("natural logits", ("layer", "head_of_layer"), "logit of the symbol attended to: μ of a toy"),
-    "movement": Probe("1", ("part",), "root mean square change of the parameters of a part since the start"),
+    "readout": Probe(LOGITS, "logit of the symbol attended to: μ of a toy", (LAYER, HEAD_OF_LAYER)),
+    "movement": Probe("1", "root mean square change of the parameters of a part since the start", (PART,)),
 }
-"""The one place where a probe is registered."""
-
-
-def labels(setting: Setting, dimension: str) -> list[str] | list[int]:
-    """Names along a dimension of a probe."""
-    shape = setting.model.architecture
-    named: dict[str, list[str] | list[int]] = {
-        "law": [*setting.task.strategies, "true"],
-        "position": (np.flatnonzero(setting.task.scored) + 1).tolist(),
-        "chains": [variant.label for variant in setting.task.variants],
-        "score": list(SCORES),
-        "part": list(setting.model.parts),
-        "matched": list(MATCHED),
-        "head": list(range(1, 1 + (shape.heads_of[0] if shape else 1))),
-        "lag": list(range(setting.task.context)),
-        "layer": list(range(1, 1 + (shape.layers if shape else 1))),
-        "head_of_layer": list(range(1, 1 + max(shape.heads_of if shape else (1,)))),
-    }
-    return named[dimension]
+"""Probes by name in run files."""

@@ -1,4 +1,4 @@
-"""Where numbers come from: what is noted of every run and every report."""
+"""Provenance: when numbers were made, with which versions and on which machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["RELEASE", "provenance", "versions"]
 
-PACKAGES = ("numpy", "scipy", "numba", "torch", "matplotlib")
+PACKAGES = ("icl-onset", "numpy", "scipy", "numba", "torch", "matplotlib")
 
 
 def _version(package: str) -> str:
@@ -25,11 +25,11 @@ RELEASE = _version("icl-onset")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of what the numbers depend on, and the machine's kind and cores."""
-    found = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
-    return found | {"icl-onset": RELEASE} | {package: _version(package) for package in PACKAGES}
+    """Versions of Python and of the packages that numbers depend on, and the machine's kind and cores."""
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
+    return machine | {package: _version(package) for package in PACKAGES}
 
 
 def provenance() -> dict[str, Any]:
-    """For the notes of a run that starts now: when, in UTC, and with which versions."""
+    """Notes of a run that starts now: the time in UTC, and versions."""
     return {"started": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions()}

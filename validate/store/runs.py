@@ -1,10 +1,10 @@
-"""A store of runs: one NetCDF file per finished run or prediction, written atomically.
+"""A store of runs: one NetCDF file for each trained model or prediction, written atomically.
 
-A file holds one group per trajectory with named dimensions (step, strategy, lag, parameter) and the setting as JSON. Behind
-the NetCDF data, where readers do not look, stands a SHA-256 of it, checked before the file is opened: a damaged file can
-make a reader hang. A file without its seal, which no release wrote as it stands, is named, set aside as `….corrupt` and computed
-again. A whole file that this release cannot read, since a newer one wrote it, is refused and stays where it is. A killed process
-leaves at most a hidden temporary file.
+A file holds one group per trajectory, with named dimensions (step, strategy, lag, parameter), and the setting as JSON.
+Behind the NetCDF data, where readers do not look, stands their SHA-256. It is checked before the file is opened,
+because HDF5 may hang on a damaged file; HDF5's own checksums cover neither attributes nor metadata. A damaged file is
+set aside as `….corrupt` and computed again. An intact file of a newer release is refused and left in place. A killed
+process leaves at most a hidden temporary file.
 """
 
 from __future__ import annotations
@@ -24,17 +24,25 @@ import xarray as xr
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.store.files import replacing, set_aside, writable_folder
-from onset.validate.store.probes import PROBES, labels
+from onset.validate.store.probes import PROBES
 from onset.validate.store.provenance import RELEASE
 
 __all__ = ["FAILURE", "Damaged", "Record", "Store", "UnreadableRun", "read", "to_dataset"]
 
 FORMAT = 3
-READ = (1, 2, FORMAT)
-"""Formats that are read; the first knew no heads, the second no probes."""
+"""Format of new files."""
+
+READABLE = (1, 2, FORMAT)
+"""Formats that are read; the first has no heads, the first two have no probes."""
+
 FAILURE = ".failed.json"
-"""What stands in a run's place, with its reason, while it fails; see `onset.validate.execution.failures`."""
+"""Ending of the note on a run that failed (`onset.validate.execution.failures`)."""
+
 SEAL = b"\nsha256 "
+"""Mark in front of the checksum."""
+
+LARGEST_CACHE = 2**30
+"""Bytes of run files that a store keeps in memory; files are not compressed."""
 
 
 class UnreadableRun(UserWarning):
@@ -42,12 +50,12 @@ class UnreadableRun(UserWarning):
 
 
 class Damaged(ValueError):
-    """No release wrote this file as it stands: it is truncated, altered, of another tool or of another run."""
+    """A file that no release wrote as it is: truncated, altered, of another tool or of another run."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a run file holds: the setting, one or more trajectories, and `notes`, plain data as JSON can hold it."""
+    """Content of a run file: the setting, its trajectories, and `notes`, plain data as JSON can hold it."""
 
     setting: Setting
     trajectories: tuple[Trajectory, ...]
@@ -55,7 +63,8 @@ class Record:
 
 
 class Store:
-    """Run files below `folder`.
+    """Run files in `folder`. Loaded records stay in memory, up to `LARGEST_CACHE`, and are used while their files are
+    unchanged.
 
     Raises
     ------
@@ -65,20 +74,27 @@ class Store:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = writable_folder(folder)
+        self._loaded: dict[str, tuple[tuple[int, ...], Record]] = {}
+        self._cached = 0
 
     def path(self, name: str) -> Path:
         return self.folder / f"{name}.nc"
 
     def __contains__(self, job: Any) -> bool:
-        """Whether there is a file for what has this `name`, readable or not."""
+        """Whether there is a file for a job, readable or not."""
         return self.path(job.name).exists()
 
     def save(self, name: str, record: Record) -> Path:
-        """Write `record`; after a crash the file is either whole or absent."""
+        """Write `record`; after a crash the file is either complete or absent."""
+        header = {
+            "format": FORMAT,
+            "release": RELEASE,
+            "run": name,
+            "setting": json.dumps(record.setting.to_dict()),
+            "notes": json.dumps(record.notes),
+        }
         groups = {f"/trajectory_{i}": to_dataset(one, record.setting) for i, one in enumerate(record.trajectories)}
-        whole = {"format": FORMAT, "release": RELEASE, "run": name}
-        head = whole | {"setting": json.dumps(record.setting.to_dict()), "notes": json.dumps(record.notes)}
-        tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=head), **groups})
+        tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=header), **groups})
         with replacing(self.path(name)) as temporary:
             tree.to_netcdf(temporary, engine="h5netcdf")
             with temporary.open("r+b") as written:
@@ -91,11 +107,15 @@ class Store:
         Raises
         ------
         ValueError
-            If the file is whole, but cannot be opened, or not be read by this release.
+            If the file is intact, but cannot be opened, or not be read by this release.
         """
         path = self.path(name)
         try:
-            return read(path)
+            state = path.stat()
+            version = state.st_mtime_ns, state.st_size, state.st_ino
+            if (known := self._loaded.get(name)) is not None and known[0] == version:
+                return known[1]
+            record = read(path)
         except FileNotFoundError:
             return None
         except Damaged as problem:
@@ -106,26 +126,25 @@ class Store:
                 stacklevel=2,
             )
             return None
+        self._cached += state.st_size
+        if self._cached <= LARGEST_CACHE:
+            self._loaded[name] = version, record
+        return record
 
 
 def to_dataset(one: Trajectory, setting: Setting) -> xr.Dataset:
     """A trajectory with named dimensions, labels and units."""
+    n, nats = len(one.steps), {"units": "nats per token"}
     data = xr.Dataset(
         {
-            "loss": ("step", one.loss),
-            "distance": (("strategy", "step"), np.array(list(one.distances.values()))),
+            "loss": ("step", one.loss, nats),
+            "distance": (("strategy", "step"), np.array(list(one.distances.values())), nats),
             "attention": (("step", "head", "lag"), one.attention),
-            "parameter": (
-                ("parameter_name", "step"),
-                np.array(list(one.parameters.values())).reshape(len(one.parameters), len(one.steps)),
-            ),
-            "excess": (
-                ("baseline", "step", "value"),
-                np.array(list(one.excess.values())).reshape(len(one.excess), len(one.steps), 2),
-            ),
+            "parameter": (("parameter_name", "step"), np.array(list(one.parameters.values())).reshape(-1, n)),
+            "excess": (("baseline", "step", "value"), np.array(list(one.excess.values())).reshape(-1, n, 2), nats),
         },
         coords={
-            "step": one.steps,
+            "step": ("step", one.steps, {"units": "optimiser steps"}),
             "strategy": np.array(list(one.distances), dtype=object),
             "parameter_name": np.array(list(one.parameters), dtype=object),
             "baseline": np.array(list(one.excess), dtype=object),
@@ -133,12 +152,11 @@ def to_dataset(one: Trajectory, setting: Setting) -> xr.Dataset:
         },
         attrs={"diverged": -1 if one.diverged is None else one.diverged},
     )
-    data["loss"].attrs["units"] = data["distance"].attrs["units"] = data["excess"].attrs["units"] = "nats per token"
-    data["step"].attrs["units"] = "optimiser steps"
     for name, values in one.probes.items():
         probe = PROBES[name]
-        data[name] = ("step", *probe.dims), values, {"units": probe.unit, "long_name": probe.meaning}
-        data.coords.update({dim: labels(setting, dim) for dim in probe.dims})
+        dims = ("step", *(dimension.name for dimension in probe.dimensions))
+        data[name] = dims, values, {"units": probe.unit, "long_name": probe.meaning}
+        data.coords.update({dimension.name: list(dimension.labels(setting)) for dimension in probe.dimensions})
     return data
 
 
@@ -147,7 +165,7 @@ def _seal(data: bytes) -> bytes:
 
 
 def read(path: Path) -> Record:
-    """What the run file at `path` holds; the file is left as it is.
+    """Content of the run file at `path`, which is left as it is.
 
     Raises
     ------
@@ -155,24 +173,25 @@ def read(path: Path) -> Record:
     Damaged
         If the file is not as a release wrote it.
     ValueError
-        If it cannot be opened, or is of a release that writes what this one cannot read.
+        If it cannot be opened, or was written by a newer release.
     """
     try:
-        whole = path.read_bytes()
+        sealed = path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError as problem:
         raise ValueError(
-            f"run file {path} cannot be opened ({problem.strerror}): expected a file that may be read; mend its permissions or move it away."
+            f"run file {path} cannot be opened ({problem.strerror}): expected a file that may be read; "
+            "mend its permissions or move it away."
         ) from problem
-    data, found, _ = whole.rpartition(SEAL)
-    if not found:
-        raise Damaged("no checksum at its end: truncated, or not a run file" if whole else "it is empty")
-    if data + _seal(data) != whole:
+    data, seal, _ = sealed.rpartition(SEAL)
+    if not seal:
+        raise Damaged("no checksum at its end: truncated, or not a run file" if sealed else "it is empty")
+    if data + _seal(data) != sealed:
         raise Damaged("its checksum does not match its content")
     release = "of unknown version"
     try:
-        # By h5py: a suite reads hundreds of files, and xarray takes a hundred times as long to open one.
+        # A suite reads hundreds of files: h5py takes a fifth of h5netcdf's time, and xarray takes three times that.
         with h5py.File(io.BytesIO(data), "r") as tree:
             release = str(tree.attrs.get("release", release))
             if (run := str(tree.attrs.get("run", path.stem))) != path.stem:
@@ -182,23 +201,24 @@ def read(path: Path) -> Record:
         raise
     except (KeyError, OSError, TypeError, ValueError) as problem:
         raise ValueError(
-            f"run file {path} was written by Onset {release} and cannot be read by this one, {RELEASE} ({problem}): expected a run of this release or an older one; use the one that wrote it, or another folder."
+            f"run file {path} was written by Onset {release} and cannot be read by this one, {RELEASE} ({problem}): "
+            "expected a run of this release or an older one; use the one that wrote it, or another folder."
         ) from problem
 
 
 def _record(tree: h5py.File) -> Record:
-    if _number(tree.attrs["format"]) not in READ:
-        raise ValueError(f"format {_number(tree.attrs['format'])}, known are {', '.join(map(str, READ))}")
+    if (form := _number(tree.attrs["format"])) not in READABLE:
+        raise ValueError(f"format {form}, known are {', '.join(map(str, READABLE))}")
     setting = Setting.from_dict(json.loads(str(tree.attrs["setting"])))
-    notes = json.loads(str(tree.attrs["notes"]))
     groups = sorted(map(str, tree), key=lambda name: int(name.rpartition("_")[2]))
-    return Record(setting, tuple(_trajectory(tree[name], setting.task.lags) for name in groups), notes)
+    trajectories = tuple(_trajectory(tree[name], setting.task.lags) for name in groups)
+    return Record(setting, trajectories, json.loads(str(tree.attrs["notes"])))
 
 
 def _trajectory(group: Any, lags: tuple[int, ...]) -> Trajectory:
     diverged = _number(group.attrs["diverged"])
 
-    def named(variable: str, dimension: str) -> dict[str, np.ndarray]:
+    def by_name(variable: str, dimension: str) -> dict[str, np.ndarray]:
         if not group[dimension].size:  # an empty list has no type of its own
             return {}
         return dict(zip(group[dimension].asstr()[:], group[variable][:], strict=True))
@@ -207,10 +227,10 @@ def _trajectory(group: Any, lags: tuple[int, ...]) -> Trajectory:
     return Trajectory(
         steps=steps,
         loss=group["loss"][:],
-        distances=named("distance", "strategy"),
+        distances=by_name("distance", "strategy"),
         attention=attention.reshape(len(steps), -1, attention.shape[-1]),
-        parameters=named("parameter", "parameter_name"),
-        excess=named("excess", "baseline"),
+        parameters=by_name("parameter", "parameter_name"),
+        excess=by_name("excess", "baseline"),
         probes={name: group[name][:] for name in PROBES if name in group},
         diverged=None if diverged < 0 else diverged,
         lags=lags,
@@ -218,5 +238,5 @@ def _trajectory(group: Any, lags: tuple[int, ...]) -> Trajectory:
 
 
 def _number(attribute: Any) -> int:
-    """NetCDF has attributes of one number only as arrays of one."""
+    """NetCDF stores an attribute of one number as an array of length one."""
     return int(np.ravel(attribute)[0])

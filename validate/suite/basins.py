@@ -1,19 +1,20 @@
-"""Findings on basins: whether trained models leave the plateau for an induction head where `onset.theory.laws.basins` says so."""
+"""Findings on basins: whether trained models leave the plateau for a head as `onset.theory.laws.basins` predicts."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from onset.theory.recording import Trajectory
 from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE
-from onset.validate.suite.comparisons import Outcome
+from onset.validate.suite.comparisons import CaseResult
 
 __all__ = ["ESCAPED", "TRAPPED", "UNDECIDED", "BasinFinding", "basins", "fate"]
 
 ESCAPED, TRAPPED, UNDECIDED = "escaped", "trapped", "undecided"
-SIGNS = {1: ESCAPED, -1: TRAPPED, 0: UNDECIDED}
+FATES = {1: ESCAPED, -1: TRAPPED, 0: UNDECIDED}
+"""Predicted fate by the sign of the push."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,18 @@ class BasinFinding:
 
     Attributes
     ----------
-    setting, group : str
+    setting, group, family, optimizer : str
     states, context : int
     concentration : float or None
-        Of the rows, where the prior has one.
+        Concentration of the prior, where it has one.
     predicted : {"escaped", "trapped", "undecided"} or None
         None if the theory does not answer, for the reason in `because`.
     z : float or None
         Of the push that decides it.
     lags : list of int
-        Those that layer 1 should turn to, the most driven first.
+        Lags that layer 1 should turn to, the most driven first.
     trained : dict of fate to int
-        Seeds.
+        Number of seeds.
     verdict : str or None
     because : str
     """
@@ -52,52 +53,49 @@ class BasinFinding:
     verdict: str | None
     because: str
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
-
-def fate(one: Trajectory) -> str:
-    """Where a run ended: *escaped* if the previous-token head formed, *trapped* if lag 1 lost attention since the start, else *undecided*."""
-    if one.transitions()[1].step is not None:
+def fate(run: Trajectory) -> str:
+    """Where a run ended: *escaped* if the previous-token head formed, *trapped* if lag 1 has lost attention."""
+    if run.transitions()[1].step is not None:
         return ESCAPED
-    return TRAPPED if one.attention[-1, :, 1].max() < one.attention[0, :, 1].max() else UNDECIDED
+    return TRAPPED if run.attention[-1, :, 1].max() < run.attention[0, :, 1].max() else UNDECIDED
 
 
-def basins(outcomes: Sequence[Outcome]) -> Iterator[BasinFinding]:
-    """Of every setting that is trained and for which the theory of basins was asked."""
-    for outcome in outcomes:
-        if outcome.basin is None or outcome.observed is None:
+def basins(results: Sequence[CaseResult]) -> Iterator[BasinFinding]:
+    """Findings on the settings that are trained and whose basin was asked for."""
+    for result in results:
+        if result.basin is None or result.observed is None:
             continue
-        fates = [fate(one) for one in outcome.observed.trajectories]
-        trained = {name: fates.count(name) for name in (ESCAPED, TRAPPED, UNDECIDED)}
-        setting, found = outcome.setting, outcome.basin
-        shown = (
-            setting.label,
-            outcome.case.group,
-            setting.model.family,
-            setting.training.optimizer.name,
-            setting.task.states,
-            setting.task.context,
+        counts = Counter(map(fate, result.observed.trajectories))
+        trained = {name: counts[name] for name in (ESCAPED, TRAPPED, UNDECIDED)}
+        setting, basin = result.setting, result.basin
+        if isinstance(basin, str):
+            predicted, z, lags, verdict, because = None, None, [], None, basin
+        else:
+            predicted, because, lags = FATES[basin.sign], basin.explanation, list(basin.lags)
+            z = basin.size / basin.error if basin.error else None
+            verdict = _verdict(predicted, trained)
+        yield BasinFinding(
+            setting=setting.label,
+            group=result.case.group,
+            family=setting.model.family,
+            optimizer=setting.training.optimizer.name,
+            states=setting.task.vocabulary,
+            context=setting.task.context,
+            concentration=getattr(getattr(setting.task, "prior", None), "concentration", None),
+            predicted=predicted,
+            z=z,
+            lags=lags,
+            trained=trained,
+            verdict=verdict,
+            because=because,
         )
-        rows = getattr(setting.task.prior, "concentration", None)
-        if isinstance(found, str):
-            yield BasinFinding(*shown, rows, None, None, [], trained, None, found)
-            continue
-        predicted = SIGNS[found.sign]
-        verdict = INCONCLUSIVE
-        if found.sign:
-            agree = trained[predicted]
-            verdict = (
-                AGREES
-                if agree == len(fates)
-                else INCONCLUSIVE
-                if trained[UNDECIDED] and not _other(trained, predicted)
-                else DISAGREES
-            )
-        z = found.size / found.error if found.error else None
-        yield BasinFinding(*shown, rows, predicted, z, list(found.lags), trained, verdict, found.explanation)
 
 
-def _other(trained: dict[str, int], predicted: str) -> int:
-    """Seeds that went the other way."""
-    return trained[TRAPPED if predicted == ESCAPED else ESCAPED]
+def _verdict(predicted: str, trained: dict[str, int]) -> str:
+    """Agrees if every seed goes as predicted; a seed that has not gone yet leaves it open."""
+    if predicted == UNDECIDED:
+        return INCONCLUSIVE
+    if trained[TRAPPED if predicted == ESCAPED else ESCAPED]:
+        return DISAGREES
+    return INCONCLUSIVE if trained[UNDECIDED] else AGREES

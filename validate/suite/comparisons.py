@@ -1,4 +1,4 @@
-"""Comparisons: one quantity of one setting by every rung and as trained, and the verdict of every pair of rungs."""
+"""Comparisons: one quantity of one setting by every method and as trained, with a verdict for each pair of rungs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, Transition, TransitionSource
 from onset.validate.judging.intervals import Interval, relative_error
-from onset.validate.judging.verdicts import DISAGREES, Verdict, judge
+from onset.validate.judging.trained import ideal_losses, takes_in_order
+from onset.validate.judging.verdicts import DISAGREES, Verdict, judge, of_share
 from onset.validate.store.jobs import Observation
 from onset.validate.suite.settings import Case
 from onset.validate.suite.tolerances import PAIRS, TRAINED
 
-__all__ = ["Comparison", "Judged", "Outcome", "compare"]
+__all__ = ["CaseResult", "Comparison", "PairVerdict", "compare"]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A case with what predicts it, by name, its trained models and its basin; a text in place of a prediction is the reason why there is none."""
+class CaseResult:
+    """A case with its predictions by name, its trained models and its basin; a text is the reason why there is none."""
 
     case: Case
     predictions: Mapping[str, Prediction | str]
@@ -34,13 +35,13 @@ class Outcome:
 
     @property
     def answers(self) -> dict[str, Prediction]:
-        """The predictions that there are."""
-        return {name: told for name, told in self.predictions.items() if isinstance(told, Prediction)}
+        """Predictions that were not refused."""
+        return {name: answer for name, answer in self.predictions.items() if isinstance(answer, Prediction)}
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A verdict on a pair of rungs."""
+class PairVerdict:
+    """Verdict on the lower rung of a pair, judged by the upper one."""
 
     lower: str
     upper: str
@@ -61,11 +62,11 @@ class Comparison:
     ----------
     setting, group, quantity, unit : str
     predicted : dict of rung to Interval
-        What each rung says; refusals with their reason.
+        Refusals hold their reason.
     observed : Interval
-        Of the trained models.
-    judged : tuple of Judged
-        Of the pairs of rungs that both have an answer.
+        Trained models.
+    judged : tuple of PairVerdict
+        Pairs of rungs that both have an answer.
     """
 
     setting: str
@@ -74,76 +75,98 @@ class Comparison:
     unit: str
     predicted: dict[str, Interval]
     observed: Interval
-    judged: tuple[Judged, ...]
+    judged: tuple[PairVerdict, ...]
 
     @property
     def errors(self) -> dict[str, float | None]:
-        """Relative to the observed value, by rung."""
+        """Error relative to the observed value, by rung."""
         return {rung: relative_error(interval, self.observed) for rung, interval in self.predicted.items()}
 
     @property
-    def verdict(self) -> Judged | None:
-        """The one on the highest rung below the trained models."""
-        return next((one for one in reversed(self.judged) if one.upper == TRAINED and one.next_rung), None)
+    def highest_pair(self) -> PairVerdict | None:
+        """Verdict on the highest rung below the trained models."""
+        return next((pair for pair in reversed(self.judged) if pair.upper == TRAINED and pair.next_rung), None)
 
     @property
     def holds(self) -> bool:
-        return all(one.holds for one in self.judged)
+        return all(pair.holds for pair in self.judged)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"errors": self.errors, "holds": self.holds}
 
 
-def compare(outcome: Outcome) -> Iterator[Comparison]:
-    """The steps of every passage to a strategy that takes a head, and of every head's formation."""
-    case, setting = outcome.case, outcome.setting
-    answers = {name: _read(told) for name, told in outcome.answers.items()}
-    seen = {} if outcome.observed is None else _read(outcome.observed)
-    refused = {
-        name: Interval(None, reason=told, refused=True)
-        for name, told in outcome.predictions.items()
-        if isinstance(told, str)
-    }
-    for quantity in seen or next(iter(answers.values()), {}):
-        observed = seen.get(quantity, Interval(None, reason="not trained yet", refused=True))
-        # The law and others for plain chains do not tell of a second head.
-        predicted = {name: told[quantity] for name, told in answers.items() if quantity in told} | refused
-        predicted = {name: predicted[name] for name in outcome.predictions if name in predicted}
-        sides = predicted | {TRAINED: observed}
-        seeds = None if outcome.observed is None else len(outcome.observed.seeds)
-        judged = tuple(
-            Judged(
-                pair.lower,
-                pair.upper,
-                judge(
-                    sides[pair.lower],
-                    sides[pair.upper],
-                    pair.tolerance(setting),
-                    seeds=seeds if pair.upper == TRAINED else None,
-                ),
-                pair.promised(setting) and case.toy,
-                pair.next_rung,
-            )
-            for pair in PAIRS
-            if pair.applies(setting)
-            and all(side in sides and not sides[side].refused for side in (pair.lower, pair.upper))
-        )
-        yield Comparison(setting.label, case.group, quantity, "steps", predicted, observed, judged)
+def compare(result: CaseResult) -> Iterator[Comparison]:
+    """Steps of all quantities; for a setting without a theory of its own also losses, and transitions in order."""
+    yield from _steps(result)
+    if result.case.toy or result.observed is None:
+        return
+    runs = result.observed.trajectories
+    for quantity, strategy, exact, observed, verdict in ideal_losses(result.setting, runs):
+        judged = PairVerdict(f"ideal {strategy}", TRAINED, verdict, promised=False)
+        yield _comparison(result, quantity, "nats", {judged.lower: exact}, observed, judged)
+    ordered = sum(map(takes_in_order, runs))
+    verdict = of_share(ordered, len(runs), "seeds take them in order")
+    judged = PairVerdict("theory", TRAINED, verdict, promised=True)
+    quantity = f"seeds in order {' → '.join(result.setting.task.strategies)}"
+    yield _comparison(result, quantity, "share", {"theory": Interval(1.0)}, Interval(ordered / len(runs)), judged)
 
 
-def _read(read_off: Prediction | Observation) -> dict[str, Interval]:
-    """Quantity → step, in the order in which they are expected."""
-    curves = read_off.trajectories
-    # Those that pass end earlier than those that do not.
-    limit = max(float(one.steps[-1]) for one in curves)
-    each = [_named(one) for one in curves]
+def _comparison(
+    result: CaseResult,
+    quantity: str,
+    unit: str,
+    predicted: dict[str, Interval],
+    observed: Interval,
+    *judged: PairVerdict,
+) -> Comparison:
+    return Comparison(result.setting.label, result.case.group, quantity, unit, predicted, observed, judged)
+
+
+def _steps(result: CaseResult) -> Iterator[Comparison]:
+    """Steps of each transition to a strategy that needs a head, and of each head's formation."""
+    lags = result.setting.task.lags
+    predicted = {name: _intervals(answer, lags) for name, answer in result.answers.items()}
+    trained = {} if result.observed is None else _intervals(result.observed, lags)
+    for quantity in trained or next(iter(predicted.values()), {}):
+        sides: dict[str, Interval] = {}
+        for name, answer in result.predictions.items():
+            if isinstance(answer, str):
+                sides[name] = Interval(None, reason=answer, refused=True)
+            elif quantity in predicted[name]:  # laws of order 2 do not predict a second head
+                sides[name] = predicted[name][quantity]
+        observed = trained.get(quantity, Interval(None, reason="not trained yet", refused=True))
+        judged = _judged(sides | {TRAINED: observed}, result)
+        yield _comparison(result, quantity, "steps", sides, observed, *judged)
+
+
+def _judged(sides: Mapping[str, Interval], result: CaseResult) -> Iterator[PairVerdict]:
+    """Verdicts on the pairs of rungs that both answer."""
+    setting, seeds = result.setting, None if result.observed is None else len(result.observed.seeds)
+    for pair in PAIRS:
+        lower, upper = sides.get(pair.lower), sides.get(pair.upper)
+        if lower is None or upper is None or lower.refused or upper.refused or not pair.applies(setting):
+            continue
+        verdict = judge(lower, upper, pair.tolerance(setting), seeds=seeds if pair.upper == TRAINED else None)
+        promised = pair.promised(setting) and result.case.toy
+        yield PairVerdict(pair.lower, pair.upper, verdict, promised, pair.next_rung)
+
+
+def _intervals(source: Prediction | Observation, lags: tuple[int, ...]) -> dict[str, Interval]:
+    """Interval of each quantity, in the order in which they are expected."""
+    curves = source.trajectories
+    # Curves that make their transition end earlier than those that do not.
+    limit = max(float(curve.steps[-1]) for curve in curves)
+    by_curve = [_transitions(curve, lags) for curve in curves]
     return {
-        name: Interval.of(found, limit, [own[name].step is not None for own in each])
-        for name, found in _named(read_off).items()
+        name: Interval.of(transition, limit, [own[name].step is not None for own in by_curve])
+        for name, transition in _transitions(source, lags).items()
     }
 
 
-def _named(read_off: TransitionSource) -> dict[str, Transition]:
-    passages, formations = read_off.read(FORMATION_LEVEL)
-    names = ["formation", *(f"formation of lag {lag}" for lag in range(2, len(formations) + 1))]
-    return {f"{t.source} → {t.target}": t for t in passages[1:]} | dict(zip(names, formations, strict=True))
+def _transitions(source: TransitionSource, lags: tuple[int, ...]) -> dict[str, Transition]:
+    """Transitions to strategies that need a head (to all, if the task needs none), and formations of heads."""
+    between, formations = source.read(FORMATION_LEVEL)
+    heads = {
+        "formation" if lag == lags[0] else f"formation of lag {lag}": t for lag, t in zip(lags, formations, strict=True)
+    }
+    return {f"{t.source} → {t.target}": t for t in between[-len(lags) :]} | heads

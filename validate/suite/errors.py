@@ -1,10 +1,11 @@
-"""Findings on errors: of every pair of rungs the median and largest relative error and how the verdicts fell, and what a suite promises of them."""
+"""Findings on errors: how far each rung is from the next, how its verdicts fell, and what a suite promises of them."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,12 +15,12 @@ from onset.validate.suite.comparisons import Comparison
 from onset.validate.suite.series import series
 from onset.validate.suite.tolerances import MEDIAN_TOLERANCE, PAIRS, TRAINED
 
-__all__ = ["Promise", "Spread", "promises", "spreads"]
+__all__ = ["ErrorSummary", "Promise", "error_summaries", "promises"]
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How a pair of rungs fared over the settings of one group, or of all.
+class ErrorSummary:
+    """Errors and verdicts of a pair of rungs over the settings of one group, or of all.
 
     Attributes
     ----------
@@ -47,13 +48,10 @@ class Spread:
     verdicts: dict[str, int]
     refused: int
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Promise:
-    """A statement over several settings that a suite counts on, or only reports."""
+    """A statement over several settings; one that is `promised` must not disagree for the suite to hold."""
 
     name: str
     verdict: str
@@ -68,62 +66,64 @@ class Promise:
         return asdict(self) | {"holds": self.holds}
 
 
-def spreads(comparisons: Sequence[Comparison], settings: Mapping[str, Setting]) -> Iterator[Spread]:
-    """Of every pair, over all settings and then group by group."""
-    in_steps = [c for c in comparisons if c.unit == "steps"]
-    groups = list(dict.fromkeys(c.group for c in in_steps))
+def error_summaries(comparisons: Sequence[Comparison], settings: Mapping[str, Setting]) -> Iterator[ErrorSummary]:
+    """Summaries of every pair, over all settings and then group by group."""
+    steps = [c for c in comparisons if c.unit == "steps"]
     for pair in PAIRS:
-        for group in ("", *groups):
-            chosen = [c for c in in_steps if group in ("", c.group) and pair.applies(settings[c.setting])]
-            found = _spread(pair.lower, pair.upper, group, chosen)
-            if found is not None:
-                yield found
-
-
-def _spread(lower: str, upper: str, group: str, chosen: list[Comparison]) -> Spread | None:
-    judged = [(c, one) for c in chosen for one in c.judged if (one.lower, one.upper) == (lower, upper)]
-    refused = sum(lower in c.predicted and c.predicted[lower].refused for c in chosen)
-    if not judged:
-        return None
-    errors = [
-        (abs(one.verdict.error), f"{c.setting}, {c.quantity}") for c, one in judged if one.verdict.error is not None
-    ]
-    largest, where = max(errors, default=(None, ""))
-    median = statistics.median(e for e, _ in errors) if errors else None
-    verdicts = counted(one.verdict.kind for _, one in judged)
-    return Spread(lower, upper, group, len(errors), median, largest, where, verdicts, refused)
+        for group in ("", *dict.fromkeys(c.group for c in steps)):
+            covered = [c for c in steps if group in ("", c.group) and pair.applies(settings[c.setting])]
+            judged = [
+                (c, p.verdict) for c in covered for p in c.judged if (p.lower, p.upper) == (pair.lower, pair.upper)
+            ]
+            if not judged:
+                continue
+            errors = [
+                (abs(verdict.error), f"{c.setting}, {c.quantity}") for c, verdict in judged if verdict.error is not None
+            ]
+            largest, where = max(errors, default=(None, ""))
+            yield ErrorSummary(
+                pair.lower,
+                pair.upper,
+                group,
+                numbers=len(errors),
+                median=statistics.median(error for error, _ in errors) if errors else None,
+                largest=largest,
+                where=where,
+                verdicts=counted(verdict.kind for _, verdict in judged),
+                refused=sum(pair.lower in c.predicted and c.predicted[pair.lower].refused for c in covered),
+            )
 
 
 def promises(comparisons: Sequence[Comparison], settings: Mapping[str, Setting]) -> Iterator[Promise]:
-    """The median error of finite context, and whether the mean field's error falls from the shortest to the longest context of each series."""
+    """The median error of finite context; and that the mean field's error falls with T along each series."""
     errors = [abs(e) for c in comparisons if c.unit == "steps" and (e := c.errors.get("finite-context")) is not None]
     if errors:
         median = statistics.median(errors)
         verdict = AGREES if median <= MEDIAN_TOLERANCE else DISAGREES
         because = f"{100 * median:.2g}% over {len(errors)} numbers, at most {100 * MEDIAN_TOLERANCE:g}% expected"
         yield Promise("median error of finite context against trained models", verdict, because, True)
-    for one in series(settings.values(), "context"):
-        labels = {setting.label: setting.task.context for setting in one.settings}
-        # Under Adam, and in the softmax family from zero weights, the neglected terms do not vanish against the first signal.
-        promised = one.settings[0].model.family == "linear" and one.settings[0].training.optimizer.name == "sgd"
-        for quantity, points in _by_context(comparisons, labels).items():
+    for along in series(settings.values(), "context"):
+        contexts = {setting.label: setting.task.context for setting in along.settings}
+        # Under Adam, and in the softmax family from zero weights, the first signal is no larger than what is neglected.
+        promised = along.settings[0].model.family == "linear" and along.settings[0].training.optimizer.name == "sgd"
+        for quantity, points in _mean_field_errors(comparisons, contexts).items():
             if len(points) > 1:
                 (first, start, before), *_, (last, end, after) = sorted(points)
-                rise, half = end - start, math.hypot(before, after)
-                verdict = AGREES if rise < 0 else DISAGREES if rise > half else INCONCLUSIVE
+                rise = end - start
+                verdict = AGREES if rise < 0 else DISAGREES if rise > math.hypot(before, after) else INCONCLUSIVE
                 because = f"from {100 * start:.3g} ± {100 * before:.2g}% to {100 * end:.3g} ± {100 * after:.2g}%"
-                name = f"error of the mean field falls with T: {one.named((first, last))}, {quantity}"
+                name = f"error of the mean field falls with T: {along.label_of((first, last))}, {quantity}"
                 yield Promise(name, verdict, because, promised)
 
 
-def _by_context(
-    comparisons: Iterable[Comparison], labels: Mapping[str, int]
+def _mean_field_errors(
+    comparisons: Sequence[Comparison], contexts: Mapping[str, int]
 ) -> dict[str, list[tuple[int, float, float]]]:
-    """(context, |error| of the mean field, half of its interval) by quantity, of the settings that `labels` names."""
-    found: dict[str, list[tuple[int, float, float]]] = {}
+    """(context, |error| of the mean field, half of its interval) by quantity, for the settings in `contexts`."""
+    errors: dict[str, list[tuple[int, float, float]]] = defaultdict(list)
     for c in comparisons:
-        for one in c.judged:
-            error, half = one.verdict.error, one.verdict.half
-            if (one.lower, one.upper) == ("mean-field", TRAINED) and c.setting in labels and error is not None:
-                found.setdefault(c.quantity, []).append((labels[c.setting], abs(error), half or 0.0))
-    return found
+        for pair in c.judged:
+            error, half = pair.verdict.error, pair.verdict.half
+            if (pair.lower, pair.upper) == ("mean-field", TRAINED) and c.setting in contexts and error is not None:
+                errors[c.quantity].append((contexts[c.setting], abs(error), half or 0.0))
+    return errors

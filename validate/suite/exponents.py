@@ -1,16 +1,18 @@
-r"""Findings on exponents: how trained times go with T, or with a rate, beside what each rung predicts.
+r"""Findings on exponents: how trained times scale with T, or with a rate, and what each rung predicts.
 
-Along a series of settings that differ in x alone, ln t is regressed on ln x, over the settings that have a time. The standard error comes
-from the residuals, so it holds the curvature of the line as well as noise (`onset.simulate.exponents`). A rung is compared over the settings that both
-have: the slope of ln(t_predicted/t_trained), in which a curvature that both share cancels, with the standard error that the intervals give. Its tolerance
-is what errors within `TOLERANCE` at both ends can make of a slope: 2 τ / ln(x_last/x_first).
+Along a series of settings that differ in x alone, ln t is regressed on ln x, over the settings that have a time. The
+standard error comes from the residuals, so it contains the curvature of the line as well as noise
+(`onset.simulate.exponents`). A rung is compared over the settings for which both have a time: the slope of
+ln(t_predicted/t_trained), in which a shared curvature cancels, with the standard error that the intervals give. Its
+tolerance is the slope that errors within `TOLERANCE` at both ends can make: 2 τ / ln(x_last/x_first).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,17 +29,30 @@ from onset.validate.suite.tolerances import TOLERANCE, TRAINED
 
 __all__ = ["Exponent", "Slope", "exponents"]
 
-LEAST = 3
-"""Settings with a time, below which there is no standard error."""
+FEWEST_TIMES = 3
+"""Settings with a time that a standard error needs."""
 
 TERMS = {"formation": "formation", "unigram → bigram": "passage"}
-"""What the law's terms call the quantities."""
+"""Names of the quantities in the plateau law's terms."""
+
+Times = dict[float, tuple[float, float, float]]
+"""(step, low, high) by the value of the axis."""
 
 
 @dataclass(frozen=True)
 class Slope:
-    """d ln t/d ln x of one rung over `points` settings, with its standard error; and the difference to the trained one over the settings
-    that both have, with the standard error that the intervals give, z and verdict."""
+    """Exponent d ln t/d ln x of one rung, and its difference to the trained one.
+
+    Attributes
+    ----------
+    exponent, error : float
+        With its standard error.
+    points : int
+        Settings with a time.
+    difference, difference_error, z : float or None
+        Over the settings with both times, with the standard error that the intervals give.
+    verdict : str or None
+    """
 
     exponent: float
     error: float
@@ -56,14 +71,14 @@ class Exponent:
     ----------
     series, axis, quantity : str
     values : list of float
-        Of the axis, where trained models have a time.
+        Values of the axis where trained models have a time.
     times : dict of rung to list of (x, step, low, high)
     slopes : dict of rung to Slope
-        That of `TRAINED` and of every rung with enough settings.
+        `TRAINED` and every rung with enough settings.
     tolerance : float
         Of a difference.
     stated : dict or None
-        What theory states in closed form along the line: exponent, source and z of the trained one.
+        What theory states in closed form along the line: exponent, source, and z of the trained exponent.
     """
 
     series: str
@@ -75,87 +90,86 @@ class Exponent:
     tolerance: float
     stated: dict[str, Any] | None
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def exponents(comparisons: Sequence[Comparison], settings: Mapping[str, Setting]) -> Iterator[Exponent]:
-    """Of every series and quantity with enough trained times."""
-    by_setting: dict[str, dict[str, Comparison]] = {}
+    """Exponents of every series and quantity with enough trained times."""
+    by_setting: dict[str, dict[str, Comparison]] = defaultdict(dict)
     for c in comparisons:
         if c.unit == "steps":
-            by_setting.setdefault(c.setting, {})[c.quantity] = c
+            by_setting[c.setting][c.quantity] = c
     for axis in AXES:
-        for one in series(settings.values(), axis):
-            found = [by_setting.get(setting.label, {}) for setting in one.settings]
-            for quantity in dict.fromkeys(q for each in found for q in each):
-                exponent = _exponent(one, quantity, [each.get(quantity) for each in found])
+        for along in series(settings.values(), axis):
+            by_settings = [by_setting.get(setting.label, {}) for setting in along.settings]
+            for quantity in dict.fromkeys(name for by_quantity in by_settings for name in by_quantity):
+                exponent = _exponent(along, quantity, [by_quantity.get(quantity) for by_quantity in by_settings])
                 if exponent is not None:
                     yield exponent
 
 
-def _exponent(along: Series, quantity: str, found: Sequence[Comparison | None]) -> Exponent | None:
-    told: dict[str, list[Interval | None]] = {}
-    for rung in dict.fromkeys([TRAINED, *(name for c in found if c is not None for name in c.predicted)]):
-        told[rung] = [None if c is None else c.observed if rung == TRAINED else c.predicted.get(rung) for c in found]
-    times = {rung: _times(along.values, each) for rung, each in told.items()}
-    seen = times.pop(TRAINED)
-    if len(seen) < LEAST:
+def _exponent(along: Series, quantity: str, comparisons: Sequence[Comparison | None]) -> Exponent | None:
+    times: dict[str, Times] = {TRAINED: {}}
+    for x, c in zip(along.values, comparisons, strict=True):
+        for rung, interval in ({} if c is None else {TRAINED: c.observed} | c.predicted).items():
+            rung_times = times.setdefault(rung, {})
+            if interval.value:
+                rung_times[x] = _ends(interval)
+    trained = times[TRAINED]
+    if len(trained) < FEWEST_TIMES:
         return None
-    tolerance = 2 * TOLERANCE / math.log(seen[-1][0] / seen[0][0])
-    slopes = {TRAINED: _slope(seen)}
-    slopes |= {rung: _beside(each, seen, tolerance) for rung, each in times.items() if len(each) >= LEAST}
-    stated = _stated(along, quantity, dict((x, (step, low, high)) for x, step, low, high in seen))
-    shown = {TRAINED: seen} | {rung: each for rung, each in times.items() if each}
-    values = [x for x, *_ in seen]
-    return Exponent(along.named(values), along.axis, quantity, values, shown, slopes, tolerance, stated)
+    values = list(trained)
+    tolerance = 2 * TOLERANCE / math.log(values[-1] / values[0])
+    return Exponent(
+        along.label_of(values),
+        along.axis,
+        quantity,
+        values,
+        {rung: [(x, *step) for x, step in times_of.items()] for rung, times_of in times.items() if times_of},
+        {
+            rung: _slope(times_of, trained, tolerance)
+            for rung, times_of in times.items()
+            if len(times_of) >= FEWEST_TIMES
+        },
+        tolerance,
+        _stated(along, quantity, trained),
+    )
 
 
-def _times(values: Iterable[float], told: Iterable[Interval | None]) -> list[tuple[float, float, float, float]]:
-    """(x, step, low, high) where there is a step."""
-    return [
-        (x, t.value, t.value if t.low is None else t.low, t.value if t.high is None else t.high)
-        for x, t in zip(values, told, strict=True)
-        if t is not None and t.value
-    ]
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    """(step, low, high); a step without an interval stands for both ends."""
+    value = interval.value or math.nan
+    return value, value if interval.low is None else interval.low, value if interval.high is None else interval.high
 
 
-def _slope(times: list[tuple[float, float, float, float]]) -> Slope:
-    x, step, *_ = np.log(np.array(times)[:, :2]).T
-    slope, error = regression(x, step)
+def _slope(rung: Times, trained: Times, tolerance: float) -> Slope:
+    """Exponent of a rung, and its difference to the trained one unless it is that one."""
+    exponent, error = regression(np.log(list(rung)), np.log([step for step, *_ in rung.values()]))
     assert error is not None
-    return Slope(slope, error, len(times))
-
-
-def _beside(own: list[Any], seen: list[Any], tolerance: float) -> Slope:
-    alone, known = _slope(own), {x: rest for x, *rest in seen}
-    both = np.array([(x, *rest, *known[x]) for x, *rest in own if x in known])
-    if len(both) < 2:
-        return alone
+    both = np.array([(x, *rung[x], *trained[x]) for x in rung if x in trained])
+    if rung is trained or len(both) < 2:
+        return Slope(exponent, error, len(rung))
     x, step, low, high, other, other_low, other_high = both.T
     off = np.log(x) - np.log(x).mean()
     weights = off / (off @ off)
     difference = float(weights @ np.log(step / other))
-    spread = np.hypot((high - low) / step, (other_high - other_low) / other) / (2 * Z)
-    error = float(np.sqrt((weights**2) @ spread**2))
-    verdict = decide(difference, Z * error, tolerance)
-    z = difference / error if error else None
-    return Slope(alone.exponent, alone.error, alone.points, difference, error, z, verdict)
+    deviations = np.hypot((high - low) / step, (other_high - other_low) / other) / (2 * Z)
+    difference_error = float(np.sqrt(weights**2 @ deviations**2))
+    verdict = decide(difference, Z * difference_error, tolerance)
+    z = difference / difference_error if difference_error else None
+    return Slope(exponent, error, len(rung), difference, difference_error, z, verdict)
 
 
-def _stated(along: Series, quantity: str, seen: Mapping[float, tuple[float, float, float]]) -> dict[str, Any] | None:
-    """What the plateau law states of the line's exponent, where it answers for every setting with a time."""
+def _stated(along: Series, quantity: str, trained: Times) -> dict[str, Any] | None:
+    """The exponent that the plateau law states along the line, where it supports every setting with a time."""
     name = TERMS.get(quantity)
-    if name is None or not along.usual or along.settings[0].model.family != "linear":
+    if name is None or not along.has_default_rates or along.settings[0].model.family != "linear":
         return None
-    chosen = grid(along.settings[0], {along.axis: list(seen)})
+    scanned = grid(along.settings[0], {along.axis: list(trained)})
     rows = []
-    for point in chosen.points():
-        own = seen[point[0]]
-        formation, passage = (own if name == n else None for n in ("formation", "passage"))
-        told = terms_or_refusal(chosen.setting(point))
-        rows.append(Row(point, formation, passage, terms=None if isinstance(told, ValueError) else told))
-    fit = next((fit for fit in fits(chosen, rows, TRAINED) if fit.quantity == name), None)
+    for point in scanned.points():
+        formation, passage = (trained[point[0]] if name == term else None for term in ("formation", "passage"))
+        terms = terms_or_refusal(scanned.setting(point))
+        rows.append(Row(point, formation, passage, terms=None if isinstance(terms, ValueError) else terms))
+    fit = next((fit for fit in fits(scanned, rows, TRAINED) if fit.quantity == name), None)
     if fit is None or fit.predicted is None:
         return None
     return {"exponent": fit.predicted, "source": fit.theory, "z": fit.z}

@@ -1,4 +1,4 @@
-"""Computing what a suite lacks: its jobs, and which of them come first."""
+"""Jobs of a suite, and running those that a store lacks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from onset.theory import arguments
+from onset.theory.laws import basins
 from onset.validate import claims
 from onset.validate.execution import Tally, compute, cost
 from onset.validate.store.jobs import BASIN, KINDS, TRAIN, Job
 from onset.validate.store.runs import Store
 from onset.validate.suite.settings import Case, cases
 
-__all__ = ["jobs", "run_jobs", "seeds_of", "wanted"]
+__all__ = ["jobs", "run_jobs", "seeds_of", "suite_jobs"]
 
 
 def seeds_of(case: Case, seeds: int | None) -> range:
@@ -20,26 +21,26 @@ def seeds_of(case: Case, seeds: int | None) -> range:
     return range(case.seeds if seeds is None else arguments.integer("seeds", seeds, least=1))
 
 
-def jobs(chosen: Iterable[Case], *, seeds: int | None = None, kinds: Sequence[str] = ()) -> list[Job]:
-    """All jobs of the cases, or those of the named kinds; the cheapest cases first, each with all that it needs."""
-    wanted = [arguments.one_of("method", kind, KINDS) for kind in kinds] or KINDS
+def jobs(selected: Iterable[Case], *, seeds: int | None = None, kinds: Sequence[str] = ()) -> list[Job]:
+    """Jobs of the cases, all or those of some kinds; the jobs of a case stand together, the cheapest cases first."""
+    kinds = [arguments.one_of("method", kind, KINDS) for kind in kinds] or KINDS
     groups = []
-    for case in chosen:
-        own = [Job(case.setting, TRAIN, seed) for seed in seeds_of(case, seeds)]
-        own += [Job(*told) for told in case.predicted().values()]
-        own += [Job(case.setting, BASIN)] if case.toy and case.setting.task.order == 2 else []
-        groups.append([job for job in own if job.kind in wanted])
-    groups.sort(key=lambda group: sum(map(cost, group)))
-    return [job for group in groups for job in group]
+    for case in selected:
+        group = [Job(case.setting, TRAIN, seed) for seed in seeds_of(case, seeds)]
+        group += [Job(setting, method) for setting, method in case.predictors().values()]
+        group += [Job(case.setting, BASIN)] if case.toy and basins.supports(case.setting) else []
+        groups.append([job for job in group if job.kind in kinds])
+    return [job for group in sorted(groups, key=lambda group: sum(map(cost, group))) for job in group]
 
 
-def wanted(name: str, *, seeds: int | None = None, kinds: Sequence[str] = (), claimed: Sequence[str] = ()) -> list[Job]:
-    """What a suite consists of, or of it the named kinds, or what the named claims need of it; each job once, its claims' last."""
-    found = [] if claimed else jobs(cases(name), seeds=seeds, kinds=kinds)
-    found += [
-        job for job in claims.jobs(claims.chosen(claimed), name, seeds) if claimed or not kinds or job.kind in kinds
-    ]
-    return list(dict.fromkeys(found))
+def suite_jobs(
+    name: str, *, seeds: int | None = None, kinds: Sequence[str] = (), claimed: Sequence[str] = ()
+) -> list[Job]:
+    """Jobs of a suite, or those of some kinds, or those that some claims need; each once, those of claims last."""
+    of_cases = [] if claimed else jobs(cases(name), seeds=seeds, kinds=kinds)
+    of_claims = claims.jobs(claims.select(claimed), name, seeds)
+    of_claims = [job for job in of_claims if claimed or not kinds or job.kind in kinds]
+    return list(dict.fromkeys([*of_cases, *of_claims]))
 
 
 def run_jobs(
@@ -49,22 +50,22 @@ def run_jobs(
     seeds: int | None = None,
     kinds: Sequence[str] = (),
     claimed: Sequence[str] = (),
-    **how: Any,
+    **options: Any,
 ) -> Tally:
-    """Compute what `store` lacks of a suite; `onset.validate.suite.collect` then tells what it found.
+    """Compute the jobs of a suite that `store` lacks; `onset.validate.suite.collect` then reads the results.
 
     Parameters
     ----------
     name : str
-        Of `SUITES`.
+        Name in `SUITES`.
     store : Store
     seeds : int, optional
-        Trained models per setting; by default the suite's own.
+        Trained models per setting; by default the suite's own number.
     kinds : sequence of str
-        Compute only these, of `KINDS`; by default all. What else the store holds enters the results as it is.
+        Compute only these, of `KINDS`; by default all. Other runs in the store enter the results as they are.
     claimed : sequence of str
         Compute only what these claims need, of `onset.validate.claims.CLAIMS`.
-    **how
-        Where and how, as `onset.validate.execution.compute` takes it.
+    **options
+        Where and how, as in `onset.validate.execution.compute`.
     """
-    return compute(wanted(name, seeds=seeds, kinds=kinds, claimed=claimed), store, **how)
+    return compute(suite_jobs(name, seeds=seeds, kinds=kinds, claimed=claimed), store, **options)

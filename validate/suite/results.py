@@ -1,58 +1,60 @@
-"""What a suite found: outcomes, comparisons, findings; and all of it as plain data."""
+"""Results of a suite: cases, comparisons and findings; and all of it as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from onset.theory.laws.basins import Basin
 from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
 from onset.validate import claims
-from onset.validate.claims import Told
+from onset.validate.claims import ClaimResult
 from onset.validate.inspection.formation import HeadFormation, head_formations
 from onset.validate.store.jobs import BASIN, TRAIN, Job, Observation, Refused, basin, observation, prediction
 from onset.validate.store.json_data import finite, without
 from onset.validate.store.runs import Store
 from onset.validate.suite.basins import BasinFinding, basins
-from onset.validate.suite.comparisons import Comparison, Outcome, compare
-from onset.validate.suite.errors import Promise, Spread, promises, spreads
+from onset.validate.suite.comparisons import CaseResult, Comparison, compare
+from onset.validate.suite.errors import ErrorSummary, Promise, error_summaries, promises
 from onset.validate.suite.exponents import Exponent, exponents
 from onset.validate.suite.jobs import seeds_of
 from onset.validate.suite.sentences import disagreements
 from onset.validate.suite.settings import Case, cases
 from onset.validate.suite.tolerances import PAIRS
-from onset.validate.suite.transformer import compare_transformer
 
 __all__ = ["FORMAT", "Results", "collect"]
 
+Answer = TypeVar("Answer")
+
 FORMAT = 3
-"""Of `Results.to_dict`."""
+"""Version of `Results.to_dict`."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """All outcomes of a suite, the comparisons drawn from them, and what is seen only over several settings."""
+    """Results of all cases of a suite, comparisons drawn from them, and findings over several settings."""
 
     suite: str
-    outcomes: tuple[Outcome, ...]
+    cases: tuple[CaseResult, ...]
     comparisons: tuple[Comparison, ...]
     promises: tuple[Promise, ...]
     basins: tuple[BasinFinding, ...]
     exponents: tuple[Exponent, ...]
-    claims: tuple[Told, ...] = ()
+    claims: tuple[ClaimResult, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
         """Whether nothing that the suite promises fails."""
-        return all(one.holds for one in (*self.comparisons, *self.promises))
+        return all(finding.holds for finding in (*self.comparisons, *self.promises))
 
     @cached_property
-    def spreads(self) -> tuple[Spread, ...]:
-        return tuple(spreads(self.comparisons, {o.setting.label: o.setting for o in self.outcomes}))
+    def error_summaries(self) -> tuple[ErrorSummary, ...]:
+        return tuple(error_summaries(self.comparisons, {case.setting.label: case.setting for case in self.cases}))
 
     @cached_property
     def disagreements(self) -> tuple[str, ...]:
@@ -60,30 +62,26 @@ class Results:
 
     @cached_property
     def heads(self) -> tuple[tuple[Observation, list[HeadFormation]], ...]:
-        """When heads form in every transformer that the suite or its claims trained; of a setting that several ask for, by most seeds."""
-        suite = [outcome.observed for outcome in self.outcomes]
-        claimed = [run for told in self.claims for run in told.runs.values() if isinstance(run, Observation)]
+        """When heads form in every trained transformer; where claims share a setting, from the run with most seeds."""
+        claimed = [run for result in self.claims for run in result.runs.values()]
         most: dict[Setting, Observation] = {}
-        for one in (*suite, *claimed):
-            if (
-                one is not None
-                and one.setting.model.architecture
-                and len(one.seeds) > len(getattr(most.get(one.setting), "seeds", ()))
-            ):
-                most[one.setting] = one
-        return tuple((one, head_formations(one)) for one in most.values())
+        for run in (*(case.observed for case in self.cases), *claimed):
+            if isinstance(run, Observation) and run.setting.model.architecture:
+                other = most.setdefault(run.setting, run)
+                most[run.setting] = max(other, run, key=lambda observed: len(observed.seeds))
+        return tuple((run, head_formations(run)) for run in most.values() if run.seeds)
 
     @cached_property
     def assumptions(self) -> dict[str, dict[str, int]]:
-        """What each method assumes, and for how many settings."""
-        found: dict[str, dict[str, int]] = {}
-        for told in (told for outcome in self.outcomes for told in outcome.answers.values()):
-            texts, text = found.setdefault(told.method, {}), "; ".join(told.assumptions)
-            texts[text] = texts.get(text, 0) + 1
-        return found
+        """Assumptions of each method, and the number of settings with each."""
+        counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for case in self.cases:
+            for answer in case.answers.values():
+                counts[answer.method]["; ".join(answer.assumptions)] += 1
+        return {method: dict(texts) for method, texts in counts.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: settings with what each method and the trained models say, comparisons with verdicts, findings."""
+        """Plain data: settings with all predictions and trained models, comparisons with verdicts, findings."""
         data = {
             "format": FORMAT,
             "suite": self.suite,
@@ -91,13 +89,13 @@ class Results:
             "missing": list(self.missing),
             "pairs": [{"lower": p.lower, "upper": p.upper, "next_rung": p.next_rung} for p in PAIRS],
             "assumptions": self.assumptions,
-            "claims": [one.to_dict() for one in self.claims],
-            "comparisons": [c.to_dict() for c in self.comparisons],
+            "claims": [result.to_dict() for result in self.claims],
+            "comparisons": [comparison.to_dict() for comparison in self.comparisons],
             "findings": {
-                "errors": [one.to_dict() for one in self.spreads],
-                "promises": [one.to_dict() for one in self.promises],
-                "exponents": [one.to_dict() for one in self.exponents],
-                "basins": [one.to_dict() for one in self.basins],
+                "errors": [asdict(summary) for summary in self.error_summaries],
+                "promises": [promise.to_dict() for promise in self.promises],
+                "exponents": [asdict(exponent) for exponent in self.exponents],
+                "basins": [asdict(finding) for finding in self.basins],
                 "disagreements": list(self.disagreements),
             },
             "heads": [
@@ -105,77 +103,82 @@ class Results:
                     "label": observed.setting.label,
                     "id": observed.setting.id,
                     "seeds": len(observed.seeds),
-                    "formed": [one.to_dict() for one in found],
+                    "formed": [formation.to_dict() for formation in formations],
                 }
-                for observed, found in self.heads
+                for observed, formations in self.heads
             ],
-            "settings": [_setting(outcome) for outcome in self.outcomes],
+            "settings": [_setting(case) for case in self.cases],
         }
         return finite(data)
 
 
 def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
-    """The results of a suite as far as `store` holds its runs; what it lacks is named in `missing`."""
-    found, missing = [], []
-    for case in cases(name):
-        outcome, lacks = _outcome(case, store, seeds_of(case, seeds))
-        found.append(outcome)
-        missing += lacks
-    comparisons = [c for o in found for c in (compare(o) if o.case.toy else compare_transformer(o))]
-    settings = {o.setting.label: o.setting for o in found}
-    told = tuple(one for claim in claims.chosen() if (one := claims.tell(claim, name, store, seeds)) is not None)
+    """Results of a suite from the runs in `store`; runs that it lacks are named in `missing`."""
+    results = [_result(case, store, seeds_of(case, seeds)) for case in cases(name)]
+    comparisons = tuple(comparison for result in results for comparison in compare(result))
+    settings = {result.setting.label: result.setting for result in results}
+    claimed = [claims.evaluate(claim, name, store, seeds) for claim in claims.select()]
+    of_claims = tuple(result for result in claimed if result is not None)
+    missing = [job.label for result in results for job in _jobs(result.case, seeds) if job not in store]
+    missing += [label for result in of_claims for label in result.missing]
     return Results(
         name,
-        tuple(found),
-        tuple(comparisons),
+        tuple(results),
+        comparisons,
         tuple(promises(comparisons, settings)),
-        tuple(basins(found)),
+        tuple(basins(results)),
         tuple(exponents(comparisons, settings)),
-        told,
-        tuple(dict.fromkeys([*missing, *(lack for one in told for lack in one.missing)])),
+        of_claims,
+        tuple(dict.fromkeys(missing)),
     )
 
 
-def _outcome(case: Case, store: Store, seeds: Sequence[int]) -> tuple[Outcome, list[str]]:
-    setting, lacks = case.setting, []
-    told: dict[str, Prediction | str] = {}
-    for name, (predicted, method) in case.predicted().items():
-        job = Job(predicted, method)
-        if job not in store:
-            lacks.append(job.label)
-            continue
-        try:
-            told[name] = prediction(predicted, method, store)
-        except Refused as problem:
-            told[name] = str(problem)
-    here = [seed for seed in seeds if Job(setting, TRAIN, seed) in store]
-    lacks += [Job(setting, TRAIN, seed).label for seed in seeds if seed not in here]
-    observed = observation(setting, here, store) if here else None
-    leads: Basin | str | None = None
+def _jobs(case: Case, seeds: int | None) -> list[Job]:
+    """Predictions and trained models of a case."""
+    predicted = [Job(setting, method) for setting, method in case.predictors().values()]
+    return predicted + [Job(case.setting, TRAIN, seed) for seed in seeds_of(case, seeds)]
+
+
+def _result(case: Case, store: Store, seeds: Sequence[int]) -> CaseResult:
+    """What `store` holds of a case."""
+    setting = case.setting
+    predictions: dict[str, Prediction | str] = {}
+    for name, (predictor, method) in case.predictors().items():
+        if Job(predictor, method) in store:
+            predictions[name] = _or_reason(prediction, predictor, method, store)
+    trained = [seed for seed in seeds if Job(setting, TRAIN, seed) in store]
+    leads_to: Basin | str | None = None
     if case.toy and Job(setting, BASIN) in store:
-        try:
-            leads = basin(setting, store)
-        except Refused as problem:
-            leads = str(problem)
-    return Outcome(case, told, observed, leads), lacks
+        leads_to = _or_reason(basin, setting, store)
+    return CaseResult(case, predictions, observation(setting, trained, store) if trained else None, leads_to)
 
 
-def _setting(outcome: Outcome) -> dict[str, Any]:
-    seen, leads, setting = outcome.observed, outcome.basin, outcome.setting
-    # The setting stands here once, and what methods assume once for all settings.
-    observed = None if seen is None else without(seen.to_dict(), "setting", "method")
-    if seen is not None and observed is not None:
-        observed["seconds"] = [notes.get("seconds") for notes in seen.notes]
+def _or_reason(read: Callable[..., Answer], *arguments: Any) -> Answer | str:
+    """What `read` returns, or the reason why the theory does not answer."""
+    try:
+        return read(*arguments)
+    except Refused as problem:
+        return str(problem)
+
+
+def _setting(case: CaseResult) -> dict[str, Any]:
+    """Plain data of one case; the setting stands here once, and assumptions once for all settings."""
+    setting, observed, leads_to = case.setting, None, case.basin
+    if case.observed is not None:
+        observed = without(case.observed.to_dict(), "setting", "method")
+        observed["seconds"] = [notes.get("seconds") for notes in case.observed.notes]
+    if isinstance(leads_to, Basin):
+        leads_to = {name: getattr(leads_to, name) for name in ("sign", "size", "error", "lags")}
     return {
         "label": setting.label,
-        "group": outcome.case.group,
+        "group": case.case.group,
         "setting": setting.to_dict() | {"id": setting.id},
         "observed": observed,
         "predicted": {
-            name: {"refused": told} if isinstance(told, str) else without(told.to_dict(), "setting", "assumptions")
-            for name, told in outcome.predictions.items()
+            name: {"refused": answer}
+            if isinstance(answer, str)
+            else without(answer.to_dict(), "setting", "assumptions")
+            for name, answer in case.predictions.items()
         },
-        "basin": {"sign": leads.sign, "size": leads.size, "error": leads.error, "lags": list(leads.lags)}
-        if isinstance(leads, Basin)
-        else leads,
+        "basin": leads_to,
     }

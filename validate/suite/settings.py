@@ -1,4 +1,4 @@
-"""The suites: which settings each holds, in groups, and with how many seeds. `SUITES` is the one place where a suite is registered."""
+"""The suites: the settings of each, in groups, with their seeds and the methods that predict them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from onset.simulate import predict as predictions
 from onset.theory import arguments
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
-from onset.validate.claims import trained
-from onset.validate.claims.trained import mixture, published
+from onset.validate.claims.markov.published import SEEDS as PUBLISHED_SEEDS
+from onset.validate.claims.markov.published import mixture, published
 
 __all__ = ["METHODS", "SUITES", "SURROGATE", "Case", "cases"]
 
@@ -20,22 +20,33 @@ SURROGATE = "softmax toy"
 """Name under which the toy model's prediction stands for a family without a theory of its own."""
 
 METHODS = tuple(predictions.METHODS)
-"""The ladder's rungs below the trained models, the lowest first: every registered method of prediction."""
+"""Methods of prediction: the rungs below the trained models, the lowest first."""
 
 QUICK = ("law", "mean-field", "finite-context")
-"""Those that answer in seconds."""
+"""Methods that take seconds."""
 
 CORRECTED = ("law-corrected", "mean-field-corrected", "finite-context")
-"""Those that know the finite context."""
+"""Methods that are corrected for finite context, and finite context itself."""
 
 SEEDS = 4
+"""Seeds of a toy model by default."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A setting of a suite, the group it is shown in, how many seeds of it are trained by default, and what predicts it.
+    """A setting of a suite.
 
-    `surrogate` is the toy setting that predicts a family without a theory of its own.
+    Attributes
+    ----------
+    setting : Setting
+    seeds : int
+        Models that are trained by default.
+    surrogate : Setting or None
+        Toy setting that predicts a family without a theory of its own.
+    group : str
+        Table in which it is shown.
+    methods : tuple of str
+        Methods that predict it.
     """
 
     setting: Setting
@@ -48,8 +59,8 @@ class Case:
     def toy(self) -> bool:
         return self.surrogate is None
 
-    def predicted(self) -> dict[str, tuple[Setting, str]]:
-        """Setting and method behind each prediction, by its name."""
+    def predictors(self) -> dict[str, tuple[Setting, str]]:
+        """Setting and method of each prediction, by its name."""
         if self.surrogate is not None:
             return {SURROGATE: (self.surrogate, "mean-field")}
         return {method: (self.setting, method) for method in self.methods}
@@ -61,7 +72,7 @@ def cases(name: str) -> tuple[Case, ...]:
 
 
 def _transformer(states: int, size: str) -> Case:
-    """The published transformer, with the seeds that the claims of a suite of this size train anyway."""
+    """The published transformer, with the seeds that claims train in a suite of this size."""
     setting = published(states)
     rate = setting.training.optimizer.learning_rate["weights"]
     surrogate = Setting.of(
@@ -74,7 +85,7 @@ def _transformer(states: int, size: str) -> Case:
         steps=8000,
         record_every=40,
     )
-    return Case(setting, trained.SEEDS[size], surrogate, "transformer")
+    return Case(setting, PUBLISHED_SEEDS[size], surrogate, "transformer")
 
 
 def _quick() -> tuple[Case, ...]:
@@ -90,7 +101,7 @@ def _quick() -> tuple[Case, ...]:
 def _standard() -> tuple[Case, ...]:
     """About an hour and a quarter on two cores: toys of every kind by every method, and all claims."""
     lengths = (25, 50, 100, 200, 400)
-    # With more states the match has more entries, each moved by fewer tokens: eight need a higher rate to pass within the longest run.
+    # With more states the match has more entries, each moved by fewer tokens: eight need a higher rate.
     eight = [{"states": 8, "context": t, "learning_rate": {"match": 1600 / t**2}} for t in (50, 100, 200)]
     linear = [
         *_of("linear, SGD, flat rows", _flat(*((k, t) for k in (2, 3) for t in lengths))),
@@ -119,7 +130,10 @@ def _standard() -> tuple[Case, ...]:
 
 
 def _corrections() -> tuple[Case, ...]:
-    """The grid on which what is corrected for finite context is set beside finite context; nothing is trained. Under Adam it is the law that knows mini-batches."""
+    """The grid on which corrections for finite context are compared with finite context; nothing is trained.
+
+    Under Adam the law includes mini-batches.
+    """
     grid = [(k, c, t) for k in (2, 3, 4, 8) for c in (0.3, 1, 3) for t in (50, 100)]
     # As in the standard suite.
     rates = [{"learning_rate": {"match": (1600 if k == 8 else 100) / t**2}} for k, _, t in grid]
@@ -133,8 +147,10 @@ def _corrections() -> tuple[Case, ...]:
 
 
 def _of(group: str, settings: Iterable[dict[str, Any]], family: str | None = None, **common: Any) -> list[Case]:
-    """Cases of one group, of the family that it is named after unless given."""
-    return [Case(Setting.of(family or group.partition(",")[0], **(common | own)), group=group) for own in settings]
+    """Cases of one group, whose name starts with their family unless that is given."""
+    return [
+        Case(Setting.of(family or group.partition(",")[0], **(common | options)), group=group) for options in settings
+    ]
 
 
 def _flat(*sizes: tuple[int, int]) -> list[dict[str, Any]]:
@@ -155,7 +171,7 @@ def _match(*rates: float) -> list[dict[str, Any]]:
 
 
 def _full() -> tuple[Case, ...]:
-    """A night on two cores: the standard suite with ten seeds, longer contexts and chains of order 4."""
+    """About 8 hours on two cores: the standard suite with ten seeds, longer contexts and chains of order 4."""
     more = [
         *_of("linear, SGD, flat rows", _flat((2, 800), (3, 800))),
         *_of("linear, SGD, doubly stochastic and mixtures", _doubly((3, 400), (4, 100), (4, 400))),
@@ -173,4 +189,4 @@ SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {
     "full": _full,
     "corrections": _corrections,
 }
-"""The one place where a suite is registered; the function's docstring says how long it takes and what it holds."""
+"""Suites by name; the function's docstring says how long it takes and what it holds."""

@@ -1,6 +1,7 @@
-"""Which pairs of rungs are compared, within which tolerance, and what a suite promises. All of it fixed before a suite runs.
+"""Pairs of rungs that are compared, their tolerances, and what a suite promises; all fixed before a suite runs.
 
-A rung is a method of prediction or `TRAINED`. Where theory states the order of what a rung neglects, the tolerance is a stated multiple of it.
+A rung is a method of prediction or `TRAINED`. Where theory states the order of what a rung neglects, the tolerance is a
+stated multiple of it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,23 @@ MEDIAN_TOLERANCE = 0.03
 """The same for the median over all of them."""
 
 LAW_FROM = 200
-"""Context from which the plateau law must be within `TOLERANCE` of the mean field that it sums up."""
+"""Context from which the plateau law must be within `TOLERANCE` of the mean field, whose closed form it is."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rungs, the lower one judged by the upper; `next_rung` if the upper one is the next on the ladder.
+    """Two rungs, the lower one judged by the upper.
 
-    `promised` says at which settings the suite counts on the pair's not disagreeing, `applies` at which it is compared at all.
+    Attributes
+    ----------
+    lower, upper : str
+    next_rung : bool
+        Whether the upper one is the next on the ladder.
+    tolerance : callable
+        Tolerance at a setting.
+    promised, applies : callable
+        Whether the suite promises that the pair does not disagree at a setting; whether the pair is compared there at
+        all.
     """
 
     lower: str
@@ -50,15 +60,15 @@ def _limit(setting: Setting) -> Tolerance:
     return Tolerance(2 * order, f"twice the order of what the limit T → ∞ neglects, ln T/T = {order:.2g}")
 
 
-def _sums_up(setting: Setting) -> bool:
-    """Whether the law is a closed form of the mean field; elsewhere it keeps what the mean field neglects."""
+def _closed_form(setting: Setting) -> bool:
+    """Whether the law is a closed form of the mean field; elsewhere it keeps terms that the mean field neglects."""
     return setting.model.family == "linear" and setting.training.optimizer.name == "sgd"
 
 
 PAIRS = (
-    Pair("law", "mean-field", True, _flat, lambda s: s.task.context >= LAW_FROM, _sums_up),
-    Pair("law", "finite-context", True, _limit, applies=lambda s: not _sums_up(s)),
-    Pair("law-corrected", "mean-field-corrected", True, _flat, applies=_sums_up),
+    Pair("law", "mean-field", True, _flat, lambda s: s.task.context >= LAW_FROM, _closed_form),
+    Pair("law", "finite-context", True, _limit, applies=lambda s: not _closed_form(s)),
+    Pair("law-corrected", "mean-field-corrected", True, _flat, applies=_closed_form),
     Pair("mean-field", "finite-context", True, _limit),
     Pair("mean-field-corrected", "finite-context", True, _flat),
     Pair("finite-context", TRAINED, True, _flat, lambda s: True),

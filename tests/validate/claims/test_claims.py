@@ -15,25 +15,27 @@ from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
-from onset.validate.claims import CLAIMS, chosen, jobs, tell
-from onset.validate.claims.alternation import alternation
-from onset.validate.claims.claim import mean, one_more, positive, share
-from onset.validate.claims.delay import delay, half_drop
-from onset.validate.claims.long_context import unigram_phase
-from onset.validate.claims.ngrams import claimed, taken
-from onset.validate.claims.toy_delay import TOYS
-from onset.validate.claims.trained import at, no_repeats, published, seen, stages, untrained
+from onset.validate.claims import CLAIMS, evaluate, jobs, select
+from onset.validate.claims.claim import compare_published, holds_in_all, is_positive
+from onset.validate.claims.markov.alternation import alternation
+from onset.validate.claims.markov.delay import delay, half_drop
+from onset.validate.claims.markov.long_context import unigram_phase
+from onset.validate.claims.markov.ngrams import heads_divide_lags, taken
+from onset.validate.claims.markov.published import published
+from onset.validate.claims.markov.readings import no_repeats, probe_curve, stages, untrained, value_at
+from onset.validate.claims.markov.toy_delay import TOYS
 from onset.validate.execution import compute
 from onset.validate.inspection.formation import HEAD_KINDS
+from onset.validate.judging.intervals import mean_interval
 from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 from onset.validate.store.jobs import Job, Observation
-from onset.validate.store.probes import PROBES, SCORES, labels
+from onset.validate.store.probes import LAW, PROBES, SCORES
 from onset.validate.store.runs import Store
 
 STEPS = np.arange(0, 2501, 10.0)
 
 
-def made(
+def made_run(
     setting: Setting,
     seed: int,
     bigram: float | None = 1590.0,
@@ -41,7 +43,9 @@ def made(
     formed: float | None = 1500.0,
     further: tuple[float | None, ...] = (),
 ) -> Trajectory:
-    """A run that passes where it is told to (`further`: beyond bigram), with published distances on its plateau; seeds differ by a few steps and thousandths."""
+    """A run that passes where it is told to (`further`: beyond bigram), with published distances on its plateau; seeds
+    differ by a few steps and thousandths.
+    """
     noise = np.random.default_rng(seed)
     shift = float(noise.normal(0, 5))
     passed = [np.inf if t is None else t + t / 1500 * shift for t in (unigram, bigram, *further)]
@@ -58,13 +62,13 @@ def made(
         lags[:, head, 1 + head] = np.where((np.inf if formed is None else formed + shift) > STEPS, 0.02, 0.5)
     last = {"uniform": 0.10, "unigram": 0.019, "bigram": 0.146, "true": 0.1735}
     shapes = {
-        name: [len(labels(setting, d)) for d in probe.dims]
+        name: [len(dimension.labels(setting)) for dimension in probe.dimensions]
         for name, probe in PROBES.items()
         if name != "tested_on" or setting.task.tested_on
     }
     probes = {name: np.zeros((len(STEPS), *shape)) for name, shape in shapes.items()}
     if (setting.task.states, setting.task.order) == (3, 2):
-        probes["last"][:] = [last[law] + 0.001 * noise.normal() for law in labels(setting, "law")]
+        probes["last"][:] = [last[law] + 0.001 * noise.normal() for law in LAW.labels(setting)]
         probes["last"][0, -1] = 0.293 + 0.001 * noise.normal()
     else:
         probes["last"][:, :-1] = np.array(list(distances.values())).T
@@ -88,7 +92,7 @@ def made(
 
 def observed(setting: Setting, seeds: int = 4, **how: Any) -> Observation:
     return Observation(
-        setting, tuple(range(seeds)), tuple(made(setting, n, **how) for n in range(seeds)), ({},) * seeds
+        setting, tuple(range(seeds)), tuple(made_run(setting, n, **how) for n in range(seeds)), ({},) * seeds
     )
 
 
@@ -122,7 +126,7 @@ OBEY = {
 
 def verdicts(claim: str, how: dict[str, dict[str, Any]]) -> dict[str, str]:
     runs = {name: observed(need.setting, **how[name]) for name, need in CLAIMS[claim].needs("standard").items()}
-    return {one.quantity: one.verdict.kind for one in CLAIMS[claim].judge(runs)}
+    return {finding.quantity: finding.verdict.kind for finding in CLAIMS[claim].judge(runs)}
 
 
 @pytest.mark.parametrize("claim", OBEY)
@@ -183,16 +187,16 @@ def test_runs_that_break_a_claim_disagree_with_it(claim, name, how, quantity):
 
 def test_signs_turn_with_the_runs():
     """Layer 1 ahead, even lags above odd ones, a loss that falls out of distribution: disagree."""
-    whole = observed(published(3))
+    obeying = observed(published(3))
     for claim, probe, change in (
-        ("second-layer-first", "movement", lambda found: found[:, [0, 2, 1, 3]]),
-        ("out-of-distribution", "tested_on", lambda found: 0.4 - found),
+        ("second-layer-first", "movement", lambda values: values[:, [0, 2, 1, 3]]),
+        ("out-of-distribution", "tested_on", lambda values: 0.4 - values),
     ):
         turned = tuple(
-            replace(one, probes=one.probes | {probe: change(one.probes[probe])}) for one in whole.trajectories
+            replace(run, probes=run.probes | {probe: change(run.probes[probe])}) for run in obeying.trajectories
         )
         frozen = observed(published(3), bigram=None, formed=None)
-        runs = {"all": replace(whole, trajectories=turned), "k=3": replace(whole, trajectories=turned)}
+        runs = {"all": replace(obeying, trajectories=turned), "k=3": replace(obeying, trajectories=turned)}
         runs |= {f"layer {n} frozen": frozen for n in (1, 2)}
         assert CLAIMS[claim].judge(runs)[0].verdict.kind == DISAGREES
     attention = np.full(100, 0.01)
@@ -202,43 +206,50 @@ def test_signs_turn_with_the_runs():
 
 
 def test_a_published_number_is_one_more_seed():
-    """Inside Student's prediction interval it agrees, beyond it disagrees, and the interval covers new draws as often as it says."""
+    """Inside Student's prediction interval it agrees, beyond it disagrees, and the interval covers new draws as often
+    as it says.
+    """
     values = [100.0, 104.0, 96.0, 102.0]
     sd = float(np.std(values, ddof=1))
     room = 3.182446 * sd * np.sqrt(1.25)  # Student's 97.5% quantile for three degrees of freedom
     for off, kind in ((0.99, AGREES), (1.01, DISAGREES)):
-        assert one_more("x", "steps", 100.5 + off * room, values).verdict.kind == kind
-        assert one_more("x", "steps", (100.5 + off * room, 1e6), values).verdict.kind == kind
-    assert one_more("x", "steps", 100.5 + 1.01 * room, values, steps=room).verdict.kind == AGREES
-    assert one_more("x", "steps", 1.0, [None, None]).verdict.kind == DISAGREES
-    assert one_more("x", "steps", 1.0, [None, 1.0, 2.0]).verdict.kind == INCONCLUSIVE
-    assert one_more("x", "steps", 1.0, [1.0]).verdict.decides == "more seeds"
-    wide = one_more("x", "steps", 100.0, [50.0, 150.0]).verdict
+        assert compare_published("x", "steps", 100.5 + off * room, values).verdict.kind == kind
+        assert compare_published("x", "steps", (100.5 + off * room, 1e6), values).verdict.kind == kind
+    assert compare_published("x", "steps", 100.5 + 1.01 * room, values, resolution=room).verdict.kind == AGREES
+    assert compare_published("x", "steps", 1.0, [None, None]).verdict.kind == DISAGREES
+    assert compare_published("x", "steps", 1.0, [None, 1.0, 2.0]).verdict.kind == INCONCLUSIVE
+    assert compare_published("x", "steps", 1.0, [1.0]).verdict.decides == "more seeds"
+    wide = compare_published("x", "steps", 100.0, [50.0, 150.0]).verdict
     assert (wide.kind, str(wide.decides)[:15]) == (INCONCLUSIVE, "more seeds than")
 
 
 def test_means_and_signs_have_intervals_over_seeds(within):
-    """The interval of a mean covers it in 95% of cases; a sign needs an interval without zero, and one seed has none."""
+    """The interval of a mean covers it in 95% of cases; a sign needs an interval without zero; one seed has none."""
     draws = np.random.default_rng(0).normal(1.0, 2.0, size=(2000, 4))
-    covered = np.mean([interval.low < 1.0 < interval.high for interval in map(mean, draws)])
+    covered = np.mean([interval.low < 1.0 < interval.high for interval in map(mean_interval, draws)])
     within("coverage", covered, 0.95, np.sqrt(0.95 * 0.05 / 2000))
-    assert positive("x", "1", [1.0, 1.1, 0.9]).verdict.kind == AGREES
-    assert positive("x", "1", [-1.0, -1.1, -0.9]).verdict.kind == DISAGREES
-    assert positive("x", "1", [1.0, -1.1, 0.9]).verdict.kind == INCONCLUSIVE
-    assert positive("x", "1", [1.0]).verdict.kind == INCONCLUSIVE
-    assert [share("x", held, "hold").verdict.kind for held in ([True, True], [True, False])] == [AGREES, DISAGREES]
+    assert is_positive("x", "1", [1.0, 1.1, 0.9]).verdict.kind == AGREES
+    assert is_positive("x", "1", [-1.0, -1.1, -0.9]).verdict.kind == DISAGREES
+    assert is_positive("x", "1", [1.0, -1.1, 0.9]).verdict.kind == INCONCLUSIVE
+    assert is_positive("x", "1", [1.0]).verdict.kind == INCONCLUSIVE
+    assert [holds_in_all("x", held, "hold").verdict.kind for held in ([True, True], [True, False])] == [
+        AGREES,
+        DISAGREES,
+    ]
 
 
 def test_curves_are_read_between_records_and_held_past_the_last():
     """Linear between records; the last value after the end; a probe's curve is picked by its labels."""
-    run = made(published(3), 0)
-    assert at(run, STEPS**1.0, 1234.5) == pytest.approx(1234.5)
-    assert at(run, STEPS**1.0, 1e9) == STEPS[-1]
-    assert np.array_equal(seen(published(3), run, "movement", "layer_2"), run.probes["movement"][:, 2])
+    run = made_run(published(3), 0)
+    assert value_at(run, STEPS**1.0, 1234.5) == pytest.approx(1234.5)
+    assert value_at(run, STEPS**1.0, 1e9) == STEPS[-1]
+    assert np.array_equal(probe_curve(published(3), run, "movement", "layer_2"), run.probes["movement"][:, 2])
 
 
 def test_the_delay_is_a_ratio_of_means_of_pairs():
-    """Counted in doubly stochastic sequences; arms whose seeds go together have a ratio without spread, others one that holds it."""
+    """Counted in doubly stochastic sequences; arms whose seeds go together have a ratio without spread, others one that
+    holds it.
+    """
     pure = [900.0, 1000.0, 1300.0]
     together = delay(pure, [2 * step for step in pure])
     assert (together.value, together.low, together.high) == pytest.approx((1.5, 1.5, 1.5))
@@ -250,21 +261,25 @@ def test_the_delay_is_a_ratio_of_means_of_pairs():
 
 
 def test_half_of_the_drop_lies_half_way_between_uniform_and_bigram():
-    """On a straight line between their KL at four states and T = 100, .314 and .049 (literature), half-drop comes half-way; unigram, .227, is not there yet."""
-    run = made(published(4, prior=DoublyStochastic(4), tested_on=[Dirichlet(4)]), 0)
+    """On a straight line between their KL at four states and T = 100, .314 and .049 (literature), half-drop comes
+    half-way; unigram, .227, is not there yet.
+    """
+    run = made_run(published(4, prior=DoublyStochastic(4), tested_on=[Dirichlet(4)]), 0)
     line = np.interp(STEPS, (0, 2000), (0.314, 0.049))
-    found = half_drop(replace(run, probes={"tested_on": line[:, None]}))
-    # Both numbers are known to three digits, and the level to four standard errors; the line's slope makes steps of them.
+    drop = half_drop(replace(run, probes={"tested_on": line[:, None]}))
+    # Both numbers have three digits, the level four standard errors; the line's slope makes steps of them.
     error = strategy_losses(Setting.of(states=4, context=100))["bigram"].last_error
-    assert found.step == pytest.approx(1000, abs=(5e-4 + 2 * error) / (0.265 / 2000))
+    assert drop.step == pytest.approx(1000, abs=(5e-4 + 2 * error) / (0.265 / 2000))
     plateau = np.where(STEPS < 100, 0.314, 0.227)
     assert half_drop(replace(run, probes={"tested_on": plateau[:, None]})).step is None
 
 
 def test_a_phase_is_a_share_of_the_way_to_bigram():
-    """Nearest to unigram from step 500 to 2000 of a way of 2000: three quarters; interrupted in the middle, the longer part."""
+    """Nearest to unigram from step 500 to 2000 of a way of 2000: three quarters; interrupted in the middle, the longer
+    part.
+    """
     setting = published(8)
-    run = made(setting, 0)
+    run = made_run(setting, 0)
     near = np.where(STEPS < 500, 0, np.where(STEPS < 2000, 1, 2))
     last = 1.0 - (near[:, None] == np.arange(4))
     assert unigram_phase(setting, replace(run, probes={"last": last})) == pytest.approx(0.75)
@@ -275,20 +290,22 @@ def test_a_phase_is_a_share_of_the_way_to_bigram():
 
 
 def test_stages_are_those_of_the_nearest_strategy():
-    """In order, each at its step, whatever curves do that lie above; a strategy that is skipped is not taken, and its stage is the next one's."""
+    """In order, each at its step, whatever curves do that lie above; a strategy that is skipped is not taken, and its
+    stage is the next one's.
+    """
     setting = published(3, order=3)
-    run = made(setting, 0)
+    run = made_run(setting, 0)
     far = np.full((len(STEPS), 5), 1.0)
     near = np.where(STEPS < 100, 0, np.where(STEPS < 500, 1, np.where(STEPS < 900, 2, 3)))
     far[np.arange(len(STEPS)), near] = 0.0
-    found = stages(setting, replace(run, probes={"last": far}))
-    assert [one.step for one in found] == [95.0, 495.0, 895.0]
+    reached = stages(setting, replace(run, probes={"last": far}))
+    assert [stage.step for stage in reached] == [95.0, 495.0, 895.0]
     assert taken(near) == [0, 1, 2, 3]
     crossed = far + np.outer(STEPS, [0.0, 1.0, 0.0, 0.0, 0.0]) * (near[:, None] > 1)
-    assert [one.step for one in stages(setting, replace(run, probes={"last": crossed}))] == [95.0, 495.0, 895.0]
+    assert [stage.step for stage in stages(setting, replace(run, probes={"last": crossed}))] == [95.0, 495.0, 895.0]
     skipping = np.where(near == 2, 1, near)
     far = 1.0 - (skipping[:, None] == np.arange(5))
-    assert [one.step for one in stages(setting, replace(run, probes={"last": far}))] == [95.0, 895.0, 895.0]
+    assert [stage.step for stage in stages(setting, replace(run, probes={"last": far}))] == [95.0, 895.0, 895.0]
     assert taken(skipping) == [0, 1, 3]
     skipping[50] = 2
     assert taken(skipping) == [0, 1, 3]
@@ -298,25 +315,25 @@ def test_each_lag_wants_a_head_of_its_own():
     """Whichever head it is; two lags on one head, or a lag that none attends to, do not count."""
     attention = np.full((2, 10), 0.01)
     attention[1, 1] = attention[0, 2] = 0.5
-    assert claimed(attention, 2)
+    assert heads_divide_lags(attention, 2)
     attention[1, 2] = 0.6
-    assert not claimed(attention, 2)
+    assert not heads_divide_lags(attention, 2)
     attention[1, 2] = attention[0, 2] = 0.05
-    assert not claimed(attention, 2)
+    assert not heads_divide_lags(attention, 2)
 
 
 def test_controls_catch_a_model_that_cannot_know_what_it_knows():
     """A gain where nothing was there to count, and a start that is not uniform."""
-    whole = observed(published(3))
-    assert no_repeats("x", whole).verdict.kind == untrained("x", whole.trajectories).verdict.kind == AGREES
-    knowing = [replace(one, probes={"unseen": np.full(len(STEPS), np.log(3) - 0.1)}) for one in whole.trajectories]
-    assert no_repeats("x", replace(whole, trajectories=tuple(knowing))).verdict.kind == DISAGREES
+    obeying = observed(published(3))
+    assert no_repeats("x", obeying).verdict.kind == untrained("x", obeying.trajectories).verdict.kind == AGREES
+    knowing = [replace(run, probes={"unseen": np.full(len(STEPS), np.log(3) - 0.1)}) for run in obeying.trajectories]
+    assert no_repeats("x", replace(obeying, trajectories=tuple(knowing))).verdict.kind == DISAGREES
     assert (
         untrained(
             "x",
             [
-                replace(one, distances=dict(reversed(one.distances.items())) | {"uniform": one.distances["bigram"]})
-                for one in whole.trajectories
+                replace(run, distances=dict(reversed(run.distances.items())) | {"uniform": run.distances["bigram"]})
+                for run in obeying.trajectories
             ],
         ).verdict.kind
         == DISAGREES
@@ -324,30 +341,32 @@ def test_controls_catch_a_model_that_cannot_know_what_it_knows():
 
 
 def test_claims_share_what_they_train_and_say_what_is_missing(tmp_path):
-    """The published configuration of k = 3 is trained once for all claims; without runs a claim is inconclusive and names them."""
-    todo = jobs(chosen(), "standard")
+    """The published configuration of k = 3 is trained once for all claims; without runs a claim is inconclusive and
+    names them.
+    """
+    todo = jobs(select(), "standard")
     assert len(todo) == len(set(todo))
     assert sum(job.setting == published(3) for job in todo) == 5
-    assert jobs(chosen(["one-layer"]), "quick") == []
+    assert jobs(select(["one-layer"]), "quick") == []
     store = Store(tmp_path)
-    told = tell(CLAIMS["phases"], "standard", store)
-    assert told is not None
-    assert (told.verdict, len(told.missing)) == (INCONCLUSIVE, 12)
-    assert "not trained yet" in str(told.decides)
-    assert tell(CLAIMS["one-layer"], "quick", store) is None
+    result = evaluate(CLAIMS["phases"], "standard", store)
+    assert result is not None
+    assert (result.verdict, len(result.missing)) == (INCONCLUSIVE, 12)
+    assert "not trained yet" in str(result.decides)
+    assert evaluate(CLAIMS["one-layer"], "quick", store) is None
     with pytest.raises(ValueError, match="did you mean 'phases'"):
-        chosen(["phase"])
+        select(["phase"])
 
 
 def test_a_claim_is_told_from_trained_runs(tmp_path, monkeypatch):
     """Trained for a few steps, the transformer has not passed: the claim says so, as plain data."""
     short = published(2, steps=20)
-    monkeypatch.setattr("onset.validate.claims.phases.published", lambda states, **more: short)
+    monkeypatch.setattr("onset.validate.claims.markov.phases.published", lambda states, **more: short)
     store = Store(tmp_path)
     compute([Job(short, "train", seed) for seed in (0, 1)], store, workers=1)
-    told = tell(CLAIMS["phases"], "quick", store)
-    assert told is not None
-    data = told.to_dict()
+    result = evaluate(CLAIMS["phases"], "quick", store)
+    assert result is not None
+    data = result.to_dict()
     assert data["verdict"] == DISAGREES
     assert data["settings"]["k=2"]["setting"]["id"] == short.id
-    assert {one["verdict"]["kind"] for one in data["findings"] if one["control"]} == {AGREES}
+    assert {finding["verdict"]["kind"] for finding in data["findings"] if finding["control"]} == {AGREES}

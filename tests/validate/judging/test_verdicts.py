@@ -45,7 +45,9 @@ def test_verdicts(predicted, observed, verdict):
 
 
 def test_shares_are_compared_by_fishers_test():
-    """The hypergeometric chance of the table and of its mirror image; a side that goes one way stands for as many curves as the other has."""
+    """The hypergeometric chance of the table and of its mirror image; a side that goes one way stands for as many
+    curves as the other has.
+    """
     all_ = Interval(110, 109, 111, curves=4)
     assert judge(SOME, all_, FIVE).because.endswith(f"p = {2 * comb(4, 2) * comb(4, 4) / comb(8, 6):.2g}")
     assert judge(all_, FEW, FIVE).because.endswith(f"p = {2 * comb(10, 1) * comb(10, 10) / comb(20, 11):.2g}")
@@ -53,18 +55,20 @@ def test_shares_are_compared_by_fishers_test():
 
 def test_the_verdict_tells_error_interval_and_z():
     """Both sides' intervals add in squares, the reference's at the prediction's size."""
-    found = judge(Interval(110, 107, 113), Interval(100, 96, 104), FIVE)
-    assert found.error == pytest.approx(0.1)
-    assert found.half == pytest.approx((0.03**2 + (0.04 * 1.1) ** 2) ** 0.5)
-    assert found.z == pytest.approx(1.96 * 10 / 5)
+    verdict = judge(Interval(110, 107, 113), Interval(100, 96, 104), FIVE)
+    assert verdict.error == pytest.approx(0.1)
+    assert verdict.half == pytest.approx((0.03**2 + (0.04 * 1.1) ** 2) ** 0.5)
+    assert verdict.z == pytest.approx(1.96 * 10 / 5)
     assert z_score(Interval(110), Interval(100, 96, 104)) is None
 
 
 def test_an_open_verdict_says_how_many_seeds_would_decide():
-    """As many as bring the interval's half to what is needed, which grows like its square; where they cannot, what else would."""
+    """As many as bring the interval's half to what is needed, which grows like its square; where they cannot, what else
+    would.
+    """
     wide = Interval(100, 85, 115)
-    found = judge(Interval(101, 100.9, 101.1), wide, FIVE, seeds=4)
-    assert "about 10 instead of 4" in str(found.decides)  # (15.15/10)² · 4 = 9.2, the prediction's own 0.1% aside
+    verdict = judge(Interval(101, 100.9, 101.1), wide, FIVE, seeds=4)
+    assert "about 10 instead of 4" in str(verdict.decides)  # (15.15/10)² · 4 = 9.2, the prediction's own 0.1% aside
     assert "narrower prediction" in str(judge(Interval(101, 80, 122), wide, FIVE, seeds=4).decides)
     assert "replicates" in str(judge(Interval(101, 100.9, 101.1), wide, FIVE).decides)
     assert "longer run" in str(judge(Interval(980, 970, 990), NEVER, FIVE).decides)

@@ -1,7 +1,7 @@
-"""A headless Chromium driven over its DevTools protocol, through a pair of pipes: no driver and no package beside the browser itself.
+"""A headless Chromium driven over its DevTools protocol, through a pair of pipes: no driver and no package are needed.
 
-Protocol: https://chromedevtools.github.io/devtools-protocol/. Messages are JSON, ended by a zero byte, written to the browser's file
-descriptor 3 and read from its 4.
+Protocol: https://chromedevtools.github.io/devtools-protocol/. Messages are JSON, ended by a zero byte, written to the
+browser's file descriptor 3 and read from its 4.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 __all__ = ["CHROMIUM", "Page", "opened"]
 
 CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    (result for name in ("chromium", "chromium-browser", "google-chrome") if (result := shutil.which(name))), None
 )
 
 FLAGS = (
@@ -42,7 +42,9 @@ PATIENCE = 60.0
 
 
 class Page:
-    """One tab; `problems` gathers what the console shows as warnings and errors: exceptions, failed loads, console.error."""
+    """One tab; `problems` gathers what the console shows as warnings and errors: exceptions, failed loads,
+    console.error.
+    """
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
         self._to, self._from = to_browser, from_browser
@@ -69,7 +71,9 @@ class Page:
                 return answer["result"]
 
     def show(self, file: Path, *, width: int = 1280, dark: bool = False) -> None:
-        """Open `file` by a file:// address in a window of `width` CSS pixels, of a phone below 600, and wait until it has loaded."""
+        """Open `file` by a file:// address in a window of `width` CSS pixels, of a phone below 600, and wait until it
+        has loaded.
+        """
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 600
         )
@@ -82,10 +86,10 @@ class Page:
 
     def ask(self, script: str) -> Any:
         """The value of a JavaScript expression, as JSON can hold it."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        if "exceptionDetails" in found:
-            raise RuntimeError(f"{script}: {found['exceptionDetails']}")
-        return found["result"].get("value")
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in result:
+            raise RuntimeError(f"{script}: {result['exceptionDetails']}")
+        return result["result"].get("value")
 
     def wait(self, script: str) -> None:
         """Until a JavaScript expression is true; a ``TimeoutError`` if it does not become so."""
@@ -95,7 +99,8 @@ class Page:
         """Click with the mouse at the middle of (the first line of) what a JavaScript expression names."""
         x, y = self.ask(
             f"""((one) => {{ one.scrollIntoView({{ block: "center", inline: "center", behavior: "instant" }});
-            const box = one.getClientRects()[0]; return [box.x + box.width / 2, box.y + box.height / 2]; }})({element})"""
+            const box = one.getClientRects()[0];
+            return [box.x + box.width / 2, box.y + box.height / 2]; }})({element})"""
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
@@ -124,18 +129,19 @@ class Page:
             self._rest += more
         text, _, self._rest = self._rest.partition(b"\0")
         message = json.loads(text)
-        told = message.get("params", {})
+        parameters = message.get("params", {})
         match message.get("method"):
             case "Page.loadEventFired":
                 self._loaded = True
             case "Runtime.exceptionThrown":
-                self.problems.append(str(told["exceptionDetails"]))
+                self.problems.append(str(parameters["exceptionDetails"]))
             case "Log.entryAdded":
                 self.problems.append(
-                    f"{told['entry']['level']}: {told['entry']['text']} {told['entry'].get('url', '')}"
+                    f"{parameters['entry']['level']}: {parameters['entry']['text']} "
+                    f"{parameters['entry'].get('url', '')}"
                 )
-            case "Runtime.consoleAPICalled" if told["type"] in ("error", "warning", "assert"):
-                self.problems.append(str(told["args"]))
+            case "Runtime.consoleAPICalled" if parameters["type"] in ("error", "warning", "assert"):
+                self.problems.append(str(parameters["args"]))
         return message
 
 
@@ -145,18 +151,18 @@ def opened(profile: Path) -> Iterator[Page]:
     assert CHROMIUM is not None
     to_browser, from_browser = os.pipe(), os.pipe()
     # Above the numbers they are given in the browser, so that none is closed by taking another's place.
-    theirs = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (to_browser[0], from_browser[1])]
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (to_browser[0], from_browser[1])]
     silent = os.open(os.devnull, os.O_RDWR)
     pid = os.posix_spawn(
         CHROMIUM,
         [CHROMIUM, *FLAGS, f"--user-data-dir={profile}"],
         os.environ,
         file_actions=[
-            (os.POSIX_SPAWN_DUP2, fd, to) for fd, to in zip((silent, silent, *theirs), (1, 2, 3, 4), strict=True)
+            (os.POSIX_SPAWN_DUP2, fd, to) for fd, to in zip((silent, silent, *moved), (1, 2, 3, 4), strict=True)
         ],
         setpgroup=0,
     )
-    for fd in (to_browser[0], from_browser[1], silent, *theirs):
+    for fd in (to_browser[0], from_browser[1], silent, *moved):
         os.close(fd)
     try:
         yield Page(to_browser[1], from_browser[0])

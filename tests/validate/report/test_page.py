@@ -1,4 +1,6 @@
-"""The page of a suite in a browser: it loads from a file, its tables sort, it filters, and it reads on a phone and in the dark."""
+"""The page of a suite in a browser: it loads from a file, its tables sort, it filters, and it reads on a phone and in
+the dark.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from browser import CHROMIUM, opened
 
 from onset.paper.figures import caption, of_suite, render
 from onset.validate import report
-from onset.validate.claims import CLAIMS, Told
-from onset.validate.claims.claim import positive, share
+from onset.validate.claims import CLAIMS, ClaimResult
+from onset.validate.claims.claim import holds_in_all, is_positive
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
@@ -28,8 +30,11 @@ def page_file(tmp_path_factory, tiny_suite):
     _, results = tiny_suite
     folder = tmp_path_factory.mktemp("page")
     first, second, *_ = CLAIMS.values()
-    findings = (positive("growth", "1", [0.1, 0.2, 0.3]), share("heads", [True, False], "formed", control=True))
-    claims = (Told(first, {}, findings), Told(second, {}, (), ("a run",)))
+    findings = (
+        is_positive("growth", "1", [0.1, 0.2, 0.3]),
+        holds_in_all("heads", [True, False], "formed", control=True),
+    )
+    claims = (ClaimResult(first, {}, findings), ClaimResult(second, {}, (), ("a run",)))
     results = dataclasses.replace(results, claims=claims)
     pictures = {name: (png, caption(name)) for name, png in render(results, folder, of_suite(results)).items()}
     pictures[f"claim-{first.id}"] = next(iter(pictures.values()))
@@ -93,15 +98,16 @@ def test_every_table_sorts_by_every_column_on_a_click(browser, page_file):
 
 
 def test_settings_are_searched_and_filtered_and_claims_stay(browser, page_file):
-    """The search leaves rows with all words, the choice of a verdict those that have it somewhere; nothing else goes."""
+    """The search leaves rows with all words, the choice of a verdict those with it somewhere; nothing else goes."""
     browser.show(page_file)
     shown = "[...document.querySelectorAll('.comparisons tbody tr')].filter((row) => row.checkVisibility()).length"
     claims = "[...document.querySelectorAll('[id^=claim-]')].filter((one) => one.checkVisibility()).length"
-    rows, there = browser.ask(shown), browser.ask(claims)
+    rows, claims_shown = browser.ask(shown), browser.ask(claims)
     assert rows > 0
-    assert there == 2
+    assert claims_shown == 2
     expected = browser.ask(
-        "[...document.querySelectorAll('.comparisons tbody tr')].filter((row) => row.textContent.includes('formation')).length"
+        "[...document.querySelectorAll('.comparisons tbody tr')].filter((row) => "
+        "row.textContent.includes('formation')).length"
     )
     assert 0 < expected < rows
     browser.enter("#search", "FORMATION linear")
@@ -111,9 +117,9 @@ def test_settings_are_searched_and_filtered_and_claims_stay(browser, page_file):
     browser.enter("#search", "")
     for kind in ("agrees", "inconclusive", "disagrees"):
         browser.ask(f"(() => {{ verdict.value = '{kind}'; verdict.dispatchEvent(new Event('change')); }})()")
-        having = browser.ask(f"document.querySelectorAll('.comparisons tbody tr[data-verdicts~={kind}]').length")
-        assert browser.ask(shown) == having
-        assert browser.ask(claims) == there
+        expected_rows = browser.ask(f"document.querySelectorAll('.comparisons tbody tr[data-verdicts~={kind}]').length")
+        assert browser.ask(shown) == expected_rows
+        assert browser.ask(claims) == claims_shown
 
 
 def test_a_link_to_a_claim_opens_it(browser, page_file):
@@ -125,26 +131,27 @@ def test_a_link_to_a_claim_opens_it(browser, page_file):
 
 
 def test_a_tap_tells_what_pointing_tells(browser, page_file):
-    """A phone cannot point: the reason behind a number shows at the foot when it is tapped, and goes at the next tap."""
+    """A phone cannot point: a tap shows the reason behind a number at the foot, and the next tap removes it."""
     browser.show(page_file, width=PHONE)
     cell = "document.querySelector('td[title]:not([title=\"\"])')"
-    assert not browser.ask("document.querySelector('#told').checkVisibility()")
+    assert not browser.ask("document.querySelector('#explanation').checkVisibility()")
     browser.click(cell)
-    assert browser.ask("document.querySelector('#told').checkVisibility()")
-    assert browser.ask(f"document.querySelector('#told').textContent === {cell}.title")
+    assert browser.ask("document.querySelector('#explanation').checkVisibility()")
+    assert browser.ask(f"document.querySelector('#explanation').textContent === {cell}.title")
     browser.click("document.querySelector('h2')")
-    assert not browser.ask("document.querySelector('#told').checkVisibility()")
+    assert not browser.ask("document.querySelector('#explanation').checkVisibility()")
 
 
 def test_nothing_is_wider_than_a_phone_but_what_scrolls_by_itself(browser, page_file):
-    """No text is smaller than 11 pixels, and no element stands out on the right, outside tables and code, which scroll."""
+    """No text is smaller than 11 pixels; no element stands out on the right, outside tables and code, which scroll."""
     browser.show(page_file, width=PHONE)
     browser.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert browser.ask("[innerWidth, document.documentElement.scrollWidth]") == [PHONE, PHONE]
     wide = f"""[...document.body.querySelectorAll("*")].filter((one) => !one.closest(".scroll > *, pre > *") &&
         one.getBoundingClientRect().right > {PHONE}).map((one) => one.outerHTML.slice(0, 200))"""
     assert browser.ask(wide) == []
-    small = """[...document.body.querySelectorAll("*")].filter((one) => one.checkVisibility() && one.textContent.trim() &&
+    small = """[...document.body.querySelectorAll("*")].filter((one) =>
+        one.checkVisibility() && one.textContent.trim() &&
         parseFloat(getComputedStyle(one).fontSize) < 11).map((one) => one.outerHTML.slice(0, 200))"""
     assert browser.ask(small) == []
 
@@ -152,13 +159,14 @@ def test_nothing_is_wider_than_a_phone_but_what_scrolls_by_itself(browser, page_
 COLOURS = """(() => {
   const found = {};
   for (const one of document.body.querySelectorAll("*")) {
-    if (!one.checkVisibility() || ![...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())) continue;
-    const backs = [];
+    if (!one.checkVisibility() || ![...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()))
+    continue; const backs = [];
     for (let at = one; at; at = at.parentElement) backs.push(getComputedStyle(at).backgroundColor);
     found[JSON.stringify([getComputedStyle(one).color, backs])] = one.outerHTML.slice(0, 120);
   }
   for (const one of document.querySelectorAll("input[placeholder]")) {
-    found[JSON.stringify([getComputedStyle(one, "::placeholder").color, [getComputedStyle(one).backgroundColor]])] = "placeholder";
+    found[JSON.stringify([getComputedStyle(one, "::placeholder").color, [getComputedStyle(one).backgroundColor]])] =
+    "placeholder";
   }
   return Object.entries(found).map(([key, html]) => [...JSON.parse(key), html]);
 })()"""
@@ -197,9 +205,9 @@ def test_every_text_stands_out_from_its_background(browser, page_file, dark):
     """By WCAG 2.2, level AA: a contrast of 4.5 or more; in the dark the background is dark, the pictures' too."""
     browser.show(page_file, dark=dark)
     browser.ask("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    seen = [(contrast(text, backs), html) for text, backs, html in browser.ask(COLOURS)]
-    print(f"lowest contrast {min(seen)[0]:.2f}")
-    assert [one for one in seen if one[0] < 4.5] == []
+    contrasts = [(contrast(text, backs), html) for text, backs, html in browser.ask(COLOURS)]
+    print(f"lowest contrast {min(contrasts)[0]:.2f}")
+    assert [one for one in contrasts if one[0] < 4.5] == []
     back = browser.ask("getComputedStyle(document.body).backgroundColor")
     assert (luminance(rgba(back)) < 0.05) is dark
     filters = set(browser.ask("[...document.images].map((one) => getComputedStyle(one).filter)"))

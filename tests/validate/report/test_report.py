@@ -14,14 +14,14 @@ pytest.importorskip("torch")
 
 from onset.theory.setting import Setting
 from onset.validate import report
-from onset.validate.claims import CLAIMS, Need, Told
-from onset.validate.claims.trained import published
+from onset.validate.claims import CLAIMS, ClaimResult, Need
+from onset.validate.claims.markov.published import published
 from onset.validate.judging.intervals import Interval
 from onset.validate.report.page import percent, show
 
 
 def test_the_page_is_self_contained_and_the_json_complete(tmp_path, tiny_suite):
-    """The picture is inside the page, no address but its own anchors is; every comparison is in both; text is escaped."""
+    """The page holds the picture and no address but its own anchors; every comparison is in both; text is escaped."""
     _, results = tiny_suite
     png = tmp_path / "picture.png"
     png.write_bytes(b"\x89PNG picture")
@@ -51,14 +51,16 @@ def test_the_page_is_self_contained_and_the_json_complete(tmp_path, tiny_suite):
 
 
 def test_a_claim_stands_on_the_page_with_its_picture_and_what_computes_its_settings(tmp_path, tiny_suite):
-    """The command's file is the setting that was judged; the picture stands inside the claim, the table of its heads with the transformers'."""
+    """The command's file is the setting that was judged; the picture stands inside the claim, the table of its heads
+    with the transformers'.
+    """
     _, results = tiny_suite
     png = tmp_path / "picture.png"
     png.write_bytes(b"\x89PNG picture")
-    observed = next(o.observed for o in results.outcomes if not o.case.toy)
+    observed = next(o.observed for o in results.cases if not o.case.toy)
     needs = {"a name": Need(observed.setting, 2), "theory": Need(published(2), kind="mean-field")}
-    told = Told(CLAIMS["phases"], needs, (), runs={"a name": observed})
-    page = report.write(replace(results, claims=(told,)), tmp_path, {"claim-phases": (png, "a caption")}, seeds=None)
+    result = ClaimResult(CLAIMS["phases"], needs, (), runs={"a name": observed})
+    page = report.write(replace(results, claims=(result,)), tmp_path, {"claim-phases": (png, "a caption")}, seeds=None)
     text = html.unescape(page.read_text())
     inside = text.partition('id="claim-phases"')[2].partition("<h2")[0]
     assert base64.b64encode(png.read_bytes()).decode() in inside

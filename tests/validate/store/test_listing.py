@@ -1,9 +1,10 @@
-"""onset.validate.store.listing, onset.validate.store.export and onset runs: what a folder holds, chosen, drawn and handed on; nothing in it is touched."""
+"""onset.validate.store.listing, onset.validate.store.export and onset runs: what a folder holds, chosen, drawn and
+handed on; nothing in it is touched.
+"""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 
 import numpy as np
@@ -20,9 +21,9 @@ from onset.theory.markov.priors import Dirichlet, Mixture, Unigram
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import failures
-from onset.validate.store.export import to_csv
+from onset.validate.store.export import export
 from onset.validate.store.jobs import Job
-from onset.validate.store.listing import chosen, facts, listed
+from onset.validate.store.listing import facts, list_runs, select
 from onset.validate.store.runs import Record, Store
 
 LINEAR, LONGER = (Setting.of("linear", context=context) for context in (20, 40))
@@ -31,7 +32,9 @@ DEEP = Setting.of("transformer", states=2, order=3, context=12)
 
 
 def curve(setting: Setting, records: int, shift: float = 0.0, *, diverged: int | None = None) -> Trajectory:
-    """Passes from each strategy to the next halfway between records, all numbers known; two heads where the order asks for them."""
+    """Passes from each strategy to the next halfway between records, all numbers known; two heads where the order asks
+    for them.
+    """
     steps = 10.0 * np.arange(records)
     names = setting.task.strategies
     distances = {name: np.abs(steps / 10 - 2 * n) + shift for n, name in enumerate(names)}
@@ -70,10 +73,10 @@ def folder(tmp_path, monkeypatch):
 
 def test_every_file_is_listed_and_none_is_touched(folder):
     """From the folder given as --out or from its runs; what cannot be read comes last, with its name and why."""
-    before = {one.name: one.read_bytes() for one in (folder / "runs").iterdir()}
-    runs = listed(folder)
+    before = {item.name: item.read_bytes() for item in (folder / "runs").iterdir()}
+    runs = list_runs(folder)
     assert {run.path.stem: run.record for run in runs if run.record}.keys() == RECORDS.keys()
-    assert [run.path for run in runs] == [run.path for run in listed(folder / "runs")]
+    assert [run.path for run in runs] == [run.path for run in list_runs(folder / "runs")]
     states = {run.path.stem: run.state for run in runs}
     assert states["b-train-0"] == "diverged"
     assert states["b-law-0"] == "refused"
@@ -81,7 +84,7 @@ def test_every_file_is_listed_and_none_is_touched(folder):
     assert [(run.path.stem, run.state) for run in runs[-2:]] == [("damaged", "damaged"), ("newer", "unreadable")]
     assert "damaged.nc is damaged" in runs[-2].problem
     assert "newer.nc was written by Onset" in runs[-1].problem
-    assert {one.name: one.read_bytes() for one in (folder / "runs").iterdir()} == before
+    assert {item.name: item.read_bytes() for item in (folder / "runs").iterdir()} == before
 
 
 def test_a_run_that_failed_is_listed_with_its_reason_until_it_succeeds(folder):
@@ -90,17 +93,17 @@ def test_a_run_that_failed_is_listed_with_its_reason_until_it_succeeds(folder):
     failures.keep(store, Job(LONGER, "train", 7), "MemoryError: too large")
     failures.keep(store, Job(LONGER, "train", 8), "it was killed")
     store.save(Job(LONGER, "train", 8).name, RECORDS["b-train-0"])
-    (run,) = chosen(listed(folder), ["state=failed", "context=40", "seed=7", "kind=train"])
+    (run,) = select(list_runs(folder), ["state=failed", "context=40", "seed=7", "kind=train"])
     assert run.to_dict()["outcome"] == "MemoryError: too large"
     assert "too large" in run.problem
-    assert len(listed(folder)) == len(RECORDS) + 4
+    assert len(list_runs(folder)) == len(RECORDS) + 4
     run.path.write_text("{}")
-    assert "cannot be read (KeyError" in next(one.problem for one in listed(folder) if one.path == run.path)
+    assert "cannot be read (KeyError" in next(item.problem for item in list_runs(folder) if item.path == run.path)
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no run files; give what onset train"):
-        listed(tmp_path)
+    with pytest.raises(ValueError, match="holds no run files; give the --out folder of onset train"):
+        list_runs(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +123,8 @@ def test_a_folder_without_runs_is_refused(tmp_path):
 )
 def test_a_setting_is_told_by_the_options_that_make_it(options, expected):
     """What was given on the command line is found under the same name, and so are defaults."""
-    told = facts(SettingOptions(**options).build())
-    assert {name: told[name] for name in expected} == expected
+    values = facts(SettingOptions(**options).build())
+    assert {name: values[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,7 @@ def test_a_setting_is_told_by_the_options_that_make_it(options, expected):
 )
 def test_runs_are_chosen_by_what_they_were_made_from(folder, where, names):
     """All conditions hold, one of several values each; 100/40² is the default rate of the match."""
-    assert {run.path.stem for run in chosen(listed(folder), where)} == names
+    assert {run.path.stem for run in select(list_runs(folder), where)} == names
 
 
 @pytest.mark.parametrize(
@@ -156,26 +159,31 @@ def test_runs_are_chosen_by_what_they_were_made_from(folder, where, names):
 )
 def test_a_condition_that_leaves_nothing_says_what_there_is(folder, where, message):
     with pytest.raises(ValueError, match=message):
-        chosen(listed(folder), [where])
+        select(list_runs(folder), [where])
 
 
-def test_the_table_holds_the_numbers_of_the_runs(folder):
-    """Steps, losses and times, against the closed forms of the made-up curves; the crossings lie between records 0 and 2, 2 and 4, …"""
-    rows = {row["file"].rpartition("/")[2]: row for row in csv.DictReader(io.StringIO(to_csv(listed(folder))))}
+def test_the_table_holds_the_numbers_of_the_runs(folder, tmp_path):
+    """Steps, losses and times, against the closed forms of the made-up curves; the crossings lie between records 0 and
+    2, 2 and 4, …
+    """
+    rows = {
+        row["file"].rpartition("/")[2]: row
+        for row in csv.DictReader(export(list_runs(folder), tmp_path / "all.csv").read_text().splitlines())
+    }
     assert len(rows) == len(RECORDS) + 2
-    one = rows["a-train-0.nc"]
-    assert (one["context"], one["seed"], one["kind"], one["state"], one["device"]) == (
+    item = rows["a-train-0.nc"]
+    assert (item["context"], item["seed"], item["kind"], item["state"], item["device"]) == (
         "20",
         "0",
         "train",
         "finished",
         "cpu",
     )
-    assert float(one["last_step"]) == 60
-    assert float(one["seconds"]) == 1.5
-    assert float(one["final_loss"]) == pytest.approx(1 / 61)
+    assert float(item["last_step"]) == 60
+    assert float(item["seconds"]) == 1.5
+    assert float(item["final_loss"]) == pytest.approx(1 / 61)
     # |s - 2n| is as far from n as from n + 1 at s = 2n + 1; attention s/10 passes 0.1 at s = 1.
-    assert (float(one["to_unigram"]), float(one["to_bigram"]), float(one["formation_lag_1"])) == (10, 30, 10)
+    assert (float(item["to_unigram"]), float(item["to_bigram"]), float(item["formation_lag_1"])) == (10, 30, 10)
     deep = rows["d-train-0.nc"]
     assert [float(deep[name]) for name in ("to_trigram", "formation_lag_1", "formation_lag_2")] == [50, 10, 10]
     assert rows["b-train-0.nc"]["diverged"] == "33"
@@ -185,7 +193,7 @@ def test_the_table_holds_the_numbers_of_the_runs(folder):
 
 
 def test_the_dataset_holds_every_curve(folder, tmp_path, run):
-    """Named dimensions and units; every curve exactly, NaN beyond its end; the setting can be made again from its JSON."""
+    """Named dimensions and units; every curve exactly, NaN beyond its end; the setting can be made from its JSON."""
     file = tmp_path / "all.nc"
     assert run("runs", str(folder), "--export", str(file))[0] == 0
     with xr.open_dataset(file, engine="h5netcdf") as data:
@@ -196,26 +204,26 @@ def test_the_dataset_holds_every_curve(folder, tmp_path, run):
         assert data["step"].attrs["units"] == "optimiser steps"
         assert data["lag"].values.tolist() == list(range(40))
         assert data["head"].values.tolist() == [1, 2]
-        assert dict(data.sizes)["run"] == sum(len(one.trajectories) for one in RECORDS.values())
+        assert dict(data.sizes)["run"] == sum(len(item.trajectories) for item in RECORDS.values())
         for n in range(data.sizes["run"]):
-            one = data.isel(run=n)
-            record = RECORDS[str(one["file"].values).rpartition("/")[2].removesuffix(".nc")]
-            curve = record.trajectories[int(one["replicate"])]
+            item = data.isel(run=n)
+            record = RECORDS[str(item["file"].values).rpartition("/")[2].removesuffix(".nc")]
+            curve = record.trajectories[int(item["replicate"])]
             length, heads, lags = curve.attention.shape
-            assert np.array_equal(one["step"][:length], curve.steps)
-            assert np.array_equal(one["loss"][:length], curve.loss)
-            assert np.isnan(one["loss"][length:]).all()
-            assert np.array_equal(one["attention"][:length, :heads, :lags], curve.attention)
-            assert int(np.isfinite(one["attention"]).sum()) == curve.attention.size
+            assert np.array_equal(item["step"][:length], curve.steps)
+            assert np.array_equal(item["loss"][:length], curve.loss)
+            assert np.isnan(item["loss"][length:]).all()
+            assert np.array_equal(item["attention"][:length, :heads, :lags], curve.attention)
+            assert int(np.isfinite(item["attention"]).sum()) == curve.attention.size
             for name in data["strategy"].values:
-                told = one["distance"].sel(strategy=name)
+                values = item["distance"].sel(strategy=name)
                 assert (
-                    np.array_equal(told[:length], curve.distances[name])
+                    np.array_equal(values[:length], curve.distances[name])
                     if name in curve.distances
-                    else np.isnan(told).all()
+                    else np.isnan(values).all()
                 )
-            assert Setting.from_dict(json.loads(str(one["setting"].values))) == record.setting
-            assert int(one["context"]) == record.setting.task.context
+            assert Setting.from_dict(json.loads(str(item["setting"].values))) == record.setting
+            assert int(item["context"]) == record.setting.task.context
 
 
 def test_a_failed_export_leaves_what_was_there(folder, tmp_path, run, monkeypatch):
@@ -230,7 +238,7 @@ def test_a_failed_export_leaves_what_was_there(folder, tmp_path, run, monkeypatc
         assert status == 2
         assert "No space left" in err
         assert file.read_text() == "before"
-    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
+    assert not [item for item in tmp_path.iterdir() if item.name.startswith(".")]
     assert "did you mean '.nc'" in run("runs", str(folder), "--export", "all.ncc")[2]
 
 
@@ -246,25 +254,25 @@ def test_the_command_lists_and_says_what_it_cannot_read(folder, run):
     assert "newer.nc" in err
     data = json.loads(run("runs", str(folder), "--json")[1])
     assert len(data["runs"]) == 9
-    assert {one["state"] for one in data["runs"]} == {"finished", "diverged", "refused", "damaged", "unreadable"}
+    assert {item["state"] for item in data["runs"]} == {"finished", "diverged", "refused", "damaged", "unreadable"}
     assert run("runs", str(folder), "--where", "contxt=1")[0] == 2
 
 
 def test_the_picture_shows_each_run_once(folder, tmp_path, run):
     """One family per setting with its seeds and predictions, the values those of the runs; PDF and PNG."""
-    runs = chosen(listed(folder), ["family=linear"])
+    runs = select(list_runs(folder), ["family=linear"])
     families = picture.compute(runs)
-    assert [(one.label, len(one.curves)) for one in families] == [
+    assert [(item.label, len(item.curves)) for item in families] == [
         (LINEAR.label, 4),
         (LONGER.label, 1),
         (MIXED.label, 1),
     ]
     assert [curve.trained for curve in families[0].curves] == [False, False, True, True]
-    found = families[0].curves[2]
-    assert np.array_equal(found.values["loss / nats per token"], RECORDS["a-train-0"].trajectories[0].loss)
-    assert np.array_equal(found.values["attention on lag 1"], found.steps / 100)
-    assert {"KL(uniform ‖ model)", "KL(unigram ‖ model)", "KL(bigram ‖ model)"} < set(found.values)
+    curve = families[0].curves[2]
+    assert np.array_equal(curve.values["loss / nats per token"], RECORDS["a-train-0"].trajectories[0].loss)
+    assert np.array_equal(curve.values["attention on lag 1"], curve.steps / 100)
+    assert {"KL(uniform ‖ model)", "KL(unigram ‖ model)", "KL(bigram ‖ model)"} < set(curve.values)
     assert run("runs", str(folder), "--picture", "--out", str(tmp_path / "drawn"))[0] == 0
-    assert sorted(one.name for one in (tmp_path / "drawn").iterdir()) == ["runs.pdf", "runs.png"]
+    assert sorted(item.name for item in (tmp_path / "drawn").iterdir()) == ["runs.pdf", "runs.png"]
     with pytest.raises(ValueError, match="expected one that has curves"):
-        picture.compute(chosen(runs, ["state=refused"]))
+        picture.compute(select(runs, ["state=refused"]))

@@ -1,8 +1,9 @@
-"""onset.validate.store.runs: what is written is read back, and a damaged file is named, set aside and computed again."""
+"""onset.validate.store.runs: a run is read back as written; a damaged file is named, set aside and computed again."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,10 +49,26 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path):
     """Setting, notes and every number of every trajectory, exactly."""
     store = Store(tmp_path)
     store.save("one", RECORD)
-    found = store.load("one")
-    assert found is not None
-    assert (found.setting, found.notes) == (RECORD.setting, RECORD.notes)
-    assert [same(a, b) for a, b in zip(found.trajectories, RECORD.trajectories, strict=True)] == [True, True]
+    loaded = store.load("one")
+    assert loaded is not None
+    assert (loaded.setting, loaded.notes) == (RECORD.setting, RECORD.notes)
+    assert [same(a, b) for a, b in zip(loaded.trajectories, RECORD.trajectories, strict=True)] == [True, True]
+
+
+def test_a_loaded_record_is_kept_until_its_file_changes(tmp_path, monkeypatch):
+    """Loading again opens no file, unless the run was written again or the memory of the store is full."""
+    store = Store(tmp_path)
+    store.save("one", RECORD)
+    first = store.load("one")
+    assert store.load("one") is first
+    store.save("one", replace(RECORD, notes={"seed": 4}))
+    again = store.load("one")
+    assert again is not None
+    assert again.notes == {"seed": 4}
+    monkeypatch.setattr(onset.validate.store.runs, "LARGEST_CACHE", 0)
+    store.save("two", RECORD)
+    assert store.load("two") is not store.load("two")
+    assert store.load("one") is again
 
 
 def test_other_tools_can_read_a_run(tmp_path):
@@ -67,12 +84,12 @@ def other_netcdf() -> bytes:
 
 
 DAMAGE = {
-    "truncated": lambda whole: whole[: len(whole) // 2],
-    "empty": lambda whole: b"",
-    "text": lambda whole: b"not a run at all",
-    "another NetCDF": lambda whole: other_netcdf(),
-    "one bit flipped": lambda whole: whole[:4000] + bytes([whole[4000] ^ 1]) + whole[4001:],
-    "seal cut short": lambda whole: whole[:-1],
+    "truncated": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "text": lambda content: b"not a run at all",
+    "another NetCDF": lambda content: other_netcdf(),
+    "one bit flipped": lambda content: content[:4000] + bytes([content[4000] ^ 1]) + content[4001:],
+    "seal cut short": lambda content: content[:-1],
 }
 
 
@@ -97,7 +114,7 @@ def test_what_was_set_aside_is_not_overwritten(tmp_path):
         store.path("one").write_text(text)
         with pytest.warns(UnreadableRun):
             store.load("one")
-    kept = {one.name: one.read_text() for one in tmp_path.iterdir()}
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert kept == {"one.nc.corrupt": "first", "one.nc.corrupt-2": "second", "one.nc.corrupt-3": "third"}
 
 
@@ -129,14 +146,14 @@ def test_a_run_of_a_newer_release_is_refused_and_left_where_it_is(tmp_path, monk
             ValueError, match=r"one\.nc was written by Onset 9\.1 .*format 99.*use the one that wrote it"
         ):
             store.load("one")
-    assert [one.name for one in tmp_path.iterdir()] == ["one.nc"]
+    assert [path.name for path in tmp_path.iterdir()] == ["one.nc"]
     assert store.path("one").read_bytes() == before
 
 
 def test_a_setting_of_a_newer_release_is_refused_too(tmp_path, monkeypatch):
     """The format is known, but the setting has an entry that this release does not know."""
-    told = RECORD.setting.to_dict() | {"curriculum": "easy first"}
-    monkeypatch.setattr(Setting, "to_dict", lambda self: told)
+    entries = RECORD.setting.to_dict() | {"curriculum": "easy first"}
+    monkeypatch.setattr(Setting, "to_dict", lambda self: entries)
     store = newer(tmp_path, monkeypatch)
     with pytest.raises(ValueError, match=r"one\.nc was written by Onset 9\.1 .*no entry 'curriculum'"):
         store.load("one")
@@ -150,7 +167,7 @@ def test_nothing_is_computed_over_a_run_of_a_newer_release(tmp_path, monkeypatch
     store = newer(tmp_path, monkeypatch, job.name, FORMAT=99)
     with pytest.raises(ValueError, match=f"{job.name}.nc was written by Onset 9.1"):
         compute([Job(job.setting, TRAIN, 1), job], store, workers=1, fresh=fresh)
-    assert [one.name for one in tmp_path.iterdir()] == [f"{job.name}.nc"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"{job.name}.nc"]
 
 
 def test_what_cannot_be_opened_is_not_taken_for_damaged(tmp_path):
@@ -164,7 +181,9 @@ def test_what_cannot_be_opened_is_not_taken_for_damaged(tmp_path):
 
 @pytest.mark.parametrize("form", [1, 2])
 def test_runs_of_older_formats_are_read(tmp_path, form):
-    """The first knew neither heads nor probes, the second no probes; neither told the release that wrote it nor its own name."""
+    """The first knew neither heads nor probes, the second no probes; neither told the release that wrote it nor its own
+    name.
+    """
     old = Trajectory(steps=STEPS, loss=STEPS, distances={"uniform": STEPS}, attention=np.arange(12.0).reshape(3, 1, 4))
     store = Store(tmp_path)
     path = store.save("one", Record(RECORD.setting, (old,), {"seed": 1}))
@@ -176,10 +195,10 @@ def test_runs_of_older_formats_are_read(tmp_path, form):
             del tree["trajectory_0/attention"]
             tree["trajectory_0/attention"] = old.attention[:, 0]
     path.write_bytes(held.getvalue() + onset.validate.store.runs._seal(held.getvalue()))
-    found = store.load("one")
-    assert found is not None
-    assert same(found.trajectories[0], old)
-    assert found.notes == {"seed": 1}
+    loaded = store.load("one")
+    assert loaded is not None
+    assert same(loaded.trajectories[0], old)
+    assert loaded.notes == {"seed": 1}
 
 
 def test_a_run_says_where_it_comes_from(tmp_path):
@@ -187,13 +206,13 @@ def test_a_run_says_where_it_comes_from(tmp_path):
     store, job = Store(tmp_path), Job(Setting.of(context=16, steps=5), TRAIN, 4)
     before = datetime.now(UTC).replace(microsecond=0)
     compute([job], store, workers=1, device="cpu")
-    found = store.load(job.name)
-    assert found is not None
-    assert before <= datetime.fromisoformat(found.notes["started"]) <= datetime.now(UTC)
-    assert found.notes["seconds"] > 0
-    assert (found.notes["device"], found.notes["seed"], found.notes["kind"]) == ("cpu", 4, "train")
-    assert found.notes["versions"]["numpy"] == np.__version__
-    assert {"icl-onset", "python", "torch", "numba"} <= set(found.notes["versions"])
+    loaded = store.load(job.name)
+    assert loaded is not None
+    assert before <= datetime.fromisoformat(loaded.notes["started"]) <= datetime.now(UTC)
+    assert loaded.notes["seconds"] > 0
+    assert (loaded.notes["device"], loaded.notes["seed"], loaded.notes["kind"]) == ("cpu", 4, "train")
+    assert loaded.notes["versions"]["numpy"] == np.__version__
+    assert {"icl-onset", "python", "torch", "numba"} <= set(loaded.notes["versions"])
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +25,9 @@ from onset.validate.suite.settings import cases
 
 
 def test_the_quick_suite_holds_what_it_must():
-    """Both toy families, SGD and Adam, the named (k, T), another concentration, a doubly stochastic prior and a transformer."""
+    """Both toy families, SGD and Adam, the named (k, T), another concentration, a doubly stochastic prior and a
+    transformer.
+    """
     settings = [case.setting for case in cases("quick")]
     flat = {
         (s.model.family, s.training.optimizer.name, s.task.states, s.task.context)
@@ -38,9 +43,11 @@ def test_the_quick_suite_holds_what_it_must():
 
 
 def test_the_standard_suite_spans_what_it_must():
-    """Contexts, states, concentrations, ratios of the rates, priors, families, optimisers and orders; four seeds; labels tell settings apart."""
-    chosen = cases("standard")
-    toys = [case.setting for case in chosen if case.toy]
+    """Contexts, states, concentrations, ratios of the rates, priors, families, optimisers and orders; four seeds;
+    labels tell settings apart.
+    """
+    selected = cases("standard")
+    toys = [case.setting for case in selected if case.toy]
     assert {s.task.context for s in toys} >= {25, 50, 100, 200, 400}
     assert {s.task.states for s in toys} == {2, 3, 4, 8}
     assert {s.task.prior.concentration for s in toys if isinstance(s.task.prior, Dirichlet)} >= {0.3, 1, 3}
@@ -53,8 +60,8 @@ def test_the_standard_suite_spans_what_it_must():
         assert any(
             len(one.values) == 3 for one in series([s for s in toys if s.model.family == family], "learning-rate.match")
         )
-    assert all(case.seeds == 4 for case in chosen if case.toy)
-    assert [case.setting.model.family for case in chosen if not case.toy] == ["transformer"]
+    assert all(case.seeds == 4 for case in selected if case.toy)
+    assert [case.setting.model.family for case in selected if not case.toy] == ["transformer"]
     assert 60 <= len(toys) <= 70
     assert len({s.id for s in toys}) == len({s.label for s in toys}) == len(toys)
 
@@ -66,22 +73,24 @@ def test_the_full_suite_is_the_standard_one_with_more_seeds_and_more():
     assert {case.seeds for case in full.values()} == {10}
     assert max(setting.task.context for setting in full) > 400
     assert len({setting.label for setting in full}) == len(full) == len(cases("full"))
-    assert len(running.wanted("full", kinds=[TRAIN])) == len(set(running.wanted("full", kinds=[TRAIN])))
+    assert len(running.suite_jobs("full", kinds=[TRAIN])) == len(set(running.suite_jobs("full", kinds=[TRAIN])))
 
 
 def test_the_corrections_train_nothing():
-    """Both families, k = 2, 3, 4, 8, three concentrations, T = 50 and 100 under SGD; Adam by the law; predictions alone."""
-    chosen = cases("corrections")
+    """Both families, k = 2, 3, 4, 8, three concentrations, T = 50 and 100 under SGD; Adam by the law; predictions
+    alone.
+    """
+    selected = cases("corrections")
     sgd = {
         (s.model.family, s.task.states, s.task.prior.concentration, s.task.context)
-        for s in (c.setting for c in chosen)
+        for s in (c.setting for c in selected)
         if s.training.optimizer.name == "sgd"
     }
     assert sgd == {
         (f, k, c, t) for f in ("linear", "softmax") for k in (2, 3, 4, 8) for c in (0.3, 1, 3) for t in (50, 100)
     }
-    wanted = {job.kind for job in running.jobs(chosen)}
-    assert wanted == {"law", "law-corrected", "mean-field-corrected", "finite-context", BASIN}
+    kinds = {job.kind for job in running.jobs(selected)}
+    assert kinds == {"law", "law-corrected", "mean-field-corrected", "finite-context", BASIN}
 
 
 def test_some_standard_settings_are_predicted_to_be_trapped():
@@ -96,35 +105,35 @@ def test_some_standard_settings_are_predicted_to_be_trapped():
 
 def test_jobs_of_some_methods_are_those_alone():
     """Each once per setting, training once per seed; an unknown one is refused."""
-    chosen = cases("standard")
-    toys = sum(case.toy for case in chosen)
-    assert len(running.jobs(chosen, kinds=["law"])) == toys
-    assert len(running.jobs(chosen, kinds=[TRAIN], seeds=2)) == 2 * len(chosen)
-    assert {t.setting.task.order for t in running.jobs(chosen, kinds=[BASIN])} == {2}
-    claimed = running.wanted("standard", claimed=["toy-delay"])
+    selected = cases("standard")
+    toys = sum(case.toy for case in selected)
+    assert len(running.jobs(selected, kinds=["law"])) == toys
+    assert len(running.jobs(selected, kinds=[TRAIN], seeds=2)) == 2 * len(selected)
+    assert {t.setting.task.order for t in running.jobs(selected, kinds=[BASIN])} == {2}
+    claimed = running.suite_jobs("standard", claimed=["toy-delay"])
     assert {job.kind for job in claimed} == {TRAIN, "mean-field", "finite-context"}
-    assert {job.kind for job in running.wanted("standard", kinds=["law"])} == {"law"}
-    assert set(claimed) < set(running.wanted("standard"))
-    whole = running.jobs(chosen)
-    assert len(whole) == len(set(whole))
+    assert {job.kind for job in running.suite_jobs("standard", kinds=["law"])} == {"law"}
+    assert set(claimed) < set(running.suite_jobs("standard"))
+    all_jobs = running.jobs(selected)
+    assert len(all_jobs) == len(set(all_jobs))
     with pytest.raises(ValueError, match="did you mean 'finite-context'"):
-        running.jobs(chosen, kinds=["finite-contxt"])
+        running.jobs(selected, kinds=["finite-contxt"])
 
 
 def test_time_left_is_told_once_each_worker_has_answered(tmp_path, tiny_suite):
     """Nothing at first, then a number that ends at zero."""
-    told = []
+    statuses = []
     running.run_jobs(
         "tiny",
         Store(tmp_path),
         seeds=1,
         kinds=["law", "mean-field", BASIN],
         workers=1,
-        watch=lambda status: told.append((status.done, status.left)) if status.last else None,
+        watch=lambda status: statuses.append((status.done, status.left)) if status.last else None,
     )
-    assert [done for done, _ in told] == list(range(1, len(told) + 1))
-    assert told[0][1] is None
-    assert told[-1][1] == pytest.approx(0, abs=1e-6)
+    assert [done for done, _ in statuses] == list(range(1, len(statuses) + 1))
+    assert statuses[0][1] is None
+    assert statuses[-1][1] == pytest.approx(0, abs=1e-6)
 
 
 def test_one_method_can_be_computed_again_alone(tmp_path, tiny_suite, monkeypatch):
@@ -149,22 +158,39 @@ def test_a_refusal_is_kept_and_read_again(tmp_path, monkeypatch):
 
 
 def test_results_hold_each_quantity_of_each_setting(tiny_suite):
-    """The toy has both quantities with an interval; the transformer that was too short says so instead of giving a number."""
+    """The toy has both quantities with an interval; the transformer that was too short says so instead of giving a
+    number.
+    """
     _, results = tiny_suite
     toy = {c.quantity: c for c in results.comparisons if c.setting.startswith("linear")}
     assert set(toy) == {"unigram → bigram", "formation"}
     for comparison in toy.values():
         assert comparison.observed.low <= comparison.observed.value <= comparison.observed.high
         assert set(comparison.errors) == {"law", "mean-field", "finite-context"}
-        assert comparison.verdict.lower == "finite-context"
-        assert comparison.verdict.promised
+        assert comparison.highest_pair.lower == "finite-context"
+        assert comparison.highest_pair.promised
     transformer = {c.quantity: c for c in results.comparisons if c.setting.startswith("transformer")}
     assert transformer["unigram → bigram"].observed.value is None
     assert "2 of 2 curves" in transformer["unigram → bigram"].observed.reason
-    assert transformer["seeds in order uniform → unigram → bigram"].verdict.verdict.kind == "disagrees"
+    assert transformer["seeds in order uniform → unigram → bigram"].highest_pair.verdict.kind == "disagrees"
     assert not results.holds
     assert any("in order" in sentence for sentence in results.disagreements)
     assert results.missing == ()
+
+
+def test_a_finished_suite_opens_each_run_file_once(tiny_suite, run, monkeypatch):
+    """Looking for missing runs, results, claims, report and figures: one reading and one checksum for each file."""
+    folder, _ = tiny_suite
+    opened, open_file = Counter(), io.open
+
+    def count(file, *arguments, **options):
+        opened.update([Path(file).name] if str(file).endswith(".nc") else [])
+        return open_file(file, *arguments, **options)
+
+    monkeypatch.setattr(io, "open", count)
+    status, out, _ = run("validate", "--suite", "tiny", "--out", str(folder), "--json")
+    assert (status, json.loads(out)["missing"]) == (1, [])
+    assert opened == Counter(path.name for path in (folder / "runs").glob("*.nc"))
 
 
 def test_collecting_again_gives_the_same_comparisons(tiny_suite):
@@ -179,9 +205,9 @@ def test_an_unfinished_suite_says_what_is_missing(tmp_path, tiny_suite):
     for path in (folder / "runs").glob("*.nc"):
         if "-train-" not in path.name:
             shutil.copy(path, tmp_path)
-    found = suite.collect("tiny", Store(tmp_path))
-    assert found.holds
-    assert sorted(found.missing) == sorted(t.label for t in running.jobs(cases("tiny"), kinds=[TRAIN]))
-    assert {one.upper for c in found.comparisons for one in c.judged} == {"mean-field", "finite-context"}
-    assert len(found.outcomes) == len(results.outcomes)
-    json.dumps(found.to_dict(), allow_nan=False)
+    unfinished = suite.collect("tiny", Store(tmp_path))
+    assert unfinished.holds
+    assert sorted(unfinished.missing) == sorted(t.label for t in running.jobs(cases("tiny"), kinds=[TRAIN]))
+    assert {one.upper for c in unfinished.comparisons for one in c.judged} == {"mean-field", "finite-context"}
+    assert len(unfinished.cases) == len(results.cases)
+    json.dumps(unfinished.to_dict(), allow_nan=False)
