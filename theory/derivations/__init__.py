@@ -5,7 +5,8 @@
     >>> get("two-state-chain").check()  # doctest: +SKIP
 
 A module is imported, and its sympy operations done, when its derivation is first asked for. A derivation of your own is
-a function that returns a `Derivation`, decorated with ``register("its-name")``.
+a function decorated with ``register("its-name")`` that returns a `Derivation`, written out or, as those of this package,
+by the decorator `onset.theory.derivations.text.derives`.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.layout import Gradient, Layout
 from onset.theory.recording import Measurement
@@ -48,74 +48,63 @@ loss_share = a * A * (context + 1 - source) / context
 """Contribution of source s to what an untracked lag loses to the tracked ones: -∂A/∂v times the share of queries."""
 
 
-def derive() -> Derivation:
-    """b = asinh ρ - asinh(ρ e^v)."""
+@derives("adam-law")
+def derive() -> Expressions:
+    r"""Lags without a signal fall while lag 1 climbs (Adam)
+
+    Symbols
+    -------
+    b(v) : lag logit of a lag without a signal
+    v : lag logit of lag 1, which climbs by $\eta$ per step
+    rho : signal-to-noise ratio of the other lag's gradient at the start, $|g| \sqrt{B}/\sigma$
+    g : mean gradient of a coordinate
+    sigma : standard deviation of one sequence's gradient
+    a_sr : attention of source $s$ to lag $r$
+    A_s : attention of source $s$ to all tracked lags
+    s, T, eta, B, r
+    beta_2 : Adam's decay of the second moment
+
+    Assumptions
+    -----------
+    - Adam with its expected second moment $g^2 + \sigma^2/B$, steady on the plateau
+    - lag 1's signal-to-noise ratio is well above one; that of a lag without a signal grows like $e^v$
+
+    Steps
+    -----
+    - speed under Adam: first moment over the root of the second, both steady [speed]
+    - against lag 1: the lag's own weight $e^b$ is a factor of its drive and of its noise; lag 1's weight is a factor of
+      its drive alone [integral, eliminated]
+    - without noise: sign regime: down as fast as lag 1 climbs [limits]
+    - all noise: lags without a signal stay; the mean field with few lags [limits]
+    - noise along the way: summed over sources $s > r$ and relative to its value at $v = 0$: the slope of $a_{sr}$ by
+      its lag logit is $a_{sr} (1 - a_{sr})$, noise of sources independent [attention]
+    - loss of an untracked lag: summed over sources $s > r$: what lags with a signal gain together is taken from the
+      others, in proportion to the slope $-a_{sr} A_s$ of $A_s$ by their lag logits [attention]
+
+    Validity
+    --------
+    Sign and scaling: the prediction of `onset.theory.laws.plateau_law` for Adam integrates every lag with its own ratio
+    and Adam's memory (`onset.theory.laws.adam`). Lag 1 holds a share $a$ of attention at $v - b = \ln(T/(1/a - 1))$:
+    with $\rho \to 0$ after $\ln(T)/\eta$ steps, with $\rho \to \infty$ after half as many. Adam remembers gradients for
+    $1/(1-\beta_2)$ steps, so that a gradient that grows moves its coordinate faster than $\eta$.
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    kingma2014adam, edelman2024evolution
+    """
     b = sp.Function("b")(v)
-    return Derivation(
-        name="adam-law",
-        title="Lags without a signal fall while lag 1 climbs (Adam)",
-        statement=sp.Eq(b, background),
-        symbols={
-            b: "lag logit of a lag without a signal",
-            v: r"lag logit of lag 1, which climbs by $\eta$ per step",
-            rho: r"signal-to-noise ratio of the other lag's gradient at the start, $|g| \sqrt{B}/\sigma$",
-            g: "mean gradient of a coordinate",
-            sigma: "standard deviation of one sequence's gradient",
-            a: "attention of source $s$ to lag $r$",
-            A: "attention of source $s$ to all tracked lags",
-            **meanings(source, context, eta, B, "r"),
-            sp.Symbol("beta_2"): "Adam's decay of the second moment",
-        },
-        assumptions=(
-            r"Adam with its expected second moment $g^2 + \sigma^2/B$, steady on the plateau",
-            "lag 1's signal-to-noise ratio is well above one; that of a lag without a signal grows like $e^v$",
-        ),
-        validity=(
-            "Sign and scaling: the prediction of `onset.theory.laws.plateau_law` for Adam integrates every lag with "
-            "its own ratio and Adam's memory (`onset.theory.laws.adam`). Lag 1 holds a share $a$ of attention at "
-            r"$v - b = \ln(T/(1/a - 1))$: with $\rho \to 0$ after $\ln(T)/\eta$ steps, with $\rho \to \infty$ after "
-            r"half as many. Adam remembers gradients for $1/(1-\beta_2)$ steps, so that a gradient that grows moves "
-            r"its coordinate faster than $\eta$."
-        ),
-        source="derived here",
-        references=("kingma2014adam", "edelman2024evolution"),
-        steps=(
-            Step("speed under Adam", rate, "first moment over the root of the second, both steady", ("speed",)),
-            Step(
-                "against lag 1",
-                sp.Eq(sp.Derivative(b, v), slope, evaluate=False),
-                "the lag's own weight $e^b$ is a factor of its drive and of its noise; lag 1's weight is a factor of "
-                "its drive alone",
-                ("integral", "eliminated"),
-            ),
-            Step(
-                "without noise",
-                sp.limit(background, rho, sp.oo),
-                "sign regime: down as fast as lag 1 climbs",
-                ("limits",),
-            ),
-            Step(
-                "all noise",
-                sp.series(background, rho, 0, 2),
-                "lags without a signal stay; the mean field with few lags",
-                ("limits",),
-            ),
-            Step(
-                "noise along the way",
-                noise_share,
-                "summed over sources $s > r$ and relative to its value at $v = 0$: the slope of $a_{sr}$ by its lag "
-                "logit is $a_{sr} (1 - a_{sr})$, noise of sources independent",
-                ("attention",),
-            ),
-            Step(
-                "loss of an untracked lag",
-                loss_share,
-                "summed over sources $s > r$: what lags with a signal gain together is taken from the others, in "
-                "proportion to the slope $-a_{sr} A_s$ of $A_s$ by their lag logits",
-                ("attention",),
-            ),
-        ),
-        checks=[_integral, _limits, _attention, _speed, _eliminated],
+    return (
+        equation(b, background),
+        rate,
+        equation(sp.Derivative(b, v), slope),
+        sp.limit(background, rho, sp.oo),
+        sp.series(background, rho, 0, 2),
+        noise_share,
+        loss_share,
     )
 
 
@@ -148,26 +137,26 @@ def profiles(lag_logits: Array, tracked: int) -> tuple[Array, Array]:
 
 
 @check("slopes of $a_{sr}$ and $A_s$ in `noise_share` and `loss_share` from the softmax over five lags, symbolically")
-def _attention() -> Residual:
+def _attention() -> Identities:
     logits = sp.symbols("v1:6", real=True)
     shares = [sp.exp(logit) / sum(map(sp.exp, logits)) for logit in logits]
     tracked, untracked = shares[0] + shares[1], shares[4]
     # One source that all queries see.
     alone = {source: 1, context: 1}
-    return Residual.of_identities(
+    return (
         sp.diff(untracked, logits[4]) ** 2 - noise_share.subs(alone).subs(a, untracked),
         sp.diff(tracked, logits[4]) + loss_share.subs(alone).subs({a: untracked, A: tracked}),
     )
 
 
 @check("$d/dv$ of the statement with the slope, and the start $b(0) = 0$, symbolically")
-def _integral() -> Residual:
-    return Residual.of_identities(sp.diff(background, v) - slope, background.subs(v, 0))
+def _integral() -> Identities:
+    return (sp.diff(background, v) - slope, background.subs(v, 0))
 
 
 @check("no noise: $b = -v$; all noise: $b = 0$, symbolically")
-def _limits() -> Residual:
-    return Residual.of_identities(sp.limit(background, rho, sp.oo) + v, sp.limit(background, rho, 0))
+def _limits() -> Identities:
+    return (sp.limit(background, rho, sp.oo) + v, sp.limit(background, rho, 0))
 
 
 class _Steady:

@@ -25,9 +25,9 @@ import sympy as sp
 from onset.theory import arguments
 from onset.theory.arrays import Array
 from onset.theory.derivations import two_state_chain as chain
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
 from onset.theory.derivations.scores import all_positive, standard_scores
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov import expectations, priors
 from onset.theory.markov.chains import lag_matrices, stationary
 
@@ -135,78 +135,64 @@ def flat_rule(points: int) -> tuple[Array, Array]:
     return matrices, (np.outer(weight, weight) / 2 * leave).ravel()
 
 
-def derive() -> Derivation:
-    """Signals alternate: with two states as a theorem, beyond it numerically."""
+@derives("alternation")
+def derive() -> Expressions:
+    r"""Odd lags before even lags
+
+    Symbols
+    -------
+    S[m] : signal of lag $m$ on the unigram plateau, two states, flat Dirichlet rows
+    m : lag, in tokens
+    w : $\pi_0 \pi_1$
+    rho : second eigenvalue, $1 - a - b$
+    beta : $\beta(n) = \int_0^1 y^n/(1+y)\,dy$ at $n$, with the variable of integration $y$
+    n : argument of $\beta$
+    y : variable of integration
+    a, b, k, T, P, pi
+
+    Assumptions
+    -----------
+    - two states, the rows of $P$ independent and uniform on the simplex (`closed_form` has Dirichlet rows of any whole
+      concentration)
+    - the model predicts the stationary law (reference 'unigram') or $1/k$ ('uniform')
+
+    Steps
+    -----
+    - one chain: $\sum_i \pi_i^2 \sum_j (P_{ij} - \pi_j)((P^m)_{ij} - \pi_j) = 4 w^2 \rho^{m+1}$ [chain]
+    - neighbours: for $\rho > 0$ not negative; for $\rho < 0$ even lags are negative: (1), chain by chain [theorem]
+    - exchange the columns: $a \to 1-a$, $b \to 1-b$ maps $\rho$ to $-\rho$; $w$ grows by this, where $\rho > 0$: (2),
+      pair of chains by pair [exchange, theorem]
+    - fold $\rho < 0$ upon $\rho > 0$ and integrate: $\beta$ is a difference of digammas [quadrature]
+    - $S_0, \dots, S_3$: rational numbers and rational multiples of $\ln 2$
+    - doubly stochastic: $w = 1/4$, $\rho$ uniform on $[-1, 1]$: $1/(4(m+2))$ for odd $m$, else 0 [doubly-stochastic]
+
+    Validity
+    --------
+    Exact for every $m \ge 0$; the terms cancel to order $m^3$ times their size, so evaluate with mpmath at large $m$.
+    Theorem for two states: (1) for even $m \ge 2$, $|S_m|$ is at most the mean of $S_{m-1}$ and $S_{m+1}$, under every
+    prior; (2) if exchanging the columns of $P$ keeps the prior, $S_m \le 0$ for even $m$ and $S_m \ge 0$ for odd $m$,
+    and even signals vanish if and only if $\pi$ is uniform or $\rho = 0$ for almost every chain (doubly stochastic).
+    Any number of states: $S_1 > 0$ unless rows repeat $\pi$; $S_0 = S_2 = 0$ for doubly stochastic priors that
+    exchanging columns keeps; $S_3$ and beyond may have any sign chain by chain where chains are not reversible (a
+    rotation of three states has $S_3 < 0$). At the uniform start (2) does not hold.
+
+    Source
+    ------
+    derived here; observed in arXiv 2402.11004 as an asymmetry of the positional weights
+
+    References
+    ----------
+    edelman2024evolution
+    """
     closed = closed_form()
-    return Derivation(
-        name="alternation",
-        title="Odd lags before even lags",
-        statement=sp.Eq(S[m], closed, evaluate=False),
-        symbols={
-            S[m]: "signal of lag $m$ on the unigram plateau, two states, flat Dirichlet rows",
-            m: "lag, in tokens",
-            w: r"$\pi_0 \pi_1$",
-            rho: "second eigenvalue, $1 - a - b$",
-            sp.Symbol("beta"): r"$\beta(n) = \int_0^1 y^n/(1+y)\,dy$ at $n$, with the variable of integration $y$",
-            sp.Symbol("n"): "argument of $\\beta$",
-            sp.Symbol("y"): "variable of integration",
-            **meanings(a, b, "k", "T", "P", "pi"),
-        },
-        assumptions=(
-            "two states, the rows of $P$ independent and uniform on the simplex (`closed_form` has Dirichlet rows of "
-            "any whole concentration)",
-            "the model predicts the stationary law (reference 'unigram') or $1/k$ ('uniform')",
-        ),
-        validity=(
-            r"Exact for every $m \ge 0$; the terms cancel to order $m^3$ times their size, so evaluate with mpmath at "
-            r"large $m$. Theorem for two states: (1) for even $m \ge 2$, $|S_m|$ is at most the mean of $S_{m-1}$ and "
-            r"$S_{m+1}$, under every prior; (2) if exchanging the columns of $P$ keeps the prior, $S_m \le 0$ for even "
-            r"$m$ and $S_m \ge 0$ for odd $m$, and even signals vanish if and only if $\pi$ is uniform or $\rho = 0$ "
-            r"for almost every chain (doubly stochastic). Any number of states: $S_1 > 0$ unless rows repeat $\pi$; "
-            "$S_0 = S_2 = 0$ for doubly stochastic priors that exchanging columns keeps; $S_3$ and beyond may have any "
-            "sign chain by chain where chains are not reversible (a rotation of three states has $S_3 < 0$). At the "
-            "uniform start (2) does not hold."
-        ),
-        source="derived here; observed in arXiv 2402.11004 as an asymmetry of the positional weights",
-        references=("edelman2024evolution",),
-        steps=(
-            Step(
-                "one chain",
-                sp.factor(_form()),
-                r"$\sum_i \pi_i^2 \sum_j (P_{ij} - \pi_j)((P^m)_{ij} - \pi_j) = 4 w^2 \rho^{m+1}$",
-                ("chain",),
-            ),
-            Step(
-                "neighbours",
-                sp.factor((rho**m + rho ** (m + 2)) / 2 - rho ** (m + 1)),
-                r"for $\rho > 0$ not negative; for $\rho < 0$ even lags are negative: (1), chain by chain",
-                ("theorem",),
-            ),
-            Step(
-                "exchange the columns",
-                sp.factor(reflected - overlap),
-                r"$a \to 1-a$, $b \to 1-b$ maps $\rho$ to $-\rho$; $w$ grows by this, where $\rho > 0$: (2), pair of "
-                "chains by pair",
-                ("exchange", "theorem"),
-            ),
-            Step(
-                r"fold $\rho < 0$ upon $\rho > 0$ and integrate",
-                closed,
-                r"$\beta$ is a difference of digammas",
-                ("quadrature",),
-            ),
-            Step(
-                r"$S_0, \dots, S_3$",
-                sp.Tuple(*(exact(closed, lag) for lag in range(4))),
-                r"rational numbers and rational multiples of $\ln 2$",
-            ),
-            Step(
-                "doubly stochastic",
-                doubly_stochastic(),
-                r"$w = 1/4$, $\rho$ uniform on $[-1, 1]$: $1/(4(m+2))$ for odd $m$, else 0",
-            ),
-        ),
-        checks=[_chain, _exchange, _columns, _quadrature, _doubly_stochastic, _theorem, _more_states],
+    return (
+        equation(S[m], closed),
+        sp.factor(_form()),
+        sp.factor((rho**m + rho ** (m + 2)) / 2 - rho ** (m + 1)),
+        sp.factor(reflected - overlap),
+        closed,
+        sp.Tuple(*(exact(closed, lag) for lag in range(4))),
+        doubly_stochastic(),
     )
 
 
@@ -227,21 +213,21 @@ def _form(reference: str = "unigram") -> sp.Expr:
 
 
 @check(r"both references from powers of $P$ with the expressions in $w$ and $\rho$, symbolically")
-def _chain() -> Residual:
+def _chain() -> Identities:
     known = {w: overlap, rho: eigenvalue}
-    return Residual.of_identities(*(_form(name) - chain_part[name].subs(known) for name in REFERENCES))
+    return (_form(name) - chain_part[name].subs(known) for name in REFERENCES)
 
 
 @check(r"growth of $w$ with $\rho (a-b)^2/((a+b)^2 (2-a-b)^2)$, symbolically")
-def _exchange() -> Residual:
-    return Residual.of_identities(
+def _exchange() -> Identities:
+    return (
         reflected - overlap - eigenvalue * (a - b) ** 2 / ((a + b) ** 2 * (2 - a - b) ** 2),
         eigenvalue.subs({a: 1 - a, b: 1 - b}, simultaneous=True) + eigenvalue,
     )
 
 
 @check("$S_0$, $S_2$ of a generic doubly stochastic $P$, $k = 3$, averaged over exchanges of columns, with 0")
-def _columns() -> Residual:
+def _columns() -> Identities:
     entries = sp.symbols("p:2:2")
     corner = sp.Matrix(2, 2, entries)
     rows = corner.row_join(sp.ones(2, 1) - corner * sp.ones(2, 1))
@@ -254,7 +240,7 @@ def _columns() -> Residual:
         first += (deviation.T * deviation).trace()
         second += (deviation.T * deviation**2).trace()
     vanished = sp.Integer(sp.expand(first) == 0)  # an average of nothing would show nothing
-    return Residual.of_identities(sp.expand(zeroth), sp.expand(second), vanished)
+    return (sp.expand(zeroth), sp.expand(second), vanished)
 
 
 @check("closed forms, concentration 1 and 2, with Gauss-Legendre in other coordinates")

@@ -19,8 +19,8 @@ import numpy as np
 import sympy as sp
 from scipy.integrate import quad
 
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["derive", "waiting"]
 
@@ -37,55 +37,54 @@ logarithm = sp.log(T) + sp.EulerGamma - 2 - w
 waiting_time = T / (S1 * sp.sqrt(2 * M * eta)) * sp.Integral(sp.exp(-w) / (logarithm * sp.sqrt(total(w))), (w, 0, v))
 
 
-def derive() -> Derivation:
-    """t = T/(S_1 √(2Mη)) ∫ e^{-w} dw / ((ln T + γ - 2 - w) √Σ(w))."""
-    return Derivation(
-        name="ballistic-growth",
-        title="Growth of lag 1 without a unigram plateau",
-        statement=sp.Eq(steps, waiting_time, evaluate=False),
-        symbols={
-            steps: "optimiser steps until lag 1 has lag logit $v$",
-            v: "lag logit of lag 1; $v_r$ is that of lag $r$",
-            w: "variable of integration, the lag logit of lag 1",
-            S1: r"signal of lag 1, $\mathbb{E} \sum_i \pi_i^2 \sum_j (P_{ij} - 1/k)^2$; $S_r$ is that of lag $r$",
-            M: r"mobility of $\Omega$: rate of the match times $T^2/(k - 1)$",
-            eta: "rate of the lag logits",
-            total(w): r"$\sum_r v_r$ over the lags with a positive signal; $w$ for lag 1 alone",
-            rho: r"$S_r \ell_r/(S_1 \ell_1)$ of lag $r$",
-            sp.Symbol("ell_r"): r"$\ln T + \gamma - 1 - H_r$",
-            **meanings(T, "s", "Omega", "P", "pi", "k", "r", "gamma", "H_n"),
-        },
-        assumptions=(
-            r"doubly stochastic prior, linear family, SGD as gradient flow, from $\Omega = 0$ and $v = 0$",
-            "small logits: the model still predicts $1/k$",
-        ),
-        validity=(
-            r"Relative error $O(1/\ln T)$: 10% too early at $T = 1600$, 4% at $T = 10^5$ ($k = 2$, against the mean "
-            "field), 17 to 22% at $T = 400$. For one lag and long contexts "
-            r"$t = \sqrt{\pi/2}\,T/(S_1 \sqrt{M\eta} \ln T)$, with the number $\pi$."
-        ),
-        source="derived here",
-        references=("edelman2024evolution",),
-        steps=(
-            Step(
-                "a lag beside lag 1",
-                follower,
-                r"$v_r$ at $v$: $dv_r/dv = \rho e^{v_r - v}$, $\Omega$ drops out",
-                ("follower", "conserved"),
-            ),
-            Step(
-                "logarithm of the drive",
-                logarithm,
-                r"the sum of $(T + 1 - s)/(T s)$ over positions $s > 1$ of sources is $\ln T + \gamma - 2$",
-                ("mean-field",),
-            ),
-            Step(
-                "one lag, long contexts",
-                sp.integrate(sp.exp(-w) / sp.sqrt(w), (w, 0, sp.oo)),
-                r"$\Sigma(w) = w$ and a constant logarithm: the factor $\sqrt{\pi}$",
-            ),
-        ),
-        checks=[_conserved, _follower],
+@derives("ballistic-growth")
+def derive() -> Expressions:
+    r"""Growth of lag 1 without a unigram plateau
+
+    Symbols
+    -------
+    t : optimiser steps until lag 1 has lag logit $v$
+    v : lag logit of lag 1; $v_r$ is that of lag $r$
+    w : variable of integration, the lag logit of lag 1
+    S_1 : signal of lag 1, $\mathbb{E} \sum_i \pi_i^2 \sum_j (P_{ij} - 1/k)^2$; $S_r$ is that of lag $r$
+    M : mobility of $\Omega$: rate of the match times $T^2/(k - 1)$
+    eta : rate of the lag logits
+    Sigma(w) : $\sum_r v_r$ over the lags with a positive signal; $w$ for lag 1 alone
+    rho : $S_r \ell_r/(S_1 \ell_1)$ of lag $r$
+    ell_r : $\ln T + \gamma - 1 - H_r$
+    T, s, Omega, P, pi, k, r, gamma, H_n
+
+    Assumptions
+    -----------
+    - doubly stochastic prior, linear family, SGD as gradient flow, from $\Omega = 0$ and $v = 0$
+    - small logits: the model still predicts $1/k$
+
+    Steps
+    -----
+    - a lag beside lag 1: $v_r$ at $v$: $dv_r/dv = \rho e^{v_r - v}$, $\Omega$ drops out [follower, conserved]
+    - logarithm of the drive: the sum of $(T + 1 - s)/(T s)$ over positions $s > 1$ of sources is $\ln T + \gamma - 2$
+      [mean-field]
+    - one lag, long contexts: $\Sigma(w) = w$ and a constant logarithm: the factor $\sqrt{\pi}$
+
+    Validity
+    --------
+    Relative error $O(1/\ln T)$: 10% too early at $T = 1600$, 4% at $T = 10^5$ ($k = 2$, against the mean field), 17 to
+    22% at $T = 400$. For one lag and long contexts $t = \sqrt{\pi/2}\,T/(S_1 \sqrt{M\eta} \ln T)$, with the number
+    $\pi$.
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    edelman2024evolution
+    """
+    return (
+        equation(steps, waiting_time),
+        follower,
+        logarithm,
+        sp.integrate(sp.exp(-w) / sp.sqrt(w), (w, 0, sp.oo)),
     )
 
 
@@ -115,16 +114,16 @@ def waiting(context: int, logit: float, signals: dict[int, float], mobility: flo
 
 
 @check(r"$d/dt$ of $\Omega^2/(2M) - \sum_r v_r/\eta$ along the flow, three lags, symbolically")
-def _conserved() -> Residual:
+def _conserved() -> Identities:
     match, ell = sp.symbols("Omega ell", positive=True)
     logits, signals = sp.symbols("v_1 v_3 v_5", real=True), sp.symbols("S_1 S_3 S_5", positive=True)
     drives = [ell * signal * sp.exp(logit) / T for logit, signal in zip(logits, signals, strict=True)]
     energy = match**2 / (2 * M) - sum(logits) / eta
     change = sp.diff(energy, match) * M * sum(drives)
     change += sum(sp.diff(energy, logit) * eta * match * f for logit, f in zip(logits, drives, strict=True))
-    return Residual.of_identities(change)
+    return (change,)
 
 
 @check(r"$dv_r/dv$ with $\rho e^{v_r - v}$, and $v_r = v$ at $\rho = 1$, symbolically")
-def _follower() -> Residual:
-    return Residual.of_identities(sp.diff(follower, v) - rho * sp.exp(follower - v), follower.subs(rho, 1) - v)
+def _follower() -> Identities:
+    return (sp.diff(follower, v) - rho * sp.exp(follower - v), follower.subs(rho, 1) - v)

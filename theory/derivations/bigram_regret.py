@@ -16,10 +16,10 @@ from scipy import special, stats
 
 from onset.theory.arrays import Array
 from onset.theory.derivations import ideal_limit_losses
-from onset.theory.derivations.derivation import Check, Derivation, Residual, Step, check
+from onset.theory.derivations.derivation import Check, Identities, Residual, check
 from onset.theory.derivations.ideal_finite_losses import FLAT_CONTEXT, flat_losses
-from onset.theory.derivations.notation import meanings
 from onset.theory.derivations.scores import score_limit
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.derivations.two_state_chain import a, b
 from onset.theory.markov import ideal
 from onset.theory.markov.chains import stationary
@@ -48,86 +48,66 @@ flat = sp.expand(-1 - sp.integrate(sp.expand(sp.integrate(sp.log(a + b), (b, 0, 
 """E ln π_i for k = 2, flat rows: E ln b - E ln(a+b)."""
 
 
-def derive() -> Derivation:
-    """Total regret of the bigram strategy, T times (its mean loss less the entropy rate)."""
+@derives("bigram-regret")
+def derive() -> Expressions:
+    r"""Finite context: the bigram strategy's regret for not knowing the chain
+
+    Symbols
+    -------
+    R(T) : $T$ times the bigram strategy's mean loss less the expected entropy rate, nats
+    lambda : $\mathbb{E} \ln \pi_i$
+    N : number of draws from one row, $\pi_i T$ on average
+    N_j : draws of symbol $j$ among them
+    p_j : probability of symbol $j$ in the row
+    S : $\sum_j \ln p_j$
+    a, b, T, k, alpha, pi
+
+    Assumptions
+    -----------
+    - independent Dirichlet rows
+    - stationary start
+    - the strategy's pseudo-count is the prior's concentration $\alpha$
+
+    Steps
+    -----
+    - regret of one row: $\mathbb{E} \ln \prod_j p_j^{N_j}$ less the log-evidence of $N$ draws, by Stirling and
+      $\mathbb{E} N_j \ln N_j = N p_j \ln(N p_j) + (1 - p_j)/2$ [stirling, row]
+    - average over the prior: $k$ rows, $N = \pi_i T$, $\mathbb{E} \ln p_j = \psi(\alpha) - \psi(k\alpha)$ [constant-2,
+      constant-3]
+    - slope: $k(k-1)$ free parameters at one half each, per unit of $\ln T$ [slope-2, slope-3, doublings]
+    - $\lambda$ for flat rows, $k = 2$: $\mathbb{E} \ln b - \mathbb{E} \ln(a+b) = -1 - (2 \ln 2 - 3/2)$ [constant-2]
+
+    Validity
+    --------
+    $T \to \infty$. For $\alpha = 1$ the rest lies between $1/T$ and $\ln^2 T/T$: entries of order $1/N$ add $\ln N/N$
+    to a row's regret, rows with $N = \pi_i T$ visits, $\pi_i$ near 0, another logarithm.
+
+    Source
+    ------
+    derived here, from the expansion of Clarke, Barron, IEEE Trans. Inf. Theory 36 (1990), for each row
+
+    References
+    ----------
+    rissanen1984universal, clarke1990information
+    """
     R = sp.Function("R")(T)
-    fitted = (("slope", 0, r"coefficient of $\ln T$", "$k(k-1)/2$"), ("constant", 1, "constant", "the statement's"))
-    return Derivation(
-        name="bigram-regret",
-        title="Finite context: the bigram strategy's regret for not knowing the chain",
-        statement=sp.Eq(R, regret, evaluate=False),
-        symbols={
-            R: "$T$ times the bigram strategy's mean loss less the expected entropy rate, nats",
-            log_stationary: r"$\mathbb{E} \ln \pi_i$",
-            n: r"number of draws from one row, $\pi_i T$ on average",
-            sp.Symbol("N_j"): "draws of symbol $j$ among them",
-            sp.Symbol("p_j"): "probability of symbol $j$ in the row",
-            logs: r"$\sum_j \ln p_j$",
-            a: "probability of leaving state 0",
-            b: "probability of leaving state 1",
-            **meanings(T, k, alpha, "pi"),
-        },
-        assumptions=(
-            "independent Dirichlet rows",
-            "stationary start",
-            r"the strategy's pseudo-count is the prior's concentration $\alpha$",
-        ),
-        validity=(
-            r"$T \to \infty$. For $\alpha = 1$ the rest lies between $1/T$ and $\ln^2 T/T$: entries of order $1/N$ add "
-            r"$\ln N/N$ to a row's regret, rows with $N = \pi_i T$ visits, $\pi_i$ near 0, another logarithm."
-        ),
-        source="derived here, from the expansion of Clarke, Barron, IEEE Trans. Inf. Theory 36 (1990), for each row",
-        references=("rissanen1984universal", "clarke1990information"),
-        steps=(
-            Step(
-                "regret of one row",
-                row_regret,
-                r"$\mathbb{E} \ln \prod_j p_j^{N_j}$ less the log-evidence of $N$ draws, by Stirling and "
-                r"$\mathbb{E} N_j \ln N_j = N p_j \ln(N p_j) + (1 - p_j)/2$",
-                ("stirling", "row"),
-            ),
-            Step(
-                "average over the prior",
-                regret,
-                r"$k$ rows, $N = \pi_i T$, $\mathbb{E} \ln p_j = \psi(\alpha) - \psi(k\alpha)$",
-                ("constant-2", "constant-3"),
-            ),
-            Step(
-                "slope",
-                sp.simplify(sp.diff(regret, T) * T),
-                r"$k(k-1)$ free parameters at one half each, per unit of $\ln T$",
-                ("slope-2", "slope-3", "doublings"),
-            ),
-            Step(
-                r"$\lambda$ for flat rows, $k = 2$",
-                flat,
-                r"$\mathbb{E} \ln b - \mathbb{E} \ln(a+b) = -1 - (2 \ln 2 - 3/2)$",
-                ("constant-2",),
-            ),
-        ),
-        checks=[
-            _stirling,
-            _row,
-            *(
-                Check(
-                    f"{name}-{states}", f"fitted {what}, $k = {states}$, with {expected}", partial(_fitted, states, n)
-                )
-                for states in (2, 3)
-                for name, n, what, expected in fitted
-            ),
-            _doublings,
-        ],
+    return (
+        equation(R, regret),
+        row_regret,
+        regret,
+        sp.simplify(sp.diff(regret, T) * T),
+        flat,
     )
 
 
 @check("regret of one row, $k = 2$ and 3, with its expansion, symbolically")
-def _stirling() -> Residual:
+def _stirling() -> Identities:
     """Log-evidence of N draws to second order about N_j = N p_j; `moved` is ln Γ(x + shift) by Stirling's formula."""
 
     def moved(x: sp.Expr, shift: sp.Expr) -> sp.Expr:
         return (x + shift - sp.Rational(1, 2)) * sp.log(x) - x + sp.log(2 * sp.pi) / 2
 
-    differences, x = [], sp.Symbol("x", positive=True)
+    x = sp.Symbol("x", positive=True)
     for states in (2, 3):
         p = list(sp.symbols(f"p:{states - 1}", positive=True))
         p = [*p, 1 - sp.Add(*p)]
@@ -137,8 +117,7 @@ def _stirling() -> Residual:
         counts = sp.Add(*means) - states * sp.loggamma(alpha)
         formula = row_regret.subs({k: states, logs: sp.Add(*map(sp.log, p))})
         rest = known - (sp.loggamma(states * alpha) - moved(n, states * alpha) + counts) - formula
-        differences.append(sp.limit(sp.simplify(sp.expand_log(rest, force=True)), n, sp.oo))
-    return Residual.of_identities(*differences)
+        yield sp.limit(sp.simplify(sp.expand_log(rest, force=True)), n, sp.oo)
 
 
 @check("power of $1/N$ with which the exact regret of one row approaches the formula, with 1")
@@ -205,6 +184,16 @@ def _fitted(states: int, which: int) -> Residual:
         f"fitted {more.mean():.4f}, predicted {predicted:.4f}; change by the last term of the fit {neglected:.2g}, "
         f"sampling {sampling:.2g}",
     )
+
+
+_coefficient_checks = tuple(
+    Check(f"{name}-{states}", f"fitted {what}, $k = {states}$, with {expected}", partial(_fitted, states, which))
+    for states in (2, 3)
+    for name, which, what, expected in (
+        ("slope", 0, r"coefficient of $\ln T$", "$k(k-1)/2$"),
+        ("constant", 1, "constant", "the statement's"),
+    )
+)
 
 
 @check(r"factor per doubling of $k(k-1)/2 \ln 2 - R(2T) + R(T)$, $k = 2$, with those of $1/T$ and $\ln^2 T/T$")

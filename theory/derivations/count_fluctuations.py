@@ -14,8 +14,8 @@ import sympy as sp
 
 from onset.theory.arrays import Array
 from onset.theory.derivations import two_state_chain
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov import chains
 
 __all__ = ["covariance", "derive", "limit", "two_states"]
@@ -39,56 +39,57 @@ two_states = T * (1 + rho) / (1 - rho) - 2 * rho * (1 - rho**T) / (1 - rho) ** 2
 """Var N_0/(π_0 π_1) of two states, ρ = 1 - a - b."""
 
 
-def derive() -> Derivation:
-    """Γ = D Z + Zᵀ D - D - ππᵀ, the covariance of counts per token."""
-    return Derivation(
-        name="count-fluctuations",
-        title="Covariance of a chain's counts",
-        statement=sp.Eq(Gamma, general, evaluate=False),
-        symbols={
-            Gamma: r"limit of $\operatorname{Cov}(N_i, N_j)/T$ as $T \to \infty$; a row and a column per state",
-            D: r"$\operatorname{diag}(\pi)$",
-            Z: r"fundamental matrix $(I - P + 1\pi)^{-1} = I + \sum_{r \ge 1} (P^r - 1\pi)$",
-            Pi: r"$\pi\pi^\top$",
-            pi[i]: "stationary probability of state $i$",
-            power(r, i, j): "$(P^r)_{ij}$, with the transition matrix $P$",
-            sp.Symbol("N_i"): "how often state $i$ occurs among $T$ tokens; likewise $j$",
-            T: "number of tokens",
-            rho: "second eigenvalue of two states",
-            **meanings(r, "k"),
-        },
-        assumptions=("the chain starts from its stationary law", "it has one recurrent class and no period"),
-        validity=(
-            r"$\operatorname{Cov}(N)/T$ differs from $\Gamma$ by $O(1/T)$, the mean over $T$ of "
-            r"$\sum_r r (P^r - 1\pi)$. Not for chains that mix about as slowly as the context is long: `covariance` "
-            "has the finite sum. Given the last token, means move by $O(1)$ and covariances by a relative $O(1/T)$; "
-            "`onset.theory.mean_fields.corrected.moments` holds both exactly, with those of layer 2's sums, and "
-            "`onset.theory.mean_fields.corrected.counts` their third cumulants (derivation ratio-fluctuations)."
-        ),
-        source="Kemeny, Snell, Finite Markov Chains (1960), section 4.6",
-        references=("kemeny1960finite",),
-        steps=(
-            Step(
-                "finite length",
-                finite,
-                r"$\operatorname{Cov}(N_i, N_j)$: $T - r$ pairs of tokens are $r$ apart, and each lag counts in both "
-                "orders",
-                ("enumeration",),
-            ),
-            Step(
-                "limit",
-                general,
-                r"$\sum_{r \ge 1} (P^r - 1\pi) = Z - I$, so that "
-                r"$\Gamma = D - \pi\pi^\top + D (Z - I) + (Z - I)^\top D$",
-                ("rate", "limit-two-states"),
-            ),
-            Step(
-                "two states",
-                two_states,
-                r"$\operatorname{Var}(N_0)/(\pi_0 \pi_1)$, from $(P^r)_{00} - \pi_0 = \pi_1 \rho^r$",
-            ),
-        ),
-        checks=[_enumeration, _two_states, _limit_two_states, _rate],
+@derives("count-fluctuations")
+def derive() -> Expressions:
+    r"""Covariance of a chain's counts
+
+    Symbols
+    -------
+    Gamma : limit of $\operatorname{Cov}(N_i, N_j)/T$ as $T \to \infty$; a row and a column per state
+    D : $\operatorname{diag}(\pi)$
+    Z : fundamental matrix $(I - P + 1\pi)^{-1} = I + \sum_{r \ge 1} (P^r - 1\pi)$
+    Pi : $\pi\pi^\top$
+    pi[i] : stationary probability of state $i$
+    P(r, i, j) : $(P^r)_{ij}$, with the transition matrix $P$
+    N_i : how often state $i$ occurs among $T$ tokens; likewise $j$
+    T : number of tokens
+    rho : second eigenvalue of two states
+    r, k
+
+    Assumptions
+    -----------
+    - the chain starts from its stationary law
+    - it has one recurrent class and no period
+
+    Steps
+    -----
+    - finite length: $\operatorname{Cov}(N_i, N_j)$: $T - r$ pairs of tokens are $r$ apart, and each lag counts in both
+      orders [enumeration]
+    - limit: $\sum_{r \ge 1} (P^r - 1\pi) = Z - I$, so that $\Gamma = D - \pi\pi^\top + D (Z - I) + (Z - I)^\top D$
+      [rate, limit-two-states]
+    - two states: $\operatorname{Var}(N_0)/(\pi_0 \pi_1)$, from $(P^r)_{00} - \pi_0 = \pi_1 \rho^r$ [two-states]
+
+    Validity
+    --------
+    $\operatorname{Cov}(N)/T$ differs from $\Gamma$ by $O(1/T)$, the mean over $T$ of $\sum_r r (P^r - 1\pi)$. Not for
+    chains that mix about as slowly as the context is long: `covariance` has the finite sum. Given the last token, means
+    move by $O(1)$ and covariances by a relative $O(1/T)$; `onset.theory.mean_fields.corrected.moments` holds both
+    exactly, with those of layer 2's sums, and `onset.theory.mean_fields.corrected.counts` their third cumulants
+    (derivation ratio-fluctuations).
+
+    Source
+    ------
+    Kemeny, Snell, Finite Markov Chains (1960), section 4.6
+
+    References
+    ----------
+    kemeny1960finite
+    """
+    return (
+        equation(Gamma, general),
+        finite,
+        general,
+        two_states,
     )
 
 
@@ -125,21 +126,19 @@ def _enumeration() -> Residual:
 
 
 @check(r"the closed form with the finite sum, symbolically, $T = 1, \dots, 6$")
-def _two_states() -> Residual:
-    differences = []
+def _two_states() -> Identities:
     for length in range(1, 7):
         total = length + 2 * sum((length - lag) * rho**lag for lag in range(1, length))
-        differences.append(sp.simplify(two_states.subs(T, length) - total))
-    return Residual.of_identities(*differences)
+        yield sp.simplify(two_states.subs(T, length) - total)
 
 
 @check(r"$\Gamma_{00}$ with $\pi_0 \pi_1 (1 + \rho)/(1 - \rho)$, symbolically")
-def _limit_two_states() -> Residual:
+def _limit_two_states() -> Identities:
     law, fundamental = two_state_chain.stationary, two_state_chain.fundamental
     known: Any = {D: sp.diag(*law), Z: sp.ImmutableMatrix(fundamental), Pi: sp.ImmutableMatrix(law.T * law)}
     value: Any = general.subs(known)
     ratio = (1 + rho) / (1 - rho)  # limit of two_states/T
-    return Residual.of_identities(value.as_explicit()[0, 0] - law[0] * law[1] * ratio.subs(rho, 1 - a - b))
+    return (value.as_explicit()[0, 0] - law[0] * law[1] * ratio.subs(rho, 1 - a - b),)
 
 
 @check(r"$\operatorname{Cov}(N) - T\Gamma$ at $T = 32, \dots, 512$: tends to a constant exponentially fast")

@@ -13,16 +13,16 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeAlias
 
 import sympy as sp
 
 from onset.theory.derivations import printing
 
-__all__ = ["Check", "CheckResult", "Derivation", "Residual", "Step", "check"]
+__all__ = ["Check", "CheckResult", "Derivation", "Identities", "Residual", "Step", "check"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ class Residual:
         return bool(self.value <= self.tolerance)
 
     @classmethod
-    def of_identities(cls, *differences: sp.Basic) -> Residual:
-        """Number of `differences` that sympy does not simplify to zero."""
+    def of_identities(cls, *differences: Any) -> Residual:
+        """Number of `differences`, at least one, that sympy does not simplify to zero."""
+        if not differences:
+            raise ValueError("differences = (): expected one expression or more; a check of nothing shows nothing.")
         failed = sum(sp.simplify(difference) != 0 for difference in differences)
         return cls(float(failed), 0.0, f"exact arithmetic, {len(differences)} identities")
 
@@ -60,9 +62,22 @@ class Check:
         return self.run()
 
 
-def check(compares: str) -> Callable[[Callable[[], Residual]], Check]:
-    """Decorator: make a function without arguments a `Check` of its own name, with hyphens."""
-    return lambda function: Check(function.__name__.strip("_").replace("_", "-"), compares, function)
+Identities: TypeAlias = Iterable[Any]
+"""Differences of sympy expressions, each of which has to vanish."""
+
+
+def check(compares: str) -> Callable[[Callable[[], Residual | Identities]], Check]:
+    """Decorator: make a function without arguments, which returns a residual or identities, a check of its name."""
+
+    def decorate(function: Callable[[], Residual | Identities]) -> Check:
+        @wraps(function)
+        def run() -> Residual:
+            result = function()
+            return result if isinstance(result, Residual) else Residual.of_identities(*result)
+
+        return Check(function.__name__.strip("_").replace("_", "-"), compares, run)
+
+    return decorate
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import sympy as sp
 from scipy.special import entr
 
 from onset.theory.derivations import ideal_limit_losses
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.derivations.two_state_chain import a, b
 from onset.theory.markov.bayes import PositionLosses, class_evidence, class_sizes, position_losses
 from onset.theory.markov.ideal import finite_loss
@@ -49,72 +49,71 @@ first_token = sp.log(2) - ideal_limit_losses.unigram
 """ln 2 - E H(π) for flat rows: information of a stationary first token on P, nats."""
 
 
-def derive() -> Derivation:
-    """Evidence of a sequence from a stationary start, and sums over sequences."""
+@derives("ideal-finite-losses")
+def derive() -> Expressions:
+    r"""Two states, finite context: probability of a sequence under the prior
+
+    Symbols
+    -------
+    Z(m, n_10, n_00, n_11) : probability of one sequence from $x_1 = 0$, expected over the prior and the stationary
+        start
+    m : moves $0 \to 1$
+    n_10 : moves $1 \to 0$: $m$ if the last token is 0, $m - 1$ if it is 1
+    n_00 : repetitions of 0
+    n_11 : repetitions of 1
+    a : probability of $0 \to 1$
+    b : probability of $1 \to 0$
+    c : real part of the path of integration
+    y : imaginary part on the path of integration
+    z : $c + iy$
+    alpha, x_t, P, pi, H, T
+
+    Assumptions
+    -----------
+    - two independent Dirichlet rows
+    - first token from the stationary law
+
+    Steps
+    -----
+    - Mellin-Barnes: residues at $z = 0, -1, \dots$ sum the geometric series in $a/b$ [split]
+    - evidence: $\mathbb{E} (1-a)^{n_{00}} a^m b^{n_{10}} (1-b)^{n_{11}} b/(a+b)$: $a$ and $b$ separate [evidence, fold]
+    - class ending in 0: $m + 1$ runs of 0 share $n_{00}$ repetitions, $m$ runs of 1 share $n_{11}$ [whittle,
+      enumeration]
+    - class ending in 1: $m$ runs of each [whittle, enumeration]
+    - bigram less Bayes, summed over positions as $T \to \infty$, flat rows: bigram is Bayes for a first token without
+      information; the rest is $\mathbb{E} \ln(\pi_{x_1}/(1/2)) = \ln 2 - \mathbb{E} H(\pi)$ [first-token]
+
+    Validity
+    --------
+    $0 < c < \min(1, \alpha)$; any length. Bayes predicts $Z$ of one token more over $Z$.
+
+    Source
+    ------
+    derived here; number of sequences in a class: Whittle, J. R. Stat. Soc. B 17 (1955), 235-242
+
+    References
+    ----------
+    whittle1955some, trefethen2014exponentially
+    """
     Z = sp.Function("Z")(m, back, n00, n11)
-    return Derivation(
-        name="ideal-finite-losses",
-        title="Two states, finite context: probability of a sequence under the prior",
-        statement=sp.Eq(Z, sp.Integral(evidence, _contour), evaluate=False),
-        symbols={
-            Z: "probability of one sequence from $x_1 = 0$, expected over the prior and the stationary start",
-            m: r"moves $0 \to 1$",
-            back: r"moves $1 \to 0$: $m$ if the last token is 0, $m - 1$ if it is 1",
-            n00: "repetitions of 0",
-            n11: "repetitions of 1",
-            a: r"probability of $0 \to 1$",
-            b: r"probability of $1 \to 0$",
-            c: "real part of the path of integration",
-            y: "imaginary part on the path of integration",
-            sp.Symbol("z"): "$c + iy$",
-            **meanings(alpha, "x_t", "P", "pi", "H", "T"),
-        },
-        assumptions=("two independent Dirichlet rows", "first token from the stationary law"),
-        validity=r"$0 < c < \min(1, \alpha)$; any length. Bayes predicts $Z$ of one token more over $Z$.",
-        source="derived here; number of sequences in a class: Whittle, J. R. Stat. Soc. B 17 (1955), 235-242",
-        references=("whittle1955some", "trefethen2014exponentially"),
-        steps=(
-            Step(
-                "Mellin-Barnes",
-                sp.Eq(1 / (a + b), sp.Integral(split, _contour)),
-                r"residues at $z = 0, -1, \dots$ sum the geometric series in $a/b$",
-                ("split",),
-            ),
-            Step(
-                "evidence",
-                sp.Integral(evidence, _contour),
-                r"$\mathbb{E} (1-a)^{n_{00}} a^m b^{n_{10}} (1-b)^{n_{11}} b/(a+b)$: $a$ and $b$ separate",
-                ("evidence", "fold"),
-            ),
-            Step(
-                "class ending in 0",
-                same,
-                "$m + 1$ runs of 0 share $n_{00}$ repetitions, $m$ runs of 1 share $n_{11}$",
-                ("whittle", "enumeration"),
-            ),
-            Step("class ending in 1", other, "$m$ runs of each", ("whittle", "enumeration")),
-            Step(
-                r"bigram less Bayes, summed over positions as $T \to \infty$, flat rows",
-                first_token,
-                "bigram is Bayes for a first token without information; the rest is "
-                r"$\mathbb{E} \ln(\pi_{x_1}/(1/2)) = \ln 2 - \mathbb{E} H(\pi)$",
-                ("first-token",),
-            ),
-        ),
-        checks=[_split, _whittle, _enumeration, _evidence, _fold, _total, _chain_rule, _finite_loss, _first_token],
+    return (
+        equation(Z, sp.Integral(evidence, _contour)),
+        equation(1 / (a + b), sp.Integral(split, _contour)),
+        sp.Integral(evidence, _contour),
+        same,
+        other,
+        first_token,
     )
 
 
 @check("class sizes with Whittle's cofactor formula, symbolically")
-def _whittle() -> Residual:
+def _whittle() -> Identities:
     def arrangements(repeats: sp.Expr, leaves: sp.Expr) -> sp.Expr:
         return sp.gamma(repeats + leaves + 1) / sp.gamma(repeats + 1) / sp.gamma(leaves + 1)
 
-    differences = []
     for leaves, cofactor, size in ((m, m / (m + n11), same), (m - 1, m / (m + n00), other)):
         formula = arrangements(n00, m) * arrangements(n11, leaves) * cofactor
-        differences.append(sp.gammasimp((size - formula).rewrite(sp.gamma) / formula))
-    return Residual.of_identities(*differences)
+        yield sp.gammasimp((size - formula).rewrite(sp.gamma) / formula)
 
 
 @check("`onset.theory.markov.bayes.class_sizes` with a count of all sequences of 12 tokens")

@@ -13,8 +13,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.derivations.two_state_chain import a, b
 from onset.theory.markov.ideal import limit_loss
 from onset.theory.markov.priors import Dirichlet
@@ -106,70 +106,62 @@ integrals = sp.Integral(2 * h(a) * conditional, (a, 0, 1)), sp.Integral(spread, 
 """Losses of bigram and unigram, before integration."""
 
 
-def derive() -> Derivation:
-    """E Σ_i π_i H(P_i) and E H(π) for k = 2, flat Dirichlet rows."""
-    return Derivation(
-        name="ideal-limit-losses",
-        title=r"Two states, flat rows: losses of bigram and unigram as $T \to \infty$",
-        statement=sp.Eq(sp.ImmutableMatrix(integrals), sp.ImmutableMatrix([bigram, unigram]), evaluate=False),
-        symbols={
-            a: "probability of leaving state 0, uniform on $[0, 1]$",
-            b: "probability of leaving state 1, likewise",
-            r: "ratio $a/b$, folded to $r < 1$",
-            sp.Symbol("h"): "entropy of two outcomes as a function of the probability of one",
-            **meanings("P", "pi", "H", "k", "T"),
-        },
-        assumptions=(
-            "$a$ and $b$ independent and uniform",
-            r"counts have concentrated: bigram predicts $P_i$ and unigram predicts $\pi$",
-        ),
-        validity=(
-            r"$k = 2$, concentration 1, $T \to \infty$; nats per token; the first entry is bigram's loss, the second "
-            "unigram's."
-        ),
-        source="derived here",
-        references=("edelman2024evolution",),
-        steps=(
-            Step(
-                "bigram",
-                (b * h(a) + a * h(b)) / (a + b),
-                r"the entropy rate $\sum_i \pi_i H(P_i)$, to be averaged over $a$ and $b$",
-            ),
-            Step(
-                "average over $b$",
-                conditional,
-                r"the terms $i = 0$ and 1 have equal means; this is $\int_0^1 b/(a+b)\,db$",
-                ("average",),
-            ),
-            Step(
-                "by parts",
-                sp.Eq(sp.Integral(a * h(a) * sp.log(1 + 1 / a), (a, 0, 1)), crossed),
-                "four products of logarithms",
-                ("thirty-digits",),
-            ),
-            Step("bigram's loss", bigram, r"$2 \int_0^1 h(a)\,da = 1$, less twice that", ("thirty-digits",)),
-            Step(
-                "unigram: put $a = r b$",
-                spread,
-                r"$\int_0^1 b\,db = 1/2$ is the density of $r < 1$; $r > 1$ contributes as much again",
-                ("average",),
-            ),
-            Step(
-                "unigram's loss",
-                unigram,
-                r"$\int_0^1 [\ln(1+r) - \ln r + \ln(r)/(1+r)]\,dr$, the last $\operatorname{Li}_2(-1)$",
-                ("thirty-digits",),
-            ),
-        ),
-        checks=[_average, _thirty_digits, _general, _quadrature],
+@derives("ideal-limit-losses")
+def derive() -> Expressions:
+    r"""Two states, flat rows: losses of bigram and unigram as $T \to \infty$
+
+    Symbols
+    -------
+    a : probability of leaving state 0, uniform on $[0, 1]$
+    b : probability of leaving state 1, likewise
+    r : ratio $a/b$, folded to $r < 1$
+    h : entropy of two outcomes as a function of the probability of one
+    P, pi, H, k, T
+
+    Assumptions
+    -----------
+    - $a$ and $b$ independent and uniform
+    - counts have concentrated: bigram predicts $P_i$ and unigram predicts $\pi$
+
+    Steps
+    -----
+    - bigram: the entropy rate $\sum_i \pi_i H(P_i)$, to be averaged over $a$ and $b$
+    - average over $b$: the terms $i = 0$ and 1 have equal means; this is $\int_0^1 b/(a+b)\,db$ [average]
+    - by parts: four products of logarithms [thirty-digits]
+    - bigram's loss: $2 \int_0^1 h(a)\,da = 1$, less twice that [thirty-digits]
+    - unigram, with $a = r b$: $\int_0^1 b\,db = 1/2$ is the density of $r < 1$; $r > 1$ contributes as much again
+      [average]
+    - unigram's loss: $\int_0^1 [\ln(1+r) - \ln r + \ln(r)/(1+r)]\,dr$, the last $\operatorname{Li}_2(-1)$
+      [thirty-digits]
+
+    Validity
+    --------
+    $k = 2$, concentration 1, $T \to \infty$; nats per token; the first entry is bigram's loss, the second unigram's.
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    edelman2024evolution
+    """
+    return (
+        equation(sp.Matrix(integrals), sp.ImmutableMatrix([bigram, unigram])),
+        (b * h(a) + a * h(b)) / (a + b),
+        conditional,
+        equation(sp.Integral(a * h(a) * sp.log(1 + 1 / a), (a, 0, 1)), crossed),
+        bigram,
+        spread,
+        unigram,
     )
 
 
 @check(r"$\int b/(a+b)\,db$ and the split of $h(r/(1+r))$ with the steps, symbolically")
-def _average() -> Residual:
+def _average() -> Identities:
     integral = b - a * sp.log(a + b)
     entropy = h(r / (1 + r)).replace(sp.log, lambda p: sp.log(sp.together(p)))
-    return Residual.of_identities(
+    return (
         sp.diff(integral, b) - b / (a + b),
         integral.subs(b, 1) - integral.subs(b, 0) - conditional,
         sp.expand_log(sp.together(entropy), force=True) - spread,

@@ -14,9 +14,9 @@ import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Check, Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Check, Identities, Residual, check
 from onset.theory.derivations.scores import all_zero, score_limit
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.expectation import Expectation
 from onset.theory.markov.chains import entropy, stationary
 from onset.theory.markov.expectations import RANDOMISATIONS, expectation
@@ -80,103 +80,71 @@ _spread = sp.log(k) - (second + second**2) / 2 + third / 6 - 3 * second**2 / 12
 """ln k - E[δ²/2 - δ³/6 + δ⁴/12] with E δ² = E δ₁² + E δ₂², E δ₂² = (E δ₁²)², E δ⁴ = 3 (E δ₁²)²."""
 
 
-def derive() -> Derivation:
-    """E Σ_i π_i H(P_i) and E H(π) for many states."""
+@derives("large-k-losses")
+def derive() -> Expressions:
+    r"""Many states: losses of bigram and unigram as $T \to \infty$
+
+    Symbols
+    -------
+    L_2(k, alpha) : bigram: $\mathbb{E} \sum_i \pi_i H(P_i)$, nats per token
+    L_1(k, alpha) : unigram: $\mathbb{E} H(\pi)$, nats per token
+    X : $P - 1/k$
+    delta : entry of $k\pi - 1 = \mathbf{1}^\top (X + X^2 + \dots)$; $\delta_n$ is its term with $X^n$
+    k, alpha, n, T, P, pi, H
+
+    Assumptions
+    -----------
+    - independent Dirichlet rows
+    - $T \to \infty$ first, so that counts have concentrated; then $k$ large
+
+    Steps
+    -----
+    - entropy of a row: $-\mathbb{E} \sum_j P_{ij} \ln P_{ij}$ of a Dirichlet draw, exact [row]
+    - $\delta_1$ squared: $k$ rows, independent: $k \operatorname{Var} P_{ij}$ [orders]
+    - $\delta_1$ cubed: likewise; $\mathbb{E} \delta_1 \delta_2 = 0$, since entries of a row are exchangeable and sum to
+      a constant [orders]
+    - entropy of $\pi$: $H(\pi) = \ln k - (1/k) \sum_j$ of this at $\delta_j$ with $\sum_j \delta_j = 0$; $\delta_2$
+      adds $(\mathbb{E} \delta_1^2)^2$ to $\mathbb{E} \delta^2$, $\delta_1 \delta_3$ and $\delta_1^2 \delta_2$ add
+      nothing at this order
+    - collect: equals unigram's loss, $\psi(k^2\alpha + 1) - \psi(k\alpha + 1)$, up to $O(k^{-3})$ [orders,
+      unigram-rate]
+    - covariance of $\delta_2$ with $H(P_i)$: $\delta_1$ has none, as $\sum_j \operatorname{Cov}(P_{ij}, H(P_i)) = 0$;
+      from $\delta_2$ only $(P_{ii} - 1/k)^2$ contributes [covariance]
+    - covariance of $\delta_3$ with $H(P_i)$: likewise only $(P_{ii} - 1/k)^3$ [covariance]
+    - covariance of $\delta_4$: the leading part: $\sum_j X_{ij}^2 X_{ji}^2$ over $j \ne i$ is $X_{ii}^2$ times $k
+      \operatorname{Var} P_{ji}$ on average; the rest is $O(k^{-5})$ [orders]
+    - collect: bigram's loss less $\mathbb{E} H(P_i)$: the three covariances in powers of $1/k$ [orders, bigram-rate]
+
+    Validity
+    --------
+    Errors $O(k^{-5})$ for bigram, $O(k^{-3})$ for unigram; $k\alpha$ well above 1, so that $X$ has norm below 1.
+
+    Source
+    ------
+    derived here
+    """
     loss_2, loss_1 = sp.Function("L_2")(k, alpha), sp.Function("L_1")(k, alpha)
     delta = sp.Symbol("delta")
-    return Derivation(
-        name="large-k-losses",
-        title=r"Many states: losses of bigram and unigram as $T \to \infty$",
-        statement=sp.Eq(sp.ImmutableMatrix([loss_2, loss_1]), sp.ImmutableMatrix([bigram, unigram]), evaluate=False),
-        symbols={
-            loss_2: r"bigram: $\mathbb{E} \sum_i \pi_i H(P_i)$, nats per token",
-            loss_1: r"unigram: $\mathbb{E} H(\pi)$, nats per token",
-            sp.Symbol("X"): "$P - 1/k$",
-            delta: r"entry of $k\pi - 1 = \mathbf{1}^\top (X + X^2 + \dots)$; $\delta_n$ is its term with $X^n$",
-            **meanings(k, alpha, "n", "T", "P", "pi", "H"),
-        },
-        assumptions=(
-            "independent Dirichlet rows",
-            r"$T \to \infty$ first, so that counts have concentrated; then $k$ large",
-        ),
-        validity=(
-            r"Errors $O(k^{-5})$ for bigram, $O(k^{-3})$ for unigram; $k\alpha$ well above 1, so that $X$ has norm "
-            "below 1."
-        ),
-        source="derived here",
-        steps=(
-            Step(
-                "entropy of a row",
-                draw(alpha),
-                r"$-\mathbb{E} \sum_j P_{ij} \ln P_{ij}$ of a Dirichlet draw, exact",
-                ("row",),
-            ),
-            Step(r"$\delta_1$ squared", second, r"$k$ rows, independent: $k \operatorname{Var} P_{ij}$", ("orders",)),
-            Step(
-                r"$\delta_1$ cubed",
-                third,
-                r"likewise; $\mathbb{E} \delta_1 \delta_2 = 0$, since entries of a row are exchangeable and sum to a "
-                "constant",
-                ("orders",),
-            ),
-            Step(
-                r"entropy of $\pi$",
-                sp.series((1 + delta) * sp.log(1 + delta), delta, 0, 5),
-                r"$H(\pi) = \ln k - (1/k) \sum_j$ of this at $\delta_j$ with $\sum_j \delta_j = 0$; $\delta_2$ adds "
-                r"$(\mathbb{E} \delta_1^2)^2$ to $\mathbb{E} \delta^2$, $\delta_1 \delta_3$ and $\delta_1^2 \delta_2$ "
-                "add nothing at this order",
-            ),
-            Step(
-                "collect",
-                _spread,
-                r"equals unigram's loss, $\psi(k^2\alpha + 1) - \psi(k\alpha + 1)$, up to $O(k^{-3})$",
-                ("orders", "unigram-rate"),
-            ),
-            Step(
-                r"covariance of $\delta_2$ with $H(P_i)$",
-                square,
-                r"$\delta_1$ has none, as $\sum_j \operatorname{Cov}(P_{ij}, H(P_i)) = 0$; from $\delta_2$ only "
-                "$(P_{ii} - 1/k)^2$ contributes",
-                ("covariance",),
-            ),
-            Step(r"covariance of $\delta_3$ with $H(P_i)$", cube, "likewise only $(P_{ii} - 1/k)^3$", ("covariance",)),
-            Step(
-                r"covariance of $\delta_4$",
-                square * second,
-                r"the leading part: $\sum_j X_{ij}^2 X_{ji}^2$ over $j \ne i$ is $X_{ii}^2$ times "
-                r"$k \operatorname{Var} P_{ji}$ on average; the rest is $O(k^{-5})$",
-                ("orders",),
-            ),
-            Step(
-                "collect",
-                bigram - draw(alpha),
-                r"bigram's loss less $\mathbb{E} H(P_i)$: the three covariances in powers of $1/k$",
-                ("orders", "bigram-rate"),
-            ),
-        ),
-        checks=[
-            _row,
-            _orders,
-            _covariance,
-            _limit_loss,
-            *(
-                Check(
-                    f"{strategy}-rate",
-                    f"power of $1/k$ with which the remainder of {strategy} falls from $k = 6$ to 12, with {power}",
-                    partial(_rate, strategy, power),
-                )
-                for strategy, power in (("bigram", 5), ("unigram", 3))
-            ),
-        ],
+    return (
+        equation(sp.ImmutableMatrix([loss_2, loss_1]), sp.ImmutableMatrix([bigram, unigram])),
+        draw(alpha),
+        second,
+        third,
+        sp.series((1 + delta) * sp.log(1 + delta), delta, 0, 5),
+        _spread,
+        square,
+        cube,
+        square * second,
+        bigram - draw(alpha),
     )
 
 
 @check("both expansions in $1/k$ with those of the statement, symbolically")
-def _orders() -> Residual:
+def _orders() -> Identities:
     spread = _expanded(_spread - sp.log(k), 3)
     dirichlet = sp.expand(_digamma(k**2 * alpha) - _digamma(k * alpha) - sp.log(k)).subs(k, 1 / epsilon)
     correction = (bigram - draw(alpha)).subs(k, 1 / epsilon)
-    return Residual.of_identities(
+    return (
         spread - sp.series(dirichlet, epsilon, 0, 3).removeO(),
         _expanded(square * (1 + second) + cube, 5) - correction,
     )
@@ -261,3 +229,13 @@ def _rate(strategy: str, power: int) -> Residual:
     error = float(np.hypot(near.error / near.value, far.error / far.value) / np.log(2))
     because = f"powers are whole numbers, so half decides; measured {measured:.3f} ± {error:.3f}"
     return Residual(float(abs(measured - power)) + score_limit(freedom=RANDOMISATIONS - 1) * error, 0.5, because)
+
+
+_rate_checks = tuple(
+    Check(
+        f"{strategy}-rate",
+        f"power of $1/k$ with which the remainder of {strategy} falls from $k = 6$ to 12, with {power}",
+        partial(_rate, strategy, power),
+    )
+    for strategy, power in (("bigram", 5), ("unigram", 3))
+)

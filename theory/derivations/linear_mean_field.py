@@ -16,8 +16,8 @@ import itertools
 import numpy as np
 import sympy as sp
 
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.derivations.two_state_chain import stationary, transition
 from onset.theory.mean_fields import linear
 
@@ -28,74 +28,71 @@ LAG_WEIGHTS = (2, 5, 1)
 """e^{v_r} of three lags, for the enumeration."""
 
 
-def derive() -> Derivation:
-    """f_j = u (C π_j + Ω π_i (π_j + X))."""
+@derives("linear-mean-field")
+def derive() -> Expressions:
+    r"""Logits of the linear family as $T \to \infty$
+
+    Symbols
+    -------
+    f_j : logit of symbol $j$ for the query $i$ at position $uT$
+    u : position of the query over context
+    u' : position of a source over context
+    pi_i : stationary probability of the query
+    pi_j : stationary probability of symbol $j$
+    X : $\sum_r p_r(u) ((P^r)_{ij} - \pi_j)$, what the tracked lags add to the background
+    p_r : attention to lag $r$, averaged over sources
+    a_r : attention of one source to lag $r$
+    v_r : logit of lag $r$ in layer 1
+    q_r : $e^{v_r}/T$
+    Q : $\sum_r (e^{v_r} - 1)/T$
+    P^r_ij : entry of $P^r$, with the transition matrix $P$
+    E : $T$ times what one source that holds $j$ adds to the logit, in expectation
+    C, Omega, W, omega, c, T
+
+    Assumptions
+    -----------
+    - stationary chains, $W$ in $\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$ (derivation symmetry)
+    - $T \to \infty$ at fixed $C$, $\Omega$ and $q_r$: counts equal their expectations
+    - the query is independent of its sources; their correlation is of relative order $1/T$
+
+    Steps
+    -----
+    - layer 1: softmax over the lags of source $u'T$, of which all but a few keep $v_r = 0$ [sources]
+    - average over sources: $p_r = (1/u) \int_0^u a_r\,du'$ [lag-share]
+    - one source: the symbol $r$ before a source that holds $j$ is $i$ with probability $\pi_i (P^r)_{ij} / \pi_j$
+      [enumeration]
+
+    Validity
+    --------
+    Relative corrections of order $1/T$ from fluctuations of counts, of order $\ln T/T$ from untracked lags.
+
+    Source
+    ------
+    derived here; model: arXiv 2402.11004, first version
+
+    References
+    ----------
+    edelman2024evolution
+    """
     share, joint = sp.Symbol("p_r"), sp.Symbol("P^r_ij")
-    return Derivation(
-        name="linear-mean-field",
-        title=r"Logits of the linear family as $T \to \infty$",
-        statement=sp.Eq(f, linear.logit(), evaluate=False),
-        symbols={
-            f: "logit of symbol $j$ for the query $i$ at position $uT$",
-            linear.u: "position of the query over context",
-            linear.source: "position of a source over context",
-            linear.pi_i: "stationary probability of the query",
-            linear.pi_j: "stationary probability of symbol $j$",
-            linear.excess: r"$\sum_r p_r(u) ((P^r)_{ij} - \pi_j)$, what the tracked lags add to the background",
-            share: "attention to lag $r$, averaged over sources",
-            sp.Symbol("a_r"): "attention of one source to lag $r$",
-            sp.Symbol("v_r"): "logit of lag $r$ in layer 1",
-            linear.q: "$e^{v_r}/T$",
-            linear.Q: r"$\sum_r (e^{v_r} - 1)/T$",
-            joint: "entry of $P^r$, with the transition matrix $P$",
-            sp.Symbol("E"): "$T$ times what one source that holds $j$ adds to the logit, in expectation",
-            **meanings(linear.C, linear.Omega, "W", "omega", "c", "T"),
-        },
-        assumptions=(
-            r"stationary chains, $W$ in $\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$ (derivation symmetry)",
-            r"$T \to \infty$ at fixed $C$, $\Omega$ and $q_r$: counts equal their expectations",
-            "the query is independent of its sources; their correlation is of relative order $1/T$",
-        ),
-        validity=(
-            r"Relative corrections of order $1/T$ from fluctuations of counts, of order $\ln T/T$ from untracked lags."
-        ),
-        source="derived here; model: arXiv 2402.11004, first version",
-        references=("edelman2024evolution",),
-        steps=(
-            Step(
-                "layer 1",
-                sp.Eq(sp.Symbol("a_r"), linear.layer1_weight(), evaluate=False),
-                "softmax over the lags of source $u'T$, of which all but a few keep $v_r = 0$",
-                ("sources",),
-            ),
-            Step(
-                "average over sources",
-                sp.Eq(share, linear.lag_share(), evaluate=False),
-                r"$p_r = (1/u) \int_0^u a_r\,du'$",
-                ("lag-share",),
-            ),
-            Step(
-                "one source",
-                sp.Eq(sp.Symbol("E"), linear.C * linear.pi_j + linear.Omega * linear.pi_i * joint, evaluate=False),
-                r"the symbol $r$ before a source that holds $j$ is $i$ with probability $\pi_i (P^r)_{ij} / \pi_j$",
-                ("enumeration",),
-            ),
-        ),
-        checks=[_lag_share, _enumeration, _sources],
+    return (
+        equation(f, linear.logit()),
+        equation("a_r", linear.layer1_weight()),
+        equation(share, linear.lag_share()),
+        equation("E", linear.C * linear.pi_j + linear.Omega * linear.pi_i * joint),
     )
 
 
 @check("derivative of $u\\,p_r(u)$ with $a_r(u)$, symbolically")
-def _lag_share() -> Residual:
+def _lag_share() -> Identities:
     slope = sp.diff(linear.u * linear.lag_share(), linear.u) - linear.layer1_weight().subs(linear.source, linear.u)
-    return Residual.of_identities(slope, sp.limit(linear.u * linear.lag_share(), linear.u, 0))
+    return (slope, sp.limit(linear.u * linear.lag_share(), linear.u, 0))
 
 
 @check("logit with the sum over all sequences of two states, $T = 3$, symbolic $P$")
-def _enumeration() -> Residual:
+def _enumeration() -> Identities:
     context, c, omega = len(LAG_WEIGHTS), sp.Symbol("c"), sp.Symbol("omega")
     attention = [[sp.Rational(w, sum(LAG_WEIGHTS[:s])) for w in LAG_WEIGHTS[:s]] for s in range(1, context + 1)]
-    differences = []
     for t, i, j in itertools.product(range(1, context + 1), (0, 1), (0, 1)):
         expected = sp.Integer(0)
         for x in itertools.product((0, 1), repeat=t):
@@ -106,8 +103,7 @@ def _enumeration() -> Residual:
         lags = sum(share * ((transition**r)[i, j] - stationary[j]) for r, share in enumerate(shares))
         values = {linear.u: sp.Rational(t, context), linear.C: c * context, linear.Omega: omega * context}
         law = {linear.pi_i: stationary[i], linear.pi_j: stationary[j], linear.excess: lags}
-        differences.append(expected - linear.logit().subs(values | law))
-    return Residual.of_identities(*differences)
+        yield expected - linear.logit().subs(values | law)
 
 
 @check(r"sum of $a_r$ over sources with the integral, $T = 10^2, \dots, 10^5$: error falls like $1/T$")

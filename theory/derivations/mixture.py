@@ -12,8 +12,8 @@ from typing import Any
 
 import sympy as sp
 
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["critical_weight", "derive", "push", "resting_match"]
 
@@ -30,58 +30,55 @@ lag_push = ((T + 1) * (sp.harmonic(T) - sp.harmonic(r)) - (T - r)) / T**2
 """Contribution of lag r to g per unit of its signal S_r: Σ_{s>r} (T + 1 - s)/(T² s)."""
 
 
-def derive() -> Derivation:
-    """Ω = Ω_u + (w/(1 - w)) g/h."""
-    return Derivation(
-        name="mixture-delay",
-        title="The match on the plateau of doubly stochastic chains mixed with unigram ones",
-        statement=sp.Eq(Omega, resting, evaluate=False),
-        symbols={
-            Omega: r"match where it rests, $\Omega = T\omega$",
-            Omega_u: "best match of unigram chains alone, below zero from four states on",
-            w: "share of doubly stochastic chains; $w_c$ is that at which the match rests at zero",
-            g: "push of their signals $S_r$, reference 'uniform', each times its `lag_push`; nats per token",
-            h: r"second derivative of the unigram chains' loss by $\Omega$, $C$ following; nats per token",
-            b: r"slope $\partial L/\partial\Omega$ of the unigram chains' loss at $\Omega = 0$; nats per token",
-            sp.Symbol("S_r"): "signal of lag $r$",
-            **meanings(T, r, "s", "t", "omega", "C", "W", "k", "L"),
-        },
-        assumptions=(
-            "linear family, mean field, SGD as gradient flow; no lag grown",
-            r"$\Omega$ small enough for the loss to be quadratic, as it is where it changes sign",
-        ),
-        validity=(
-            r"$\Omega$ where it is small; $w_c$, where it changes sign and with it lag 1's drive, is exact in the mean "
-            "field. Delays counted in doubly stochastic sequences, $k = 4$, default rates, from $W = 0$, integrated in "
-            "the mean field: at $w = 3/4$ 0.91 at $T = 100$, 1.3 at 400, 3.4 at 1600; at $w = 1/2$ 1.6 at $T = 100$. "
-            "The published factor, of a transformer under AdamW at $w = 3/4$ and $T = 100$, is about 1.7 (arXiv "
-            "2402.11004): the toy families do not show it there. Finite context, formation of the head: linear SGD "
-            "0.96, linear Adam 0.60, softmax Adam 0.78, softmax SGD from zero 0.19, since there unigram chains raise "
-            "the read-out that the others need."
-        ),
-        source="derived here",
-        references=("edelman2024evolution",),
-        steps=(
-            Step(
-                "loss",
-                loss,
-                r"first order in $\Omega$ for the doubly stochastic chains, second for the others",
-                ("minimum",),
-            ),
-            Step(
-                "push of a lag",
-                lag_push,
-                r"$\sum_t \sum_{s \le t} (1/s)/T^2$ over the sources that have the lag: of order $\ln T/T$",
-                ("sum", "push"),
-            ),
-            Step(
-                "critical share",
-                critical,
-                r"$w_c$, where the match rests at zero: $1 - w_c$ goes as $\ln T/T$",
-                ("minimum", "sign"),
-            ),
-        ),
-        checks=[_minimum, _sum],
+@derives("mixture-delay")
+def derive() -> Expressions:
+    r"""The match on the plateau of doubly stochastic chains mixed with unigram ones
+
+    Symbols
+    -------
+    Omega : match where it rests, $\Omega = T\omega$
+    Omega_u : best match of unigram chains alone, below zero from four states on
+    w : share of doubly stochastic chains; $w_c$ is that at which the match rests at zero
+    g : push of their signals $S_r$, reference 'uniform', each times its `lag_push`; nats per token
+    h : second derivative of the unigram chains' loss by $\Omega$, $C$ following; nats per token
+    b : slope $\partial L/\partial\Omega$ of the unigram chains' loss at $\Omega = 0$; nats per token
+    S_r : signal of lag $r$
+    T, r, s, t, omega, C, W, k, L
+
+    Assumptions
+    -----------
+    - linear family, mean field, SGD as gradient flow; no lag grown
+    - $\Omega$ small enough for the loss to be quadratic, as it is where it changes sign
+
+    Steps
+    -----
+    - loss: first order in $\Omega$ for the doubly stochastic chains, second for the others [minimum]
+    - push of a lag: $\sum_t \sum_{s \le t} (1/s)/T^2$ over the sources that have the lag: of order $\ln T/T$ [sum,
+      push]
+    - critical share: $w_c$, where the match rests at zero: $1 - w_c$ goes as $\ln T/T$ [minimum, sign]
+
+    Validity
+    --------
+    $\Omega$ where it is small; $w_c$, where it changes sign and with it lag 1's drive, is exact in the mean field.
+    Delays counted in doubly stochastic sequences, $k = 4$, default rates, from $W = 0$, integrated in the mean field:
+    at $w = 3/4$ 0.91 at $T = 100$, 1.3 at 400, 3.4 at 1600; at $w = 1/2$ 1.6 at $T = 100$. The published factor, of a
+    transformer under AdamW at $w = 3/4$ and $T = 100$, is about 1.7 (arXiv 2402.11004): the toy families do not show it
+    there. Finite context, formation of the head: linear SGD 0.96, linear Adam 0.60, softmax Adam 0.78, softmax SGD from
+    zero 0.19, since there unigram chains raise the read-out that the others need.
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    edelman2024evolution
+    """
+    return (
+        equation(Omega, resting),
+        loss,
+        lag_push,
+        critical,
     )
 
 
@@ -105,16 +102,14 @@ def critical_weight() -> Any:
 
 
 @check(r"$\partial/\partial\Omega$ of the loss at the statement, and its zero at $w_c$, symbolically")
-def _minimum() -> Residual:
+def _minimum() -> Identities:
     at_zero = resting.subs(w, critical).subs(b, -h * Omega_u)
-    return Residual.of_identities(sp.diff(loss, Omega).subs(Omega, resting), at_zero)
+    return (sp.diff(loss, Omega).subs(Omega, resting), at_zero)
 
 
 @check(r"the push of a lag with its sum over sources, exactly, $T = 1, \dots, 8$")
-def _sum() -> Residual:
-    differences = []
+def _sum() -> Identities:
     for context in range(1, 9):
         for lag in range(context):
             total = sum(sp.Rational(context + 1 - s, context**2 * s) for s in range(lag + 1, context + 1))
-            differences.append(total - lag_push.subs({T: context, r: lag}))
-    return Residual.of_identities(*differences)
+            yield total - lag_push.subs({T: context, r: lag})

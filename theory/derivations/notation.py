@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sympy as sp
+__all__ = ["MEANINGS"]
 
-__all__ = ["meanings"]
-
-MEANINGS = {
+MEANINGS: dict[str, str] = {
     "k": "number of states",
     "T": "context, in tokens",
     "P": "transition matrix",
@@ -35,8 +33,4 @@ MEANINGS = {
     "gamma": "Euler's constant",
     "H_n": "harmonic number",
 }
-
-
-def meanings(*symbols: sp.Basic | str) -> dict[sp.Basic, str]:
-    """Rows of a derivation's table of symbols, from `MEANINGS`; a name stands for a symbol that only prose uses."""
-    return {sp.Symbol(s) if isinstance(s, str) else s: MEANINGS[str(s)] for s in symbols}
+"""Meaning of a symbol by its name in sympy."""

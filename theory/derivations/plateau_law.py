@@ -17,8 +17,8 @@ from typing import Any
 
 import sympy as sp
 
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["T", "derive", "doubt", "leading", "planar_bend", "planar_drive", "resummed", "steps_and_doubt"]
 
@@ -63,121 +63,110 @@ def steps_and_doubt() -> Any:
     return sp.lambdify((slow, delay, bend), (resummed, doubt), "numpy")
 
 
-def derive() -> Derivation:
-    """t = t_slow + t_delay/(1 + t_delay/t_slow)."""
-    return Derivation(
-        name="plateau-law",
-        title="Steps that the linear family waits on its unigram plateau (SGD)",
-        statement=sp.Eq(steps, resummed),
-        symbols={
-            steps: r"steps until lag 1 has weight $E$, that is $v_1 = \ln E$",
-            slow: r"slow time, $T/\eta \int dE/(E^2 h)$, with the match on its slow manifold; steps",
-            delay: r"delay, $(\partial \ln h/\partial\theta) K^{-1} (\theta_* - \theta)$ of the start and shifts of "
-            r"$\theta_*$; steps",
-            E: "weight $e^{v_1}$ of lag 1",
-            sp.Symbol("v_1"): "lag logit of lag 1",
-            h: "drive of lag 1 on the slow manifold, nats per token",
-            A: "drive per unit of the logarithm, nats per token",
-            B: "constant beside the logarithm",
-            sp.Symbol("theta"): r"$(C, \Omega)$; $\theta_*$ minimises the loss at the present $E$",
-            C_star: "$C$ on the slow manifold",
-            Omega_star: r"$\Omega$ on the slow manifold",
-            h_C: "slope of the drive by $C$ there",
-            h_Omega: r"slope of the drive by $\Omega$ there",
-            sp.Symbol("M"): r"mobility, rates of $C$ and $\Omega$",
-            sp.Symbol("H"): "second derivatives of the loss",
-            sp.Symbol("K"): "$M H$, rates of relaxation",
-            X_C: r"component of $X$, to first order $K^{-1} \delta$",
-            X_Omega: "the other component",
-            sp.Symbol("delta"): r"distance of the start, $\theta - \theta_*$",
-            kappa: r"$(\partial \ln h/\partial\theta) K^{-1} d\theta_*/dt$",
-            epsilon: "ratio of the two time scales",
-            sp.Symbol("Q"): "second derivatives of the drive off the manifold",
-            sp.Symbol("D"): "third derivatives of the loss",
-            sp.Symbol("q"): "$E/T$",
-            **meanings(C, Omega, T, eta, "k", "u"),
-        },
-        assumptions=(
-            r"mean field: $T \to \infty$ at fixed $q$, early sources summed one by one",
-            r"exchangeable prior with a unique plateau $(C_*, \Omega_*)$ that drives lag 1 upwards, $A > 0$",
-            r"SGD as gradient flow; the rates enter through $\eta$ and $M$ alone",
-        ),
-        validity=(
-            r"To second order in $t_{\mathrm{delay}}/t_{\mathrm{slow}}$; where that exceeds 0.7, "
-            "`onset.theory.laws.planar` integrates match and lag 1 together. The start must lie where the loss is "
-            r"about cubic in $\theta$. The other lags follow lag 1 by their ratio of drives."
-        ),
-        source="derived here",
-        references=("edelman2024evolution",),
-        steps=(
-            Step(
-                "frozen plateau",
-                sp.Eq(h, drive, evaluate=False),
-                r"expand $\ln(1 + u/q) - u/(q + u)$ at small $q$ and average: $A$ and $B$ are its moments",
-                ("plateau-constants",),
-            ),
-            Step(
-                "logarithmic integral",
-                sp.Eq(slow, leading, evaluate=False),
-                r"substitute $T/E$ in $T/\eta \int dE/(E^2 h)$ from $E = 1$; $T/(\eta A \ln T)$ for large $T$",
-                ("antiderivative", "frozen-limit"),
-            ),
-            Step(
-                "moving match",
-                sp.series(1 / (1 - epsilon * kappa), epsilon, 0, 2),
-                r"to first order in $\epsilon$ the time is that of the slow manifold times this",
-                ("first-order",),
-            ),
-            Step(
-                "resummation",
-                sp.series(resummed.subs(delay, epsilon * slow), epsilon, 0, 3),
-                "the [1/1] Padé approximant agrees with the first order and stays below twice the slow time",
-                ("match-limited", "mean-field"),
-            ),
-            Step(
-                "start",
-                -(h_C * X_C + h_Omega * X_Omega) / h,
-                r"printed is the first order, $X = K^{-1} \delta$; to second order "
-                r"$-(1/h)(Q/2 - \partial h K^{-1} M D/2) : X$ with $K X + X K^\top = \delta \delta^\top$",
-                ("second-order", "start"),
-            ),
-            Step(
-                "planar",
-                planar,
-                "where the match moves as slowly as lag 1 grows both are followed: the drive to first order around "
-                r"the manifold, with its factor $\Omega$, and $\theta$ with the loss to third order "
-                "(`onset.theory.laws.planar`)",
-            ),
-        ),
-        checks=[_planar, _antiderivative, _first_order, _second_order],
+@derives("plateau-law")
+def derive() -> Expressions:
+    r"""Steps that the linear family waits on its unigram plateau (SGD)
+
+    Symbols
+    -------
+    t : steps until lag 1 has weight $E$, that is $v_1 = \ln E$
+    t_slow : slow time, $T/\eta \int dE/(E^2 h)$, with the match on its slow manifold; steps
+    t_delay : delay, $(\partial \ln h/\partial\theta) K^{-1} (\theta_* - \theta)$ of the start and shifts of $\theta_*$;
+        steps
+    E : weight $e^{v_1}$ of lag 1
+    v_1 : lag logit of lag 1
+    h : drive of lag 1 on the slow manifold, nats per token
+    A : drive per unit of the logarithm, nats per token
+    B : constant beside the logarithm
+    theta : $(C, \Omega)$; $\theta_*$ minimises the loss at the present $E$
+    C_* : $C$ on the slow manifold
+    Omega_* : $\Omega$ on the slow manifold
+    h_C : slope of the drive by $C$ there
+    h_Omega : slope of the drive by $\Omega$ there
+    M : mobility, rates of $C$ and $\Omega$
+    H : second derivatives of the loss
+    K : $M H$, rates of relaxation
+    X_C : component of $X$, to first order $K^{-1} \delta$
+    X_Omega : the other component
+    delta : distance of the start, $\theta - \theta_*$
+    kappa : $(\partial \ln h/\partial\theta) K^{-1} d\theta_*/dt$
+    epsilon : ratio of the two time scales
+    Q : second derivatives of the drive off the manifold
+    D : third derivatives of the loss
+    q : $E/T$
+    C, Omega, T, eta, k, u
+
+    Assumptions
+    -----------
+    - mean field: $T \to \infty$ at fixed $q$, early sources summed one by one
+    - exchangeable prior with a unique plateau $(C_*, \Omega_*)$ that drives lag 1 upwards, $A > 0$
+    - SGD as gradient flow; the rates enter through $\eta$ and $M$ alone
+
+    Steps
+    -----
+    - frozen plateau: expand $\ln(1 + u/q) - u/(q + u)$ at small $q$ and average: $A$ and $B$ are its moments
+      [plateau-constants]
+    - logarithmic integral: substitute $T/E$ in $T/\eta \int dE/(E^2 h)$ from $E = 1$; $T/(\eta A \ln T)$ for large $T$
+      [antiderivative, frozen-limit]
+    - moving match: to first order in $\epsilon$ the time is that of the slow manifold times this [first-order]
+    - resummation: the [1/1] Padé approximant agrees with the first order and stays below twice the slow time
+      [match-limited, mean-field]
+    - start: printed is the first order, $X = K^{-1} \delta$; to second order $-(1/h)(Q/2 - \partial h K^{-1} M D/2) :
+      X$ with $K X + X K^\top = \delta \delta^\top$ [second-order, start]
+    - planar: where the match moves as slowly as lag 1 grows both are followed: the drive to first order around the
+      manifold, with its factor $\Omega$, and $\theta$ with the loss to third order (`onset.theory.laws.planar`)
+      [planar]
+
+    Validity
+    --------
+    To second order in $t_{\mathrm{delay}}/t_{\mathrm{slow}}$; where that exceeds 0.7, `onset.theory.laws.planar`
+    integrates match and lag 1 together. The start must lie where the loss is about cubic in $\theta$. The other lags
+    follow lag 1 by their ratio of drives.
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    edelman2024evolution
+    """
+    return (
+        equation(steps, resummed),
+        equation(h, drive),
+        equation(slow, leading),
+        sp.series(1 / (1 - epsilon * kappa), epsilon, 0, 2),
+        sp.series(resummed.subs(delay, epsilon * slow), epsilon, 0, 3),
+        -(h_C * X_C + h_Omega * X_Omega) / h,
+        planar,
     )
 
 
 @check(r"the drive off the manifold: its value and slopes there, and its zero at $\Omega = 0$, symbolically")
-def _planar() -> Residual:
+def _planar() -> Identities:
     manifold = {C: C_star, Omega: Omega_star}
     slopes = (sp.diff(planar, C).subs(manifold) - h_C, sp.diff(planar, Omega).subs(manifold) - h_Omega)
-    return Residual.of_identities(planar.subs(manifold) - h, *slopes, planar.subs(Omega, 0))
+    return (planar.subs(manifold) - h, *slopes, planar.subs(Omega, 0))
 
 
 @check(r"derivative of the logarithmic integral by $E$ with $T/(\eta E^2 h)$, symbolically")
-def _antiderivative() -> Residual:
+def _antiderivative() -> Identities:
     slope = sp.expand_log(sp.diff(leading, E), force=True)
-    return Residual.of_identities(slope - T / (eta * E**2 * sp.expand_log(drive, force=True)))
+    return (slope - T / (eta * E**2 * sp.expand_log(drive, force=True)),)
 
 
 @check("delay with the second-order expansion of a solved linear model, symbolically")
-def _first_order() -> Residual:
+def _first_order() -> Identities:
     """θ' = -K (θ - c v), v' = f θ/θ*: after the transient the exact θ is c v - c v'/K, and dt = dv/f + dθ*/(K θ*)."""
     K, c, f, v, rate = sp.symbols("K c f v rate", positive=True)
     behind = c * v - c * rate / K
     exact = sp.series(1 / (f * behind / (c * v)), rate, 0, 2).removeO()
     predicted = 1 / f + sp.diff(c * v, v) / (K * c * v) * rate / f
-    return Residual.of_identities(exact - predicted)
+    return (exact - predicted,)
 
 
 @check("what a start's distance adds in second order, one mode solved exactly, symbolically")
-def _second_order() -> Residual:
+def _second_order() -> Identities:
     """One mode x' = -λ x - β x²/2, h = h* + p x + q x²/2: ∫ (1 - h/h*) dt to second order in x₀, solved exactly."""
     rate, beta, p, q, start = sp.symbols("lambda beta p q x_0", positive=True)
     t = sp.Symbol("t", positive=True)
@@ -187,4 +176,4 @@ def _second_order() -> Residual:
     lost = sp.integrate(p * (first + second) + q * first**2 / 2, (t, 0, sp.oo))
     spread = start**2 / (2 * rate)  # solves λX + Xλ = x₀²
     predicted = p * start / rate + (q - p * beta / rate) * spread / 2
-    return Residual.of_identities(residual, sp.expand(lost - predicted))
+    return (residual, sp.expand(lost - predicted))

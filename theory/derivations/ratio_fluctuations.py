@@ -15,8 +15,8 @@ import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov.chains import stationary
 from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.setting import Setting
@@ -35,75 +35,68 @@ read = (second + third) / (1 + c)
 CONTEXTS = (8, 10, 12, 14, 16, 18)
 
 
-def derive() -> Derivation:
-    """Cov(y_j, y_l) = (c_jl - y_j c_l - y_l c_j + y_j y_l c - 2 β κ/(M t²))/(1 + c)."""
+@derives("ratio-fluctuations")
+def derive() -> Expressions:
+    r"""Covariance of what the softmax family reads
+
+    Symbols
+    -------
+    y_j : $\mathbb{E} S_j/M$, share of the attention on symbol $j$
+    y_l : likewise of symbol $l$
+    S_j : summed weights of the sources that hold symbol $j$
+    M : $\mathbb{E}|S|$, the expected sum $|S|$ of all weights
+    c_jl : $\operatorname{Cov}(S_j, S_l)/M^2$
+    c_j : $\operatorname{Cov}(S_j, |S|)/M^2$
+    c_l : $\operatorname{Cov}(S_l, |S|)/M^2$
+    c : $\operatorname{Var}(|S|)/M^2$
+    beta : regression coefficient of $|S|$ on $N_0$
+    V_S : $\operatorname{Cov}(|S|, N_0)$
+    V_N : $\operatorname{Var}(N_0)$
+    kappa : third cumulant of the counts $N_j, N_l, N_0$
+    N_j : count of symbol $j$ up to the position, $N_0$ that of the query state
+    t : position
+    epsilon : size of the fluctuations
+    a_j : fluctuation of $S_j$ in units of $\epsilon$
+    b : fluctuation of $|S|$ in units of $\epsilon$
+    u_j : fluctuation of $S_j/|S|$ in units of $\epsilon$
+    omega, mu, T, k, s
+
+    Assumptions
+    -----------
+    - all moments are conditional on the query state 0 as last token
+    - sources weigh nearly alike, so that $S_j - y_j |S|$ fluctuates as $N_j - y_j t$ times $M/t$
+    - $|S|$ fluctuates as its regression on $N_0$
+
+    Steps
+    -----
+    - fluctuation: $S_j = y_j M + \epsilon a_j$ and $|S| = M + \epsilon b$, to second order in $\epsilon$ [expansion]
+    - second order: $\mathbb{E} u_j u_l$ at $\epsilon = 0$: the delta method, or Taylor linearisation [expansion]
+    - third order: $\mathbb{E} u_j u_l$ has minus twice $\epsilon/M^3$ times the third cumulant of $a_j - y_j b$, $a_l -
+      y_l b$ and $b$; $b$ is regressed on $N_0$ [rate]
+
+    Validity
+    --------
+    To first order in $\omega$ the error falls like $1/T^3$, without $\kappa$ like $1/T^2$, where chains mix within the
+    context: what layer 1 reads is a linear functional of running counts $N_0(s)$, long counts have $\kappa \propto
+    \operatorname{Cov}(N_0(t), N_0(s)) \propto s$ at every earlier position $s$, and the regression is exact to leading
+    order. Neglected: at order $\omega^2$ all but the division by $1 + c$, which is no expansion but keeps the
+    covariance bounded; third and fourth cumulants of the logits in the loss, of order $\mu^3/T^2$ and $\mu^4/T^2$,
+    whose size the check orders compares with the term that is kept. Against finite context (softmax family, SGD from
+    zero, concentration 0.3): trapped in both for $k = 3$, $T = 50$ and 100, where without $\kappa$ the head forms at
+    step 410 for $T = 100$. For $k = 4$, formation and transition come 7% and 2% late at $T = 50$ and within 2% at $T =
+    100$, where without $\kappa$ both come 12% early. What remains at $T = 50$ is as much the scatter of the prior's
+    points as the order neglected.
+
+    Source
+    ------
+    derived here
+    """
     fluctuation = (a_j - y_j * b) / M * (1 - epsilon * b / M)
-    return Derivation(
-        name="ratio-fluctuations",
-        title="Covariance of what the softmax family reads",
-        statement=sp.Eq(sp.Function("Cov")(y_j, y_l), read, evaluate=False),
-        symbols={
-            y_j: r"$\mathbb{E} S_j/M$, share of the attention on symbol $j$",
-            y_l: "likewise of symbol $l$",
-            sp.Symbol("S_j"): "summed weights of the sources that hold symbol $j$",
-            M: r"$\mathbb{E}|S|$, the expected sum $|S|$ of all weights",
-            c_jl: r"$\operatorname{Cov}(S_j, S_l)/M^2$",
-            c_j: r"$\operatorname{Cov}(S_j, |S|)/M^2$",
-            c_l: r"$\operatorname{Cov}(S_l, |S|)/M^2$",
-            c: r"$\operatorname{Var}(|S|)/M^2$",
-            tilt: "regression coefficient of $|S|$ on $N_0$",
-            joint: r"$\operatorname{Cov}(|S|, N_0)$",
-            variance: r"$\operatorname{Var}(N_0)$",
-            skew: "third cumulant of the counts $N_j, N_l, N_0$",
-            sp.Symbol("N_j"): "count of symbol $j$ up to the position, $N_0$ that of the query state",
-            t: "position",
-            epsilon: "size of the fluctuations",
-            a_j: r"fluctuation of $S_j$ in units of $\epsilon$",
-            b: r"fluctuation of $|S|$ in units of $\epsilon$",
-            sp.Symbol("u_j"): r"fluctuation of $S_j/|S|$ in units of $\epsilon$",
-            **meanings("omega", "mu", "T", "k", "s"),
-        },
-        assumptions=(
-            "all moments are conditional on the query state 0 as last token",
-            "sources weigh nearly alike, so that $S_j - y_j |S|$ fluctuates as $N_j - y_j t$ times $M/t$",
-            "$|S|$ fluctuates as its regression on $N_0$",
-        ),
-        validity=(
-            r"To first order in $\omega$ the error falls like $1/T^3$, without $\kappa$ like $1/T^2$, where chains mix "
-            "within the context: what layer 1 reads is a linear functional of running counts $N_0(s)$, long counts "
-            r"have $\kappa \propto \operatorname{Cov}(N_0(t), N_0(s)) \propto s$ at every earlier position $s$, and "
-            r"the regression is exact to leading order. Neglected: at order $\omega^2$ all but the division by "
-            "$1 + c$, which is no expansion but keeps the covariance bounded; third and fourth cumulants of the logits "
-            r"in the loss, of order $\mu^3/T^2$ and $\mu^4/T^2$, whose size the check orders compares with the term "
-            "that is kept. Against finite context (softmax family, SGD from zero, concentration 0.3): trapped in both "
-            r"for $k = 3$, $T = 50$ and 100, where without $\kappa$ the head forms at step 410 for $T = 100$. For "
-            "$k = 4$, formation and transition come 7% and 2% late at $T = 50$ and within 2% at $T = 100$, where "
-            r"without $\kappa$ both come 12% early. What remains at $T = 50$ is as much the scatter of the prior's "
-            "points as the order neglected."
-        ),
-        source="derived here",
-        steps=(
-            Step(
-                "fluctuation",
-                sp.Eq(sp.Symbol("u_j"), fluctuation, evaluate=False),
-                r"$S_j = y_j M + \epsilon a_j$ and $|S| = M + \epsilon b$, to second order in $\epsilon$",
-                ("expansion",),
-            ),
-            Step(
-                "second order",
-                second,
-                r"$\mathbb{E} u_j u_l$ at $\epsilon = 0$: the delta method, or Taylor linearisation",
-                ("expansion",),
-            ),
-            Step(
-                "third order",
-                sp.Eq(tilt, joint / variance, evaluate=False),
-                r"$\mathbb{E} u_j u_l$ has minus twice $\epsilon/M^3$ times the third cumulant of $a_j - y_j b$, "
-                "$a_l - y_l b$ and $b$; $b$ is regressed on $N_0$",
-                ("rate",),
-            ),
-        ),
-        checks=[_expansion, _library, _rate, _orders],
+    return (
+        equation(sp.Function("Cov")(y_j, y_l), read),
+        equation("u_j", fluctuation),
+        second,
+        equation(tilt, joint / variance),
     )
 
 
@@ -124,13 +117,13 @@ def covariance(mean: Array, spread: Array, tilted: Array, skewness: Array, posit
 
 
 @check(r"$\mathbb{E} u_j u_l$ with the ratio's expansion to third order, symbolically")
-def _expansion() -> Residual:
+def _expansion() -> Identities:
     moved = [(y * M + epsilon * a) / (M + epsilon * b) - y for y, a in ((y_j, a_j), (y_l, a_l))]
     exact = sp.series(sp.together(moved[0] * moved[1]), epsilon, 0, 4).removeO()
     leading = (a_j - y_j * b) * (a_l - y_l * b) / M**2
     stated = epsilon**2 * leading - 2 * epsilon**3 * leading * b / M
     squares = second.subs({c_jl: a_j * a_l / M**2, c_j: a_j * b / M**2, c_l: a_l * b / M**2, c: b**2 / M**2})
-    return Residual.of_identities(exact - stated, squares - leading)
+    return (exact - stated, squares - leading)
 
 
 @check("covariance of `onset.theory.mean_fields.corrected` with the statement, $k = 3$, $T = 40$")

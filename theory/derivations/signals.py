@@ -25,8 +25,8 @@ import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = [
     "attention",
@@ -75,99 +75,78 @@ by_match_limit = -mu * sp.Sum(sp.Sum(background, (source, 1, t)) / t, (t, 1, T))
 """∂L/∂ω of the softmax family at W = v = 0 and small μ where counts do not fluctuate."""
 
 
-def derive() -> Derivation:
-    """Gradient of the lag logits of the linear family, to first order in ω."""
-    return Derivation(
-        name="signals",
-        title="First gradients of both layers",
-        statement=sp.Eq(sp.Derivative(sp.Function("L")(v[r]), v[r]), by_lag, evaluate=False),
-        symbols={
-            sp.Function("L")(v[r]): "loss, nats per token",
-            v[r]: "lag logit of lag $r$ in layer 1",
-            signal[
-                n
-            ]: r"signal of lag $n$ at the start: $\mathbb{E} \sum_i \pi_i^2 \sum_j P_{ij} ((P^n)_{ij} - \pi_j)$",
-            limit: r"$\mathbb{E} \sum_i \pi_i^2 \sum_j \pi_j (P_{ij} - 1/k)$",
-            q: "position that layer 1 attends to",
-            C[q, source, t]: r"$\mathbb{E} \sum_{ij} \Pr(x_q = i, x_s = j, x_t = i) (P_{ij} - 1/k)$",
-            K[source, q]: "derivative of the score of source $s$, by $\\omega$ or by $v_r$",
-            M[t, q]: "mean of $K_{s,q}$ over the sources up to $t$",
-            u[d]: r"$\mathbb{E} \sum_j \pi_j (P^{d+1})_{jj} - 1/k$",
-            sp.Symbol("a_{s,q}"): "attention of source $s$ to position $q$",
-            sp.Symbol("p_j"): "what the model predicts",
-            **meanings(source, t, omega, mu, T, "k", "x_t", "P", "pi", "W", "c", "U", "H_n", "gamma"),
-        },
-        assumptions=(
-            "prior and initialisation exchangeable; sequences start from the stationary law; loss averaged over "
-            "positions",
-            "$v = 0$, and $W$ so small that predictions are still $1/k$",
-            r"sources far before the query: $C_{q,s,t} = S_\infty + S_{s-q}$; `linear` and `softmax` with the exact "
-            "$C$ need no such limit",
-        ),
-        validity=(
-            r"First order in $\omega$; for lag $r \ll T$ it is $-\omega [S_r (\ln T + \gamma - 1 - H_r) - \sum_{s>r} "
-            r"s^{-2} \sum_{n<s} S_n]$. The exact first order at context $T$ differs by $O(\ln T/T)$. Where the model "
-            r"predicts $p_j$ instead of $1/k$, signals are $\mathbb{E} \sum_i \pi_i^2 \sum_j (P_{ij} - p_j)((P^r)_{ij} "
-            r"- \pi_j)$: on the unigram plateau those of reference 'unigram'. At $\omega = 0$ the gradient of every "
-            "lag logit is exactly zero in both families, for every sequence, $c$ and chain, and so at 0.01 in every "
-            "entry of $W$; that of $W$ is not. In the softmax family at $U = W = v = 0$ only $U$ has a gradient; that "
-            r"of $W$ is of order $\mu$, that of $v$ of order $\mu\omega$. There $\partial L/\partial\omega = -\mu "
-            r"(\sum_n S_n) \ln^2 T/(2T) (1 + O(1/\ln T))$, and $\ln T/T$ at the last position alone. The correction, "
-            "from counts that fluctuate together, is large: for flat rows the limit is 4.8, 3.2, 2.6 times the exact "
-            "value at $k = 3$, $T = 25$, 50, 100, and 8, 4.4, 3.2 times at $k = 2$, $T = 32$, 64, 128; at $k = 2$, "
-            "$T = 16$ the exact sign is the other one."
-        ),
-        source="derived here; order of the layers observed in arXiv 2402.11004",
-        references=("edelman2024evolution",),
-        steps=(
-            Step("attention of layer 1", attention, "softmax over the past of source $s$"),
-            Step(
-                "its slope at $v = 0$",
-                slope,
-                r"$\partial a_{s,q}/\partial v_r$ of a softmax: $a_{s,q}$ times the difference of $[q = s - r]$ and "
-                "$a_{s,s-r}$",
-                ("slope",),
-            ),
-            Step(
-                "linear family",
-                linear,
-                r"$K = 1/s$ gives $\partial L/\partial\omega$; $K = \omega$ times the slope gives "
-                r"$\partial L/\partial v_r$ to first order, which vanishes with $\omega$",
-                ("enumerated-linear", "sequences-linear", "silent"),
-            ),
-            Step(
-                "softmax family",
-                softmax,
-                r"to first order in $\mu$, with the same $K$; scores enter less their mean over sources; at $\mu = 0$ "
-                "it is zero",
-                ("enumerated-softmax", "sequences-softmax", "silent"),
-            ),
-            Step(
-                "linear family, by $c$",
-                by_scale,
-                r"$u_d$ tends to $\mathbb{E} \sum_j \pi_j^2 - 1/k$",
-                ("enumerated-linear",),
-            ),
-            Step(
-                r"softmax family, by $\mu$",
-                by_readout,
-                "layer 2 reads frequencies: the first signal of all",
-                ("enumerated-softmax",),
-            ),
-            Step(
-                "sources far before the query",
-                by_lag,
-                r"$\sum_q K_{s,q} = 0$ removes $S_\infty$",
-                ("limit", "mean-field", "rate"),
-            ),
-            Step(
-                "softmax family likewise",
-                by_match_limit,
-                "frequencies and match do not covary in the limit: $M$ drops out",
-                ("mean-field", "softmax-rate"),
-            ),
-        ),
-        checks=[_slope, _limit],
+@derives("signals")
+def derive() -> Expressions:
+    r"""First gradients of both layers
+
+    Symbols
+    -------
+    L(v[r]) : loss, nats per token
+    v[r] : lag logit of lag $r$ in layer 1
+    S[n] : signal of lag $n$ at the start: $\mathbb{E} \sum_i \pi_i^2 \sum_j P_{ij} ((P^n)_{ij} - \pi_j)$
+    S_infinity : $\mathbb{E} \sum_i \pi_i^2 \sum_j \pi_j (P_{ij} - 1/k)$
+    q : position that layer 1 attends to
+    C[q, s, t] : $\mathbb{E} \sum_{ij} \Pr(x_q = i, x_s = j, x_t = i) (P_{ij} - 1/k)$
+    K[s, q] : derivative of the score of source $s$, by $\omega$ or by $v_r$
+    M[t, q] : mean of $K_{s,q}$ over the sources up to $t$
+    u[d] : $\mathbb{E} \sum_j \pi_j (P^{d+1})_{jj} - 1/k$
+    a_{s,q} : attention of source $s$ to position $q$
+    p_j : what the model predicts
+    s, t, omega, mu, T, k, x_t, P, pi, W, c, U, H_n, gamma
+
+    Assumptions
+    -----------
+    - prior and initialisation exchangeable; sequences start from the stationary law; loss averaged over positions
+    - $v = 0$, and $W$ so small that predictions are still $1/k$
+    - sources far before the query: $C_{q,s,t} = S_\infty + S_{s-q}$; `linear` and `softmax` with the exact $C$ need no
+      such limit
+
+    Steps
+    -----
+    - attention of layer 1: softmax over the past of source $s$
+    - its slope at $v = 0$: $\partial a_{s,q}/\partial v_r$ of a softmax: $a_{s,q}$ times the difference of $[q = s -
+      r]$ and $a_{s,s-r}$ [slope]
+    - linear family: $K = 1/s$ gives $\partial L/\partial\omega$; $K = \omega$ times the slope gives $\partial
+      L/\partial v_r$ to first order, which vanishes with $\omega$ [enumerated-linear, sequences-linear, silent]
+    - softmax family: to first order in $\mu$, with the same $K$; scores enter less their mean over sources; at $\mu =
+      0$ it is zero [enumerated-softmax, sequences-softmax, silent]
+    - linear family, by $c$: $u_d$ tends to $\mathbb{E} \sum_j \pi_j^2 - 1/k$ [enumerated-linear]
+    - softmax family, by $\mu$: layer 2 reads frequencies: the first signal of all [enumerated-softmax]
+    - sources far before the query: $\sum_q K_{s,q} = 0$ removes $S_\infty$ [limit, mean-field, rate]
+    - softmax family likewise: frequencies and match do not covary in the limit: $M$ drops out [mean-field,
+      softmax-rate]
+
+    Validity
+    --------
+    First order in $\omega$; for lag $r \ll T$ it is $-\omega [S_r (\ln T + \gamma - 1 - H_r) - \sum_{s>r} s^{-2}
+    \sum_{n<s} S_n]$. The exact first order at context $T$ differs by $O(\ln T/T)$. Where the model predicts $p_j$
+    instead of $1/k$, signals are $\mathbb{E} \sum_i \pi_i^2 \sum_j (P_{ij} - p_j)((P^r)_{ij} - \pi_j)$: on the unigram
+    plateau those of reference 'unigram'. At $\omega = 0$ the gradient of every lag logit is exactly zero in both
+    families, for every sequence, $c$ and chain, and so at 0.01 in every entry of $W$; that of $W$ is not. In the
+    softmax family at $U = W = v = 0$ only $U$ has a gradient; that of $W$ is of order $\mu$, that of $v$ of order
+    $\mu\omega$. There $\partial L/\partial\omega = -\mu (\sum_n S_n) \ln^2 T/(2T) (1 + O(1/\ln T))$, and $\ln T/T$ at
+    the last position alone. The correction, from counts that fluctuate together, is large: for flat rows the limit is
+    4.8, 3.2, 2.6 times the exact value at $k = 3$, $T = 25$, 50, 100, and 8, 4.4, 3.2 times at $k = 2$, $T = 32$, 64,
+    128; at $k = 2$, $T = 16$ the exact sign is the other one.
+
+    Source
+    ------
+    derived here; order of the layers observed in arXiv 2402.11004
+
+    References
+    ----------
+    edelman2024evolution
+    """
+    return (
+        equation(sp.Derivative(sp.Function("L")(v[r]), v[r]), by_lag),
+        attention,
+        slope,
+        linear,
+        softmax,
+        by_scale,
+        by_readout,
+        by_lag,
+        by_match_limit,
     )
 
 
@@ -194,22 +173,20 @@ def kernel(context: int, lag: int | None = None) -> tuple[Array, Array]:
 @check(
     r"$\partial a_{s,q}/\partial v_r$ of the explicit softmax at $v = 0$ with the expression, symbolically, $s \le 4$"
 )
-def _slope() -> Residual:
-    differences = []
+def _slope() -> Identities:
     for s in range(1, 5):
         zero = {v[i]: 0 for i in range(s)}
         for position in range(1, s + 1):
             explicit = attention.subs(source, s).subs(q, position).doit()
             for lag in range(5):
                 stated = slope.subs({source: s, q: position, r: lag})
-                differences.append(sp.diff(explicit, v[lag]).subs(zero).doit() - stated)
-    return Residual.of_identities(*differences)
+                yield sp.diff(explicit, v[lag]).subs(zero).doit() - stated
 
 
 @check(r"`linear` with $C_{q,s,t} = S_\infty + S_{s-q}$ with the statement, symbolically, $T = 4$, all lags")
-def _limit() -> Residual:
+def _limit() -> Identities:
     context = 4
-    far, differences = np.zeros((context + 1,) * 3, object), []
+    far = np.zeros((context + 1,) * 3, object)
     for position, s, query in np.indices(far.shape).reshape(3, -1).T:
         if 1 <= position <= s <= query:
             far[position, s, query] = limit + signal[s - position]
@@ -219,5 +196,4 @@ def _limit() -> Residual:
             for position in range(1, s + 1):
                 inner[s, position] = omega * slope.subs({source: s, q: position, r: lag})
         stated = by_lag.subs({T: context, r: lag}).doit()
-        differences.append(compiled(linear, "T", "K", "C")(context, inner, far) - stated)
-    return Residual.of_identities(*differences)
+        yield compiled(linear, "T", "K", "C")(context, inner, far) - stated

@@ -23,8 +23,8 @@ from scipy.integrate import quad, solve_ivp
 from sympy.codegen.cfunctions import expm1
 
 from onset.theory.derivations import trapped
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["T", "derive", "drive_limit", "frozen", "quadrature", "wait"]
 
@@ -54,89 +54,79 @@ drive_limit = mu * S1 / (2 * T) * (sp.harmonic(T) ** 2 - sp.harmonic(T, 2))
 """D at long contexts: (μ S₁/T) Σ_s (1/s) Σ_{t>s} 1/t, every pair of positions once, up to order ln T/T."""
 
 
-def derive() -> Derivation:
-    """t = (1/(D √(2ab))) ∫₀^{v_1} e^{-x} dx/√(κ + x + (γ - 1)(1 - e^{-x}))."""
+@derives("softmax-law")
+def derive() -> Expressions:
+    r"""Steps that the softmax family waits on its unigram plateau (SGD)
+
+    Symbols
+    -------
+    t : steps until lag 1 has $v_1$, from where the read-out has settled
+    a : $\eta_W/(k-1)$: an entry's rate for $\omega$
+    b : $\eta_v$, rate of the lag logits
+    D : drive of lag 1, $-\partial^2 L/\partial\omega\,\partial v$ on the plateau; nats per token
+    gamma : $g/D$
+    g : push, $-\partial L/\partial\omega$ on the plateau; nats per token
+    kappa : $b\,\omega_0^2/(2a)$
+    omega_0 : match at the start: its initial value or the kick that it gets while the read-out rises
+    v_1 : lag logit of lag 1 at the end
+    v : lag logit of lag 1
+    x : variable of integration, $v$
+    X : its upper limit
+    J : the integral of the statement
+    S_1 : signal of lag 1, $\mathbb{E} \sum_i \pi_i^2 \sum_j (P_{ij} - \sigma_j)(P_{ij} - \pi_j)$
+    sigma_j : what the model predicts
+    A : constant of derivation trapped-basin
+    B : constant of derivation trapped-basin
+    omega, mu, T, s, W, U, k, eta, L, P, pi
+
+    Assumptions
+    -----------
+    - the read-out has settled; first order in $\omega$, six lags or fewer than $T$ moved
+    - frozen form: lag 1 alone grows and takes as much per unit of $e^v$ as it does at the start
+
+    Steps
+    -----
+    - first integral: $\omega\,d\omega/dv = (a/b) (\gamma + e^v - 1) e^{-v}$: the loss to first order in $\omega$ is a
+      product of two growing quantities [energy]
+    - one quadrature: $dv/(b D \omega e^v)$ is the time in which $v$ grows by $dv$ [stepped]
+    - small push: at $v \ll 1$ the bracket is $\gamma x + x^2/2$: growth by e-folds of $1/(D \sqrt{ab})$,
+      $\ln(1/\gamma)$ of them [small]
+    - large push: the bracket is $\gamma(1 - e^{-x})$: the wait is $\sqrt{2/(ab g D)}$, which knows no amplification
+      [large]
+    - drive at long contexts: $(1/T) \sum_t (1/t) \sum_{s \le t} 1/s$ of the signal $S_1$: $\ln^2 T/(2T)$ [drive, pairs]
+    - push at long contexts: from trapped-basin: the same $\ln^2 T/(2T)$, less $B \ln T/T$ from counts that fluctuate
+      together
+
+    Validity
+    --------
+    $g > 0$. Below, lag 1 loses its attention (trapped-basin) unless $\kappa$ outweighs: $\kappa > 1 - \gamma +
+    \ln\gamma + \dots$ where the bracket has its minimum. $D$ really falls with $v$ like $(\ln(T/e^v)/\ln T)^2$, the
+    other lags move and $\omega$ is bent down in second order: `onset.theory.laws.softmax` has all three. The exponents
+    of $t$ in $\eta_W$ and $\eta_v$ are $-1/2$ at fixed $\kappa$; the kick goes as $\eta_W/\eta_U$, so that $\kappa$
+    goes as $\eta_W \eta_v/\eta_U^2$. With settling and kick the three exponents sum to $-1$. Start: a match $\omega_0$
+    common to no entry counts as a logarithm, $t$ falling by $\ln(\omega_0)/(D \sqrt{ab})$ per e-fold, until the push
+    hides it at $\kappa$ of order $\gamma^2/2$; what is common to all entries of $U$, $W$ or $v$ drops out. As $T \to
+    \infty$ both $g$ and $D$ go as $\ln^2 T/(2T)$ (the mean over positions; the last position alone has $\ln T/T$), so
+    that $\gamma$ tends to $A/S_1$ and $t$ to order $T/\ln^2 T$. As $T$ falls, $B$ takes from $g$: $\gamma \to 0$ and
+    the wait diverges like $\ln(1/\gamma)$. In between lies a shortest wait.
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    edelman2024evolution
+    """
     t, omega = sp.Symbol("t", positive=True), sp.Symbol("omega")
-    return Derivation(
-        name="softmax-law",
-        title="Steps that the softmax family waits on its unigram plateau (SGD)",
-        statement=sp.Eq(t, frozen, evaluate=False),
-        symbols={
-            t: "steps until lag 1 has $v_1$, from where the read-out has settled",
-            a: r"$\eta_W/(k-1)$: an entry's rate for $\omega$",
-            b: r"$\eta_v$, rate of the lag logits",
-            D: r"drive of lag 1, $-\partial^2 L/\partial\omega\,\partial v$ on the plateau; nats per token",
-            gamma: "$g/D$",
-            sp.Symbol("g"): r"push, $-\partial L/\partial\omega$ on the plateau; nats per token",
-            kappa: r"$b\,\omega_0^2/(2a)$",
-            kick: "match at the start: its initial value or the kick that it gets while the read-out rises",
-            end: "lag logit of lag 1 at the end",
-            v: "lag logit of lag 1",
-            x: "variable of integration, $v$",
-            X: "its upper limit",
-            sp.Symbol("J"): "the integral of the statement",
-            S1: r"signal of lag 1, $\mathbb{E} \sum_i \pi_i^2 \sum_j (P_{ij} - \sigma_j)(P_{ij} - \pi_j)$",
-            sp.Symbol("sigma_j"): "what the model predicts",
-            trapped.A: "constant of derivation trapped-basin",
-            trapped.B: "constant of derivation trapped-basin",
-            **meanings(omega, mu, T, "s", "W", "U", "k", "eta", "L", "P", "pi"),
-        },
-        assumptions=(
-            r"the read-out has settled; first order in $\omega$, six lags or fewer than $T$ moved",
-            "frozen form: lag 1 alone grows and takes as much per unit of $e^v$ as it does at the start",
-        ),
-        validity=(
-            r"$g > 0$. Below, lag 1 loses its attention (trapped-basin) unless $\kappa$ outweighs: "
-            r"$\kappa > 1 - \gamma + \ln\gamma + \dots$ where the bracket has its minimum. $D$ really falls with $v$ "
-            r"like $(\ln(T/e^v)/\ln T)^2$, the other lags move and $\omega$ is bent down in second order: "
-            r"`onset.theory.laws.softmax` has all three. The exponents of $t$ in $\eta_W$ and $\eta_v$ are $-1/2$ at "
-            r"fixed $\kappa$; the kick goes as $\eta_W/\eta_U$, so that $\kappa$ goes as $\eta_W \eta_v/\eta_U^2$. "
-            r"With settling and kick the three exponents sum to $-1$. Start: a match $\omega_0$ common to no entry "
-            r"counts as a logarithm, $t$ falling by $\ln(\omega_0)/(D \sqrt{ab})$ per e-fold, until the push hides it "
-            r"at $\kappa$ of order $\gamma^2/2$; what is common to all entries of $U$, $W$ or $v$ drops out. As "
-            r"$T \to \infty$ both $g$ and $D$ go as $\ln^2 T/(2T)$ (the mean over positions; the last position alone "
-            r"has $\ln T/T$), so that $\gamma$ tends to $A/S_1$ and $t$ to order $T/\ln^2 T$. As $T$ falls, $B$ takes "
-            r"from $g$: $\gamma \to 0$ and the wait diverges like $\ln(1/\gamma)$. In between lies a shortest wait."
-        ),
-        source="derived here",
-        references=("edelman2024evolution",),
-        steps=(
-            Step(
-                "first integral",
-                sp.Eq(omega**2 / 2, energy, evaluate=False),
-                r"$\omega\,d\omega/dv = (a/b) (\gamma + e^v - 1) e^{-v}$: the loss to first order in $\omega$ is a "
-                "product of two growing quantities",
-                ("energy",),
-            ),
-            Step(
-                "one quadrature", frozen, r"$dv/(b D \omega e^v)$ is the time in which $v$ grows by $dv$", ("stepped",)
-            ),
-            Step(
-                "small push",
-                small,
-                r"at $v \ll 1$ the bracket is $\gamma x + x^2/2$: growth by e-folds of $1/(D \sqrt{ab})$, "
-                r"$\ln(1/\gamma)$ of them",
-                ("small",),
-            ),
-            Step(
-                "large push",
-                fast,
-                r"the bracket is $\gamma(1 - e^{-x})$: the wait is $\sqrt{2/(ab g D)}$, which knows no amplification",
-                ("large",),
-            ),
-            Step(
-                "drive at long contexts",
-                drive_limit,
-                r"$(1/T) \sum_t (1/t) \sum_{s \le t} 1/s$ of the signal $S_1$: $\ln^2 T/(2T)$",
-                ("drive", "pairs"),
-            ),
-            Step(
-                "push at long contexts",
-                trapped.asymptotic,
-                r"from trapped-basin: the same $\ln^2 T/(2T)$, less $B \ln T/T$ from counts that fluctuate together",
-            ),
-        ),
-        checks=[_energy, _stepped, _small, _large, _pairs],
+    return (
+        equation(t, frozen),
+        equation(omega**2 / 2, energy),
+        frozen,
+        small,
+        fast,
+        drive_limit,
+        trapped.asymptotic,
     )
 
 
@@ -173,11 +163,9 @@ def wait() -> Callable[[float, float, float, float, float, float], float]:
 
 
 @check(r"$d(\omega^2/2)/dv$ of the first integral with $(a/b)$ times push and drive over their slope, symbolically")
-def _energy() -> Residual:
+def _energy() -> Identities:
     total = gamma * D + D * (sp.exp(v) - 1)
-    return Residual.of_identities(
-        sp.diff(energy, v) - a / b * total / sp.diff(total, v), energy.subs(v, 0) - kick**2 / 2
-    )
+    return (sp.diff(energy, v) - a / b * total / sp.diff(total, v), energy.subs(v, 0) - kick**2 / 2)
 
 
 @check(r"the quadrature with both equations stepped in time, five settings of $\gamma$ and $\kappa$")
@@ -225,7 +213,7 @@ def _large() -> Residual:
 
 
 @check(r"$\sum_t (1/t) \sum_{s<t} 1/s$ with the statement of the drive, exactly, $T = 1, \dots, 12$")
-def _pairs() -> Residual:
+def _pairs() -> Identities:
     pairs = sp.Sum(sp.Sum(1 / m, (m, 1, n - 1)) / n, (n, 1, T))
     stated = drive_limit * T / (mu * S1)
-    return Residual.of_identities(*(pairs.subs(T, t).doit() - stated.subs(T, t) for t in range(1, 13)))
+    return (pairs.subs(T, t).doit() - stated.subs(T, t) for t in range(1, 13))

@@ -13,8 +13,8 @@ import itertools
 import numpy as np
 import sympy as sp
 
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.derivations.two_state_chain import a, b, stationary, transition
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.setting import Setting
@@ -40,53 +40,54 @@ def _slope(lags: int, query: int) -> sp.Matrix:
     return source_law(lags, query).applyfunc(lambda entry: sp.diff(entry, omega).subs(omega, 0))
 
 
-def derive() -> Derivation:
-    """h = π D_1 P D_0 for two tracked lags; more lags multiply on the left."""
+@derives("softmax-mean-field")
+def derive() -> Expressions:
+    r"""Expected weight of sources in the softmax family
+
+    Symbols
+    -------
+    h : expected weight of sources by the symbol they hold, up to a factor common to all symbols; a row
+    D_0 : $I + (e^{\omega a_0} - 1) e_i e_i^\top$ for the query $i$: the source itself
+    D_1 : the same with $a_1$: the symbol before the source
+    a_0 : attention of the source to itself; $a_r$ is that to lag $r$
+    a_1 : attention to lag 1
+    e_i : unit vector of the query
+    a, b, pi, P, omega, W, c, mu, T, r
+    R : number of tracked lags
+
+    Assumptions
+    -----------
+    - stationary chains, $W = \omega I + c\,\mathbf{1}\mathbf{1}^\top$ ($c$ drops out), $R$ lags tracked, here two
+    - $T \to \infty$ at fixed $\omega$ and $\mu$: ratios of sums over sources equal ratios of their expectations
+
+    Steps
+    -----
+    - two states, query 0: multiply out [enumeration]
+    - first order in $\omega$: differentiate at $\omega = 0$: $\pi_i \sum_r a_r (P^r)_{ij}$ [first-order]
+
+    Validity
+    --------
+    Exact for the tracked lags. At small $\omega$ the fluctuations of counts that are neglected are as large as the
+    signal: averaged over positions that is $\ln^2 T/T$.
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    edelman2024evolution
+    """
     h, pi, P, D0, D1 = (sp.Symbol(n, commutative=False) for n in ("h", "pi", "P", "D_0", "D_1"))
-    return Derivation(
-        name="softmax-mean-field",
-        title="Expected weight of sources in the softmax family",
-        statement=sp.Eq(h, pi * D1 * P * D0, evaluate=False),
-        symbols={
-            h: "expected weight of sources by the symbol they hold, up to a factor common to all symbols; a row",
-            D0: r"$I + (e^{\omega a_0} - 1) e_i e_i^\top$ for the query $i$: the source itself",
-            D1: "the same with $a_1$: the symbol before the source",
-            shares[0]: "attention of the source to itself; $a_r$ is that to lag $r$",
-            shares[1]: "attention to lag 1",
-            sp.Symbol("e_i"): "unit vector of the query",
-            a: "probability of leaving state 0",
-            b: "probability of leaving state 1",
-            **meanings(pi, P, omega, "W", "c", "mu", "T", "r"),
-            sp.Symbol("R"): "number of tracked lags",
-        },
-        assumptions=(
-            r"stationary chains, $W = \omega I + c\,\mathbf{1}\mathbf{1}^\top$ ($c$ drops out), $R$ lags tracked, "
-            "here two",
-            r"$T \to \infty$ at fixed $\omega$ and $\mu$: ratios of sums over sources equal ratios of their "
-            "expectations",
-        ),
-        validity=(
-            r"Exact for the tracked lags. At small $\omega$ the fluctuations of counts that are neglected are as large "
-            r"as the signal: averaged over positions that is $\ln^2 T/T$."
-        ),
-        source="derived here",
-        references=("edelman2024evolution",),
-        steps=(
-            Step("two states, query 0", sp.ImmutableMatrix(source_law(2, 0)), "multiply out", ("enumeration",)),
-            Step(
-                r"first order in $\omega$",
-                sp.ImmutableMatrix(_slope(2, 0).applyfunc(sp.factor)),
-                r"differentiate at $\omega = 0$: $\pi_i \sum_r a_r (P^r)_{ij}$",
-                ("first-order",),
-            ),
-        ),
-        checks=[_enumeration, _first_order, _library],
+    return (
+        equation(h, pi * D1 * P * D0),
+        sp.ImmutableMatrix(source_law(2, 0)),
+        sp.ImmutableMatrix(_slope(2, 0).applyfunc(sp.factor)),
     )
 
 
 @check("product with the sum over all source tuples, two states, three lags, symbolically")
-def _enumeration() -> Residual:
-    differences = []
+def _enumeration() -> Identities:
     for query in (0, 1):
         expected = [sp.Integer(0), sp.Integer(0)]
         for x in itertools.product((0, 1), repeat=3):
@@ -94,17 +95,14 @@ def _enumeration() -> Residual:
             score = sum(shares[r] for r in range(3) if x[2 - r] == query)
             expected[x[2]] += probability * sp.exp(omega * score)
         product = source_law(3, query)
-        differences += [sp.expand(expected[j] - product[j], power_exp=True) for j in (0, 1)]
-    return Residual.of_identities(*differences)
+        yield from (sp.expand(expected[j] - product[j], power_exp=True) for j in (0, 1))
 
 
 @check(r"$\partial h/\partial\omega$ at 0 with $\pi_i \sum_r a_r (P^r)_{ij}$, symbolically")
-def _first_order() -> Residual:
-    differences = []
+def _first_order() -> Identities:
     for query, j in itertools.product((0, 1), (0, 1)):
         expected = stationary[query] * sum(shares[r] * (transition**r)[query, j] for r in range(3))
-        differences.append(_slope(3, query)[j] - expected)
-    return Residual.of_identities(*differences)
+        yield _slope(3, query)[j] - expected
 
 
 @check("product with that of `onset.theory.mean_fields.softmax`, at random weights")

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["decomposition", "derive", "fixed_matrices", "relabellings"]
 
@@ -51,81 +51,73 @@ def fixed_matrices(states: int) -> Any:
     return sp.Matrix(states, states, solution)
 
 
-def derive() -> Derivation:
-    """The gradient in span{I, 11ᵀ} from its two partials."""
+@derives("symmetry")
+def derive() -> Expressions:
+    r"""Exchangeable training keeps two numbers per matrix
+
+    Symbols
+    -------
+    G : gradient by $W$, $a\,\mathbf{1}\mathbf{1}^\top + b\,I$
+    a : coefficient of $\mathbf{1}\mathbf{1}^\top$ in it
+    b : coefficient of $I$
+    g_omega : $\langle G, I\rangle$, the derivative of $L$ by $\omega$, nats per token
+    g_c : $\langle G, \mathbf{1}\mathbf{1}^\top\rangle$, the derivative by $c$
+    w_0 : entry on the diagonal of a fixed matrix
+    w_1 : entry off the diagonal
+    phi(a) : what an optimiser makes of an entry of the gradient
+    Pi : permutation matrix, a relabelling of states
+    k, W, omega, c, U, mu, v, L, T, B
+    g : entry of the gradient
+    sigma : standard deviation of one sequence's $g$
+
+    Assumptions
+    -----------
+    - the law of transition matrices does not change when states are relabelled
+    - $W$ (and $U$) start in $\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$
+    - population gradient, or batches closed under relabelling
+    - gradient flow, gradient descent, or an optimiser that acts on each entry alike (Adam, any betas and epsilon,
+      weight decay)
+
+    Steps
+    -----
+    - matrices fixed by relabelling, $k = 3$: $\Pi W \Pi^\top = W$ for the generators leaves two entries free; so for
+      any $k \ge 2$, because relabelling moves any $(i, i)$ to any other and any $(i, j \ne i)$ to any other [fixed]
+    - partials of $G = a\,\mathbf{1}\mathbf{1}^\top + b\,I$: $\langle \mathbf{1}\mathbf{1}^\top, I\rangle = k$, $\langle
+      I, I\rangle = k$, $\langle \mathbf{1}\mathbf{1}^\top, \mathbf{1}\mathbf{1}^\top\rangle = k^2$ [decomposition]
+    - solve for $a$ and $b$: $b = (g_\omega - g_c/k)/(k-1)$, $a = (g_c/k - b)/k$ [decomposition, gradient]
+    - an optimiser that acts entry by entry: $\phi$ of every entry of $a\,\mathbf{1}\mathbf{1}^\top + b\,I$ gives the
+      coefficients of $\mathbf{1}\mathbf{1}^\top$ and $I$ [entrywise]
+
+    Validity
+    --------
+    Exact for $k \ge 2$. Adam needs a symmetry that permutes entries: under one that rotates them its update is not
+    equivariant, so that in a basis other than the states' the invariant subspace is lost. Lag logits are tied by no
+    symmetry: each is an orbit of its own. With mini-batches the gradient leaves the subspace by noise of variance
+    $\sigma^2/B$, alike for the entries of an orbit in law only; Adam divides each entry by its own noisy second moment,
+    whose expectation $g^2 + \sigma^2/B$ alone is common to an orbit. Priors or initialisations that are not
+    exchangeable leave the subspace at once. To second order the transverse part of $W$ and $U$ couples neither to the
+    subspace nor to the lag logits (other representations of the relabellings). The linear family's loss is convex in
+    $W$ at fixed $v$, so there transverse noise never grows. In the softmax family at $U = W = 0$ the second derivatives
+    by $W$ alone vanish and the mixed ones by $U$ and $W$ do not: a saddle, transversely as within the subspace. On the
+    plateau ($k = 3$, $T = 25$) the transverse block has no negative eigenvalue (check transverse).
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    kingma2014adam
+    """
     phi, (diagonal, other) = sp.Function("phi"), sp.symbols("w_0 w_1")
     fixed = fixed_matrices(3)
     coefficients = sp.ImmutableMatrix(decomposition())
-    return Derivation(
-        name="symmetry",
-        title="Exchangeable training keeps two numbers per matrix",
-        statement=sp.Eq(sp.ImmutableMatrix([a, b]), coefficients, evaluate=False),
-        symbols={
-            sp.Symbol("G"): r"gradient by $W$, $a\,\mathbf{1}\mathbf{1}^\top + b\,I$",
-            a: r"coefficient of $\mathbf{1}\mathbf{1}^\top$ in it",
-            b: "coefficient of $I$",
-            g_omega: r"$\langle G, I\rangle$, the derivative of $L$ by $\omega$, nats per token",
-            g_c: r"$\langle G, \mathbf{1}\mathbf{1}^\top\rangle$, the derivative by $c$",
-            diagonal: "entry on the diagonal of a fixed matrix",
-            other: "entry off the diagonal",
-            phi(a): "what an optimiser makes of an entry of the gradient",
-            sp.Symbol("Pi"): "permutation matrix, a relabelling of states",
-            **meanings(k, "W", "omega", "c", "U", "mu", "v", "L", "T", "B"),
-            sp.Symbol("g"): "entry of the gradient",
-            sp.Symbol("sigma"): "standard deviation of one sequence's $g$",
-        },
-        assumptions=(
-            "the law of transition matrices does not change when states are relabelled",
-            r"$W$ (and $U$) start in $\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$",
-            "population gradient, or batches closed under relabelling",
-            "gradient flow, gradient descent, or an optimiser that acts on each entry alike (Adam, any betas and "
-            "epsilon, weight decay)",
-        ),
-        validity=(
-            r"Exact for $k \ge 2$. Adam needs a symmetry that permutes entries: under one that rotates them its update "
-            "is not equivariant, so that in a basis other than the states' the invariant subspace is lost. Lag logits "
-            "are tied by no symmetry: each is an orbit of its own. With mini-batches the gradient leaves the subspace "
-            r"by noise of variance $\sigma^2/B$, alike for the entries of an orbit in law only; Adam divides each "
-            r"entry by its own noisy second moment, whose expectation $g^2 + \sigma^2/B$ alone is common to an orbit. "
-            "Priors or initialisations that are not exchangeable leave the subspace at once. To second order the "
-            "transverse part of $W$ and $U$ couples neither to the subspace nor to the lag logits (other "
-            "representations of the relabellings). The linear family's loss is convex in $W$ at fixed $v$, so there "
-            "transverse noise never grows. In the softmax family at $U = W = 0$ the second derivatives by $W$ alone "
-            "vanish and the mixed ones by $U$ and $W$ do not: a saddle, transversely as within the subspace. On the "
-            "plateau ($k = 3$, $T = 25$) the transverse block has no negative eigenvalue (check transverse)."
-        ),
-        source="derived here",
-        references=("kingma2014adam",),
-        steps=(
-            Step(
-                "matrices fixed by relabelling, $k = 3$",
-                sp.ImmutableMatrix(fixed.subs({fixed[0, 0]: diagonal, fixed[0, 1]: other})),
-                r"$\Pi W \Pi^\top = W$ for the generators leaves two entries free; so for any $k \ge 2$, because "
-                r"relabelling moves any $(i, i)$ to any other and any $(i, j \ne i)$ to any other",
-                ("fixed",),
-            ),
-            Step(
-                r"partials of $G = a\,\mathbf{1}\mathbf{1}^\top + b\,I$",
-                sp.Tuple(sp.Eq(g_omega, k * a + k * b), sp.Eq(g_c, k**2 * a + k * b)),
-                r"$\langle \mathbf{1}\mathbf{1}^\top, I\rangle = k$, $\langle I, I\rangle = k$, $\langle "
-                r"\mathbf{1}\mathbf{1}^\top, \mathbf{1}\mathbf{1}^\top\rangle = k^2$",
-                ("decomposition",),
-            ),
-            Step(
-                "solve for $a$ and $b$",
-                coefficients,
-                r"$b = (g_\omega - g_c/k)/(k-1)$, $a = (g_c/k - b)/k$",
-                ("decomposition", "gradient"),
-            ),
-            Step(
-                "an optimiser that acts entry by entry",
-                sp.Tuple(phi(a), phi(a + b) - phi(a)),
-                r"$\phi$ of every entry of $a\,\mathbf{1}\mathbf{1}^\top + b\,I$ gives the coefficients of "
-                r"$\mathbf{1}\mathbf{1}^\top$ and $I$",
-                ("entrywise",),
-            ),
-        ),
-        checks=[_fixed, _decomposition, _gradient, _entrywise],
+    return (
+        equation(sp.ImmutableMatrix([a, b]), coefficients),
+        sp.ImmutableMatrix(fixed.subs({fixed[0, 0]: diagonal, fixed[0, 1]: other})),
+        sp.Tuple(sp.Eq(g_omega, k * a + k * b), sp.Eq(g_c, k**2 * a + k * b)),
+        coefficients,
+        sp.Tuple(phi(a), phi(a + b) - phi(a)),
     )
 
 
@@ -133,37 +125,34 @@ def derive() -> Derivation:
     r"solutions of $\Pi W \Pi^\top = W$ with $\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$, symbolically, "
     r"$k = 2, \dots, 5$"
 )
-def _fixed() -> Residual:
-    differences = []
+def _fixed() -> Identities:
     for states in range(2, 6):
         matrix = fixed_matrices(states)
-        differences.append(sp.Integer(len(matrix.free_symbols) - 2))
+        yield sp.Integer(len(matrix.free_symbols) - 2)
         spanned = matrix[0, 1] * sp.ones(states, states) + (matrix[0, 0] - matrix[0, 1]) * sp.eye(states)
-        differences.extend(matrix - spanned)
-    return Residual.of_identities(*differences)
+        yield from matrix - spanned
 
 
 @check(
     r"$a\,\mathbf{1}\mathbf{1}^\top + b\,I$ from its partials with itself, symbolically, $k = 2, \dots, 6$, and the "
     "formula of the text"
 )
-def _decomposition() -> Residual:
+def _decomposition() -> Identities:
     text_b = (g_omega - g_c / k) / (k - 1)
-    differences = list(decomposition() - sp.Matrix([(g_c / k - text_b) / k, text_b]))
+    yield from decomposition() - sp.Matrix([(g_c / k - text_b) / k, text_b])
     for states in range(2, 7):
         matrix = a * sp.ones(states, states) + b * sp.eye(states)
         partials = {g_omega: matrix.trace(), g_c: sum(matrix), k: states}
-        differences.extend(decomposition().subs(partials) - sp.Matrix([a, b]))
-    return Residual.of_identities(*differences)
+        yield from decomposition().subs(partials) - sp.Matrix([a, b])
 
 
 @check(
     r"gradient of a symmetrised generic cubic in $W$ at $W = \omega I + c\,\mathbf{1}\mathbf{1}^\top$ with its "
     "decomposition, $k = 2$, 3"
 )
-def _gradient() -> Residual:
+def _gradient() -> Identities:
     """A loss with random whole coefficients, made exchangeable by adding up all relabellings."""
-    differences, omega, c = [], *sp.symbols("omega c", real=True)
+    omega, c = sp.symbols("omega c", real=True)
     for states in (2, 3):
         generator = np.random.default_rng(states)
         matrix = _generic(states)
@@ -180,23 +169,21 @@ def _gradient() -> Residual:
         along = loss.subs(at)
         partials = {g_omega: sp.diff(along, omega), g_c: sp.diff(along, c), k: states}
         of_ones, of_eye = decomposition().subs(partials)
-        differences.extend(gradient - of_ones * sp.ones(states, states) - of_eye * sp.eye(states))
-        differences.append(sp.Integer(gradient.is_zero_matrix is True))
-    return Residual.of_identities(*differences)
+        yield from gradient - of_ones * sp.ones(states, states) - of_eye * sp.eye(states)
+        yield sp.Integer(gradient.is_zero_matrix is True)
 
 
 @check(
     r"$\phi$ applied entry by entry with $\Pi$ before and after, $k = 2, \dots, 4$; and that a rotation does not "
     "commute"
 )
-def _entrywise() -> Residual:
-    phi, differences = sp.Function("phi"), []
+def _entrywise() -> Identities:
+    phi = sp.Function("phi")
     for states in range(2, 5):
         matrix = _generic(states)
         for p in relabellings(states):
-            differences.extend((p * matrix * p.T).applyfunc(phi) - p * matrix.applyfunc(phi) * p.T)
+            yield from (p * matrix * p.T).applyfunc(phi) - p * matrix.applyfunc(phi) * p.T
     turn = sp.Matrix([[1, -1], [1, 1]]) / sp.sqrt(2)
     gradient = sp.Matrix([[2, 0], [0, -1]])
     turned = (turn * gradient * turn.T).applyfunc(sp.sign) - turn * gradient.applyfunc(sp.sign) * turn.T
-    differences.append(sp.Integer(turned.is_zero_matrix is True))
-    return Residual.of_identities(*differences)
+    yield sp.Integer(turned.is_zero_matrix is True)

@@ -28,8 +28,8 @@ import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov.chains import block_law, lift
 from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField, lag_pairs
 from onset.theory.setting import Setting
@@ -73,77 +73,70 @@ LARGE = 40.0
 """A lag logit that takes all attention; its negative takes none."""
 
 
-def derive() -> Derivation:
-    """S_r, for one chain."""
+@derives("third-order")
+def derive() -> Expressions:
+    r"""Drive of the second head: trigrams after bigrams
+
+    Symbols
+    -------
+    S[r] : drive of lag $r$ of the second head on the bigram plateau, per $\omega_2$, $\mu$ and share of attention; nats
+        per token; expectation over the prior
+    lambda[h, i] : stationary law of $x_{t-1} = h$, $x_t = i$
+    P[h, i, j] : $\Pr(x_{t+1} = j \mid x_{t-1} = h, x_t = i)$
+    sigma[i, j] : what the model predicts after $i$
+    b_ij : $\Pr(x_{t+1} = j \mid x_t = i)$
+    J[h, i, j] : $\Pr(x_{s-r} = h, x_s = j \mid x_{s-1} = i)$
+    D[h, j] : $\Pr(x_{s-r} = h, x_s = j) - \pi_h \pi_j$
+    pi[j] : stationary law of a symbol
+    E(f_j) : expectation over the prior
+    z : average of the past that a head of layer 1 gives position $t$, by symbol; $z^1$ and $z^2$
+    f_j : logit of symbol $j$
+    omega_2 : match of the second head
+    v : lag logits of the first and the second head, $v^1$ and $v^2$
+    kappa : $\lambda_{hi}/\pi_i$
+    r, s, t, k, mu, T, x_t
+
+    Assumptions
+    -----------
+    - chains of order 3, softmax family with two heads, $T \to \infty$
+    - the first head holds lag 1 and its match is strong: layer 2 reads sources that follow the last token
+    - the second head has not formed: $v^2 = 0$, $\omega_2$ small
+
+    Steps
+    -----
+    - unigram plateau: $z^1_t = \pi$ for every query: the gain does not depend on the last tokens, and the expectation
+      of $P_{hij} - \sigma_j$ at $h = x_{t-1}$, $i = x_t$ is $\pi_j - \sigma_j$ [unigram]
+    - what a small $\omega_2$ adds on the bigram plateau: $\partial f_j/\partial\omega_2 = \mu \operatorname{Cov}([x_s = j],
+      z^2_s[h])$ over the sources with $x_{s-1} = i$; the share of lag $r$ in $z^2$ multiplies this gain [lag-1,
+      second-head]
+    - ideal read-out, lag 2: $J_{hij} = \kappa P_{hij}$; $\sum_h \lambda_{hi} (P_{hij} - b_{ij}) \kappa$ would vanish if
+      $\kappa$ were uniform in $h$: with $\sigma = b$ only the square is left [lag-2]
+    - linear family: layer 2 sums over all sources: no condition on $x_{s-1}$ [mean-field]
+
+    Validity
+    --------
+    First order in $\omega_2$ and in the second head's attention. With $\sigma = b$ the signal of lag 2 is $\mathbb{E}
+    \sum \lambda^2/\pi\,(P - b)^2 \ge 0$, zero only for chains that are Markov, and that of lag 1 is exactly zero: the
+    second head takes lag 2. A linear read-out of frequencies differs from $b$, and adds the term that $S_r$ states. In
+    the linear family $S_r$ has $D_{hj}$ in place of the gain and never ends in trigrams: its logits add the matches of
+    both heads, nearer to the bigram strategy than to the trigram one for the priors tested. Under Adam both heads move
+    from the first step at the same rate, and the plateaus overlap.
+
+    Source
+    ------
+    derived here; the order of n-grams is observed in arXiv 2402.11004
+
+    References
+    ----------
+    edelman2024evolution
+    """
     square = sp.Sum(law[h, i] ** 2 / pi[i] * (P[h, i, j] - row) ** 2, *every)
-    return Derivation(
-        name="third-order",
-        title="Drive of the second head: trigrams after bigrams",
-        statement=sp.Eq(S[r], after, evaluate=False),
-        symbols={
-            S[r]: r"drive of lag $r$ of the second head on the bigram plateau, per $\omega_2$, $\mu$ and share of "
-            "attention; nats per token; expectation over the prior",
-            law[h, i]: "stationary law of $x_{t-1} = h$, $x_t = i$",
-            P[h, i, j]: r"$\Pr(x_{t+1} = j \mid x_{t-1} = h, x_t = i)$",
-            sigma[i, j]: "what the model predicts after $i$",
-            sp.Symbol("b_ij"): r"$\Pr(x_{t+1} = j \mid x_t = i)$",
-            J[h, i, j]: r"$\Pr(x_{s-r} = h, x_s = j \mid x_{s-1} = i)$",
-            D[h, j]: r"$\Pr(x_{s-r} = h, x_s = j) - \pi_h \pi_j$",
-            pi[j]: "stationary law of a symbol",
-            sp.Function("E")(D[h, j]): "expectation over the prior",
-            sp.Symbol("z"): "average of the past that a head of layer 1 gives position $t$, by symbol; $z^1$ and $z^2$",
-            sp.Symbol("f_j"): "logit of symbol $j$",
-            sp.Symbol("omega_2"): "match of the second head",
-            sp.Symbol("v"): "lag logits of the first and the second head, $v^1$ and $v^2$",
-            sp.Symbol("kappa"): r"$\lambda_{hi}/\pi_i$",
-            **meanings(r, "s", "t", k, "mu", "T", "x_t"),
-        },
-        assumptions=(
-            r"chains of order 3, softmax family with two heads, $T \to \infty$",
-            "the first head holds lag 1 and its match is strong: layer 2 reads sources that follow the last token",
-            r"the second head has not formed: $v^2 = 0$, $\omega_2$ small",
-        ),
-        validity=(
-            r"First order in $\omega_2$ and in the second head's attention. With $\sigma = b$ the signal of lag 2 is "
-            r"$\mathbb{E} \sum \lambda^2/\pi\,(P - b)^2 \ge 0$, zero only for chains that are Markov, and that of lag "
-            "1 is exactly zero: the second head takes lag 2. A linear read-out of frequencies differs from $b$, and "
-            "adds the term that $S_r$ states. In the linear family $S_r$ has $D_{hj}$ in place of the gain and never "
-            "ends in trigrams: its logits add the matches of both heads, nearer to the bigram strategy than to the "
-            "trigram one for the priors tested. Under Adam both heads move from the first step at the same rate, and "
-            "the plateaus overlap."
-        ),
-        source="derived here; the order of n-grams is observed in arXiv 2402.11004",
-        references=("edelman2024evolution",),
-        steps=(
-            Step(
-                "unigram plateau",
-                before,
-                r"$z^1_t = \pi$ for every query: the gain does not depend on the last tokens, and the expectation of "
-                r"$P_{hij} - \sigma_j$ at $h = x_{t-1}$, $i = x_t$ is $\pi_j - \sigma_j$",
-                ("unigram",),
-            ),
-            Step(
-                r"bigram plateau: what a small $\omega_2$ adds",
-                gain,
-                r"$\partial f_j/\partial\omega_2 = \mu \operatorname{Cov}([x_s = j], z^2_s[h])$ over the sources with "
-                "$x_{s-1} = i$; the share of lag $r$ in $z^2$ multiplies this gain",
-                ("lag-1", "second-head"),
-            ),
-            Step(
-                "ideal read-out, lag 2",
-                sp.Function("E")(square),
-                r"$J_{hij} = \kappa P_{hij}$; $\sum_h \lambda_{hi} (P_{hij} - b_{ij}) \kappa$ would vanish if "
-                r"$\kappa$ were uniform in $h$: with $\sigma = b$ only the square is left",
-                ("lag-2",),
-            ),
-            Step(
-                "linear family",
-                after_linear,
-                "layer 2 sums over all sources: no condition on $x_{s-1}$",
-                ("mean-field",),
-            ),
-        ),
-        checks=[_lag_2, _lag_1, _unigram, _mean_field],
+    return (
+        equation(S[r], after),
+        before,
+        gain,
+        sp.Function("E")(square),
+        after_linear,
     )
 
 
@@ -202,32 +195,26 @@ def _bigram(rows: Any, pair: Any) -> Any:
 
 
 @check(r"$S_2$ at $\sigma = b$ with $\sum \lambda^2/\pi\,(P - b)^2$, four random chains, $k = 3$, exact arithmetic")
-def _lag_2() -> Residual:
-    differences = []
+def _lag_2() -> Identities:
     for rows, pair in _rational_chains():
         bigram, share = _bigram(rows, pair), pair / pair.sum(axis=0)
         stated = _exact(rows, pair, bigram, share[:, :, None] * rows)
-        differences.append(stated - ((pair * share)[:, :, None] * (rows - bigram) ** 2).sum())
-    return Residual.of_identities(*differences)
+        yield stated - ((pair * share)[:, :, None] * (rows - bigram) ** 2).sum()
 
 
 @check(r"$S_1$ at any $\sigma$ with 0, the same chains, exact arithmetic")
-def _lag_1() -> Residual:
-    differences = []
+def _lag_1() -> Identities:
     for rows, pair in _rational_chains():
         model = np.array(sp.Matrix(STATES, STATES, lambda a, b: sp.Rational(a + 2 * b + 1, 7)))
         joint = np.array(sp.eye(STATES))[:, :, None] * _bigram(rows, pair)[None]
-        differences.append(_exact(rows, pair, model, joint))
-    return Residual.of_identities(*differences)
+        yield _exact(rows, pair, model, joint)
 
 
 @check(r"$\sum_{hij} \lambda_{hi} (P_{hij} - \pi_j)$ times any function of $j$ alone with 0, exact arithmetic")
-def _unigram() -> Residual:
-    differences = []
+def _unigram() -> Identities:
     for rows, pair in _rational_chains():
         gained = np.array(sp.symbols(f"g:{STATES}"))
-        differences.append(sp.expand((pair[:, :, None] * (rows - pair.sum(axis=0)) * gained).sum()))
-    return Residual.of_identities(*differences)
+        yield sp.expand((pair[:, :, None] * (rows - pair.sum(axis=0)) * gained).sum())
 
 
 @check(

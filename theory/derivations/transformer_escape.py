@@ -17,8 +17,8 @@ import sympy as sp
 from scipy.integrate import solve_ivp
 
 from onset.theory.derivations import adam_law
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["batch_exponents", "derive", "escape_time"]
 
@@ -50,102 +50,89 @@ def batch_exponents() -> dict[str, float]:
     return {name: float(sp.simplify(B * sp.diff(time, B) / time)) for name, time in times.items()}
 
 
-def derive() -> Derivation:
-    """t = √(ln(v/v_0) σ √d / (η √B κ w |x̄|))."""
-    return Derivation(
-        name="transformer-escape",
-        title="Escape of a transformer's lag logit, a product of weights, under noise (Adam)",
-        statement=sp.Eq(t, escape_time, evaluate=False),
-        symbols={
-            t: "steps until lag 1 has lag logit $v$",
-            sp.Symbol("v"): r"lag logit of lag 1, $q \cdot \rho/\sqrt{d}$",
-            n: r"number of e-folds, $\ln(v/v_0)$, with $v_0 = |q + x\rho|^2/(4x\sqrt{d})$ at the start",
-            q: "query, one component",
-            rho: "offset's vector of lag 1, the same component",
-            d: "width of a head",
-            x: "norm of the mean normed embedding",
-            D: r"drive of lag 1, $-\partial L/\partial v$; nats per token",
-            kappa: r"drive over match, $D/\omega$",
-            w: r"speed of the match, $\omega = w t$",
-            r: "signal-to-noise ratio of one sequence's gradient of the match",
-            m: "mobility, the speed of a weight over its gradient",
-            g: "mean gradient of a weight",
-            sigma: r"standard deviation of one sequence's gradient; of those of $\rho$ and $W$ the geometric mean",
-            sp.Symbol("W"): "matrix that makes the query of the mean normed embedding",
-            sp.Symbol("Lambda"): "rate of growth of $v$ per step",
-            **meanings(eta, B, "omega", "L"),
-        },
-        assumptions=(
-            "small lag logits: lag 1 has not yet taken attention from the others",
-            "the drive is proportional to the match, and the match to time",
-            r"Adam with its expected second moment; noise dominates every weight's gradient, $g \ll \sigma/\sqrt{B}$",
-        ),
-        validity=(
-            r"The exponent of $t$ in $B$ is $-1/4$ if the match grows by the learning rate, $w = \eta$, and $-1/2$ if "
-            r"noise limits the match too; in both $t$ is inversely proportional to $\eta$. The toys' mean field knows "
-            "no batch: their lag logit is a parameter, which Adam moves by its rate. Noise also moves weights "
-            r"diffusively, by $\eta\sqrt{t}$ whatever the batch; that is neglected. Under gradient descent $m = \eta$ "
-            "and the batch drops out."
-        ),
-        source="derived here",
-        references=("kingma2014adam", "edelman2024evolution"),
-        steps=(
-            Step(
-                "flow of a product",
-                sp.Tuple(*(sp.Eq(sp.Derivative(factor, t), speed) for factor, speed in flow.items())),
-                r"the gradient by each factor is the other one times $D/\sqrt{d}$",
-                ("flow",),
-            ),
-            Step(
-                "growth",
-                sp.Eq(sp.Symbol("Lambda"), growth, evaluate=False),
-                r"$q + x\rho$ grows at the rate $\Lambda/2$, $q - x\rho$ decays at it, and $v$ is the difference of "
-                "their squares",
-                ("growth",),
-            ),
-            Step(
-                "mobility under noise",
-                sp.Eq(m, mobility, evaluate=False),
-                r"derivation adam-law: $\eta/\sqrt{1 + \sigma^2/(B g^2)}$ over $g$, as $g \to 0$",
-                ("integrated",),
-            ),
-            Step(
-                "e-folds",
-                sp.Eq(n, e_folds, evaluate=False),
-                r"$\int_0^t \Lambda\,dt$ with $D = \kappa w t$; the statement solves this for $t$",
-                ("integrated",),
-            ),
-            Step(
-                "two speeds of the match",
-                sp.Tuple(*(escape_time.subs(w, speed) for speed in MATCH_SPEEDS.values())),
-                r"$w = \eta$ and $w = \eta\sqrt{B}\,r$: $t \propto B^{-1/4}/\eta$ and $t \propto B^{-1/2}/\eta$",
-                ("exponents",),
-            ),
-        ),
-        checks=[_flow, _growth, _exponents, _integrated],
+@derives("transformer-escape")
+def derive() -> Expressions:
+    r"""Escape of a transformer's lag logit, a product of weights, under noise (Adam)
+
+    Symbols
+    -------
+    t : steps until lag 1 has lag logit $v$
+    v : lag logit of lag 1, $q \cdot \rho/\sqrt{d}$
+    n : number of e-folds, $\ln(v/v_0)$, with $v_0 = |q + x\rho|^2/(4x\sqrt{d})$ at the start
+    q(t) : query, one component
+    rho(t) : offset's vector of lag 1, the same component
+    d : width of a head
+    x : norm of the mean normed embedding
+    D : drive of lag 1, $-\partial L/\partial v$; nats per token
+    kappa : drive over match, $D/\omega$
+    w : speed of the match, $\omega = w t$
+    r : signal-to-noise ratio of one sequence's gradient of the match
+    m : mobility, the speed of a weight over its gradient
+    g : mean gradient of a weight
+    sigma : standard deviation of one sequence's gradient; of those of $\rho$ and $W$ the geometric mean
+    W : matrix that makes the query of the mean normed embedding
+    Lambda : rate of growth of $v$ per step
+    eta, B, omega, L
+
+    Assumptions
+    -----------
+    - small lag logits: lag 1 has not yet taken attention from the others
+    - the drive is proportional to the match, and the match to time
+    - Adam with its expected second moment; noise dominates every weight's gradient, $g \ll \sigma/\sqrt{B}$
+
+    Steps
+    -----
+    - flow of a product: the gradient by each factor is the other one times $D/\sqrt{d}$ [flow]
+    - growth: $q + x\rho$ grows at the rate $\Lambda/2$, $q - x\rho$ decays at it, and $v$ is the difference of their
+      squares [growth]
+    - mobility under noise: derivation adam-law: $\eta/\sqrt{1 + \sigma^2/(B g^2)}$ over $g$, as $g \to 0$ [integrated]
+    - e-folds: $\int_0^t \Lambda\,dt$ with $D = \kappa w t$; the statement solves this for $t$ [integrated]
+    - two speeds of the match: $w = \eta$ and $w = \eta\sqrt{B}\,r$: $t \propto B^{-1/4}/\eta$ and $t \propto
+      B^{-1/2}/\eta$ [exponents]
+
+    Validity
+    --------
+    The exponent of $t$ in $B$ is $-1/4$ if the match grows by the learning rate, $w = \eta$, and $-1/2$ if noise limits
+    the match too; in both $t$ is inversely proportional to $\eta$. The toys' mean field knows no batch: their lag logit
+    is a parameter, which Adam moves by its rate. Noise also moves weights diffusively, by $\eta\sqrt{t}$ whatever the
+    batch; that is neglected. Under gradient descent $m = \eta$ and the batch drops out.
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    kingma2014adam, edelman2024evolution
+    """
+    return (
+        equation(t, escape_time),
+        sp.Tuple(*(sp.Eq(sp.Derivative(factor, t), speed) for factor, speed in flow.items())),
+        equation("Lambda", growth),
+        equation(m, mobility),
+        equation(n, e_folds),
+        sp.Tuple(*(escape_time.subs(w, speed) for speed in MATCH_SPEEDS.values())),
     )
 
 
 @check(r"gradient of $-D v$ by $\rho$ and, through $q$, by $W$ with the flow, symbolically, two components")
-def _flow() -> Residual:
+def _flow() -> Identities:
     matrix, embedding, offset = (
         sp.Matrix(*shape, sp.symbols(names)) for shape, names in (((2, 2), "W:4"), ((2, 1), "x:2"), ((2, 1), "rho:2"))
     )
     query = matrix * embedding
     loss = -D * query.dot(offset) / sp.sqrt(d)
     moved = matrix.applyfunc(lambda entry: -m * sp.diff(loss, entry)) * embedding
-    differences = []
     for i in range(2):
         known = {rho: offset[i], q: query[i], x: sp.sqrt(embedding.dot(embedding))}
-        differences += [-m * sp.diff(loss, offset[i]) - flow[rho].subs(known), moved[i] - flow[q].subs(known)]
-    return Residual.of_identities(*differences)
+        yield from (-m * sp.diff(loss, offset[i]) - flow[rho].subs(known), moved[i] - flow[q].subs(known))
 
 
 @check(r"growth and decay of $q \pm x\rho$ and $q\rho$ by their squares, symbolically")
-def _growth() -> Residual:
+def _growth() -> Identities:
     modes = q + x * rho, q - x * rho
     growing, decaying = (sp.diff(mode, t).subs({sp.diff(f, t): speed for f, speed in flow.items()}) for mode in modes)
-    return Residual.of_identities(
+    return (
         growing - growth / 2 * modes[0],
         decaying + growth / 2 * modes[1],
         modes[0] ** 2 - modes[1] ** 2 - 4 * x * q * rho,
@@ -153,12 +140,11 @@ def _growth() -> Residual:
 
 
 @check(r"exponents of $t$ in $B$ with $-1/4$ and $-1/2$, and in $\eta$ with $-1$, symbolically")
-def _exponents() -> Residual:
-    differences = [sp.nsimplify(gap) for gap in np.subtract(list(batch_exponents().values()), [-0.25, -0.5])]
+def _exponents() -> Identities:
+    yield from map(sp.nsimplify, np.subtract(list(batch_exponents().values()), [-0.25, -0.5]))
     for speed in MATCH_SPEEDS.values():
         time = escape_time.subs(w, speed)
-        differences.append(eta * sp.diff(time, eta) / time + 1)
-    return Residual.of_identities(*differences)
+        yield eta * sp.diff(time, eta) / time + 1
 
 
 @check("the statement with the flow of all weights by `adam_law.rate` in time, eight components, $B = 1$, 16 and 64")

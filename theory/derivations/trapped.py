@@ -21,8 +21,8 @@ import sympy as sp
 from scipy.optimize import brentq
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet
@@ -43,76 +43,64 @@ CHAINS = 64
 """Nodes for the average over two Dirichlet rows."""
 
 
-def derive() -> Derivation:
-    """push → (μ/T) [A (H_T² + H_T⁽²⁾)/2 - B H_T]."""
+@derives("trapped-basin")
+def derive() -> Expressions:
+    r"""Which way the match leaves the unigram plateau
+
+    Symbols
+    -------
+    L(omega) : loss, nats per token
+    omega : second-layer match, at zero
+    mu : read-out; on the plateau where the loss is least, under Adam small
+    A : $\mathbb{E} \sum_i \pi_i^2 \sum_j D_{ij} Y_{ij}$
+    B : $\mathbb{E} \sum_i \pi_i \sum_j D_{ij} (\pi_i X_{ij} + V_{ij})$
+    D_ij : $P - \operatorname{softmax}(\mu\pi)$
+    Y_ij : $\sum_{m \ge 0} (P^m - 1\pi)$
+    X_ij : $\sum_{m \ge 1} H_m (P^m - 1\pi)$
+    V_ij : asymptotic covariance of counts per token
+    pi_i : stationary probability of the query
+    m : lag, in tokens
+    N_j : count of symbol $j$ up to a position
+    T, t, s, v, k, W, c, U, P, x_t, H_n
+
+    Assumptions
+    -----------
+    - softmax family, no lag grown ($v = 0$), $\omega = 0$; prior and initialisation exchangeable, stationary start
+    - chains mix within the context: terms $O(1)$ inside the bracket are dropped
+
+    Steps
+    -----
+    - covariance of a source's symbol with the counts before it: $(1/t) \sum_{s \le t} (1/s) \sum_{m<s} \pi_i (P^m -
+      1\pi)_{ij}$: the sum over $m < s$ is $Y_{ij}$ less its tail, and the tails sum to $X_{ij}$ [limit]
+    - covariance of frequencies with the mean score: $t^{-2} \sum_{s \le t} (1/s) \operatorname{Cov}(N_j(t), N_i(s))$
+      with a covariance that tends to $s V_{ij}$ [limit]
+    - their difference against the residual: averaged with weights $\pi_i$ over query states: $A H_t - B$. Fluctuations
+      of the prediction enter with two others: $O(\ln t/t^2)$ [limit]
+    - sum over positions: every pair of positions once, the diagonal twice [sum]
+
+    Validity
+    --------
+    Up to a constant and $O(\ln T/T)$ inside the bracket. The constant matters at contexts of tens, where
+    `onset.theory.laws.basins.escapes` takes the expectation as it is. $A$ must be positive for escape at long contexts;
+    then $\ln T$ of about $2B/A$ divides trapped from escaping, an overestimate. With flat or broader rows $A$ and $B$
+    are dominated by chains that hardly mix and the limit comes late. Linear family: the same with the indicator $[x_s =
+    j]$ in place of its deviation from $N_j/t$.
+
+    Source
+    ------
+    derived here
+
+    References
+    ----------
+    edelman2024evolution, kemeny1960finite
+    """
     n, omega = sp.Symbol("n", integer=True, positive=True), sp.Symbol("omega")
-    return Derivation(
-        name="trapped-basin",
-        title="Which way the match leaves the unigram plateau",
-        statement=sp.Eq(-sp.Derivative(sp.Function("L")(omega), omega), asymptotic),
-        symbols={
-            sp.Function("L")(omega): "loss, nats per token",
-            omega: "second-layer match, at zero",
-            mu: "read-out; on the plateau where the loss is least, under Adam small",
-            A: r"$\mathbb{E} \sum_i \pi_i^2 \sum_j D_{ij} Y_{ij}$",
-            B: r"$\mathbb{E} \sum_i \pi_i \sum_j D_{ij} (\pi_i X_{ij} + V_{ij})$",
-            residual: r"$P - \operatorname{softmax}(\mu\pi)$",
-            Y: r"$\sum_{m \ge 0} (P^m - 1\pi)$",
-            X: r"$\sum_{m \ge 1} H_m (P^m - 1\pi)$",
-            V: "asymptotic covariance of counts per token",
-            pi_i: "stationary probability of the query",
-            sp.Symbol("m"): "lag, in tokens",
-            sp.Symbol("N_j"): "count of symbol $j$ up to a position",
-            **meanings(T, t, "s", "v", "k", "W", "c", "U", "P", "x_t", "H_n"),
-        },
-        assumptions=(
-            r"softmax family, no lag grown ($v = 0$), $\omega = 0$; prior and initialisation exchangeable, stationary "
-            "start",
-            "chains mix within the context: terms $O(1)$ inside the bracket are dropped",
-        ),
-        validity=(
-            r"Up to a constant and $O(\ln T/T)$ inside the bracket. The constant matters at contexts of tens, where "
-            "`onset.theory.laws.basins.escapes` takes the expectation as it is. $A$ must be positive for escape at "
-            r"long contexts; then $\ln T$ of about $2B/A$ divides trapped from escaping, an overestimate. With flat or "
-            "broader rows $A$ and $B$ are dominated by chains that hardly mix and the limit comes late. Linear family: "
-            "the same with the indicator $[x_s = j]$ in place of its deviation from $N_j/t$."
-        ),
-        source="derived here",
-        references=("edelman2024evolution", "kemeny1960finite"),
-        steps=(
-            Step(
-                "covariance of a source's symbol with the counts before it",
-                pi_i * (sp.harmonic(t) * Y - X) / t,
-                r"$(1/t) \sum_{s \le t} (1/s) \sum_{m<s} \pi_i (P^m - 1\pi)_{ij}$: the sum over $m < s$ is $Y_{ij}$ "
-                "less its tail, and the tails sum to $X_{ij}$",
-                ("limit",),
-            ),
-            Step(
-                "covariance of frequencies with the mean score",
-                V / t,
-                r"$t^{-2} \sum_{s \le t} (1/s) \operatorname{Cov}(N_j(t), N_i(s))$ with a covariance that tends to "
-                "$s V_{ij}$",
-                ("limit",),
-            ),
-            Step(
-                "their difference against the residual",
-                sp.collect(sp.expand(residual * (pi_i * (sp.harmonic(t) * Y - X) - V)), sp.harmonic(t)) / t,
-                r"averaged with weights $\pi_i$ over query states: $A H_t - B$. Fluctuations of the prediction enter "
-                r"with two others: $O(\ln t/t^2)$",
-                ("limit",),
-            ),
-            Step(
-                "sum over positions",
-                sp.Eq(
-                    sp.Sum(sp.harmonic(n) / n, (n, 1, T)),
-                    (sp.harmonic(T) ** 2 + sp.harmonic(T, 2)) / 2,
-                    evaluate=False,
-                ),
-                "every pair of positions once, the diagonal twice",
-                ("sum",),
-            ),
-        ),
-        checks=[_sum],
+    return (
+        equation(-sp.Derivative(sp.Function("L")(omega), omega), asymptotic),
+        pi_i * (sp.harmonic(t) * Y - X) / t,
+        V / t,
+        sp.collect(sp.expand(residual * (pi_i * (sp.harmonic(t) * Y - X) - V)), sp.harmonic(t)) / t,
+        equation(sp.Sum(sp.harmonic(n) / n, (n, 1, T)), (sp.harmonic(T) ** 2 + sp.harmonic(T, 2)) / 2),
     )
 
 
@@ -173,9 +161,8 @@ def rows(concentration: float) -> tuple[Array, Array]:
 
 
 @check(r"$\sum_t (A H_t - B)/t$ with the statement, exactly, $T = 1, \dots, 12$")
-def _sum() -> Residual:
-    total, differences = sp.Integer(0), []
+def _sum() -> Identities:
+    total = sp.Integer(0)
     for position in range(1, 13):
         total += at_position.subs(t, position)
-        differences.append(total - asymptotic.subs(T, position) * position / mu)
-    return Residual.of_identities(*differences)
+        yield total - asymptotic.subs(T, position) * position / mu

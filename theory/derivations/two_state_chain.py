@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import sympy as sp
 
-from onset.theory.derivations.derivation import Derivation, Residual, Step, check
-from onset.theory.derivations.notation import meanings
+from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov import chains
 
 __all__ = ["a", "b", "derive", "fundamental", "power", "stationary", "transition"]
@@ -28,63 +28,65 @@ entropy_rate = -sp.Add(
 )
 
 
-def derive() -> Derivation:
-    """P^r = 1π + ρ^r (I - 1π)."""
+@derives("two-state-chain")
+def derive() -> Expressions:
+    r"""Two states: powers of the transition matrix
+
+    Symbols
+    -------
+    P : transition matrix; rows sum to one
+    a, b
+    rho : second eigenvalue, $1 - a - b$
+    Z : fundamental matrix, $(I - P + 1\pi)^{-1}$
+    r, pi, H
+
+    Assumptions
+    -----------
+    - $0 < a, b$ and $a + b < 2$, so that the stationary law is unique and is approached
+
+    Steps
+    -----
+    - solve $\pi P = \pi$: two equations and $\pi_0 + \pi_1 = 1$ [stationary]
+    - split off the limit: $P - 1\pi = \rho\,(I - 1\pi)$, and $I - 1\pi$ is a projection that $1\pi$ annihilates
+      [recursion]
+    - fundamental matrix: $Z = 1\pi + \sum_r (P^r - 1\pi)$ [fundamental]
+    - entropy rate: $\sum_i \pi_i H(P_i)$, nats per token [entropy-rate]
+
+    Validity
+    --------
+    All lags. With $a + b = 2$ the chain alternates for ever and does not approach its stationary law.
+
+    Source
+    ------
+    Kemeny, Snell, Finite Markov Chains (1960), chapter 4
+
+    References
+    ----------
+    kemeny1960finite
+    """
     P = sp.MatrixSymbol("P", 2, 2)
-    return Derivation(
-        name="two-state-chain",
-        title="Two states: powers of the transition matrix",
-        statement=sp.Eq(P**r, sp.ImmutableMatrix(power), evaluate=False),
-        symbols={
-            P: "transition matrix; rows sum to one",
-            a: "probability of leaving state 0",
-            b: "probability of leaving state 1",
-            sp.Symbol("rho"): "second eigenvalue, $1 - a - b$",
-            sp.Symbol("Z"): r"fundamental matrix, $(I - P + 1\pi)^{-1}$",
-            **meanings(r, "pi", "H"),
-        },
-        assumptions=("$0 < a, b$ and $a + b < 2$, so that the stationary law is unique and is approached",),
-        validity="All lags. With $a + b = 2$ the chain alternates for ever and does not approach its stationary law.",
-        source="Kemeny, Snell, Finite Markov Chains (1960), chapter 4",
-        references=("kemeny1960finite",),
-        steps=(
-            Step(
-                r"solve $\pi P = \pi$",
-                sp.ImmutableMatrix(stationary),
-                r"two equations and $\pi_0 + \pi_1 = 1$",
-                ("stationary",),
-            ),
-            Step(
-                "split off the limit",
-                sp.ImmutableMatrix((transition - limit).applyfunc(sp.factor)),
-                r"$P - 1\pi = \rho\,(I - 1\pi)$, and $I - 1\pi$ is a projection that $1\pi$ annihilates",
-                ("recursion",),
-            ),
-            Step(
-                "fundamental matrix",
-                sp.ImmutableMatrix(fundamental),
-                r"$Z = 1\pi + \sum_r (P^r - 1\pi)$",
-                ("fundamental",),
-            ),
-            Step("entropy rate", entropy_rate, r"$\sum_i \pi_i H(P_i)$, nats per token"),
-        ),
-        checks=[_stationary, _recursion, _fundamental, _entropy_rate],
+    return (
+        equation(P**r, power),
+        stationary,
+        sp.ImmutableMatrix((transition - limit).applyfunc(sp.factor)),
+        fundamental,
+        entropy_rate,
     )
 
 
 @check(r"$\pi P$ with $\pi$, symbolically")
-def _stationary() -> Residual:
-    return Residual.of_identities(*(stationary * transition - stationary))
+def _stationary() -> Identities:
+    return stationary * transition - stationary
 
 
 @check("$P^{r+1}$ with $P^r P$, symbolically")
-def _recursion() -> Residual:
-    return Residual.of_identities(*(power.subs(r, r + 1) - power * transition), *(power.subs(r, 0) - sp.eye(2)))
+def _recursion() -> Identities:
+    return (*(power.subs(r, r + 1) - power * transition), *(power.subs(r, 0) - sp.eye(2)))
 
 
 @check(r"$Z (I - P + 1\pi)$ with $I$, symbolically")
-def _fundamental() -> Residual:
-    return Residual.of_identities(*(fundamental * (sp.eye(2) - transition + limit) - sp.eye(2)))
+def _fundamental() -> Identities:
+    return fundamental * (sp.eye(2) - transition + limit) - sp.eye(2)
 
 
 @check("closed form with `onset.theory.markov.chains` on 1,000 random chains")

@@ -69,9 +69,8 @@ class CheckedDerivation:
         return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
     def results_of(self, step: Step) -> list[CheckResult]:
-        """Results of the checks that test a step: those that it names, and one that is named after it."""
-        names = {*step.checks, re.sub(r"[^A-Za-z0-9]+", "-", step.name).strip("-")}
-        return [result for result in self.results if result.check.name in names]
+        """Results of the checks that test a step."""
+        return [result for result in self.results if result.check.name in step.checks]
 
 
 def all_passed(results: Iterable[CheckResult]) -> bool | None:
