@@ -21,7 +21,7 @@ def _push() -> Residual:
     prior, largest = DoublyStochastic(2), 0.0
     for context in (64, 256):
         integrated = -Reduced(prior, context).gradient(np.array([1.0, 0.0]), np.zeros(LAGS))[1]
-        closed = sum(signal(prior, lag, reference="uniform").value * push()(context, lag) for lag in range(LAGS))
+        closed = sum(signal(prior, lag, reference="uniform").value * push(context, lag) for lag in range(LAGS))
         largest = max(largest, abs(closed / integrated - 1) * context / np.log(context))
     return Residual(float(largest), 1.0, r"in units of $\ln T/T$: the mean field integrates where this sums")
 

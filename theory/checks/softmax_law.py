@@ -26,7 +26,7 @@ def _law() -> Residual:
     path = follow(Expansion(1.0, table, np.zeros(len(READOUTS)), 1.0, flat), 100, rates)
     if path is None:
         return Residual(np.nan, 1.0, "the head must form")
-    closed = wait()(rates[1], rates[2], drive, push / drive, 0.0, float(path[-1, 4]))
+    closed = wait(rates[1], rates[2], drive, push / drive, 0.0, float(path[-1, 4]))
     share = np.exp(path[-1, 4]) / far
     because = f"the source's share of lag 1, {share:.1g}, allowed twice"
     return Residual(float(abs(path[-1, 0] / closed - 1)), 2 * share, because)

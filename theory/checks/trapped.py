@@ -37,7 +37,7 @@ def _limit() -> Residual:
     for level in (0.0, 2.0):
         exact = _fast_chains(level)
         constants = limit_constants(matrices, weights, level)
-        remainder = contexts * (exact[contexts - 1] - limit_push()(contexts, 1.0, *constants))
+        remainder = contexts * (exact[contexts - 1] - limit_push(contexts, 1.0, *constants))
         changes = np.log(np.abs(np.diff(remainder)))
         largest = max(largest, float(abs(np.polyfit(np.log(contexts[:-1]), changes, 1)[0] + 1)))
     allowed = 2 / np.log(float(np.sqrt(contexts[0] * contexts[-2])))

@@ -13,14 +13,11 @@ e^v / √(1 + ρ² e^{2v}), which integrates to b = asinh ρ - asinh(ρ e^v).
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.derivation import Identities, Residual, check, numerical
 from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.layout import Gradient, Layout
@@ -108,12 +105,8 @@ def derive() -> Expressions:
     )
 
 
-@cache
-def _compiled() -> tuple[Any, Any]:
-    return (
-        sp.lambdify((a, source, context), noise_share, "numpy"),
-        sp.lambdify((a, A, source, context), loss_share, "numpy"),
-    )
+_noise = numerical((a, source, context), noise_share)
+_losses = numerical((a, A, source, context), loss_share)
 
 
 def profiles(lag_logits: Array, tracked: int) -> tuple[Array, Array]:
@@ -126,14 +119,13 @@ def profiles(lag_logits: Array, tracked: int) -> tuple[Array, Array]:
     lost : array, shape (T - tracked,)
         Σ_s of `loss_share` for every lag beyond the first `tracked`: in what proportion they lose what those gain.
     """
-    noise, losses = _compiled()
     length = len(lag_logits)
     position = np.arange(1.0, length + 1)[:, None]
     raw = np.where(np.arange(length) < position, np.exp(lag_logits - lag_logits.max()), 0.0)
     attention = raw / raw.sum(axis=1, keepdims=True)
     gained = attention[:, :tracked].sum(axis=1, keepdims=True)
-    lost = losses(attention[:, tracked:], gained, position, length)
-    return noise(attention, position, length).sum(axis=0), lost.sum(axis=0)
+    lost = _losses(attention[:, tracked:], gained, position, length)
+    return _noise(attention, position, length).sum(axis=0), lost.sum(axis=0)
 
 
 @check("slopes of $a_{sr}$ and $A_s$ in `noise_share` and `loss_share` from the softmax over five lags, symbolically")

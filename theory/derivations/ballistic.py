@@ -12,14 +12,11 @@ the plateau's T/(η A ln T) with a match that waits.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import numpy as np
 import sympy as sp
 from scipy.integrate import quad
 
-from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.derivation import Identities, check, numerical
 from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["derive", "waiting"]
@@ -88,14 +85,11 @@ def derive() -> Expressions:
     )
 
 
-@cache
-def _parts() -> tuple[Any, Any]:
-    return sp.lambdify((v, rho), follower, "numpy"), sp.lambdify((w, T), logarithm, "numpy")
+_rise, _drive = numerical((v, rho), follower), numerical((w, T), logarithm)
 
 
 def waiting(context: int, logit: float, signals: dict[int, float], mobility: float, rate: float) -> float:
     """Steps until lag 1 has the lag logit `logit`, from the positive `signals` by lag (which hold lag 1)."""
-    rise, drive = _parts()
     ell = {r: np.log(context) + np.euler_gamma - 1 - float(sp.harmonic(r)) for r in signals}
     if min(ell.values()) <= 0 or ell[1] <= logit:
         raise ValueError(
@@ -107,7 +101,7 @@ def waiting(context: int, logit: float, signals: dict[int, float], mobility: flo
     def integrand(root: float) -> float:
         # In √(1 - e^{-w}) the start is regular.
         climbed = -np.log1p(-(root**2))
-        return 2 * root / (drive(climbed, context) * np.sqrt(rise(climbed, ratios).sum()))
+        return 2 * root / (_drive(climbed, context) * np.sqrt(_rise(climbed, ratios).sum()))
 
     integral = quad(integrand, 0.0, np.sqrt(-np.expm1(-logit)), epsabs=0.0, epsrel=1e-8)[0]
     return float(context / (signals[1] * np.sqrt(2 * mobility * rate)) * integral)

@@ -15,14 +15,14 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, wraps
+from functools import cache, cached_property, wraps
 from typing import Any, TypeAlias
 
 import sympy as sp
 
 from onset.theory.derivations import printing
 
-__all__ = ["Check", "CheckResult", "Derivation", "Identities", "Residual", "Step", "check"]
+__all__ = ["Check", "CheckResult", "Derivation", "Identities", "Residual", "Step", "check", "numerical"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,16 @@ def check(compares: str) -> Callable[[Callable[[], Residual | Identities]], Chec
         return Check(function.__name__.strip("_").replace("_", "-"), compares, run)
 
     return decorate
+
+
+def numerical(arguments: Sequence[Any], expression: Any, modules: str = "numpy") -> Callable[..., Any]:
+    """`expression` as a function of `arguments`, compiled when it is first called."""
+    compiled = cache(lambda: sp.lambdify(arguments, expression, modules))
+
+    def evaluate(*values: Any) -> Any:
+        return compiled()(*values)
+
+    return evaluate
 
 
 @dataclass(frozen=True)

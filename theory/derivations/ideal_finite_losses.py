@@ -1,8 +1,8 @@
 r"""Two states at finite T: evidence and classes of sequences, behind the exact losses of unigram, bigram and Bayes.
 
-`onset.theory.markov.bayes` sums over classes of sequences; its two formulas stand here as sympy expressions, against which it
-is checked. The Bayes losses sum to the entropy of the whole sequence, which ties them to the limits: the bigram
-strategy's excess over Bayes is bounded in total, by the information that the first token holds on P.
+`onset.theory.markov.bayes` sums over classes of sequences; its two formulas stand here as sympy expressions, against
+which it is checked. The Bayes losses sum to the entropy of the whole sequence, which ties them to the limits: the
+bigram strategy's excess over Bayes is bounded in total, by the information that the first token holds on P.
 """
 
 from __future__ import annotations

@@ -7,12 +7,9 @@ once C has followed. Their minimum is the plateau.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import sympy as sp
 
-from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.derivation import Identities, check, numerical
 from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["critical_weight", "derive", "push", "resting_match"]
@@ -28,6 +25,16 @@ critical = b / (b + g)
 
 lag_push = ((T + 1) * (sp.harmonic(T) - sp.harmonic(r)) - (T - r)) / T**2
 """Contribution of lag r to g per unit of its signal S_r: Σ_{s>r} (T + 1 - s)/(T² s)."""
+
+# Polygamma, as sympy's printer of harmonic numbers loses a pair of brackets behind a minus sign.
+push = numerical((T, r), lag_push.rewrite(sp.polygamma), "scipy")
+"""`lag_push` as a function of T and r."""
+
+resting_match = numerical((g, Omega_u, h, w), resting, "math")
+"""The statement as a function of g, Ω_u, h and w."""
+
+critical_weight = numerical((g, b), critical, "math")
+"""w_c as a function of g and b."""
 
 
 @derives("mixture-delay")
@@ -80,25 +87,6 @@ def derive() -> Expressions:
         lag_push,
         critical,
     )
-
-
-@cache
-def push() -> Any:
-    """`lag_push` as a function of T and r."""
-    # The printer of harmonic numbers loses a pair of brackets behind a minus sign.
-    return sp.lambdify((T, r), lag_push.rewrite(sp.polygamma), "scipy")
-
-
-@cache
-def resting_match() -> Any:
-    """The statement as a function of g, Ω_u, h and w."""
-    return sp.lambdify((g, Omega_u, h, w), resting, "math")
-
-
-@cache
-def critical_weight() -> Any:
-    """w_c as a function of g and b."""
-    return sp.lambdify((g, b), critical, "math")
 
 
 @check(r"$\partial/\partial\Omega$ of the loss at the statement, and its zero at $w_c$, symbolically")

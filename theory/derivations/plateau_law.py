@@ -12,12 +12,9 @@ is a logarithmic integral.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import sympy as sp
 
-from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.derivation import Identities, check, numerical
 from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["T", "derive", "doubt", "leading", "planar_bend", "planar_drive", "resummed", "steps_and_doubt"]
@@ -43,24 +40,15 @@ h, C, Omega, C_star, Omega_star, h_C, h_Omega = sp.symbols("h C Omega C_* Omega_
 planar = Omega / Omega_star * (h + h_C * (C - C_star) + (h_Omega - h / Omega_star) * (Omega - Omega_star))
 """Drive of lag 1 off the slow manifold, with h and its slopes by C and Ω there: no match, no drive."""
 
+planar_drive = numerical((h, C_star, Omega_star, h_C, h_Omega, C, Omega), planar, "math")
+"""`planar` as a function of h, C*, Ω*, h_C, h_Ω, C and Ω."""
 
-@cache
-def planar_drive() -> Any:
-    """`planar` as a function of h, C*, Ω*, h_C, h_Ω, C and Ω."""
-    return sp.lambdify((h, C_star, Omega_star, h_C, h_Omega, C, Omega), planar, "math")
+_second = sp.hessian(planar, (C, Omega)).applyfunc(sp.simplify)
+planar_bend = numerical((h, Omega_star, h_C, h_Omega), _second.tolist(), "math")
+"""Second derivatives Q of `planar` by (C, Ω), 2 × 2, as a function of h, Ω*, h_C and h_Ω."""
 
-
-@cache
-def planar_bend() -> Any:
-    """Second derivatives Q of `planar` by (C, Ω), 2 × 2, as a function of h, Ω*, h_C and h_Ω."""
-    second = sp.hessian(planar, (C, Omega)).applyfunc(sp.simplify)
-    return sp.lambdify((h, Omega_star, h_C, h_Omega), second.tolist(), "math")
-
-
-@cache
-def steps_and_doubt() -> Any:
-    """(t, half-width of its interval) from the slow time, the delay and the second order of the start's part."""
-    return sp.lambdify((slow, delay, bend), (resummed, doubt), "numpy")
+steps_and_doubt = numerical((slow, delay, bend), (resummed, doubt))
+"""(t, half-width of its interval) from the slow time, the delay and the second order of the start's part."""
 
 
 @derives("plateau-law")

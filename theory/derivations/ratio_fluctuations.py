@@ -8,14 +8,11 @@ chains, whose match is driven down and trapped.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.derivation import Identities, Residual, check, numerical
 from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov.chains import stationary
 from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
@@ -100,9 +97,7 @@ def derive() -> Expressions:
     )
 
 
-@cache
-def _compiled() -> Any:
-    return sp.lambdify((y_j, y_l, M, t, c_jl, c_j, c_l, c, tilt, skew), read, "numpy")
+_read = numerical((y_j, y_l, M, t, c_jl, c_j, c_l, c, tilt, skew), read)
 
 
 def covariance(mean: Array, spread: Array, tilted: Array, skewness: Array, position: Array | float) -> Array:
@@ -113,7 +108,7 @@ def covariance(mean: Array, spread: Array, tilted: Array, skewness: Array, posit
     of_total = with_total.sum(axis=-1)[..., None, None]
     pairs = shares[..., :, None], shares[..., None, :]
     sums = with_total[..., :, None], with_total[..., None, :]
-    return _compiled()(*pairs, total, position, scaled, *sums, of_total, np.asarray(tilted)[..., None, None], skewness)
+    return _read(*pairs, total, position, scaled, *sums, of_total, np.asarray(tilted)[..., None, None], skewness)
 
 
 @check(r"$\mathbb{E} u_j u_l$ with the ratio's expansion to third order, symbolically")

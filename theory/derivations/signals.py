@@ -6,8 +6,8 @@ of
 
     C[q, s, t] = E Σ_ij Pr(x_q = i, x_s = j, x_t = i) (P_ij - 1/k)
 
-over positions (`onset.theory.markov.signals.correlations`). Both layers are trained by the same sum: with K = a for ω and
-K = ω ∂a/∂v_r for the lag logit v_r,
+over positions (`onset.theory.markov.signals.correlations`). Both layers are trained by the same sum: with K = a for ω
+and K = ω ∂a/∂v_r for the lag logit v_r,
 
     linear    -(1/T) Σ_t Σ_{s≤t} Σ_{q≤s} K[s, q] C[q, s, t]
     softmax   -(μ/T) Σ_t (1/t) Σ_{s≤t} Σ_{q≤t} (K[s, q] - M[t, q]) C[q, s, t],    M[t, q] = (1/t) Σ_{s≤t} K[s, q].

@@ -13,7 +13,6 @@ all tracked lags, the read-out, and the second order in ω.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
@@ -23,7 +22,7 @@ from scipy.integrate import quad, solve_ivp
 from sympy.codegen.cfunctions import expm1
 
 from onset.theory.derivations import trapped
-from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.derivation import Identities, Residual, check, numerical
 from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["T", "derive", "drive_limit", "frozen", "quadrature", "wait"]
@@ -147,19 +146,16 @@ def quadrature(push: float, start: float, to: float) -> float:
     return float(quad(safe, 0.0, np.sqrt(to), limit=200, points=None)[0])
 
 
-@cache
-def wait() -> Callable[[float, float, float, float, float, float], float]:
+_unit = numerical((a, b, D), frozen / sp.Integral(integrand, (x, 0, end)), "math")
+_level = numerical((a, b, kick), b * kick**2 / (2 * a), "math")
+_recovery = numerical((a, gamma, D, kick), recovery, "math")
+
+
+def wait(match_rate: float, lag_rate: float, drive: float, push: float, start: float, to: float) -> float:
     """The statement as a function of a, b, D, γ > 0, ω₀ and v_1, steps; a kick ω₀ < 0 adds the steps of `recovery`."""
-    unit = sp.lambdify((a, b, D), frozen / sp.Integral(integrand, (x, 0, end)), "math")
-    level = sp.lambdify((a, b, kick), b * kick**2 / (2 * a), "math")
-    lost = sp.lambdify((a, gamma, D, kick), recovery, "math")
-
-    def steps(match_rate: float, lag_rate: float, drive: float, push: float, start: float, to: float) -> float:
-        late = lost(match_rate, push, drive, start) if start < 0 else 0.0
-        integral = quadrature(push, level(match_rate, lag_rate, max(start, 0.0)), to)
-        return late + unit(match_rate, lag_rate, drive) * integral
-
-    return steps
+    late = _recovery(match_rate, push, drive, start) if start < 0 else 0.0
+    integral = quadrature(push, _level(match_rate, lag_rate, max(start, 0.0)), to)
+    return late + _unit(match_rate, lag_rate, drive) * integral
 
 
 @check(r"$d(\omega^2/2)/dv$ of the first integral with $(a/b)$ times push and drive over their slope, symbolically")

@@ -64,8 +64,7 @@ def equation(left: Any, right: Any) -> sp.Basic:
 
 
 def derives(name: str) -> Callable[[Callable[[], Expressions]], Callable[[], Derivation]]:
-    """Decorator: make a function with a text as above a builder of the derivation `name`, with its module's checks: those
-    defined by name or in a tuple."""
+    """Decorator: make a function with a text as above return the derivation `name`, with all checks of its module."""
 
     def decorate(function: Callable[[], Expressions]) -> Callable[[], Derivation]:
         @wraps(function)
@@ -113,9 +112,9 @@ def _items(section: str) -> list[str]:
 
 
 def _step(text: str, expression: sp.Basic) -> Step:
-    text, checks = re.fullmatch(r"(.*?)(?: \[([a-z0-9, -]+)\])?", text).groups()  # pyright: ignore[reportOptionalMemberAccess]
-    name, _, reason = text.partition(": ")
-    return Step(name, expression, reason, checks.split(", ") if checks else ())
+    checks = re.search(r" \[([a-z0-9, -]+)\]$", text)
+    name, _, reason = (text[: checks.start()] if checks else text).partition(": ")
+    return Step(name, expression, reason, checks[1].split(", ") if checks else ())
 
 
 def _symbols(rows: Sequence[str], expressions: Sequence[sp.Basic]) -> dict[sp.Basic, str]:

@@ -106,9 +106,9 @@ def derive() -> Expressions:
     -----
     - unigram plateau: $z^1_t = \pi$ for every query: the gain does not depend on the last tokens, and the expectation
       of $P_{hij} - \sigma_j$ at $h = x_{t-1}$, $i = x_t$ is $\pi_j - \sigma_j$ [unigram]
-    - what a small $\omega_2$ adds on the bigram plateau: $\partial f_j/\partial\omega_2 = \mu \operatorname{Cov}([x_s = j],
-      z^2_s[h])$ over the sources with $x_{s-1} = i$; the share of lag $r$ in $z^2$ multiplies this gain [lag-1,
-      second-head]
+    - what a small $\omega_2$ adds on the bigram plateau:
+      $\partial f_j/\partial\omega_2 = \mu \operatorname{Cov}([x_s = j], z^2_s[h])$ over the sources with
+      $x_{s-1} = i$; the share of lag $r$ in $z^2$ multiplies this gain [lag-1, second-head]
     - ideal read-out, lag 2: $J_{hij} = \kappa P_{hij}$; $\sum_h \lambda_{hi} (P_{hij} - b_{ij}) \kappa$ would vanish if
       $\kappa$ were uniform in $h$: with $\sigma = b$ only the square is left [lag-2]
     - linear family: layer 2 sums over all sources: no condition on $x_{s-1}$ [mean-field]
@@ -162,13 +162,9 @@ def gains(transition: Array, lags: int) -> Array:
 def signals(transition: Array, weights: Array, model: Array, lags: int) -> Array:
     """S_r, shape (lags,), of chains (n, k², k) with weights (n,) and the model's law (n, k, k) given the last."""
     states = transition.shape[-1]
-    evaluate = _compiled(after, k, law, P, sigma, J)
-    chains = list(zip(block_law(transition, 2), transition.reshape(-1, states, states, states), model, strict=True))
-    values = [
-        [evaluate(states, *chain, joint) for chain, joint in zip(chains, by_chain, strict=True)]
-        for by_chain in gains(transition, lags)
-    ]
-    return np.array(values) @ weights
+    chains = block_law(transition, 2), transition.reshape(-1, states, states, states), model
+    joint = np.moveaxis(gains(transition, lags), (0, 1), (-2, -1))
+    return _compiled(after, k, law, P, sigma, J)(states, *(np.moveaxis(x, 0, -1) for x in chains), joint) @ weights
 
 
 def _rational_chains() -> Iterator[tuple[Any, Any]]:
@@ -184,10 +180,8 @@ def _rational_chains() -> Iterator[tuple[Any, Any]]:
 
 
 def _exact(rows: Any, pair: Any, model: Any, joint: Any) -> Any:
-    """`after` with exact numbers."""
-    known = {law: pair, P: rows, sigma: model, J: joint}
-    entries = {array[index]: entry for array, values in known.items() for index, entry in np.ndenumerate(values)}
-    return after.subs(k, STATES).doit().xreplace(entries)
+    """`after` with exact numbers: arrays of sympy's."""
+    return _compiled(after, k, law, P, sigma, J)(STATES, pair, rows, model, joint)
 
 
 def _bigram(rows: Any, pair: Any) -> Any:
@@ -252,22 +246,23 @@ def _expected_drives(dynamics: Any, point: Array, chains: Array, formed: bool) -
     """-∂²L/∂Ω_2∂v²_r at Ω_2 = 0 from the statement's signals at every position, shape (lags,)."""
     grid, model = dynamics.model(point)
     states, lags = chains.shape[-1], grid.attention.shape[1]
-    cubes, pairs, laws = chains.reshape(-1, states, states, states), block_law(chains, 2), block_law(chains, 1)
+    laws = block_law(chains, 1)
     deviation = lag_pairs(chains, lags) - (laws[:, :, None] * laws[:, None, :])[:, None]
-    by_share = np.zeros((lags, len(grid.u)))
-    for c, (cube, pair, single) in enumerate(zip(cubes, pairs, laws, strict=True)):
-        # The query is state 0; the chains' relabellings stand for the others.
+    # Axes: states, then chains, lags, positions. The query is state 0; relabelled chains stand for the other queries.
+    known = np.moveaxis(deviation, (2, 3), (0, 1))[..., None]
+    predicted = np.moveaxis(model[:, 0], 1, 0)[:, :, None, :]
+    pair, cube, single = (
+        np.moveaxis(x, 0, -1)[..., None, None]
+        for x in (block_law(chains, 2), chains.reshape(-1, states, states, states), laws)
+    )
+    if formed:
         query_0 = np.zeros_like(pair)
         query_0[:, 0] = states * pair[:, 0]
-        for g, lag in itertools.product(range(len(grid.u)), range(lags)):
-            predicted, known = model[c, 0, :, g], deviation[c, lag]
-            if formed:
-                arguments = states, query_0, cube, np.tile(predicted, (states, 1)), known
-                by_share[lag, g] += _compiled(after_linear, k, law, P, sigma, D)(*arguments)
-            else:
-                arguments = states, single, states * single[0] * predicted, known
-                by_share[lag, g] += _compiled(before, k, pi, sigma, D)(*arguments)
-    by_share *= grid.weights * grid.u / len(chains)
+        same = np.broadcast_to(predicted, (states, *predicted.shape))
+        drives = _compiled(after_linear, k, law, P, sigma, D)(states, query_0, cube, same, known)
+    else:
+        drives = _compiled(before, k, pi, sigma, D)(states, single, states * single[0] * predicted, known)
+    by_share = drives.sum(axis=0) * grid.weights * grid.u / len(chains)
     both = np.zeros_like(grid.attention)
     both[1] = (by_share / grid.u) @ grid.cumulative
     return grid.by_lag_logits(both)[1]

@@ -13,15 +13,12 @@ other sign. Hence short contexts trap.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import numpy as np
 import sympy as sp
 from scipy.optimize import brentq
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Identities, check
+from onset.theory.derivations.derivation import Identities, check, numerical
 from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.expectations import nodes
@@ -41,6 +38,9 @@ asymptotic = mu / T * (A * (sp.harmonic(T) ** 2 + sp.harmonic(T, 2)) / 2 - B * s
 
 CHAINS = 64
 """Nodes for the average over two Dirichlet rows."""
+
+limit_push = numerical((T, mu, A, B), asymptotic.rewrite(sp.polygamma), "scipy")
+"""The statement as a function of T, μ, A and B."""
 
 
 @derives("trapped-basin")
@@ -102,12 +102,6 @@ def derive() -> Expressions:
         sp.collect(sp.expand(residual * (pi_i * (sp.harmonic(t) * Y - X) - V)), sp.harmonic(t)) / t,
         equation(sp.Sum(sp.harmonic(n) / n, (n, 1, T)), (sp.harmonic(T) ** 2 + sp.harmonic(T, 2)) / 2),
     )
-
-
-@cache
-def limit_push() -> Any:
-    """The statement as a function of T, μ, A and B."""
-    return sp.lambdify((T, mu, A, B), asymptotic.rewrite(sp.polygamma), "scipy")
 
 
 def exact_two_states(transition: Array, weights: Array, readout: float, context: int) -> tuple[Array, Array]:

@@ -107,8 +107,8 @@ def balance(states: int, context: int, weight: float) -> Balance:
         gain,
         own,
         stiffness,
-        float(resting_match()(gain, own, stiffness, weight)),
-        max(0.0, float(critical_weight()(gain, slope))),
+        float(resting_match(gain, own, stiffness, weight)),
+        max(0.0, float(critical_weight(gain, slope))),
     )
 
 
@@ -117,7 +117,7 @@ def _constants(states: int, context: int) -> tuple[float, float, float, float]:
     """g, Ω_u, H and b."""
     prior = DoublyStochastic(states)
     strengths = [signal(prior, r, reference="uniform", tolerance=TOLERANCE).value for r in range(LAGS)]
-    gain = float(sum(s * push()(context, r) for r, s in enumerate(strengths)))
+    gain = float(sum(s * push(context, r) for r, s in enumerate(strengths)))
     reduced, level = Reduced(Unigram(states), context, NODES), np.zeros(LAGS)
     theta = reduced.relax(np.array([1.0, 0.0]), level)
     hessian = reduced.slopes(theta, level)[:2]

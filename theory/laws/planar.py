@@ -88,7 +88,7 @@ def follow(plane: Plane, setting: Setting, mobility: Array, *, bent: bool = True
     table = CubicSpline(plane.log_e, np.concatenate(columns, axis=1))
     third = plane.third if bent else np.zeros_like(plane.third)
     rate = setting.training.optimizer.learning_rate["lag_logits"] / plane.context
-    highest, drive = float(plane.log_e[-1]), planar_drive()
+    highest, drive = float(plane.log_e[-1]), planar_drive
 
     def velocity(_: Any, state: Array) -> Array:
         values = table(min(max(float(state[2]), 0.0), highest))

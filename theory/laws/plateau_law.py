@@ -135,7 +135,7 @@ def _start_polynomial(prior: Prior, context: int) -> tuple[Array, Array, Array]:
     force, target, pull = around.force[0], around.target[0], around.pull[0]
     relax = mobile @ around.hessian[0].reshape(2, 2)
     per_delay = np.linalg.solve(relax.T, pull)
-    bent = np.array(planar_bend()(force, target[1], *pull)) - np.einsum("i,ij,jkl->kl", per_delay, mobile, around.third)
+    bent = np.array(planar_bend(force, target[1], *pull)) - np.einsum("i,ij,jkl->kl", per_delay, mobile, around.third)
     both = np.einsum("ij,kl->ikjl", relax, np.eye(2)) + np.einsum("ij,kl->ikjl", np.eye(2), relax)
     spread = np.linalg.solve(both.reshape(4, 4).T, bent.ravel())
     return target, -per_delay / force, -spread.reshape(2, 2) / 2 / force
@@ -215,7 +215,7 @@ def _match_limited(setting: Setting, ratio: float) -> Prediction:
 def answer(slow: Array, delay: Array, bend: float) -> Array:
     """Steps, and the ends of their interval, shape (3, n), of slow times, delays and the second order of the start's part; zero where no time has passed."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        steps, doubt = steps_and_doubt()(slow, delay, bend)
+        steps, doubt = steps_and_doubt(slow, delay, bend)
     steps, doubt = np.where(slow > 0, [steps, doubt], 0.0)
     return np.array([steps, np.maximum(steps - doubt, 0.0), steps + doubt])
 

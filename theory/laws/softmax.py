@@ -156,7 +156,7 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
     frozen = None
     if push > 0:
         reached = float(path[-1, 4])
-        frozen = float(wait()(rates[1], rates[2], float(drives[1]), push / float(drives[1]), kick, reached))
+        frozen = float(wait(rates[1], rates[2], float(drives[1]), push / float(drives[1]), kick, reached))
     error = float(np.sqrt((len(spread) - 1) * spread.var()))
     readout, match = float(path[-1, 1]), float(path[-1, 2])
     return Escape(steps, error, second, readout, match, push, drives, settle, kick, frozen, path)
@@ -222,7 +222,7 @@ def exponents(setting: Setting, *, seed: int = 0) -> dict[str, float]:
     def logarithm(factors: Array) -> float:
         moved = rates * factors
         kick = found.kick * factors[1] / factors[0]
-        return float(np.log(wait()(moved[1], moved[2], gain, found.push / gain, kick, to)))
+        return float(np.log(wait(moved[1], moved[2], gain, found.push / gain, kick, to)))
 
     names = ("learning-rate.readout", "learning-rate.match", "learning-rate.lag_logits")
     up, down = (1 + sign * CHANGE * np.eye(3) for sign in (1, -1))

@@ -29,7 +29,7 @@ def test_check(check):
 @pytest.mark.parametrize("reference", alternation.REFERENCES)
 @pytest.mark.parametrize("lag", [0, 1, 4, 7])
 def test_closed_signals_against_cubature(reference, lag):
-    """Flat rows, k = 2: the closed form and onset.theory.markov.expectations agree within the latter's error estimate."""
+    """Flat rows, k = 2: the closed form agrees with `onset.theory.markov.expectations` within its error estimate."""
     found = signal(Dirichlet(2), lag, reference=reference)
     by_cubature = expectations.expectation(
         Dirichlet(2), lambda p: alternation.chain_signals(p, lag + 1, reference)[:, lag], tolerance=1e-6

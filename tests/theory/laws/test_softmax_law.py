@@ -55,12 +55,12 @@ def test_closed_form_is_the_leading_order():
 def test_rates_of_the_closed_form():
     """-1/2 for match and lag logits alike at fixed kick of its own scale; one e-fold of a small push costs 1/(D √(ab))."""
     a, b, drive, to = 0.5, 1.0, 0.01, 2.0
-    one = wait()(a, b, drive, 0.1, 0.0, to)
-    assert wait()(4 * a, b, drive, 0.1, 0.0, to) == pytest.approx(one / 2, rel=1e-12)
-    assert wait()(a, 4 * b, drive, 0.1, 0.0, to) == pytest.approx(one / 2, rel=1e-12)
-    fold = wait()(a, b, drive, 1e-6, 0.0, to) - wait()(a, b, drive, np.e * 1e-6, 0.0, to)
+    one = wait(a, b, drive, 0.1, 0.0, to)
+    assert wait(4 * a, b, drive, 0.1, 0.0, to) == pytest.approx(one / 2, rel=1e-12)
+    assert wait(a, 4 * b, drive, 0.1, 0.0, to) == pytest.approx(one / 2, rel=1e-12)
+    fold = wait(a, b, drive, 1e-6, 0.0, to) - wait(a, b, drive, np.e * 1e-6, 0.0, to)
     assert fold == pytest.approx(1 / (drive * np.sqrt(a * b)), rel=1e-3)
-    by_start = wait()(a, b, drive, 1e-9, 1e-3, to) - wait()(a, b, drive, 1e-9, np.e * 1e-3, to)
+    by_start = wait(a, b, drive, 1e-9, 1e-3, to) - wait(a, b, drive, 1e-9, np.e * 1e-3, to)
     assert by_start == pytest.approx(1 / (drive * np.sqrt(a * b)), rel=1e-2)
     assert quadrature(0.1, 0.0, 40.0) == pytest.approx(quadrature(0.1, 0.0, 20.0), rel=1e-8)
 
