@@ -5,8 +5,8 @@
     >>> get("two-state-chain").check()  # doctest: +SKIP
 
 A module is imported, and its sympy operations done, when its derivation is first asked for. A derivation of your own is
-a function decorated with ``register("its-name")`` that returns a `Derivation`, made by its constructor or, like those of
-this package, by the decorator `onset.theory.derivations.text.derives`.
+a function decorated with ``register("its-name")`` that returns a `Derivation`, made by its constructor or, as those
+of this package, by the decorator `onset.theory.derivations.text.derives`.
 """
 
 from __future__ import annotations
