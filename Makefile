@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export MPLBACKEND := Agg
 
-.PHONY: install validate test check clean
+.PHONY: install validate test check docs clean
 
 install: $(INSTALLED)
 
@@ -13,7 +13,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@# torch first and by its exact version: an open range may draw in builds for graphics cards
 	$(BIN)/python -m pip install --quiet "torch==$$(sed -n 's/^torch==//p' constraints.txt)" --constraint constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[train,cluster,dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[train,cluster,docs,dev]' --constraint constraints.txt
 	touch $@
 
 validate: install
@@ -27,6 +27,10 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+
+docs: install
+	@# the notice is about coming versions of mkdocs; ours are pinned
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv out build *.egg-info

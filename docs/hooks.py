@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import html
 import inspect
-import os
 import re
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +18,7 @@ from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +34,6 @@ PACKAGES = {
 
 def on_config(config: MkDocsConfig) -> None:
     """Add the generated pages to the navigation, under the headings that `mkdocs.yml` gives them."""
-    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the versions are pinned
     sections = {title: pages for section in config.nav or [] for title, pages in section.items()}
     sections["Theory"].append({"Derivations": ["theory/derivations.md", *map(_derivation_page, _derivations())]})
     interface: list[Any] = ["reference/index.md", {"onset": "reference/onset.md"}]
@@ -70,6 +69,12 @@ def on_page_content(page_html: str, **_: Any) -> str:
         page_html,
         flags=re.S,
     )
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> None:
+    """Stop if a page would fetch something from elsewhere."""
+    if fetched := re.search(r'<(?:script|img|iframe|link)\b[^>]*(?:src|href)="((?:https?:)?//[^"]*)"', output):
+        raise PluginError(f"{page.file.src_uri} fetches {fetched[1]}: pages have to work without the network")
 
 
 def _mathml(latex: str, *, display: bool) -> str:
@@ -136,7 +141,7 @@ def _statement(name: str) -> str:
 
     derivation = get(name)
     symbols = {symbol: meaning for symbol, meaning in derivation.symbols.items() if derivation.statement.has(symbol)}
-    where = "; ".join(f"${latex(symbol)}$ {meaning}" for symbol, meaning in symbols.items())
+    where = "; ".join(f"${latex(symbol)}$: {meaning}" for symbol, meaning in symbols.items())
     link = f"Derivation: [{derivation.title}](derivations/{name}.md)."
     return f"$$\n{derivation.latex()}\n$$\n\n{where}. {link}\n{{ .where }}"
 

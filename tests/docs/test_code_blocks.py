@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import types
+from contextlib import ExitStack
+from unittest.mock import patch
 
 import pytest
 
@@ -13,18 +16,35 @@ pytest.importorskip("torch")
 from pages import PAGES, ROOT, Block, blocks, difference, execute
 
 from onset.command_line.application import app
+from onset.simulate.tasks import SAMPLERS
+from onset.theory import derivations
+from onset.theory.markov.priors import PRIORS
+from onset.theory.tasks import TASKS
+from onset.validate.claims import CLAIMS
 
 PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
-SHELL = [page for page in PAGES if any(block.language == "sh" for block in blocks(page))]
+INLINE = re.compile(r"`(onset [a-z]+\s[^`]*)`")
+"""A call of onset within a sentence or table."""
 
 
 def name(page):
     return str(page.relative_to(ROOT))
 
 
+@pytest.fixture
+def registries():
+    """What a page registers is forgotten after it."""
+    with ExitStack() as stack:
+        for registry in (CLAIMS, PRIORS, SAMPLERS, TASKS, derivations._REGISTERED):
+            stack.enter_context(patch.dict(registry))
+        yield
+    derivations.get.cache_clear()
+
+
+@pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("page", PYTHON, ids=name)
 def test_python_prints_what_the_page_shows(page, tmp_path, monkeypatch):
-    """Blocks of a page share a namespace and an empty folder; files that a page shows under a name are written to it."""
+    """Blocks of a page share a namespace and an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setitem(sys.modules, "page", module := types.ModuleType("page"))
@@ -36,21 +56,21 @@ def test_python_prints_what_the_page_shows(page, tmp_path, monkeypatch):
 
 
 def commands(page):
-    """Calls of onset in the shell blocks of a page, as lists of words."""
-    for block in blocks(page):
-        if block.language == "sh":
-            for line in block.text.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True)
-                if words and words[0].removeprefix(".venv/bin/") == "onset":
-                    yield words[1:]
+    """Calls of onset in the shell blocks of a page and within its text, as lists of words."""
+    shell = [block.text.replace("\\\n", " ") for block in blocks(page) if block.language == "sh"]
+    inline = [call.replace("\n", " ") for call in INLINE.findall(page.read_text(encoding="utf-8"))]
+    for line in "\n".join(shell + inline).splitlines():
+        words = [word for word in shlex.split(line, comments=True) if word != "&"]
+        if words and words[0].removeprefix(".venv/bin/") == "onset":
+            yield words[1:]
 
 
-@pytest.mark.parametrize("page", SHELL, ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_are_valid(page):
     """The application parses each call of onset: the command and all its options exist and have values of their type."""
     for words in commands(page):
         if words != ["--version"]:
-            app.parse_args([word for word in words if word != "&"], exit_on_error=False, print_error=False)
+            app.parse_args(words, exit_on_error=False, print_error=False)
 
 
 def test_outputs_are_compared():
