@@ -17,13 +17,13 @@ from onset.theory.models import FAMILIES
 from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 
-__all__ = ["LAGS", "PriorLoss", "query_powers", "signals", "softmax"]
+__all__ = ["LAGS", "PopulationLoss", "query_powers", "signals", "softmax"]
 
 LAGS = 6
 """Default number R of tracked lags."""
 
 
-class PriorLoss(ABC):
+class PopulationLoss(ABC):
     """Population loss of a toy family on Markov chains in the coordinates of `onset.theory.dynamics.layout.Layout`.
 
     A subclass is a `onset.theory.dynamics.layout.Dynamics`.

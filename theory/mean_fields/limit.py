@@ -34,7 +34,7 @@ from onset.theory.dynamics.layout import Gradient, last_attention
 from onset.theory.markov.chains import entropy, stationary
 from onset.theory.markov.expectations import calibrated_nodes
 from onset.theory.markov.task import MarkovChains
-from onset.theory.mean_fields.base import LAGS, PriorLoss, query_powers, signals
+from onset.theory.mean_fields.base import LAGS, PopulationLoss, query_powers, signals
 from onset.theory.recording import Measurement
 
 __all__ = ["Logits", "MeanField"]
@@ -66,13 +66,13 @@ class Logits(NamedTuple):
     pullback: Callable[[Array], Array]
 
 
-class MeanField(PriorLoss):
+class MeanField(PopulationLoss):
     """Population loss of a toy family as T → ∞.
 
     Parameters
     ----------
     task, initialization, lags
-        As in `onset.theory.mean_fields.base.PriorLoss`; R ≥ 2.
+        As in `onset.theory.mean_fields.base.PopulationLoss`; R ≥ 2.
     count : int
         Matrices that stand for the prior.
     generator : numpy Generator, optional

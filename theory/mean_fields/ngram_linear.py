@@ -29,7 +29,7 @@ from onset.theory.dynamics.layout import Gradient, last_attention
 from onset.theory.markov.chains import block_law, entropy, history_law, lift
 from onset.theory.markov.expectations import calibrated_nodes
 from onset.theory.markov.task import MarkovChains
-from onset.theory.mean_fields.base import PriorLoss, softmax
+from onset.theory.mean_fields.base import PopulationLoss, softmax
 from onset.theory.mean_fields.positions import PositionGrid
 from onset.theory.recording import Measurement
 
@@ -87,13 +87,13 @@ def signals(transition: Array, lags: int, order: int) -> Array:
     return np.stack(columns, axis=1)
 
 
-class NgramLinearMeanField(PriorLoss):
+class NgramLinearMeanField(PopulationLoss):
     """Mean-field loss of the linear family for chains of order n.
 
     Parameters
     ----------
     task, initialization
-        As in `onset.theory.mean_fields.base.PriorLoss`.
+        As in `onset.theory.mean_fields.base.PopulationLoss`.
     lags : int, optional
         Number R of tracked lags of each head, at least the order; by default `tracked`.
     count : int

@@ -8,11 +8,9 @@ import pytest
 from onset.theory.dynamics.adam_steps import adam_steps
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.flow import DENSE, SingleReplicate
-from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.setting import Setting
-
-FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 
 
 def test_single_strides_are_adam(quadratic, monkeypatch):
@@ -29,12 +27,12 @@ def test_single_strides_are_adam(quadratic, monkeypatch):
         np.testing.assert_allclose(computed.parameters[name], values, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MEAN_FIELDS)
 def test_transitions_are_adams_and_gradients_few(family):
     """Records at the same steps; formation and transition within the tolerance of a stride of what each step's own
     gradient gives."""
     setting = Setting.of(family, states=2, context=50, optimizer="adam", initialization={"match": 0.02})
-    dynamics, calls = FAMILIES[family].of(setting, count=36), []
+    dynamics, calls = MEAN_FIELDS[family].of(setting, count=36), []
     evaluate = dynamics.derivatives
     dynamics.derivatives = lambda points: (calls.append(1), evaluate(points))[1]
     (computed,), expected = adam_steps(dynamics, setting.training, sampling=DENSE), descend(dynamics, setting.training)

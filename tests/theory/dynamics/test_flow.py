@@ -11,15 +11,14 @@ from onset.theory.dynamics.adam_steps import adam_steps
 from onset.theory.dynamics.flow import DENSE, SPARSE, SingleReplicate, flow, flows, sharpness
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.mean_fields.quadrature import rules
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.setting import Setting
 
-FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
-
 
 def ensemble(family: str, setting: Setting) -> LinearMeanField | SoftmaxMeanField:
-    return FAMILIES[family].of(setting, rule=rules(FAMILIES[family], setting.task.prior, 6))
+    return MEAN_FIELDS[family].of(setting, rule=rules(MEAN_FIELDS[family], setting.task.prior, 6))
 
 
 @pytest.mark.parametrize(("family", "context"), [("linear", 100), ("linear", 1000), ("softmax", 50)])
@@ -31,7 +30,7 @@ def test_against_radau_at_tight_tolerance(family, context):
     layout, rtol = together.layout, 1e-5
     speed = -layout.rates(setting.training) / layout.entries
     for r, computed in enumerate(flows(together, setting.training, rtol=rtol)[:2]):
-        alone = FAMILIES[family].of(setting, rule=(together.transition[r], together.node_weights[r]))
+        alone = MEAN_FIELDS[family].of(setting, rule=(together.transition[r], together.node_weights[r]))
         exact = solve_ivp(
             lambda _, point, alone=alone: speed * alone.gradient(point).derivative,
             (0, computed.steps[-1]),
@@ -70,7 +69,7 @@ def test_gradients_hardly_depend_on_the_context():
     assert max(counts) < 800
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MEAN_FIELDS)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_sparse_records_give_the_same_transitions(family, optimizer):
     """Records left out where nothing happens move no transition nor its interval, and are about half; a run ends when

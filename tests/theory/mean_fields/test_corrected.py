@@ -25,7 +25,6 @@ from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.setting import Setting
 
 EPS = np.finfo(float).eps
-FAMILIES = {"linear": LinearCorrected, "softmax": SoftmaxCorrected}
 
 
 def generic(family: str, lags: int) -> np.ndarray:
@@ -100,11 +99,11 @@ def test_positions_average_what_is_smooth_in_the_logarithm():
             )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", CORRECTED)
 @pytest.mark.parametrize(("states", "context", "lags"), [(2, 30, 6), (3, 12, 3), (2, 5, 5)])
 def test_gradient_against_central_differences(family, states, context, lags):
     """Within |D(2h) - D(h)|/3 for truncation and ε|L|/h for rounding."""
-    dynamics = FAMILIES[family].of(Setting.of(family, states=states, context=context), lags=lags, count=16)
+    dynamics = CORRECTED[family].of(Setting.of(family, states=states, context=context), lags=lags, count=16)
     point = generic(family, lags)
     computed = dynamics.gradient(point)
     for n, value in enumerate(computed.derivative):
@@ -168,7 +167,7 @@ def test_measured_distances_are_those_of_sequences(family, allowed):
     are small."""
     setting = Setting.of(family, context=100)
     point = np.array([0.05, 0.01, 0, 1.0, 0, 0, 0, 0] if family == "linear" else [0.5, 0, 2.5, 0, 0, 1.0, 0, 0, 0, 0])
-    computed = FAMILIES[family].of(setting, count=256).measure(point)
+    computed = CORRECTED[family].of(setting, count=256).measure(point)
     full = np.concatenate([point, np.zeros(94)])
     measured = [FiniteContext(setting, held_out=4096, seed=n).measure(full) for n in range(8)]
     for name, value in computed.distances.items():
@@ -258,13 +257,13 @@ def test_match_is_driven_down_where_finite_context_is_trapped():
     assert abs(np.mean(computed) - np.mean(measured)) < 5 * scatter + (np.mean(computed) - np.mean(without)) / 2
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", CORRECTED)
 def test_distances_are_means_over_chains_spread_evenly(family):
     """k = 3: what is measured is what a rule of `MEASURING_FACTOR` times as many chains measures alone, whatever the
     gradient's are; what is stood in for the prior by hand is measured itself."""
     setting, point = Setting.of(family, states=3, context=12), generic(family, 6)
-    dynamics = FAMILIES[family].of(setting, count=16, generator=np.random.default_rng(1))
-    other = FAMILIES[family].of(setting, count=16, generator=np.random.default_rng(2))
+    dynamics = CORRECTED[family].of(setting, count=16, generator=np.random.default_rng(1))
+    other = CORRECTED[family].of(setting, count=16, generator=np.random.default_rng(2))
     even = dynamics.calibrated(MEASURING_FACTOR * 16, np.random.default_rng(1))
     other.stand_for(*even)
     computed, expected = dynamics.measure(point), other.measure(point)

@@ -12,11 +12,10 @@ from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Uni
 from onset.theory.mean_fields import limit as mean_field
 from onset.theory.mean_fields import positions
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.setting import Setting
 
 EPS = np.finfo(float).eps
-FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 
 
 def start(family: str, lags: int, seed: int = 0) -> np.ndarray:
@@ -56,24 +55,24 @@ def source_law(chain: np.ndarray, law: np.ndarray, score: np.ndarray) -> np.ndar
     return held
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MEAN_FIELDS)
 @pytest.mark.parametrize("states", [2, 3])
 def test_loss_is_the_plain_sum_when_all_lags_are_tracked(family, states):
     """With R = T the loss is Σ_t/T of the expectation logits' cross-entropy, one source at a time: no quadrature is
     left."""
     context = 7
-    dynamics = FAMILIES[family].of(Setting.of(family, states=states, context=context), lags=context, count=16)
+    dynamics = MEAN_FIELDS[family].of(Setting.of(family, states=states, context=context), lags=context, count=16)
     point = start(family, context)
     assert dynamics.gradient(point).loss == pytest.approx(naive_loss(family, dynamics, point, context), rel=1e-13)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MEAN_FIELDS)
 @pytest.mark.parametrize(("context", "lags", "states"), [(6, 6, 2), (5, 8, 3), (60, 4, 2), (1000, 3, 3)])
 def test_gradient_against_central_differences(family, context, lags, states, monkeypatch):
     """Every partial agrees with central differences within what they cost: |D(2h) - D(h)|/3 for truncation, ε|L|/h for
     rounding."""
     monkeypatch.setattr(positions, "EXTRA", 40)
-    dynamics = FAMILIES[family].of(Setting.of(family, states=states, context=context), lags=lags, count=16)
+    dynamics = MEAN_FIELDS[family].of(Setting.of(family, states=states, context=context), lags=lags, count=16)
     point = start(family, lags)
     if family == "linear":
         point[:2] *= 10 / context
@@ -114,11 +113,11 @@ def test_gradient_of_a_tiny_case_symbolically():
     )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MEAN_FIELDS)
 def test_measure_agrees_with_the_loss(family):
     """measure() and gradient() give one loss, and KL(bigram ‖ model) is that loss minus its entropy rate; at zero
     logits KL(uniform ‖ model) = 0."""
-    dynamics = FAMILIES[family].of(Setting.of(family, states=3, context=40), lags=3, count=32)
+    dynamics = MEAN_FIELDS[family].of(Setting.of(family, states=3, context=40), lags=3, count=32)
     point = start(family, 3) / (10 if family == "linear" else 1)
     measured = dynamics.measure(point)
     assert measured.loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-13)
@@ -133,7 +132,7 @@ def test_measure_agrees_with_the_loss(family):
         np.exp(point[dynamics.layout.lags]) / (np.exp(point[dynamics.layout.lags]).sum() + 37), rel=1e-14
     )
     with pytest.raises(ValueError, match="lags = 1"):
-        FAMILIES[family](dynamics.setting, lags=1)
+        MEAN_FIELDS[family](dynamics.setting, lags=1)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +147,7 @@ def test_calibrated_nodes_integrate_the_signals_as_the_large_rule_does(prior):
     np.testing.assert_allclose(computed, expected, atol=1e-6 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MEAN_FIELDS)
 def test_calibration_narrows_the_scatter_and_moves_no_mean(family, within):
     """Gradient by v_1 at a plateau-like point over 24 scramblings: calibrated variance below plain by more than chance,
     means alike."""
@@ -157,7 +156,7 @@ def test_calibration_narrows_the_scatter_and_moves_no_mean(family, within):
     point = np.array([*scale, *np.zeros(6)])
     plain, calibrated = np.empty(24), np.empty(24)
     for n in range(24):
-        dynamics = FAMILIES[family].of(setting, count=64, generator=np.random.default_rng(n))
+        dynamics = MEAN_FIELDS[family].of(setting, count=64, generator=np.random.default_rng(n))
         calibrated[n] = dynamics.gradient(point).derivative[len(scale) + 1]
         matrices, weights = nodes(setting.task.prior, 64, np.random.default_rng(n))
         dynamics.stand_for(matrices, weights)

@@ -10,11 +10,9 @@ from onset.theory.dynamics.flow import flow, flows
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.mean_fields.quadrature import REMEMBERED, SCRAMBLINGS, SMALL, rules
-from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.setting import Setting
-
-FAMILIES = {"linear": LinearMeanField, "softmax": SoftmaxMeanField}
 
 
 @pytest.mark.parametrize(
@@ -32,12 +30,12 @@ def test_weights_are_a_law(prior):
     assert len(np.unique(transition[:, 0, 0, 0])) == len(transition)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MEAN_FIELDS)
 def test_fifty_points_give_the_transitions_of_a_thousand(family):
     """k = 2: formation and transition of the small rule within 2e-3 of a product rule of 32², ten times nearer than a
     plain rule of as few points."""
     setting = Setting.of(family, states=2, context=100)
-    build = FAMILIES[family]
+    build = MEAN_FIELDS[family]
     small = build.of(setting, rule=rules(build, setting.task.prior, 6))
     plain, large = (build.of(setting, rule=nodes(setting.task.prior, count)) for count in (small.weights.size, 1024))
     computed = [flow(d, setting.training, rtol=1e-6).transitions() for d in (large, plain)]

@@ -33,7 +33,7 @@ from onset.theory.markov import ideal
 from onset.theory.markov.chains import entropy
 from onset.theory.markov.expectations import calibrated_nodes, has_product_rule
 from onset.theory.markov.task import MarkovChains
-from onset.theory.mean_fields.base import LAGS, PriorLoss, signals, softmax
+from onset.theory.mean_fields.base import LAGS, PopulationLoss, signals, softmax
 from onset.theory.mean_fields.corrected.early import Early, reach
 from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
 from onset.theory.recording import Measurement
@@ -80,13 +80,13 @@ def logit_loss(mean: Array, covariance: Array, row: Array) -> tuple[Array, Array
     return log_total - (row * mean).sum(axis=-1), log_total, by_mean - row, by_covariance
 
 
-class Corrected(PriorLoss):
+class Corrected(PopulationLoss):
     """Population loss of a toy family at context T.
 
     Parameters
     ----------
     task, initialization, lags
-        As in `onset.theory.mean_fields.base.PriorLoss`; 2 ≤ R ≤ T.
+        As in `onset.theory.mean_fields.base.PopulationLoss`; 2 ≤ R ≤ T.
     count : int
         Matrices that stand for the prior.
     followed : int
