@@ -1,4 +1,4 @@
-"""Checks of derivations that need sampled sequences, by the name of the derivation."""
+"""Checks of derivations with sampled sequences, by the name of the derivation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from onset.theory.setting import Setting
 __all__ = ["CHECKS"]
 
 GROUPS = 32
-"""Groups of sequences behind a standard error."""
+"""Groups of sequences that a standard error is computed from."""
 
-SMALL = 1e-4
-"""Match or read-out at which a derivative by it is taken; its square times T² is far below the standard errors."""
+DIFFERENCE = 1e-4
+"""Match or read-out of a central difference; its square times T² is far below the standard errors."""
 
 
 def _groups(setting: Setting, count: int) -> list[Any]:
@@ -40,9 +40,9 @@ def _sampled(setting: Setting, groups: list[Any]) -> Array:
         setting.model.family == "linear",
     )
     varied = "match.diagonal" if linear else "readout.diagonal"
-    step = np.array([SMALL * (name == varied) for name in layout.names])
+    step = np.array([DIFFERENCE * (name == varied) for name in layout.names])
     ends = np.array([[loss_and_gradient(setting, sign * step, g).derivative for sign in (1, -1)] for g in groups])
-    return ((ends[:, 0] - ends[:, 1]) / (2 * SMALL))[:, layout.lags if linear else slice(0, 1)]
+    return ((ends[:, 0] - ends[:, 1]) / (2 * DIFFERENCE))[:, layout.lags if linear else slice(0, 1)]
 
 
 def _expected(setting: Setting, groups: list[Any]) -> Array:
@@ -84,10 +84,7 @@ CHECKS = {
             f"derivative {gradient} on 25,600 sampled sequences with `{family}` for the same chains, $T = 12$",
             partial(_sequences, family),
         )
-        for family, gradient in (
-            ("linear", r"by every lag logit per $\omega$"),
-            ("softmax", r"by the match per $\mu$"),
-        )
+        for family, gradient in (("linear", r"by every lag logit per $\omega$"), ("softmax", r"by the match per $\mu$"))
     ),
     "alternation": (_asymmetry,),
 }

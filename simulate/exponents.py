@@ -1,20 +1,24 @@
-r"""Exponents of a scan: how a time t goes with each scanned number x, beside what the theory says.
+r"""Exponents of a scan: how a time t goes with each scanned number x, and what the theory predicts.
 
-Along every line of the grid, all other axes fixed, the regression of ln t on ln x gives the exponent and its standard error from
-the residuals, which hold the curvature of the line as well as any noise. Where the theory states the local exponent
-d ln t/d ln x, it is integrated along the line and the same regression taken of it, so that curvature enters both alike; z is
-the difference in units of that standard error. Stated are, from the plateau law: rates, the match's start and the batch
-(`onset.theory.laws.terms.elasticities`), and for formation the context and the concentration (`onset.theory.laws.terms.leading_exponent`, `concentration_exponent`: the leading
-logarithmic integral, which knows no delay). In the softmax family under SGD the rates, from the closed form of its law (`onset.theory.laws.softmax.exponents`).
+Along every line of the grid, all other axes fixed, the regression of ln t on ln x gives the exponent and its standard
+error from the residuals, which contain the curvature of the line as well as any noise. Where the theory states the
+local exponent d ln t/d ln x, it is integrated along the line and the same regression taken of it, so that curvature
+enters both alike; z is the difference in units of that standard error. The plateau law states the local exponents of
+rates, the match's start and the batch (`onset.theory.laws.terms.elasticities`), and for formation those of the context
+and the concentration (`onset.theory.laws.terms.leading_exponent`, `concentration_exponent`: the leading logarithmic
+integral, which knows no delay). In the softmax family under SGD the closed form of its law states those of the rates
+(`onset.theory.laws.softmax.exponents`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.integrate import cumulative_trapezoid
 
 from onset.simulate.scan import Grid, Row
 from onset.theory.arrays import Array
@@ -25,7 +29,7 @@ from onset.theory.setting import Setting
 __all__ = ["Fit", "fits", "regression"]
 
 ROUNDING = 1e-9
-"""A standard error below this is rounding, and z means nothing."""
+"""Standard errors below this are rounding errors, and z means nothing."""
 
 
 class Fit(NamedTuple):
@@ -35,20 +39,21 @@ class Fit(NamedTuple):
     ----------
     quantity, axis : str
     fixed : dict of axis to value
-        Of the other axes.
+        Values of the other axes.
     points : int
-        With a time and x > 0.
+        Number of points with a time and x > 0.
     exponent, error : float or None
-        With its standard error, from three points on.
+        The exponent and its standard error, from three points on.
     local : list of (x, slope)
-        Between neighbours, at their geometric mean.
+        Slopes between neighbours, at their geometric mean.
     predicted : float or None
+        The theory's exponent.
     theory : str
-        What predicts it; empty if nothing does.
+        Source of `predicted`; empty if there is none.
     z : float or None
         (exponent - predicted)/error.
     law : float or None
-        What the plateau law's own times give along the line, if the scan is by another method.
+        Exponent of the plateau law's own times along the line, if the scan is by another method.
     """
 
     quantity: str
@@ -64,123 +69,115 @@ class Fit(NamedTuple):
     law: float | None
 
 
-def fits(chosen: Grid, rows: Sequence[Row], method: str) -> list[Fit]:
-    """Fitted exponents of formation and passage along every line of at least two points."""
-    found = []
-    settings = [chosen.setting(row.values) for row in rows]
+def fits(grid: Grid, rows: Sequence[Row], method: str) -> list[Fit]:
+    """Fitted exponents of both transitions along every line of at least two points."""
+    result = []
+    settings = [grid.setting(row.values) for row in rows]
     for quantity in TRANSITIONS:
-        times = np.array([(getattr(row, quantity) or (np.nan,))[0] for row in rows]).reshape(chosen.shape)
-        by_law = np.array([row.terms[quantity].step if row.terms else np.nan for row in rows]).reshape(chosen.shape)
-        local = _stated(chosen, rows, settings, quantity)
-        for n, (axis, values) in enumerate(chosen.axes.items()):
-            stated, theory = local.get(axis, (None, ""))
-            for line, fixed in _lines(chosen, n):
-                fit = _fit(np.array(values), times[line], None if stated is None else stated[line])
-                if fit is not None:
-                    law = None if method == "law" else _exponent(np.array(values), by_law[line])
-                    source = "" if fit["predicted"] is None else theory
-                    found.append(Fit(quantity, axis, fixed, theory=source, law=law, **fit))
-    return found
-
-
-def _lines(chosen: Grid, n: int) -> list[tuple[tuple[Any, ...], dict[str, float]]]:
-    """Index and fixed values of every line along axis `n`."""
-    names, values = list(chosen.axes), list(chosen.axes.values())
-    others = [m for m in range(len(names)) if m != n]
-    lines = []
-    for index in itertools.product(*(range(chosen.shape[m]) for m in others)):
-        fixed = {names[m]: values[m][i] for m, i in zip(others, index, strict=True)}
-        lines.append(((*index[:n], slice(None), *index[n:]), fixed))
-    return lines
-
-
-def _usable(x: Array, t: Array) -> Any:
-    return np.isfinite(t) & (t > 0) & (x > 0)
-
-
-def _exponent(x: Array, t: Array) -> float | None:
-    keep = _usable(x, t)
-    if keep.sum() < 2:
-        return None
-    return regression(np.log(x[keep]), np.log(t[keep]))[0]
+        times = np.array([(getattr(row, quantity) or (np.nan,))[0] for row in rows]).reshape(grid.shape)
+        law_times = np.array([row.terms[quantity].step if row.terms else np.nan for row in rows]).reshape(grid.shape)
+        stated = _stated(grid, rows, settings, quantity)
+        for n, (axis, values) in enumerate(grid.axes.items()):
+            local, theory = stated.get(axis, (None, ""))
+            for line, fixed in _lines(grid, n):
+                x, t = np.array(values), times[line]
+                usable = _usable(x, t)
+                if usable.sum() < 2:
+                    continue
+                fit = _fit(x[usable], t[usable], None if local is None else local[line][usable])
+                source = "" if fit["predicted"] is None else theory
+                law = None if method == "law" else _exponent(x, law_times[line])
+                result.append(Fit(quantity, axis, fixed, theory=source, law=law, **fit))
+    return result
 
 
 def regression(x: Array, y: Array) -> tuple[float, float | None]:
     """Slope of y against x, shapes (n,), n ≥ 2, and its standard error from the residuals (None for two points)."""
-    off = x - x.mean()
-    spread = float(off @ off)
-    slope = float(off @ y) / spread
     if len(x) < 3:
-        return slope, None
-    residual = y - y.mean() - slope * off
-    return slope, float(np.sqrt(residual @ residual / (len(x) - 2) / spread))
+        return float(np.polyfit(x, y, 1)[0]), None
+    line, covariance = np.polyfit(x, y, 1, cov=True)
+    return float(line[0]), float(np.sqrt(covariance[0, 0]))
 
 
-def _fit(x: Array, t: Array, stated: Array | None) -> dict[str, Any] | None:
-    keep = _usable(x, t)
-    if keep.sum() < 2:
-        return None
-    order = np.argsort(x[keep])
-    log_x, log_t = np.log(x[keep][order]), np.log(t[keep][order])
+def _lines(grid: Grid, n: int) -> Iterator[tuple[tuple[Any, ...], dict[str, float]]]:
+    """Index and fixed values of every line along axis `n`."""
+    axes = list(grid.axes.items())
+    before, after = axes[:n], axes[n + 1 :]
+    for index in itertools.product(*(range(len(values)) for _, values in (*before, *after))):
+        fixed = {name: values[i] for (name, values), i in zip((*before, *after), index, strict=True)}
+        yield (*index[:n], slice(None), *index[n:]), fixed
+
+
+def _usable(x: Array, t: Array) -> NDArray[np.bool_]:
+    return np.isfinite(t) & (t > 0) & (x > 0)
+
+
+def _exponent(x: Array, t: Array) -> float | None:
+    usable = _usable(x, t)
+    return regression(np.log(x[usable]), np.log(t[usable]))[0] if usable.sum() >= 2 else None
+
+
+def _fit(x: Array, t: Array, local_exponent: Array | None) -> dict[str, Any]:
+    """The entries of a `Fit` that come from its line alone."""
+    order = np.argsort(x)
+    log_x, log_t = np.log(x[order]), np.log(t[order])
     slope, error = regression(log_x, log_t)
-    steps = np.diff(log_t) / np.diff(log_x)
-    local = list(zip(np.exp((log_x[1:] + log_x[:-1]) / 2).tolist(), steps.tolist(), strict=True))
+    middle, slopes = np.exp((log_x[1:] + log_x[:-1]) / 2), np.diff(log_t) / np.diff(log_x)
     predicted = z = None
-    if stated is not None and np.isfinite(stated[keep]).all():
-        at = stated[keep][order]
-        curve = np.concatenate([[0.0], np.cumsum((at[1:] + at[:-1]) / 2 * np.diff(log_x))])
-        predicted = regression(log_x, curve)[0]
+    if local_exponent is not None and np.isfinite(local_exponent).all():
+        predicted = regression(log_x, cumulative_trapezoid(local_exponent[order], log_x, initial=0))[0]
         if error is not None and error > ROUNDING:
             z = (slope - predicted) / error
     return {
-        "points": int(keep.sum()),
+        "points": len(x),
         "exponent": slope,
         "error": error,
-        "local": local,
+        "local": list(zip(middle.tolist(), slopes.tolist(), strict=True)),
         "predicted": predicted,
         "z": z,
     }
 
 
 def _stated(
-    chosen: Grid, rows: Sequence[Row], settings: Sequence[Setting], quantity: str
+    grid: Grid, rows: Sequence[Row], settings: Sequence[Setting], quantity: str
 ) -> dict[str, tuple[Array, str]]:
-    """Local exponents that the theory states, by axis: (at every point, source); NaN where it says nothing."""
-    told = [row.terms[quantity] if row.terms else None for row in rows]
-    if not any(told):
-        return _frozen(chosen, rows, settings) if quantity == "formation" else {}
+    """Local exponents that the theory states, by axis: (at every point, source); NaN where it states none."""
+    terms = [row.terms[quantity] if row.terms else None for row in rows]
+    if not any(terms):
+        return _stated_by_softmax_law(grid, rows, settings) if quantity == "formation" else {}
+    slow, delay, per_start, log_e = (
+        np.array([getattr(t, name) if t else np.nan for t in terms]) for name in ("slow", "delay", "per_start", "log_e")
+    )
     start = np.array([setting.model.initialization["match"] for setting in settings])
-    columns = [
-        np.array([getattr(t, name) if t else np.nan for t in told]) for name in ("slow", "delay", "per_start", "log_e")
-    ]
-    slow, delay, per_start, log_e = columns
-    found = {
-        axis: (values.reshape(chosen.shape), "plateau law, differentiated")
+    result = {
+        axis: (values.reshape(grid.shape), "plateau law, differentiated")
         for axis, values in elasticities(slow, delay, per_start * start).items()
     }
     for axis, exponent in (("context", leading_exponent), ("concentration", concentration_exponent)):
-        if quantity != "formation" or axis not in chosen.axes:
+        if quantity != "formation" or axis not in grid.axes:
             continue
         leading = np.full(len(rows), np.nan)
-        for prior in {s.task.prior for s, t in zip(settings, told, strict=True) if t}:
-            here = np.array([t is not None and s.task.prior == prior for s, t in zip(settings, told, strict=True)])
-            context = np.array([s.task.context for s in settings])[here]
-            leading[here] = exponent(prior, context, log_e[here])
-        found[axis] = (leading.reshape(chosen.shape), "leading logarithmic integral")
-    return found
+        priors, contexts = [s.task.prior for s in settings], np.array([s.task.context for s in settings])
+        for prior in {p for p, t in zip(priors, terms, strict=True) if t}:
+            same = np.array([t is not None and p == prior for p, t in zip(priors, terms, strict=True)])
+            leading[same] = exponent(prior, contexts[same], log_e[same])
+        result[axis] = (leading.reshape(grid.shape), "leading logarithmic integral")
+    return result
 
 
-def _frozen(chosen: Grid, rows: Sequence[Row], settings: Sequence[Setting]) -> dict[str, tuple[Array, str]]:
-    """Of the softmax family under SGD: the closed form of its law, differentiated by the rates."""
+def _stated_by_softmax_law(
+    grid: Grid, rows: Sequence[Row], settings: Sequence[Setting]
+) -> dict[str, tuple[Array, str]]:
+    """The closed form of the softmax law, differentiated by the rates; nothing for other families and optimisers."""
     if any(s.model.family != "softmax" or s.training.optimizer.name != "sgd" for s in settings):
         return {}
-    local: list[dict[str, float]] = []
+    by_row: list[dict[str, float]] = []
     for setting, row in zip(settings, rows, strict=True):
         try:
-            local.append(exponents(setting) if row.formation else {})
-        except ValueError:  # the row has the law's reason; its exponent is not a number
-            local.append({})
+            by_row.append(exponents(setting) if row.formation else {})
+        except ValueError:  # the row has the law's reason
+            by_row.append({})
     return {
-        axis: (np.array([one.get(axis, np.nan) for one in local]).reshape(chosen.shape), "softmax law, frozen form")
-        for axis in {name for one in local for name in one}
+        axis: (np.array([e.get(axis, np.nan) for e in by_row]).reshape(grid.shape), "softmax law, frozen form")
+        for axis in {name for e in by_row for name in e}
     }

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-import onset.theory.laws.corrected
-import onset.theory.laws.plateau_law
 import onset.theory.mean_fields.corrected.predict
 import onset.theory.mean_fields.predict
 from onset.simulate.finite_context.dynamics import FiniteContext
 from onset.theory import arguments
 from onset.theory.dynamics.descent import descend
+from onset.theory.laws import law, law_corrected
 from onset.theory.markov.task import MarkovChains
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Progress
@@ -62,8 +61,8 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
 
 
 METHODS: dict[str, Callable[..., Prediction]] = {
-    "law": onset.theory.laws.plateau_law.law,
-    "law-corrected": onset.theory.laws.corrected.law_corrected,
+    "law": law,
+    "law-corrected": law_corrected,
     "mean-field": onset.theory.mean_fields.predict.mean_field,
     "mean-field-corrected": onset.theory.mean_fields.corrected.predict.mean_field_corrected,
     "finite-context": finite_context,

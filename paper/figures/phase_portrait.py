@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from onset.paper.style import GREY, RUNG_COLOURS
 from onset.theory.arrays import Array
-from onset.theory.laws.plateau_law import path
+from onset.theory.laws.linear import path
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import compute as compute_jobs
@@ -49,7 +49,7 @@ def compute(results: Results | None = None) -> Portrait:
     slow = path(setting)
     return Portrait(
         setting.label,
-        np.column_stack([slow.target[:, 1], np.exp(slow.log_e) / CONTEXT]),
+        np.column_stack([slow.manifold.target[:, 1], np.exp(slow.manifold.log_e) / CONTEXT]),
         {
             "mean field": _path(prediction(setting, "mean-field", store).trajectories[0]),
             "trained": _path(observation(setting, [0], store).trajectories[0]),

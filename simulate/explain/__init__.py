@@ -1,7 +1,32 @@
-"""What sets the time of a setting, in numbers and in words: `explanation` by the plateau law, `softmax` by that of the softmax family, `asides` what else."""
+"""What sets the time of a setting, in numbers and in words.
+
+The law of the family explains where it gives an answer (`linear`, `softmax`), the mean field's stages elsewhere;
+`remarks` adds statements on Adam and on mixtures of priors.
+"""
 
 from __future__ import annotations
 
-from onset.simulate.explain.explanation import Explanation, Stage, explain
+from dataclasses import replace
+
+from onset.simulate.explain.explanation import Explanation, Stage
+from onset.simulate.explain.linear import explain_terms, mean_field_explanation
+from onset.simulate.explain.remarks import remarks
+from onset.simulate.explain.softmax import explain_escape
+from onset.theory.laws.softmax import escape, predict_from_escape
+from onset.theory.setting import Setting
 
 __all__ = ["Explanation", "Stage", "explain"]
+
+
+def explain(setting: Setting, *, seed: int = 0) -> Explanation:
+    """Explain `setting`; families without a mean field raise ``ValueError``."""
+    if (setting.model.family, setting.training.optimizer.name) == ("softmax", "sgd"):
+        try:
+            escaped = escape(setting, seed=seed)
+            explanation = explain_escape(escaped, predict_from_escape(setting, escaped, seed=seed))
+        except ValueError as problem:
+            explanation = mean_field_explanation(setting, problem, seed)
+    else:
+        explanation = explain_terms(setting, seed)
+    numbers, sentences = remarks(setting)
+    return replace(explanation, numbers=explanation.numbers | numbers, sentences=(*explanation.sentences, *sentences))

@@ -1,62 +1,64 @@
-r"""What sets the wait of the softmax family under SGD, in numbers and words: push, kick, drive and bend of `onset.theory.laws.softmax`."""
+"""What sets the wait of the softmax family under SGD: push, kick, drive and bend of `onset.theory.laws.softmax`."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
-import numpy as np
-
+from onset.simulate.explain.explanation import Explanation
 from onset.theory.laws.softmax import Escape
-from onset.theory.setting import Setting
+from onset.theory.prediction import Prediction
 
-__all__ = ["of_escape"]
+__all__ = ["explain_escape"]
 
 
-def of_escape(setting: Setting, found: Escape) -> tuple[str, dict[str, Any], tuple[str, ...]]:
-    """Regime, plain numbers and sentences. ``pushed`` if the push alone would move lag 1 within an e-fold of the growth, else ``amplified``."""
-    gain = float(found.drives[1])
-    gamma = found.push / gain
-    rate, k = setting.training.optimizer.learning_rate, setting.task.states
-    fold = 1 / (gain * np.sqrt(rate["match"] / (k - 1) * rate["lag_logits"]))
-    regime = "pushed" if gamma >= 1 else "amplified"
+def explain_escape(escaped: Escape, prediction: Prediction) -> Explanation:
+    """The explanation of a prediction by the plateau law of the softmax family.
+
+    ``pushed`` if the push alone moves lag 1 within an e-fold of the growth, else ``amplified``.
+    """
+    drives, push = escaped.drives.tolist(), escaped.push
+    gamma = push / drives[1]
+    rate, k = prediction.setting.training.optimizer.learning_rate, prediction.setting.task.states
+    match_rate = rate["match"] / (k - 1)
+    e_fold = 1 / (drives[1] * math.sqrt(match_rate * rate["lag_logits"]))
     numbers = {
         "escape": {
-            "steps": found.steps,
-            "error": found.error,
-            "second_order": found.second,
-            "push": found.push,
-            "drives": found.drives.tolist(),
+            "steps": escaped.steps,
+            "error": escaped.error,
+            "second_order": escaped.second,
+            "push": push,
+            "drives": drives,
             "gamma": gamma,
-            "e_fold": float(fold),
-            "settle": found.settle,
-            "kick": found.kick,
-            "frozen": found.frozen,
-            "readout": found.readout,
-            "match": found.match,
+            "e_fold": e_fold,
+            "settle": escaped.settle,
+            "kick": escaped.kick,
+            "frozen": escaped.frozen,
+            "readout": escaped.readout,
+            "match": escaped.match,
         }
     }
-    order = sorted(range(len(found.drives)), key=lambda r: -found.drives[r])
-    drives = ", ".join(f"lag {r} {found.drives[r]:.2g}" for r in range(len(found.drives)))
-    closed = (
-        "the push is downwards: only the kick leads out"
-        if found.frozen is None
-        else f"the closed form with lag 1 alone and its drive frozen says {found.frozen:.0f}"
-    )
-    which = (
-        f"Amplified: the push is {gamma:.2g} of the drive, so that the wait is some e-folds of {fold:.0f} steps and goes as ln(D/g); a shorter context takes from the push and waits longer, until it is trapped."
-        if regime == "amplified"
-        else f"Pushed: the push is {gamma:.2g} of the drive, and the match has grown before lag 1 amplifies it; a longer context weakens push and drive alike, like ln²T/T."
-    )
+    closed_form = "the push is downwards: only the kick leads out"
+    if escaped.frozen is not None:
+        closed_form = f"the closed form with lag 1 alone and its drive frozen says {escaped.frozen:.0f}"
+    listed = ", ".join(f"lag {r} {drive:.2g}" for r, drive in enumerate(drives))
+    regime = "pushed" if gamma >= 1 else "amplified"
+    meaning = {
+        "pushed": f"Pushed: the push is {gamma:.2g} of the drive, and the match has grown before lag 1 amplifies it; a "
+        "longer context weakens push and drive alike, like ln²T/T.",
+        "amplified": f"Amplified: the push is {gamma:.2g} of the drive, so that the wait is some e-folds of "
+        f"{e_fold:.0f} steps and goes as ln(D/g); a shorter context takes from the push and waits longer, until it is "
+        "trapped.",
+    }[regime]
     sentences = (
-        f"The head forms at step {found.steps:.0f} ± {2 * found.error:.0f} (two standard errors of the sampled coefficients), by the plateau law of the softmax family; its second order in the match adds {found.second:.0f} of them, and {closed}.",
-        f"The read-out settles in {found.settle:.0f} steps. On the plateau the match is pushed by g = {found.push:.3g}, and got a kick of {found.kick:.2g} on the way there, as much as the push gives in {_in_steps(found, setting)} steps.",
-        f"Drives D_r = ∂G/∂v_r: {drives}. Lag {order[0]} leads.",
-        which,
-        "Rates: at a fixed kick the wait goes as (rate of the match × rate of the lag logits)^-1/2. What is common to all entries of a matrix or to all lag logits at the start drops out.",
+        f"The head forms at step {escaped.steps:.0f} ± {2 * escaped.error:.0f} (two standard errors of the sampled "
+        "coefficients), by the plateau law of the softmax family; its second order in the match adds "
+        f"{escaped.second:.0f} of them, and {closed_form}.",
+        f"The read-out settles in {escaped.settle:.0f} steps. On the plateau the match is pushed by g = {push:.3g}, "
+        f"and got a kick of {escaped.kick:.2g} on the way there, as much as the push gives in "
+        f"{escaped.kick / (match_rate * push):.0f} steps.",
+        f"Drives D_r = ∂G/∂v_r: {listed}. Lag {drives.index(max(drives))} leads.",
+        meaning,
+        "Rates: at a fixed kick the wait goes as (rate of the match × rate of the lag logits)^-1/2. What is common to "
+        "all entries of a matrix or to all lag logits at the start drops out.",
     )
-    return regime, numbers, sentences
-
-
-def _in_steps(found: Escape, setting: Setting) -> str:
-    speed = setting.training.optimizer.learning_rate["match"] / (setting.task.states - 1) * found.push
-    return f"{found.kick / speed:.0f}"
+    return Explanation.of(regime, numbers, sentences, prediction, "law")

@@ -7,7 +7,7 @@ import pytest
 
 from onset.simulate.exponents import fits
 from onset.simulate.scan import Grid, Row, grid, parse, predict_one
-from onset.theory.laws.plateau_law import law
+from onset.theory.laws import law
 from onset.theory.laws.terms import terms
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting

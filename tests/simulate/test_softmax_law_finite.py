@@ -7,8 +7,8 @@ import pytest
 
 from onset.simulate import predict as finite
 from onset.simulate.explain import explain
-from onset.theory.laws import expansion
-from onset.theory.laws.softmax import escape, softmax_law
+from onset.theory.laws import expansion, law
+from onset.theory.laws.softmax import escape
 from onset.theory.setting import Setting
 
 
@@ -29,7 +29,7 @@ def setting() -> Setting:
 def test_formation_and_passage_at_finite_context(setting, monkeypatch):
     """Formation within the law's interval, which is narrower than 10%, and one recording step; the passage likewise."""
     monkeypatch.setattr(finite, "REPLICATES", 1)
-    (_, passage), formation = softmax_law(setting).transitions()
+    (_, passage), formation = law(setting).transitions()
     (_, passed), formed = finite.finite_context(setting.replace(record_every=5)).transitions()
     print(f"formation {formation} | {formed.step:.1f}", f"passage {passage} | {passed.step:.1f}", sep="\n")
     assert (formation.high - formation.low) / 2 < 0.1 * formation.step
@@ -38,27 +38,28 @@ def test_formation_and_passage_at_finite_context(setting, monkeypatch):
 
 
 def test_explanation_names_what_the_law_is_made_of(setting):
-    told, found = explain(setting), escape(setting)
-    assert told.regime == "amplified"
-    numbers = told.numbers["escape"]
-    assert numbers["gamma"] == pytest.approx(found.push / found.drives[1])
+    explanation, escaped = explain(setting), escape(setting)
+    assert explanation.regime == "amplified"
+    numbers = explanation.numbers["escape"]
+    assert numbers["gamma"] == pytest.approx(escaped.push / escaped.drives[1])
     assert np.argmax(numbers["drives"]) == 1
-    assert f"step {found.steps:.0f}" in told.sentences[0]
-    assert told.to_dict()["escape"]["steps"] == found.steps
+    assert f"step {escaped.steps:.0f}" in explanation.sentences[0]
+    assert explanation.to_dict()["escape"]["steps"] == escaped.steps
 
 
 def test_a_trapped_setting_is_explained_as_such():
-    told = explain(Setting.of("softmax", states=2, context=32))
-    assert told.regime == "outside"
-    assert "trapped" in told.sentences[0]
+    explanation = explain(Setting.of("softmax", states=2, context=32))
+    assert explanation.regime == "outside"
+    assert "trapped" in explanation.sentences[0]
 
 
 def test_the_corrected_law_agrees_with_finite_context(setting, monkeypatch):
-    """Both families: formation within a tenth, the stated target, at T = 64 and 48; the linear law without correction is 10% off."""
+    """Both families: formation within a tenth, the stated target, at T = 64 and 48; the linear law without correction
+    is 10% off."""
     monkeypatch.setattr(finite, "REPLICATES", 1)
-    for one in (Setting.of("linear", states=2, context=64, record_every=2), setting.replace(record_every=5)):
-        expected = finite.finite_context(one).transitions()[1]
-        found = finite.predict(one, "law-corrected").transitions()[1]
-        print(f"{one.label}: {found.step / expected.step - 1:+.3f}")
-        assert abs(found.step / expected.step - 1) < 0.1
-        assert found.low < found.step < found.high
+    for example in (Setting.of("linear", states=2, context=64, record_every=2), setting.replace(record_every=5)):
+        expected = finite.finite_context(example).transitions()[1]
+        predicted = finite.predict(example, "law-corrected").transitions()[1]
+        print(f"{example.label}: {predicted.step / expected.step - 1:+.3f}")
+        assert abs(predicted.step / expected.step - 1) < 0.1
+        assert predicted.low < predicted.step < predicted.high

@@ -7,8 +7,8 @@ from scipy.optimize import brentq
 
 from onset.theory.derivations.derivation import Residual, check
 from onset.theory.derivations.mixture import push
-from onset.theory.laws.escape import Reduced
-from onset.theory.laws.mixture import NODES, balance, unigram_slope
+from onset.theory.laws.mixture import PRIOR_NODES, balance, unigram_slope
+from onset.theory.laws.slow_manifold import MatchAndLags
 from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
 from onset.theory.markov.signals import signal
 from onset.theory.mean_fields.base import LAGS
@@ -20,7 +20,7 @@ __all__ = ["CHECKS"]
 def _push() -> Residual:
     prior, largest = DoublyStochastic(2), 0.0
     for context in (64, 256):
-        integrated = -Reduced(prior, context).gradient(np.array([1.0, 0.0]), np.zeros(LAGS))[1]
+        integrated = -MatchAndLags(prior, context).gradient(np.array([1.0, 0.0]), np.zeros(LAGS))[1]
         closed = sum(signal(prior, lag, reference="uniform").value * push(context, lag) for lag in range(LAGS))
         largest = max(largest, abs(closed / integrated - 1) * context / np.log(context))
     return Residual(float(largest), 1.0, r"in units of $\ln T/T$: the mean field integrates where this sums")
@@ -32,17 +32,19 @@ def _sign() -> Residual:
 
     def resting(weight: float, count: int) -> float:
         mixture = Mixture((DoublyStochastic(states), Unigram(states)), (weight, 1 - weight))
-        return float(Reduced(mixture, context, count).relax(np.array([1.0, 0.0]), np.zeros(LAGS))[1])
+        return float(MatchAndLags(mixture, context, count).best_match(np.array([1.0, 0.0]), np.zeros(LAGS))[1])
 
     expected = balance(states, context, 0.5).critical
     shares = np.array(
         [
             brentq(resting, expected / 4, 4 * expected, args=(count,), xtol=1e-3)  # pyright: ignore[reportArgumentType]
-            for count in (NODES, 2 * NODES)
+            for count in (PRIOR_NODES, 2 * PRIOR_NODES)
         ]
     )
     odds, predicted = shares / (1 - shares), expected / (1 - expected)
-    few, many = (unigram_slope(Reduced(Unigram(states), context, count)) for count in (NODES // 2, NODES))
+    few, many = (
+        unigram_slope(MatchAndLags(Unigram(states), context, count)) for count in (PRIOR_NODES // 2, PRIOR_NODES)
+    )
     return Residual(
         float(abs(odds[1] / predicted - 1)),
         float(2 * np.hypot(few / many - 1, odds[0] / odds[1] - 1)),

@@ -10,9 +10,9 @@ import sympy as sp
 from onset.theory.derivations.derivation import Residual, check
 from onset.theory.derivations.plateau_law import A, B, E, T, eta, leading
 from onset.theory.dynamics.flow import flow
-from onset.theory.laws.escape import NODES, manifold
+from onset.theory.laws.linear import path, predict, relaxation_delay, start_delay
 from onset.theory.laws.plateau import plateau
-from onset.theory.laws.plateau_law import law, path, relaxation_delay, start_delay
+from onset.theory.laws.slow_manifold import PRIOR_NODES, manifold
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
@@ -28,7 +28,7 @@ def _law_errors(pairs: Iterable[tuple[Setting, LinearMeanField]]) -> Residual:
     largest = 0.0
     for setting, field in pairs:
         integrated, predicted = (
-            run.transitions()[1] for run in (flow(field, setting.training, rtol=RTOL), law(setting))
+            run.transitions()[1] for run in (flow(field, setting.training, rtol=RTOL), predict(setting))
         )
         if integrated.step is None or predicted.step is None or predicted.low is None:
             return Residual(np.nan, 1.0, "the head must form in both")
@@ -61,7 +61,7 @@ def _plateau_constants() -> Residual:
     prior, contexts = Dirichlet(2), (2**18, 2**20)
     first, last = (manifold(prior, t).force[0] for t in contexts)
     growth = (last - first) / np.log(contexts[1] / contexts[0])
-    residual = abs(growth / plateau(prior, NODES).drives[1] - 1)
+    residual = abs(growth / plateau(prior, PRIOR_NODES).drives[1] - 1)
     size = float(np.log(contexts[0]) ** 2 / contexts[0])
     because = rf"finite $T$ shifts the plateau by a relative $O(\ln^2 T/T) = {size:.1g}$, allowed 10 times"
     return Residual(float(residual), 10 * size, because)
@@ -76,7 +76,7 @@ def _frozen_limit() -> Residual:
     for t in contexts:
         curve = path(Setting.of("linear", prior=prior, context=int(t)))
         end = level * t / (1 - level)
-        slow_time = np.interp(np.log(end), curve.log_e, curve.slow)
+        slow_time = np.interp(np.log(end), curve.manifold.log_e, curve.slow)
         errors.append(abs(float(closed(int(t), 1.0, strength, offset, end)) / slow_time - 1))
     slope = np.polyfit(np.log(contexts), np.log(errors) - 3 * np.log(np.log(contexts)), 1)[0]
     because = r"slope $-1$ of error over $\ln^3 T$ against $T$; the next logarithm changes it by $3/\ln T = 0.2$"
@@ -88,7 +88,7 @@ def _start() -> Residual:
     largest = 0.0
     for states, t in ((2, 128), (2, 1024), (3, 128), (3, 1024)):
         setting = Setting.of("linear", states=states, context=t, initialization={"match": 1 / t})
-        first, second, _ = start_delay(setting)
+        first, second, _ = start_delay(setting.task.prior, t, setting.training.optimizer.learning_rate["match"], 1 / t)
         largest = max(largest, abs(first + second - relaxation_delay(setting)) / abs(second / 2))
     because = "in units of half of the second order, which is one deviation by the law's own interval: twice for 95%"
     return Residual(largest, 2.0, because)

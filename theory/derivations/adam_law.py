@@ -80,7 +80,7 @@ def derive() -> Expressions:
 
     Validity
     --------
-    Sign and scaling: the prediction of `onset.theory.laws.plateau_law` for Adam integrates every lag with its own ratio
+    Sign and scaling: the law under Adam integrates every lag with its own ratio
     and Adam's memory (`onset.theory.laws.adam`). Lag 1 holds a share $a$ of attention at $v - b = \ln(T/(1/a - 1))$:
     with $\rho \to 0$ after $\ln(T)/\eta$ steps, with $\rho \to \infty$ after half as many. Adam remembers gradients for
     $1/(1-\beta_2)$ steps, so that a gradient that grows moves its coordinate faster than $\eta$.

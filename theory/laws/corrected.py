@@ -1,15 +1,18 @@
-r"""The plateau law corrected for finite context: the slow manifold, or the rest of the escape, of `onset.theory.mean_fields.corrected`.
+r"""The plateau laws corrected for finite context, by the corrected mean field.
 
-Linear family: the corrected loss moves the slow manifold of `onset.theory.laws.escape` by a relative O(ln T/T), which at short contexts is not little. Newton's iteration from
-the mean field's manifold finds it: with gradient, Hessian and pull of the corrected loss at a few points,
+Linear family: the corrected loss of `onset.theory.mean_fields.corrected` moves the slow manifold of
+`onset.theory.laws.slow_manifold` by a relative O(ln T/T), which at short contexts is not little. Newton's iteration
+from the mean field's manifold finds it: with gradient, Hessian and pull of the corrected loss at a few points,
 
     θ ← θ - H⁻¹ ∂L/∂θ,    h = -(T/E) ∂L/∂v_1 - (∂h/∂θ)·H⁻¹ ∂L/∂θ,
 
-`ROUNDS` times; the other lags follow by the ratio of drives where the match is then. (With the mean field's own Hessian the iteration alternates, from T = 50 downwards without end.)
-`onset.theory.laws.planar` then follows match and lag 1, whatever the rates: the coefficients are made once per prior and context, in seconds. For k > 2 they are means over
+`ROUNDS` times; the other lags follow by the ratio of drives at the new match. (With the mean field's own Hessian the
+iteration alternates, from T = 50 downwards without end.) `onset.theory.laws.planar` then follows match and lag 1,
+whatever the rates: the coefficients are computed once per prior and context, in seconds. For k > 2 they are means over
 `SCRAMBLINGS` rules for the prior, whose spread enters the interval.
 
-Softmax family: `onset.theory.laws.softmax` has the finite context up to formation; the rest is the corrected mean field's instead of the mean field's.
+Softmax family: `onset.theory.laws.softmax` has the finite context up to formation; after it the corrected mean field
+replaces the mean field.
 
 Range of validity: that of the laws, and of `onset.theory.mean_fields.corrected`.
 """
@@ -23,115 +26,127 @@ from functools import lru_cache
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from onset.theory import arguments
-from onset.theory.arrays import Array
 from onset.theory.dynamics.layout import last_attention
-from onset.theory.laws.escape import Reduced
-from onset.theory.laws.expansion import LAGS as EXPANDED
-from onset.theory.laws.planar import TOGETHER, Plane, follow, formation, planar_law
-from onset.theory.laws.plateau_law import mobility, plane
-from onset.theory.laws.softmax import ASSUMPTIONS, escape, trajectories_of
+from onset.theory.laws import softmax
+from onset.theory.laws.expansion import LAGS
+from onset.theory.laws.law import Law
+from onset.theory.laws.linear import mobility
+from onset.theory.laws.planar import MATCH_AND_LAG, follow, formation, planar_law
+from onset.theory.laws.slow_manifold import MatchAndLags, SlowManifold, interpolated_manifold
 from onset.theory.markov.priors import Prior
 from onset.theory.mean_fields.corrected.linear import LinearCorrected
 from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
-from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
-from onset.theory.recording import Progress
+from onset.theory.recording import Progress, no_progress
 from onset.theory.setting import Setting
 
-__all__ = ["corrected_planes", "law_corrected", "mean_plane"]
+__all__ = ["LINEAR", "SOFTMAX", "corrected_manifolds", "mean_manifold", "predict_linear", "predict_softmax"]
 
 EVERY = 3
-"""Of the manifold's points, every third is corrected, up to where lag 1 holds `HIGHEST` of the last position's attention."""
+"""Of the manifold's points, every third is corrected."""
 
-HIGHEST = 0.6
+HIGHEST_ATTENTION = 0.6
+"""Share of the last position's attention on lag 1 up to which the manifold is corrected."""
 
 ROUNDS = 3
-"""Of Newton's iteration, the last with the Hessian of the one before."""
+"""Rounds of Newton's iteration, the last with the Hessian of the one before."""
 
 SCRAMBLINGS = 2
 """Rules for the prior, k > 2."""
 
-NODES = 128
-"""Points that stand for the prior in the softmax family."""
+PRIOR_NODES = 128
+"""Matrices that stand for the prior in the softmax family."""
 
-KEPT = 256
-"""Priors and contexts whose coefficients are remembered, some 10 kB each."""
+KEPT_MANIFOLDS = 256
+"""Priors and contexts whose coefficients are cached, some 10 kB each."""
 
-MEASURED = 14
+MEASURED_POINTS = 14
 """Points at which the corrected curves are evaluated."""
 
+LINEAR_ASSUMPTIONS = (
+    f"slow manifold of the corrected mean field at the actual context; {MATCH_AND_LAG}",
+    EXCHANGEABLE_FLOW,
+)
+SOFTMAX_ASSUMPTIONS = (
+    softmax.ASSUMPTIONS[0],
+    "from the head's formation on the corrected mean field",
+    EXCHANGEABLE_FLOW,
+)
 
-def law_corrected(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
-    """Predict from the plateau law at the setting's context.
+
+def predict_linear(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
+    """Predict from the corrected slow manifold; the interval adds the third order, the rounds and the rules.
 
     Parameters
     ----------
     setting : Setting
-        Of a toy family under SGD.
+        Of the linear family under SGD.
 
     Raises
     ------
     ValueError
         Outside the law's range of validity, with the reason.
     """
-    arguments.one_of("family of the corrected plateau law", setting.model.family, MEAN_FIELDS)
-    arguments.one_of("optimizer of the corrected plateau law", setting.training.optimizer.name, ("sgd",))
-    setting.task.require_first_order("the corrected plateau law")
-    if setting.model.family == "softmax":
-        return _softmax(setting, seed, progress)
-    each, mobile = corrected_planes(setting.task.prior, setting.task.context), mobility(setting)
+    prior, context = setting.task.prior, setting.task.context
+    by_rule = corrected_manifolds(prior, context)
+    mobile = mobility(prior.states, context, setting.training.optimizer.learning_rate["match"])
     progress(1, 2)
-    formed = np.array(
-        [[formation(follow(one, setting, mobile), one) for one in rounds] for rounds in each], dtype=float
-    )
-    apart, moved = np.ptp(formed[:, 1]) / formed[:, 1].mean(), np.abs(1 - formed[:, 0] / formed[:, 1]).max()
-    field = Reduced(setting.task.prior, setting.task.context, field=LinearCorrected).dynamics
+    formed = np.array([[formation(follow(m, setting, mobile), m) for m in rounds] for rounds in by_rule], dtype=float)
+    rules_apart = np.ptp(formed[:, 1]) / formed[:, 1].mean()
+    last_round = np.abs(1 - formed[:, 0] / formed[:, 1]).max()
     trajectories, share = planar_law(
         setting,
-        mean_plane([last for _, last in each]),
+        mean_manifold([last for _, last in by_rule]),
         mobile,
-        field.measure,
-        points=MEASURED,
-        spread=float(apart + moved),
+        MatchAndLags(prior, context, field=LinearCorrected).field.measure,
+        points=MEASURED_POINTS,
+        spread=float(rules_apart + last_round),
     )
     progress(2, 2)
-    return Prediction(
-        setting,
-        "law-corrected",
-        trajectories,
-        setting.task.expected_losses(seed=seed),
-        (f"slow manifold of the corrected mean field at the actual context; {TOGETHER}", EXCHANGEABLE_FLOW),
-        (
-            f"third order of the loss {share:.2g} of the time, of which the interval is half; the last round of Newton's iteration {moved:.2g}",
-            f"prior by {len(each)} rules {apart:.2g} apart" if len(each) > 1 else "prior by quadrature",
-        ),
-        bounds=True,
+    validity = (
+        f"third order of the loss {share:.2g} of the time, of which the interval is half; the last round of Newton's "
+        f"iteration {last_round:.2g}",
+        f"prior by {len(by_rule)} rules {rules_apart:.2g} apart" if len(by_rule) > 1 else "prior by quadrature",
     )
+    losses = setting.task.expected_losses(seed=seed)
+    return Prediction(setting, "law-corrected", trajectories, losses, LINEAR_ASSUMPTIONS, validity, bounds=True)
 
 
-def _softmax(setting: Setting, seed: int, progress: Progress) -> Prediction:
-    found = escape(setting, seed=seed)
+def predict_softmax(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
+    """Predict from the plateau law of the softmax family, continued by the corrected mean field.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of the softmax family under SGD.
+
+    Raises
+    ------
+    ValueError
+        Outside the law's range of validity, with the reason.
+    """
+    escaped, context = softmax.escape(setting, seed=seed), setting.task.context
     progress(1, 2)
-    field = SoftmaxCorrected.of(setting, lags=EXPANDED, count=NODES, generator=np.random.default_rng(seed))
-    neglected = 2 * np.log(setting.task.context) ** 3 / setting.task.context**2
-    trajectories = trajectories_of(setting, found, field, neglected, points=MEASURED)
+    field = SoftmaxCorrected.of(setting, lags=LAGS, count=PRIOR_NODES, generator=np.random.default_rng(seed))
+    neglected = 2 * np.log(context) ** 3 / context**2
+    trajectories = softmax.trajectories(setting, escaped, field, neglected, points=MEASURED_POINTS)
     progress(2, 2)
-    return Prediction(
-        setting,
-        "law-corrected",
-        trajectories,
-        setting.task.expected_losses(seed=seed),
-        (ASSUMPTIONS[0], "from the head's formation on the corrected mean field", EXCHANGEABLE_FLOW),
-        (found.doubts,),
-        bounds=True,
-    )
+    losses, validity = setting.task.expected_losses(seed=seed), (escaped.uncertainty,)
+    return Prediction(setting, "law-corrected", trajectories, losses, SOFTMAX_ASSUMPTIONS, validity, bounds=True)
 
 
-@lru_cache(maxsize=KEPT)
-def corrected_planes(prior: Prior, context: int) -> tuple[tuple[Plane, Plane], ...]:
-    """`onset.theory.laws.plateau_law.plane` with the coefficients of the corrected mean field: for each rule that stands for the prior, after the last
-    round but one and after the last.
+_MEAN_FIELD_VALIDITY = "contexts longer than the chains take to mix"
+LINEAR = Law(
+    predict_linear,
+    LINEAR_ASSUMPTIONS,
+    f"an exchangeable prior with a unique plateau at finite context too; {_MEAN_FIELD_VALIDITY}",
+)
+SOFTMAX = Law(predict_softmax, SOFTMAX_ASSUMPTIONS, f"{softmax.LAW.validity}; {_MEAN_FIELD_VALIDITY}")
+
+
+@lru_cache(maxsize=KEPT_MANIFOLDS)
+def corrected_manifolds(prior: Prior, context: int) -> tuple[tuple[SlowManifold, SlowManifold], ...]:
+    """The corrected slow manifold for each rule that stands for the prior, after the last round but one and the last.
 
     Raises
     ------
@@ -141,49 +156,38 @@ def corrected_planes(prior: Prior, context: int) -> tuple[tuple[Plane, Plane], .
     return tuple(_corrected(prior, context, seed) for seed in range(1 if prior.states == 2 else SCRAMBLINGS))
 
 
-def mean_plane(each: Sequence[Plane]) -> Plane:
+def mean_manifold(manifolds: Sequence[SlowManifold]) -> SlowManifold:
     """Their mean, coefficient by coefficient; all are of one prior and context."""
-    names = ("force", "target", "pull", "hessian", "lag_logits")
-    return replace(each[0], **{name: np.mean([getattr(one, name) for one in each], axis=0) for name in names})
+    return replace(manifolds[0], columns=np.mean([m.columns for m in manifolds], axis=0))
 
 
-def _corrected(prior: Prior, context: int, seed: int) -> tuple[Plane, Plane]:
-    around = plane(prior, context)
-    corrected = Reduced(prior, context, field=LinearCorrected, seed=seed)
-    held = last_attention(around.lag_logits, context)[:, 1]
-    kept = np.flatnonzero((held < HIGHEST) & (around.force > 0))
-    chosen, upto = np.unique([*kept[::EVERY], kept[-1]]), slice(0, kept[-1] + 1)
-    log_e, target, before = around.log_e[chosen], around.target[chosen], around.lag_logits[chosen]
-    ratio = CubicSpline(around.log_e, around.lag_logits).derivative()(log_e)
-    scale, lags, slopes, found = -context * np.exp(-log_e), before, np.empty(0), []
-
-    def spread(values: Array, before: Array) -> Array:
-        """The correction between the points where it was made, added to what it corrects."""
-        return before[upto] + CubicSpline(log_e, values - before[chosen])(around.log_e[upto])
-
+def _corrected(prior: Prior, context: int, seed: int) -> tuple[SlowManifold, SlowManifold]:
+    uncorrected = interpolated_manifold(prior, context)
+    loss = MatchAndLags(prior, context, field=LinearCorrected, seed=seed)
+    attention = last_attention(uncorrected.lag_logits, context)[:, 1]
+    kept = np.flatnonzero((attention < HIGHEST_ATTENTION) & (uncorrected.force > 0))
+    chosen, within = np.unique([*kept[::EVERY], kept[-1]]), slice(0, kept[-1] + 1)
+    log_e, target, before = uncorrected.log_e[chosen], uncorrected.target[chosen], uncorrected.lag_logits[chosen]
+    ratio = CubicSpline(uncorrected.log_e, uncorrected.lag_logits).derivative()(log_e)
+    to_force, lags, slopes, manifolds = -context * np.exp(-log_e), before, np.empty(0), []
     for n in range(ROUNDS):
         points = list(zip(target, lags, strict=True))
-        gradient = np.array([corrected.gradient(*point) for point in points])
+        gradient = np.array([loss.gradient(*point) for point in points])
         if n < ROUNDS - 1:
-            slopes = np.array([corrected.slopes(*point) for point in points])
+            slopes = np.array([loss.slopes(*point) for point in points])
             if not np.all(np.linalg.eigvals(slopes[:, :2]).real > 0):
                 raise ValueError(
-                    f"prior = {prior} at T = {context}: expected a plateau with one best match (C, Ω) at finite context too, but there is none; use the corrected mean field."
+                    f"prior = {prior} at T = {context}: expected a plateau with one best match (C, Ω) at finite "
+                    "context too, but there is none; use the corrected mean field."
                 )
         step = np.linalg.solve(slopes[:, :2], gradient[:, :2, None])
         drives = gradient[:, 2:] - (slopes[:, 2:] @ step)[..., 0]
         target = target - step[..., 0]
-        found.append(
-            replace(
-                around,
-                log_e=around.log_e[upto],
-                force=spread(scale * drives[:, 1], around.force),
-                target=spread(target, around.target),
-                pull=spread(scale[:, None] * slopes[:, 3], around.pull),
-                hessian=spread(slopes[:, :2].reshape(-1, 4), around.hessian),
-                curves=around.curves[upto],
-                lag_logits=spread(lags, around.lag_logits),
-            )
-        )
+        force, pull = to_force * drives[:, 1], to_force[:, None] * slopes[:, 3]
+        curves = uncorrected.curves[chosen]  # not corrected: measured along the run
+        columns = np.column_stack([force, target, pull, slopes[:, :2].reshape(-1, 4), curves, lags])
+        correction = CubicSpline(log_e, columns - uncorrected.columns[chosen])(uncorrected.log_e[within])
+        columns = uncorrected.columns[within] + correction
+        manifolds.append(replace(uncorrected, log_e=uncorrected.log_e[within], columns=columns))
         lags = before + CubicSpline(log_e, drives / drives[:, 1:2] - ratio).antiderivative()(log_e)
-    return found[-2], found[-1]
+    return manifolds[-2], manifolds[-1]

@@ -6,50 +6,61 @@ At ω = 0 layer 2 reads counts, f = μ N/t, and
 
 Source s scores z_s = Σ_r a_{s,r} 1[x_{s-r} = x_t], so that G is linear in the layer-1 weights a_{s,r},
 
-    G(v; μ) = Σ_s Σ_r a_{s,r}(v) c_{s,r}(μ),    c_{s,r} = (μ/T) Σ_{t≥s} (1/t) E 1[x_{s-r} = x_t] Σ_j (P_{x_t j} - σ_tj)(1[x_s = j] - N_j/t),
+    G(v; μ) = Σ_s Σ_r a_{s,r}(v) c_{s,r}(μ),
+    c_{s,r} = (μ/T) Σ_{t≥s} (1/t) E 1[x_{s-r} = x_t] Σ_j (P_{x_t j} - σ_tj)(1[x_s = j] - N_j/t),
 
-and a table of c by source and lag holds it, and its slopes by every lag logit, for all v. G(0; μ) is the push of `onset.theory.laws.basins`. K is the
-mean of Cov_σ(f', f') - Σ_j (P_j - σ_j) f''_j with f', f'' the first two derivatives of f by ω. Expectations are means over
-sequences sampled at the actual context, one of every chain of a rule that stands for the prior, in groups that give standard errors; no moment
-of the counts is neglected. Derived here, "softmax-law".
+and a table of c by source and lag gives it, and its slopes by every lag logit, for all v. G(0; μ) is the push of
+`onset.theory.laws.basins`. K is the mean of Cov_σ(f', f') - Σ_j (P_j - σ_j) f''_j with f', f'' the first two
+derivatives of f by ω. Expectations are means over sequences sampled at the actual context, one of every chain of a rule
+that stands for the prior, in groups that give standard errors; no moment of the counts is neglected. Derived here,
+"softmax-law".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
+from numpy.polynomial import Chebyshev
+from scipy.integrate import solve_ivp
+from scipy.interpolate import KroghInterpolator
+from scipy.special import softmax
 
 from onset.theory.arrays import Array
-from onset.theory.laws.basins import draw, place_readout, softmax
+from onset.theory.laws.sampling import best_readout, draw
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Prior
-from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 
-__all__ = ["GROUPS", "LAGS", "Expansion", "expansion"]
+__all__ = ["GROUPS", "LAGS", "READOUTS", "Expansion", "drive", "expansion", "second_order"]
 
 LAGS = 6
+"""Number R of tracked lags."""
+
 READOUTS = np.array([0.0, 0.5, 1.0, 1.5])
-"""In units of μ*: where the table is made; between, cubic interpolation."""
+"""Read-outs of the table, in units of μ*; between them, cubic interpolation."""
 
 TOKENS = 1 << 20
+"""Tokens that the table is sampled from."""
+
 GROUPS = 8
-"""Of sequences, for standard errors."""
+"""Groups of sequences, for standard errors."""
 
-CURVATURES = 7
-"""Points in v_1 at which K is sampled, and the share of tokens that each of them sees."""
-SHARE = 4
+CURVATURE_POINTS = 7
+"""Points in v_1 at which K is sampled."""
 
-BEYOND = 2.0
-"""K is sampled up to where lag 1 holds this many times the attention at which its head counts as formed."""
+CURVATURE_SHARE = 4
+"""The sequences at each of these points are a `CURVATURE_SHARE`-th of those of the table."""
 
-KEPT = 32
-"""Priors, contexts and seeds whose coefficients are remembered, some 2 kB for each token of context."""
+BEYOND_FORMATION = 2.0
+"""K is sampled up to this multiple of the attention on lag 1 at which its head counts as formed."""
 
-NARROW = 1e-4
-"""Step of the path along which K is sampled, relative to its length, at which lags other than 1 are followed: below the samples' errors."""
+KEPT_EXPANSIONS = 32
+"""Priors, contexts and seeds whose coefficients are cached, some 2 kB for each token of context."""
+
+RTOL = 1e-4
+"""Tolerance of the path along which K is sampled: below the samples' errors."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +85,25 @@ class Expansion:
     table: Array
     slope: Array
     farthest: float
-    curvature: np.polynomial.Chebyshev
+    curvature: Chebyshev
+
+    @cached_property
+    def _by_readout(self) -> KroghInterpolator:
+        """`table` and `slope` side by side, as polynomials of the read-out in units of μ*."""
+        return KroghInterpolator(READOUTS, np.column_stack([self.table.reshape(len(READOUTS), -1), self.slope]))
 
     def at(self, readout: float) -> tuple[Array, Array, float, float]:
         """c and its derivative by μ at μ = `readout`, shapes (T, 1 + R), and ∂L₀/∂μ and K/K(μ*)."""
-        weights, slopes = _lagrange(readout / self.readout)
         level = readout / self.readout
-        return (
-            np.tensordot(weights, self.table, axes=1),
-            np.tensordot(slopes / self.readout, self.table, axes=1),
-            float(weights @ self.slope),
-            level,
-        )
+        values, slopes = self._by_readout.derivatives(level, 2)
+        shape = self.table.shape[1:]
+        table, by_readout = values[:-1].reshape(shape), slopes[:-1].reshape(shape) / self.readout
+        return table, by_readout, float(values[-1]), level
+
+    @property
+    def plateau_drive(self) -> tuple[float, Array]:
+        """The push g = G and the drives D_r = ∂G/∂v_r, shape (R,), at v = 0 and μ*."""
+        return drive(self.at(self.readout)[0], np.zeros(LAGS))
 
 
 def drive(table: Array, lag_logits: Array) -> tuple[float, Array]:
@@ -93,43 +111,34 @@ def drive(table: Array, lag_logits: Array) -> tuple[float, Array]:
     source, excess = np.arange(1, len(table) + 1)[:, None], np.expm1(lag_logits)
     exists = source > np.arange(len(lag_logits))
     weight = 1 / (source[:, 0] + exists @ excess)
-    shown = (table[:, 0] + table[:, 1:] @ excess) * weight
-    slopes = weight @ table[:, 1:] - (shown * weight) @ exists
-    return float(shown.sum()), np.exp(lag_logits) * slopes
+    attended = (table[:, 0] + table[:, 1:] @ excess) * weight
+    slopes = weight @ table[:, 1:] - (attended * weight) @ exists
+    return float(attended.sum()), np.exp(lag_logits) * slopes
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=KEPT_EXPANSIONS)
 def expansion(prior: Prior, context: int, seed: int = 0) -> tuple[Expansion, ...]:
     """The expansion from all sequences, then from all but each of `GROUPS` groups of them (jackknife).
 
     Raises
     ------
     ValueError
-        If the loss fixes no read-out, see `onset.theory.laws.basins.place_readout`.
+        If the loss fixes no read-out, see `onset.theory.laws.sampling.best_readout`.
     """
     pilot, main, rest = np.random.default_rng(seed).spawn(3)
-    readout = place_readout(Setting.of("softmax", prior=prior, context=context), pilot)
+    readout = best_readout(prior, context, pilot, shares=True)
     count = max(1, TOKENS // context // GROUPS) * GROUPS
-    # In groups one after the other: memory stays that of one.
-    parts = [_first_order(prior, context, count // GROUPS, readout, g) for g in main.spawn(GROUPS)]
+    # One group after the other, so that memory stays that of one.
+    parts = [_first_order(prior, context, count // GROUPS, readout, generator) for generator in main.spawn(GROUPS)]
     tables, slopes = (np.array(part) for part in zip(*parts, strict=True))
-    chosen = [np.arange(GROUPS) != left for left in (-1, *range(GROUPS))]
-    farthest = float(np.log(BEYOND * FORMATION_LEVEL / (1 - BEYOND * FORMATION_LEVEL) * (context - 1)))
-    at = farthest * (1 - np.cos(np.pi * np.arange(CURVATURES) / (CURVATURES - 1))) / 2
-    logits = _following(tables.mean(axis=0)[2], at)
-    sampled = second_order(prior, context, count // SHARE, readout, logits, rest)
-    series = np.polynomial.Chebyshev.fit(at, sampled, CURVATURES - 1, domain=[0, farthest])
-    return tuple(Expansion(readout, tables[c].mean(axis=0), slopes[c].mean(axis=0), farthest, series) for c in chosen)
-
-
-def _lagrange(x: float) -> tuple[Array, Array]:
-    """Weights of the values at `READOUTS`, and of their derivative, at x."""
-    weights, slopes = np.empty(len(READOUTS)), np.empty(len(READOUTS))
-    for n, at in enumerate(READOUTS):
-        unit = np.polynomial.Polynomial.fromroots(np.delete(READOUTS, n))
-        unit = unit / unit(at)
-        weights[n], slopes[n] = unit(x), unit.deriv()(x)
-    return weights, slopes
+    attention = BEYOND_FORMATION * FORMATION_LEVEL
+    farthest = float(np.log(attention / (1 - attention) * (context - 1)))
+    at = farthest * (1 - np.cos(np.pi * np.arange(CURVATURE_POINTS) / (CURVATURE_POINTS - 1))) / 2
+    path = _path(tables.mean(axis=0)[2], at)
+    sampled = second_order(prior, context, count // CURVATURE_SHARE, readout, path, rest)
+    series = Chebyshev.fit(at, sampled, CURVATURE_POINTS - 1, domain=[0, farthest])
+    kept = [np.arange(GROUPS) != left_out for left_out in (-1, *range(GROUPS))]
+    return tuple(Expansion(readout, tables[k].mean(axis=0), slopes[k].mean(axis=0), farthest, series) for k in kept)
 
 
 def _first_order(
@@ -142,55 +151,55 @@ def _first_order(
     counts = np.cumsum(np.eye(states)[tokens], axis=0)
     table, slope = np.zeros((len(READOUTS), context, 1 + LAGS)), np.zeros(len(READOUTS))
     for m, level in enumerate(READOUTS * readout):
-        # later[j, i] = Σ_{t≥s} 1[x_t = i] (residual_j - Σ_l residual_l N_l/t)/t: what a source of symbol j that shows i meets.
+        # later[j, i] = Σ_{t≥s} 1[x_t = i] (residual_j - Σ_l residual_l N_l/t)/t: the later queries i of a source of j.
         later = np.zeros(transition.shape)
         for t in range(context, 0, -1):
             now, share = tokens[t - 1], counts[t - 1] / t
-            residual = transition[each, now] - softmax(level * share)
+            residual = transition[each, now] - softmax(level * share, axis=-1)
             along = (residual * share).sum(axis=1, keepdims=True)
             slope[m] -= float(weights @ along[:, 0]) / context
             if level == 0:
                 continue
             later[each, :, now] += level * (residual - along) / t
-            meets = later[each, now]
-            table[m, t - 1, 0] = weights @ (meets * counts[t - 1]).sum(axis=1)
+            queries = later[each, now]
+            table[m, t - 1, 0] = weights @ (queries * counts[t - 1]).sum(axis=1)
             for r in range(min(LAGS, t)):
-                table[m, t - 1, 1 + r] = weights @ meets[each, tokens[t - 1 - r]]
+                table[m, t - 1, 1 + r] = weights @ queries[each, tokens[t - 1 - r]]
     return table / context, slope
 
 
-def _following(table: Array, at: Array) -> list[Array]:
+def _path(table: Array, at: Array) -> list[Array]:
     """Lag logits where v_1 = `at`, the others having moved by the ratio of drives."""
-    from scipy.integrate import solve_ivp
 
     def ratio(_: float, lag_logits: Array) -> Array:
         slopes = drive(table, lag_logits)[1]
         return slopes / slopes[1]
 
-    found = solve_ivp(ratio, (0, at[-1]), np.zeros(LAGS), t_eval=at, rtol=NARROW, atol=NARROW)
-    if found.y.shape[1] < len(at):
+    run = solve_ivp(ratio, (0, at[-1]), np.zeros(LAGS), t_eval=at, rtol=RTOL, atol=RTOL)
+    if run.y.shape[1] < len(at):
         raise ValueError(
-            f"table of {len(table)} sources: expected lag 1 to be driven up to v_1 = {at[-1]:.2g}, but its drive vanishes before; use the finite context."
+            f"table of {len(table)} sources: expected lag 1 to be driven up to v_1 = {at[-1]:.2g}, but its drive "
+            "vanishes before; use the finite context."
         )
-    return list(found.y.T)
+    return list(run.y.T)
 
 
 def second_order(
-    prior: Prior, context: int, count: int, readout: float, logits: list[Array], generator: np.random.Generator
+    prior: Prior, context: int, count: int, readout: float, path: list[Array], generator: np.random.Generator
 ) -> Array:
-    """K at each of `logits`, at μ = `readout`."""
+    """K at each of the lag logits of `path`, at μ = `readout`."""
     transition, weights = nodes(prior, count, generator)
     tokens = draw(transition, context, generator)
     each, states = np.arange(len(transition)), prior.states
-    counts, found = np.zeros((len(each), states)), np.zeros(len(logits))
-    excess = np.expm1(logits)
+    counts, curvature = np.zeros((len(each), states)), np.zeros(len(path))
+    excess = np.expm1(path)
     # Σ_{s≤t} 1[x_s = j] z_s[i] and z_s[i]², by point, sequence, i and j.
-    sums = np.zeros((2, len(logits), *transition.shape))
+    sums = np.zeros((2, len(path), *transition.shape))
     for t in range(1, context + 1):
         now = tokens[t - 1]
         counts[each, now] += 1
         share = counts / t
-        law = softmax(readout * share)
+        law = softmax(readout * share, axis=-1)
         residual = transition[each, now] - law
         for n, gained in enumerate(excess):
             score = counts.copy()
@@ -200,9 +209,9 @@ def second_order(
             sums[0, n, each, :, now] += score
             sums[1, n, each, :, now] += score**2
             first, square = sums[:, n, each, now] / t
-            mean, own = first.sum(axis=1, keepdims=True), square.sum(axis=1, keepdims=True)
+            mean, mean_square = first.sum(axis=1, keepdims=True), square.sum(axis=1, keepdims=True)
             rise = readout * (first - share * mean)
-            bend = readout * (square - 2 * first * mean + share * (2 * mean**2 - own))
+            bend = readout * (square - 2 * first * mean + share * (2 * mean**2 - mean_square))
             spread = (law * rise**2).sum(axis=1) - (law * rise).sum(axis=1) ** 2
-            found[n] += float(weights @ (spread - (residual * bend).sum(axis=1))) / context
-    return found
+            curvature[n] += float(weights @ (spread - (residual * bend).sum(axis=1))) / context
+    return curvature

@@ -1,21 +1,24 @@
-r"""The plateau law where the match moves as slowly as lag 1 grows: the plane of the match (C, Ω) beside the slow manifold.
+r"""The plateau law where the match moves as slowly as lag 1 grows: the match (C, Ω) and lag 1 followed together.
 
-Around the slow manifold of `onset.theory.laws.escape` the loss is, up to third order in δ = θ - θ*(E), ½ δᵀ H δ + ⅙ B[δ, δ, δ], and lag 1 is driven by Ω times
-something that is nearly linear in θ, since nothing drives it while Ω = 0:
+Around the slow manifold of `onset.theory.laws.slow_manifold` the loss is, up to third order in δ = θ - θ*(E), ½ δᵀ H δ
++ ⅙ B[δ, δ, δ], and lag 1 is driven by Ω times a function that is nearly linear in θ, since nothing drives it while
+Ω = 0:
 
     dθ/dstep = -M (H δ + ½ B[δ, δ]),    dv_1/dstep = η_v (E/T) Ω (s* + ∇s · δ),    s = h/Ω.
 
-All coefficients are tabulated functions of E = e^{v_1}, so that a setting costs one ODE of three variables, some 20 ms, whatever its rates. Where the match is fast, this
-is the plateau law of `onset.theory.laws.plateau_law` with its start integrated; where it is slow, lag 1 waits for Ω. B is taken at E = 1, where the start is
-far from the plateau. The interval is half of what B changes, and the tables' error. Derived here, "plateau-law" (step "planar").
+All coefficients are tabulated functions of E = e^{v_1}, so that a setting costs one ODE of three variables, some 20 ms,
+whatever its rates. Where the match is fast, this is the plateau law of `onset.theory.laws.linear` with its start
+integrated; where it is slow, lag 1 waits for Ω. B is taken at E = 1, where the start is far from the plateau. The
+interval is half of the change by B, plus the tables' error. Derived here, "plateau-law" (step "planar").
 
-Range of validity: mean field, SGD, exchangeable prior with a unique plateau, `LARGEST` bounds what B changes.
+Range of validity: mean field, SGD, exchangeable prior with a unique plateau; B changes the time to formation by at most
+`LARGEST_CHANGE`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,168 +28,157 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from onset.theory.arrays import Array
 from onset.theory.derivations.plateau_law import planar_drive
 from onset.theory.dynamics.layout import Layout, last_attention
+from onset.theory.laws.slow_manifold import SlowManifold
 from onset.theory.recording import Measurement, Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import find_formation
 
-__all__ = ["LARGEST", "TOGETHER", "Plane", "follow", "formation", "planar_law"]
+__all__ = ["LARGEST_CHANGE", "MATCH_AND_LAG", "follow", "formation", "planar_law"]
 
-LARGEST = 0.4
-"""Largest relative change of the time to formation by the third order for which the law answers."""
+LARGEST_CHANGE = 0.4
+"""Largest relative change of the time to formation by the third order for which the law gives an answer."""
 
 RTOL = 1e-6
-PATIENCE = 10
-"""A way is followed up to so many times the slowest relaxation of the match and T/(η_v h), the time of lag 1's first growth."""
+"""Relative tolerance of the ODE."""
 
-FAR = 3.0
-"""Times start and plateau: where θ never comes unless the loss's third order, which has no minimum far out, is asked too far."""
+LONGEST_RUN = 10
+"""Longest run, in units of the slowest relaxation of the match plus T/(η_v h), the time of lag 1's first growth."""
 
-TOGETHER = "match and lag 1 followed together, the loss to third order around the plateau"
-"""What is assumed, in words."""
+FARTHEST_MATCH = 3.0
+"""Largest θ, in units of start plus plateau; the loss to third order has no minimum far out and may drive θ beyond."""
 
-POINTS = 64
-INTERPOLATION = np.log(2) ** 4 / 24
-"""Relative error of a cubic in ln T over octaves, of which the tables are made."""
+MATCH_AND_LAG = "match and lag 1 followed together, the loss to third order around the plateau"
+"""Statement of the assumption."""
 
+CURVE_POINTS = 64
+"""Points of the predicted curves."""
 
-@dataclass(frozen=True)
-class Plane:
-    """Coefficients at n points of ln E: `force` (n,), `target`, `pull` (n, 2), `hessian` (n, 4), `curves` (n, 4), `lag_logits` (n, R), as in
-    `onset.theory.laws.escape.Manifold`, and `third` (2, 2, 2)."""
-
-    context: int
-    log_e: Array
-    force: Array
-    target: Array
-    pull: Array
-    hessian: Array
-    curves: Array
-    lag_logits: Array
-    third: Array
-
-    def lags(self, log_e: Array) -> Array:
-        """Lag logits at points of ln E, shape (…, R)."""
-        found = CubicSpline(self.log_e, self.lag_logits)(log_e)
-        found[..., 1] = log_e
-        return found
+INTERPOLATION_ERROR = np.log(2) ** 4 / 24
+"""Relative error of a cubic in ln T over octaves, as in the tables of the manifold."""
 
 
-def follow(plane: Plane, setting: Setting, mobility: Array, *, bent: bool = True) -> Array:
-    """Steps, C, Ω and v_1 from the start to where lag 1 has all that the table holds, or nothing moves, or the cubic loss lets θ go; shape (n, 4).
+def follow(manifold: SlowManifold, setting: Setting, mobility: Array, *, cubic: bool = True) -> Array:
+    """Steps, C, Ω and v_1 from the start to the last point of the manifold, shape (n, 4).
+
+    Ends earlier where nothing moves, or where the cubic loss lets θ escape.
 
     Parameters
     ----------
-    plane : Plane
+    manifold : SlowManifold
     setting : Setting
         Gives rates and start.
     mobility : array, shape (2, 2)
-        M of `onset.theory.laws.plateau_law.mobility`.
-    bent : bool
+        M of `onset.theory.laws.linear.mobility`.
+    cubic : bool
         Whether the loss has its third order.
     """
-    columns = [plane.force[:, None], plane.target, plane.pull, plane.hessian]
-    table = CubicSpline(plane.log_e, np.concatenate(columns, axis=1))
-    third = plane.third if bent else np.zeros_like(plane.third)
-    rate = setting.training.optimizer.learning_rate["lag_logits"] / plane.context
-    highest, drive = float(plane.log_e[-1]), planar_drive
+    context, rate = manifold.context, setting.training.optimizer.learning_rate["lag_logits"]
+    table = CubicSpline(manifold.log_e, manifold.columns[:, :9])
+    third = manifold.third if cubic else np.zeros_like(manifold.third)
+    per_force = rate / context
+    highest, drive = float(manifold.log_e[-1]), planar_drive
 
     def velocity(_: Any, state: Array) -> Array:
         values = table(min(max(float(state[2]), 0.0), highest))
         off = state[:2] - values[1:3]
         slope = values[5:9].reshape(2, 2) @ off + third @ off @ off / 2
-        return np.append(-mobility @ slope, rate * np.exp(state[2]) * drive(*values[:5], *state[:2]))
+        return np.append(-mobility @ slope, per_force * np.exp(state[2]) * drive(*values[:5], *state[:2]))
 
-    def reached(_: Any, state: Array) -> float:
+    def at_end(_: Any, state: Array) -> float:
         return float(state[2]) - highest
 
-    start = np.array([setting.task.context * setting.model.initialization["match"], 0.0, 0.0])
-    farthest = FAR * (np.abs(start).max() + np.abs(plane.target).max())
+    start = np.array([context * setting.model.initialization["match"], 0.0, 0.0])
+    farthest = FARTHEST_MATCH * (np.abs(start).max() + np.abs(manifold.target).max())
 
-    def lost(_: Any, state: Array) -> float:
+    def escapes(_: Any, state: Array) -> float:
         return float(np.abs(state[:2]).max()) - farthest
 
-    reached.terminal = lost.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
-    slowest = 1 / np.linalg.eigvals(mobility @ plane.hessian[0].reshape(2, 2)).real.min()
-    longest = PATIENCE * (
-        slowest + plane.context / (plane.force[0] * setting.training.optimizer.learning_rate["lag_logits"])
-    )
-    way = solve_ivp(velocity, (0, longest), start, method="LSODA", rtol=RTOL, atol=RTOL, events=[reached, lost])
-    return np.column_stack([way.t, way.y.T])
+    at_end.terminal = escapes.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
+    slowest = 1 / np.linalg.eigvals(mobility @ manifold.hessian[0]).real.min()
+    longest = LONGEST_RUN * (slowest + context / (manifold.force[0] * rate))
+    run = solve_ivp(velocity, (0, longest), start, method="LSODA", rtol=RTOL, atol=RTOL, events=[at_end, escapes])
+    return np.column_stack([run.t, run.y.T])
+
+
+def formation(run: Array, manifold: SlowManifold) -> float | None:
+    """Step at which the head forms on a run of `follow`."""
+    attention = last_attention(manifold.lag_logits_at(run[:, 3]), manifold.context)[:, 1]
+    return find_formation(run[:, 0], attention).step
 
 
 def planar_law(
     setting: Setting,
-    plane: Plane,
+    manifold: SlowManifold,
     mobility: Array,
     measure: Callable[[Array], Measurement],
     *,
-    points: int = POINTS,
+    points: int = CURVE_POINTS,
     spread: float = 0.0,
 ) -> tuple[tuple[Trajectory, Trajectory, Trajectory], float]:
-    """The trajectory, the earliest and the latest; and the share of the time to formation that the third order makes.
+    """The predicted, the earliest and the latest trajectory, and the share of the third order in the time to formation.
 
     Parameters
     ----------
-    setting, plane, mobility
+    setting, manifold, mobility
         As of `follow`.
     measure : callable
-        Of a point in reduced coordinates with the plane's lags.
+        Measures a point in reduced coordinates with the manifold's lags.
     points : int
-        At which it is asked, from the start to the end of the table; between, its curves are interpolated.
+        Number of measured points from start to end; between them the curves are interpolated.
     spread : float
-        Relative error of the plane's times, which the interval takes in; not a number where some of it never forms a head.
+        Relative error of the manifold's times, which widens the interval; NaN where some manifold forms no head.
 
     Raises
     ------
     ValueError
-        If the third order counts too much, or the spread.
+        If the third order or the spread is too large.
     """
-    way, straight = follow(plane, setting, mobility), follow(plane, setting, mobility, bent=False)
-    formed, without = (formation(one, plane) for one in (way, straight))
+    run, quadratic = follow(manifold, setting, mobility), follow(manifold, setting, mobility, cubic=False)
+    formed, without = formation(run, manifold), formation(quadratic, manifold)
     if formed is None and without is None:
         raise ValueError(
-            f"setting {setting.label}: expected lag 1 to be driven until its head forms, but it only reaches v_1 = {way[-1, 3]:.2g} in {way[-1, 0]:.0f} steps; use the mean field."
+            f"setting {setting.label}: expected lag 1 to be driven until its head forms, but it only reaches "
+            f"v_1 = {run[-1, 3]:.2g} in {run[-1, 0]:.0f} steps; use the mean field."
         )
-    # Where each of ten lags has a tenth of the attention, the head has formed at the start, whatever the order.
+    # At ten equal lags each has a tenth of the attention: the head has formed at the start, at any order.
     share = np.inf if formed is None or without is None else 1 - without / formed if formed else 0.0
-    if not abs(share) <= LARGEST:
+    if not abs(share) <= LARGEST_CHANGE:
         raise ValueError(
-            f"setting {setting.label}: the start is too far from the plateau for the plateau law, the loss's third order being {share:.2g} of the time: expected at most {LARGEST:g}; use the mean field, or another start of the match."
+            f"setting {setting.label}: the start is too far from the plateau for the plateau law, the loss's third "
+            f"order being {share:.2g} of the time: expected at most {LARGEST_CHANGE:g}; use the mean field, or another "
+            "start of the match."
         )
-    if not spread <= LARGEST:
+    if not spread <= LARGEST_CHANGE:
         raise ValueError(
-            f"setting {setting.label}: expected coefficients that fix the time, but rules for the prior and rounds of iteration put it {spread:.2g} of it apart: expected at most {LARGEST:g}; use the finite context."
+            f"setting {setting.label}: expected coefficients that fix the time, but rules for the prior and rounds of "
+            f"iteration put it {spread:.2g} of it apart: expected at most {LARGEST_CHANGE:g}; use the finite context."
         )
-    # Even in v_1, which hardly moves at first, and in the solver's own steps.
-    along = np.arange(len(way)) / (len(way) - 1) + way[:, 3] / way[-1, 3]
-    at = np.linspace(0, along[-1], POINTS)
-    chosen = np.array([np.interp(at, along, column) for column in way.T]).T
-    lag_logits = plane.lags(chosen[:, 3])
-    scale, match = chosen[:, 1] / plane.context, chosen[:, 2] / plane.context
-    entries = np.column_stack([scale + match, scale, lag_logits])
-    asked = np.unique(np.linspace(0, POINTS - 1, points).astype(int))
-    seen = [measure(point) for point in entries[asked]]
+    # Evenly in v_1, which hardly moves at first, and in the solver's own steps.
+    progress = np.arange(len(run)) / (len(run) - 1) + run[:, 3] / run[-1, 3]
+    at = np.linspace(0, progress[-1], CURVE_POINTS)
+    steps, scale, match, v_1 = (np.interp(at, progress, column) for column in run.T)
+    lag_logits = manifold.lag_logits_at(v_1)
+    scale, match = scale / manifold.context, match / manifold.context
+    coordinates = np.column_stack([scale + match, scale, lag_logits])
+    measured = np.unique(np.linspace(0, CURVE_POINTS - 1, points).astype(int))
+    measurements = [measure(point) for point in coordinates[measured]]
 
-    def filled(values: list[float]) -> Array:
-        return PchipInterpolator(at[asked], values)(at)
+    def curve(values: list[float]) -> Array:
+        return PchipInterpolator(at[measured], values)(at)
 
-    middle = Trajectory(
-        steps=chosen[:, 0],
-        loss=filled([m.loss for m in seen]),
-        distances={name: filled([m.distances[name] for m in seen]) for name in seen[0].distances},
-        attention=last_attention(lag_logits, plane.context)[:, None],
+    predicted = Trajectory(
+        steps=steps,
+        loss=curve([m.loss for m in measurements]),
+        distances={name: curve([m.distances[name] for m in measurements]) for name in measurements[0].distances},
+        attention=last_attention(lag_logits, manifold.context)[:, None],
         parameters=dict(
             zip(
-                Layout.of(setting.task, setting.model.initialization, lag_logits.shape[1]).names, entries.T, strict=True
+                Layout.of(setting.task, setting.model.initialization, lag_logits.shape[1]).names,
+                coordinates.T,
+                strict=True,
             )
         ),
     )
-    doubt = abs(share) / 2 + INTERPOLATION + spread
-    earliest, latest = (replace(middle, steps=middle.steps * (1 + sign * doubt)) for sign in (-1, 1))
-    return (middle, earliest, latest), float(share)
-
-
-def formation(way: Array, plane: Plane) -> float | None:
-    """The step at which the head forms on what `follow` found."""
-    attention = last_attention(plane.lags(way[:, 3]), plane.context)[:, 1]
-    return find_formation(way[:, 0], attention).step
+    doubt = abs(share) / 2 + INTERPOLATION_ERROR + spread
+    earliest, latest = (replace(predicted, steps=steps * (1 + sign * doubt)) for sign in (-1, 1))
+    return (predicted, earliest, latest), float(share)

@@ -1,15 +1,16 @@
-r"""The unigram plateau of the linear family as T → ∞: where it lies, how high, and how it drives the lags.
+r"""The unigram plateau of the linear family as T → ∞: its match, its height, and its drives of the lags.
 
 No lag has grown, f_j = u π_j (C + Ω π_i), and the loss
 
     L₀(C, Ω) = E Σ_i π_i ∫₀¹ du [ -Σ_j P_ij f_j + ln Σ_j exp f_j ]
 
-is convex in (C, Ω); its minimum is the plateau (C*, Ω*), its value the plateau's height. A linear read-out of counts cannot
-be ln π_j at every position, so the height exceeds the ideal unigram loss E H(π). With σ the model there and
+is convex in (C, Ω); its minimum is the plateau (C*, Ω*), its value the plateau's height. A linear read-out of counts
+cannot be ln π_j at every position, so the height exceeds the ideal unigram loss E H(π). With σ the model there and
 
     S_r(u) = E Σ_i π_i² Σ_j (P_ij - σ_j(u)) ((P^r)_ij - π_j),
 
-lag r is driven by A_r = Ω* ∫₀¹ S_r du; for lag 1, h = A (ln(T/E) + B) with B = -1 + ∫ S₁ ln u du / ∫ S₁ du. Derived here, "plateau".
+lag r is driven by A_r = Ω* ∫₀¹ S_r du; for lag 1, h = A (ln(T/E) + B) with B = -1 + ∫ S₁ ln u du / ∫ S₁ du. Derived
+here, "plateau".
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import softmax
 
 from onset.theory.arrays import Array
 from onset.theory.markov.chains import entropy, lag_matrices, stationary
@@ -28,10 +30,19 @@ from onset.theory.mean_fields import linear
 __all__ = ["Plateau", "plateau"]
 
 POSITIONS = 16
-COUNT = 4096
-ITERATIONS = 50
+"""Nodes of the Gauss-Legendre rule in u."""
+
+PRIOR_NODES = 4096
+"""Default number of matrices that stand for the prior."""
+
+NEWTON_STEPS = 50
+"""Most steps of Newton's iteration for the match."""
+
 LAGS = 6
+"""Number of lags whose drive is computed."""
+
 EPS = np.finfo(float).eps
+"""Spacing of floating-point numbers at one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,8 @@ class Plateau:
     excess : float
         Height above the ideal unigram loss of the same chains, nats per token.
     hessian : array, shape (2, 2)
-        Of L₀ by (C, Ω): M hessian are the rates of approach, with M from `onset.theory.laws.plateau_law.mobility`.
+        Second derivatives of L₀ by (C, Ω). The rates of approach are M hessian, with M of
+        `onset.theory.laws.linear.mobility`.
     drives : array, shape (R,)
         A_r of every lag, nats per token.
     offset : float
@@ -74,11 +86,10 @@ class _Chains:
         self.u, self.measure = (x + 1) / 2, (prior.states * weights * self.query)[:, None, None] * w / 2
 
     def model(self, match: Array) -> tuple[Array, Array]:
-        """The model's law σ, and ∂f/∂(C, Ω) less its mean under it."""
+        """The model's law σ, and ∂f/∂(C, Ω) less its mean under σ."""
         pi_i, pi_j = self.query[:, None, None], self.law[:, :, None]
         logits, *slopes, _ = linear.logit_and_slopes(self.u, match[0], match[1], pi_i, pi_j, 0.0)
-        model = np.exp(logits - logits.max(axis=1, keepdims=True))
-        model /= model.sum(axis=1, keepdims=True)
+        model = softmax(logits, axis=1)
         slopes = np.stack(np.broadcast_arrays(*slopes))
         return model, slopes - (slopes * model).sum(axis=2, keepdims=True)
 
@@ -88,8 +99,8 @@ class _Chains:
 
 
 @lru_cache(maxsize=256)
-def plateau(prior: Prior, count: int = COUNT) -> Plateau:
-    """The plateau of `prior`, by Newton's iteration, with `count` points that stand for the prior.
+def plateau(prior: Prior, count: int = PRIOR_NODES) -> Plateau:
+    """The plateau of `prior`, by Newton's iteration, with `count` matrices that stand for the prior.
 
     Raises
     ------
@@ -98,14 +109,15 @@ def plateau(prior: Prior, count: int = COUNT) -> Plateau:
     """
     chains = _Chains(prior, count)
     match, hessian = np.array([1.0, 1.0]), np.eye(2)
-    for _ in range(ITERATIONS):
+    for _ in range(NEWTON_STEPS):
         model, slopes = chains.model(match)
         hessian = np.einsum("anjg,bnjg,njg->ab", slopes, slopes, chains.measure * model)
         if np.linalg.eigvalsh(hessian)[0] < EPS:
             raise ValueError(
-                f"prior = {prior}: expected stationary laws that differ, but they leave the match of the plateau open; predict with the mean field."
+                f"prior = {prior}: expected stationary laws that differ, but they do not fix the match of the plateau; "
+                "predict with the mean field."
             )
-        # Σ_j of the residual vanishes, so centred slopes do.
+        # Σ_j of the residual vanishes, so centred slopes suffice.
         step = np.linalg.solve(hessian, (slopes * chains.residual(model)).sum(axis=(1, 2, 3)))
         match = match + step
         if np.abs(step).max() < np.sqrt(EPS) * (1 + np.abs(match).max()):

@@ -16,7 +16,7 @@ from onset.simulate.scan import grid, parse
 from onset.simulate.strategies.ngrams import predict
 from onset.simulate.tasks.markov_chains import next_rows, sample, tokens_from_uniforms
 from onset.theory.dynamics.layout import Layout
-from onset.theory.laws.plateau_law import law
+from onset.theory.laws import law
 from onset.theory.laws.terms import terms
 from onset.theory.markov.ideal import limit_losses
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram

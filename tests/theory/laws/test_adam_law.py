@@ -1,4 +1,5 @@
-"""onset.theory.laws.adam: variances against the finite context, its bounds, its dispatch, and predictions against exact dynamics."""
+"""onset.theory.laws.adam: variances against the finite context, its bounds, its dispatch, and predictions against exact
+dynamics."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ import numpy as np
 import pytest
 
 from onset.theory.dynamics.descent import descend
-from onset.theory.laws.adam import NoisyMeanField, _plateau, adam_law, lag_noise, matrix_noise
+from onset.theory.laws import LAWS, adam, law
+from onset.theory.laws.adam import NoisyMeanField, lag_noise, matrix_noise, plateau_point
 from onset.theory.laws.plateau import plateau
-from onset.theory.laws.plateau_law import law
 from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
 from onset.theory.setting import Setting
 
@@ -28,7 +29,8 @@ def _variances(setting, point):
 
 
 def test_variances_are_those_of_the_finite_context(within):
-    """The linear family on its plateau: sampled here and by `onset.simulate.finite_context.dynamics`, in 16 groups each for a standard error."""
+    """The linear family on its plateau: sampled here and by `onset.simulate.finite_context.dynamics`, in 16 groups each
+    for a standard error."""
     reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of("linear", states=2, context=16, optimizer="adam")
     scale, match = plateau(setting.task.prior, 1024).match / setting.task.context
@@ -36,24 +38,25 @@ def test_variances_are_those_of_the_finite_context(within):
     point = dynamics.layout.start.copy()
     point[:2] = scale + match, scale
     exact = [one[dynamics.layout.lags] / match**2 for one in _variances(setting, point)]
-    found = [lag_noise(setting, generator) for generator in np.random.default_rng(2).spawn(16)]
-    spread = np.hypot(np.std(exact, axis=0, ddof=1), np.std(found, axis=0, ddof=1)) / 4
+    sampled_here = [lag_noise(setting, generator) for generator in np.random.default_rng(2).spawn(16)]
+    spread = np.hypot(np.std(exact, axis=0, ddof=1), np.std(sampled_here, axis=0, ddof=1)) / 4
     sampled = [0, 1, 2, 3, 4, 6, 8, 11]  # between them variances are interpolated
-    within("variance", np.mean(found, axis=0)[sampled], np.mean(exact, axis=0)[sampled], spread[sampled])
+    within("variance", np.mean(sampled_here, axis=0)[sampled], np.mean(exact, axis=0)[sampled], spread[sampled])
 
 
 def test_what_the_first_lags_gain_the_others_give():
-    """The drives of all lags sum to zero, as a common shift changes nothing; those of the first are those of the corrected mean field."""
+    """The drives of all lags sum to zero, as a common shift changes nothing; those of the first are those of the
+    corrected mean field."""
     setting = Setting.of("linear", states=2, context=24, optimizer="adam")
-    law_of = NoisyMeanField(setting)
-    point = law_of.layout.start + np.r_[0.4, -0.1, np.linspace(1, -0.5, 24)]
-    found, lags = law_of.gradient(point).derivative, law_of.layout.lags
-    base = law_of.base.gradient(law_of.near(point)).derivative
-    np.testing.assert_array_equal(found[: len(base)], base)
-    assert abs(found[lags].sum()) < 24 * np.finfo(float).eps * np.abs(found).max()
-    given = found[len(base) :]
+    field = NoisyMeanField(setting)
+    point = field.layout.start + np.r_[0.4, -0.1, np.linspace(1, -0.5, 24)]
+    derivative, lags = field.gradient(point).derivative, field.layout.lags
+    base = field.base.gradient(field.near(point)).derivative
+    np.testing.assert_array_equal(derivative[: len(base)], base)
+    assert abs(derivative[lags].sum()) < 24 * np.finfo(float).eps * np.abs(derivative).max()
+    given = derivative[len(base) :]
     assert (np.sign(given) == np.sign(given[0])).all()
-    assert _formed(descend(law_of, setting.training)) > _formed(
+    assert _formed(descend(field, setting.training)) > _formed(
         descend(NoisyMeanField(setting, excess=0.0), setting.training)
     )
 
@@ -61,7 +64,7 @@ def test_what_the_first_lags_gain_the_others_give():
 def test_noise_grows_with_the_batch_shrinking():
     """Smaller batches leave untracked lags where they are for longer, and so form the head later."""
     formed = [
-        _formed(adam_law(Setting.of("linear", states=2, context=50, optimizer="adam", batch=b)).trajectories[0])
+        _formed(law(Setting.of("linear", states=2, context=50, optimizer="adam", batch=b)).trajectories[0])
         for b in (16, 64, 256)
     ]
     assert formed[0] > formed[1] > formed[2]
@@ -69,7 +72,7 @@ def test_noise_grows_with_the_batch_shrinking():
 
 @pytest.mark.parametrize(("family", "states", "context"), [("softmax", 2, 50), ("linear", 2, 50), ("linear", 4, 50)])
 def test_against_the_finite_context(family, states, context):
-    """Formation within the interval of the law, which the law sets wider than one replicate of finite context scatters."""
+    """Formation within the interval of the law, which is wider than the scatter of one replicate of finite context."""
     reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of(family, states=states, context=context, optimizer="adam", record_every=2)
     formed = law(setting).transitions()[1]
@@ -84,15 +87,15 @@ def test_matrix_noise_is_that_of_the_finite_context(within):
     reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of("softmax", states=2, context=16, optimizer="adam")
     dynamics = reduced.FiniteContext(setting, count=1024, held_out=1)
-    level = _plateau(setting, np.random.default_rng(1))[0]
+    level = plateau_point(setting, np.random.default_rng(1))[0]
     point = dynamics.layout.start.copy()
     point[2:4] = level / 2, -level / 2
     scale = [level**2, level**2, 1, 1]
-    found = [matrix_noise(setting, generator) * scale for generator in np.random.default_rng(2).spawn(16)]
+    sampled_here = [matrix_noise(setting, generator) * scale for generator in np.random.default_rng(2).spawn(16)]
     exact = [one[:4] for one in _variances(setting, point)]
-    spread = np.hypot(np.std(exact, axis=0, ddof=1), np.std(found, axis=0, ddof=1)) / 4
+    spread = np.hypot(np.std(exact, axis=0, ddof=1), np.std(sampled_here, axis=0, ddof=1)) / 4
     placed = np.abs(np.mean(exact, axis=0)) * 2 / np.sqrt(1024)  # each group places μ anew, on a pilot of 1024
-    within("variance", np.mean(found, axis=0), np.mean(exact, axis=0), np.hypot(spread, placed))
+    within("variance", np.mean(sampled_here, axis=0), np.mean(exact, axis=0), np.hypot(spread, placed))
 
 
 def test_the_wait_grows_with_the_logarithm_of_the_context():
@@ -113,13 +116,14 @@ def test_passage_of_the_mixture_at_finite_context():
     mixture = Mixture((DoublyStochastic(4), Unigram(4)), (0.75, 0.25))
     setting = Setting.of("linear", prior=mixture, context=64, optimizer="adam")
     exact = descend(reduced.FiniteContext(setting, count=128, held_out=2048), setting.training).transitions()[0][1].step
-    found = descend(NoisyMeanField(setting), setting.training).transitions()[0][1].step
-    print(f"law {found:.0f}, finite context {exact:.0f}")
-    assert abs(found / exact - 1) < 0.15
+    predicted = descend(NoisyMeanField(setting), setting.training).transitions()[0][1].step
+    print(f"law {predicted:.0f}, finite context {exact:.0f}")
+    assert abs(predicted / exact - 1) < 0.15
 
 
 def test_further_lags_share_the_weight_that_gives_the_first_as_much_attention():
-    """The loss at finite context with the further lags as they are and with their common weight, on the same sequences, beside what their fall changes at all."""
+    """The loss at finite context with the further lags as they are and with their common weight, on the same sequences,
+    beside what their fall changes at all."""
     reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of("linear", states=3, context=64, optimizer="adam")
     law_of, dynamics = NoisyMeanField(setting), reduced.FiniteContext(setting, count=2, held_out=512)
@@ -139,18 +143,15 @@ def test_further_lags_share_the_weight_that_gives_the_first_as_much_attention():
 @pytest.mark.parametrize("context", [3, 6])
 def test_contexts_shorter_than_the_tracked_lags(context):
     """All lags but the last are told apart then."""
-    found = NoisyMeanField(Setting.of("linear", states=2, context=context, optimizer="adam"))
-    assert found.tracked == context - 1
-    assert np.isfinite(found.gradient(found.layout.start).variance).all()
+    field = NoisyMeanField(Setting.of("linear", states=2, context=context, optimizer="adam"))
+    assert field.tracked == context - 1
+    assert np.isfinite(field.gradient(field.layout.start).variance).all()
 
 
 def test_dispatch_and_refusals():
     setting = Setting.of("linear", states=2, context=24, optimizer="adam", steps=60)
-    assert law(setting).to_dict() == adam_law(setting).to_dict()
-    with pytest.raises(ValueError, match="optimizer of the Adam law"):
-        adam_law(Setting.of("linear"))
-    with pytest.raises(ValueError, match="family of the Adam law"):
-        adam_law(Setting.of("transformer", optimizer="adam"))
+    assert {pair for pair, entry in LAWS.items() if entry is adam.LAW} == {("linear", "adam"), ("softmax", "adam")}
+    assert law(setting).to_dict() == adam.predict(setting).to_dict()
     with pytest.raises(ValueError, match="context = 2000"):
         law(Setting.of("softmax", context=2000, optimizer="adam"))
     with pytest.raises(ValueError, match="context = 2:"):
@@ -158,6 +159,7 @@ def test_dispatch_and_refusals():
 
 
 def test_lags_that_no_source_has_yet_do_not_overflow():
-    """A strong head on few tokens: the exponents of lags beyond the first token, which nothing reads, stay finite (warnings are errors)."""
-    found = law(Setting.of("softmax", states=2, context=12, optimizer="adam"))
-    assert np.isfinite(found.trajectories[0].loss).all()
+    """A strong head on few tokens: the exponents of lags beyond the first token, which nothing reads, stay finite
+    (warnings are errors)."""
+    prediction = law(Setting.of("softmax", states=2, context=12, optimizer="adam"))
+    assert np.isfinite(prediction.trajectories[0].loss).all()

@@ -1,4 +1,5 @@
-"""onset.theory.laws.basins: signs where training and exact sums know them, standard errors, limits, and what it refuses."""
+"""onset.theory.laws.basins: signs where training and exact sums know them, standard errors, limits, and what it
+refuses."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from onset.theory.derivations import signals, trapped
-from onset.theory.laws import basins
+from onset.theory.laws import basins, sampling
 from onset.theory.laws.basins import escapes, limit_constants
 from onset.theory.markov.chains import lag_matrices, stationary
 from onset.theory.markov.expectations import nodes
@@ -29,19 +30,21 @@ from onset.theory.setting import Setting
     ],
 )
 def test_signs_of_trained_models(family, concentration, states, context, optimizer, sign):
-    """Each of these was trained: ω left zero that way (the last with a rate of 0.1 for the lag logits), and lag 1 gained or lost."""
+    """Each of these was trained: ω left zero that way (the last with a rate of 0.1 for the lag logits), and lag 1
+    gained or lost."""
     prior = Dirichlet(states, concentration)
-    found = escapes(Setting.of(family, prior=prior, context=context, optimizer=optimizer))
-    print(found.explanation)
-    assert found.sign == sign
-    assert (1 in found.lags) == (sign > 0)
-    assert ({0, 2} <= set(found.lags)) == (sign < 0)
+    basin = escapes(Setting.of(family, prior=prior, context=context, optimizer=optimizer))
+    print(basin.explanation)
+    assert basin.sign == sign
+    assert (1 in basin.lags) == (sign > 0)
+    assert ({0, 2} <= set(basin.lags)) == (sign < 0)
 
 
 def test_three_states_at_the_start_agree_with_exact_correlations(within):
-    """Lags and match at μ → 0: means over sequences against `signals.softmax`, the prior by independent points with their spread."""
+    """Lags and match at μ → 0: means over sequences against `signals.softmax`, the prior by independent points with
+    their spread."""
     context, setting = 10, Setting.of("softmax", states=3, context=10, optimizer="adam")
-    found, exact = escapes(setting, count=32768), []
+    basin, exact = escapes(setting, count=32768), []
     inner, mean = signals.kernel(context)
     lag1 = signals.kernel(context, 1)
     for generator in np.random.default_rng(5).spawn(8):
@@ -50,15 +53,18 @@ def test_three_states_at_the_start_agree_with_exact_correlations(within):
             [-signals.evaluate(signals.softmax, T=context, mu=1.0, K=k, M=m, C=known) for k, m in ((inner, mean), lag1)]
         )
     expected, spread = np.mean(exact, axis=0), np.std(exact, axis=0, ddof=1) / np.sqrt(8)
-    within("push", found.size, expected[0], np.hypot(found.error, spread[0]))
-    assert abs(found.drives[1] / expected[1] - 1) < 0.1
+    within("push", basin.size, expected[0], np.hypot(basin.error, spread[0]))
+    assert abs(basin.drives[1] / expected[1] - 1) < 0.1
 
 
 def test_errors_fall_and_cover(within):
     """Independent seeds scatter by the standard error; four times the sequences halve it."""
     setting = Setting.of("softmax", states=2, context=12)
-    found = [escapes(setting, count=1024, seed=seed) for seed in range(16)]
-    sizes, error = np.array([f.size for f in found]), np.mean([f.error for f in found])
+    basins_by_seed = [escapes(setting, count=1024, seed=seed) for seed in range(16)]
+    sizes, error = (
+        np.array([basin.size for basin in basins_by_seed]),
+        np.mean([basin.error for basin in basins_by_seed]),
+    )
     within("scatter", sizes, sizes.mean(), error)
     chi2 = ((sizes - sizes.mean()) ** 2).sum() / error**2
     print(f"chi² = {chi2:.1f} of 15")
@@ -70,8 +76,8 @@ def test_readout_is_the_optimum():
     """Of two states, against the exact slope's zero; a pilot of n sequences misses it by about 1/√n of its size."""
     matrices, weights = nodes(Dirichlet(2), 256)
     exact = trapped.plateau_two_states(matrices, weights, 25)
-    found = escapes(Setting.of("softmax", states=2, context=25), count=2).readout
-    assert abs(found / exact - 1) < 4 / np.sqrt(basins.PILOT)
+    readout = escapes(Setting.of("softmax", states=2, context=25), count=2).readout
+    assert abs(readout / exact - 1) < 4 / np.sqrt(sampling.PILOT_SEQUENCES)
 
 
 def test_limit_constants_by_summing_powers():
@@ -86,15 +92,13 @@ def test_limit_constants_by_summing_powers():
     one_way = law[:, None] * excess[1:].sum(axis=0)
     covariance = np.diag(law) - np.outer(law, law) + one_way + one_way.T
     residual = law[:, None] * (chain[0] - model)
-    expected = (
-        (residual * law[:, None] * passed).sum(),
-        (residual * (law[:, None] * delayed + covariance)).sum(),
-    )
+    expected = ((residual * law[:, None] * passed).sum(), (residual * (law[:, None] * delayed + covariance)).sum())
     np.testing.assert_allclose(limit_constants(chain, np.ones(1), level), expected, rtol=1e-10)
 
 
 def test_a_wrong_covariance_changes_the_sign_of_the_start(monkeypatch):
-    """Without what the frequencies share with the mean score the trapped setting would seem to escape: the term matters."""
+    """Without what the frequencies share with the mean score the trapped setting would seem to escape: the term
+    matters."""
     setting = Setting.of("softmax", states=2, context=12, optimizer="adam")
     assert escapes(setting).sign == -1
     monkeypatch.setattr(basins, "relative", lambda sums, counts, t: sums / t)

@@ -1,4 +1,5 @@
-"""onset.theory.laws.expansion: tables against exact correlations, and both orders against a plain loss differenced on the same sequences."""
+"""onset.theory.laws.expansion: tables against exact correlations, and both orders against a plain loss differenced on
+the same sequences."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ import pytest
 
 from onset.theory.derivations import signals
 from onset.theory.laws import expansion as module
-from onset.theory.laws.basins import draw
 from onset.theory.laws.expansion import GROUPS, LAGS, READOUTS, drive
+from onset.theory.laws.sampling import draw
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.markov.signals import correlations
@@ -33,7 +34,8 @@ def plain_loss(transition, weights, tokens, readout, match, lag_logits) -> float
 
 @pytest.mark.parametrize("prior", [Dirichlet(2), Dirichlet(3, 0.5)])
 def test_both_orders_are_derivatives_of_the_loss(prior):
-    """G, its slopes by the lag logits and ∂L₀/∂μ by central differences of the plain loss in ω, v and μ; K by the second difference."""
+    """G, its slopes by the lag logits and ∂L₀/∂μ by central differences of the plain loss in ω, v and μ; K by the
+    second difference."""
     context, readout, h = 9, 1.3, 1e-3
     logits = np.array([0.2, 0.7, -0.3, 0.1, 0.0, 0.4])
     table, slope = module._first_order(prior, context, 4, readout, np.random.default_rng(5))
@@ -45,8 +47,8 @@ def test_both_orders_are_derivatives_of_the_loss(prior):
         return plain_loss(transition, weights, tokens, mu, omega, v)
 
     for m, level in enumerate(READOUTS * readout):
-        found, by_lag = drive(table[m], logits)
-        assert found == pytest.approx(-(loss(level, h, logits) - loss(level, -h, logits)) / (2 * h), abs=h**2)
+        push, by_lag = drive(table[m], logits)
+        assert push == pytest.approx(-(loss(level, h, logits) - loss(level, -h, logits)) / (2 * h), abs=h**2)
         differenced = [
             -(
                 loss(level, h, logits + e)
@@ -65,24 +67,28 @@ def test_both_orders_are_derivatives_of_the_loss(prior):
 
 
 def test_table_agrees_with_exact_correlations_at_a_small_readout(within):
-    """Push and drive of lag 1 per μ, T = 12, two states, against `signals.softmax`; μ = 1e-4 changes them by about as much."""
+    """Push and drive of lag 1 per μ, T = 12, two states, against `signals.softmax`; μ = 1e-4 changes them by about as
+    much."""
     context, prior = 12, Dirichlet(2)
     parts = [
         module._first_order(prior, context, 4096, 1e-4, generator)[0][2] / 1e-4
         for generator in np.random.default_rng(0).spawn(GROUPS)
     ]
-    found = np.array([[drive(part, np.zeros(LAGS))[0], drive(part, np.zeros(LAGS))[1][1]] for part in parts])
+    sampled = np.array([[drive(part, np.zeros(LAGS))[0], drive(part, np.zeros(LAGS))[1][1]] for part in parts])
     known = correlations(*nodes(prior, 1024), context)
     exact = [
         -signals.evaluate(signals.softmax, T=context, mu=1.0, K=k, M=m, C=known)
         for k, m in (signals.kernel(context), signals.kernel(context, 1))
     ]
-    within("push and drive", found.mean(axis=0), exact, found.std(axis=0, ddof=1) / np.sqrt(GROUPS))
+    within("push and drive", sampled.mean(axis=0), exact, sampled.std(axis=0, ddof=1) / np.sqrt(GROUPS))
 
 
 def test_between_readouts_the_table_is_interpolated():
     """At `READOUTS` themselves exactly, and the derivative that of the cubic through them."""
-    for n, x in enumerate(READOUTS):
-        weights, slopes = module._lagrange(float(x))
-        np.testing.assert_allclose(weights, np.eye(len(READOUTS))[n], atol=1e-12)
-        np.testing.assert_allclose(slopes @ READOUTS**3, 3 * x**2, atol=1e-12)
+    table = (READOUTS**3)[:, None, None]
+    coefficients = module.Expansion(1.0, table, READOUTS, 1.0, np.polynomial.Chebyshev([0.0]))
+    for x in READOUTS:
+        value, derivative, slope, level = coefficients.at(float(x))
+        np.testing.assert_allclose(value.item(), x**3, atol=1e-12)
+        np.testing.assert_allclose(derivative.item(), 3 * x**2, atol=1e-12)
+        assert (slope, level) == pytest.approx((x, x), abs=1e-12)

@@ -1,4 +1,4 @@
-"""onset.theory.laws.mixture: where the match of a mixture rests, its delay, and the derivation."""
+"""The resting match of mixtures, their delay, and the derivation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from onset.theory.derivations import get, mixture
-from onset.theory.laws.escape import manifold
-from onset.theory.laws.mixture import balance, delay
-from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.dynamics.flow import flow
+from onset.theory.laws.mixture import PRIOR_NODES, balance
+from onset.theory.laws.slow_manifold import manifold
+from onset.theory.markov.priors import DoublyStochastic, Mixture, Prior, Unigram
+from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
 
 
@@ -44,14 +46,20 @@ def test_below_the_critical_weight_the_plateau_drives_lag_1_down():
 
 def test_delay_grows_with_the_share_of_unigram_chains():
     """k = 4, T = 128: at equal signal, few unigram chains speed the head up, many delay it."""
-    setting = Setting.of("linear", prior=DoublyStochastic(4), context=128, initialization={"match": 0.0}, steps=10000)
-    factors = [delay(setting, weight).factor for weight in (0.5, 0.9)]
+    doubly_stochastic, unigram = DoublyStochastic(4), Unigram(4)
+
+    def formation(prior: Prior) -> float:
+        setting = Setting.of("linear", prior=prior, context=128, initialization={"match": 0.0}, steps=10000)
+        field = LinearMeanField.of(setting, count=PRIOR_NODES, generator=np.random.default_rng(0))
+        return flow(field, setting.training).transitions()[1].step
+
+    pure = formation(doubly_stochastic)
+    mixed = [(w, formation(Mixture((doubly_stochastic, unigram), (w, 1 - w)))) for w in (0.5, 0.9)]
+    factors = [weight * step / pure for weight, step in mixed]
     print(factors)
     assert factors[1] < 1 < factors[0]
 
 
-def test_what_it_refuses():
-    with pytest.raises(ValueError, match="doubly stochastic chains alone"):
-        delay(Setting.of("linear", prior=Dirichlet(4)), 0.5)
+def test_refusals():
     with pytest.raises(ValueError, match="weight = 1"):
         balance(4, 100, 1.0)

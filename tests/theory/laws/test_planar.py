@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 
 from onset.theory.dynamics.flow import flow
-from onset.theory.dynamics.layout import last_attention
-from onset.theory.laws.planar import follow
-from onset.theory.laws.plateau_law import SLOWEST, law, mobility, path, plane
+from onset.theory.laws import law
+from onset.theory.laws.linear import LARGEST_DELAY, mobility, path
+from onset.theory.laws.planar import follow, formation
+from onset.theory.laws.slow_manifold import interpolated_manifold
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
-from onset.theory.transitions import find_formation
 
 
-def formed(setting: Setting, **changes) -> float:
-    found = plane(setting.task.prior, setting.task.context)
-    way = follow(found, setting, mobility(setting), **changes)
-    return find_formation(way[:, 0], last_attention(found.lags(way[:, 3]), setting.task.context)[:, 1]).step
+def mobility_of(setting: Setting) -> np.ndarray:
+    return mobility(setting.task.states, setting.task.context, setting.training.optimizer.learning_rate["match"])
+
+
+def formation_step(setting: Setting) -> float:
+    table = interpolated_manifold(setting.task.prior, setting.task.context)
+    return formation(follow(table, setting, mobility_of(setting)), table)
 
 
 @pytest.mark.parametrize(("states", "rate"), [(4, 1e-2), (8, 1e-2), (3, 2.5e-3), (3, 6e-4)])
@@ -26,45 +29,52 @@ def test_match_limited_settings_agree_with_the_mean_field(states, rate):
     """Delays of 2 to 300 slow times; both transitions within twice the law's interval."""
     setting = Setting.of("linear", states=states, context=100, learning_rate={"match": rate}, steps=20000)
     field = LinearMeanField.of(setting, count=128, generator=np.random.default_rng(0))
-    (_, passed), expected = flow(field, setting.training, rtol=1e-4).transitions()
+    (_, to_bigram), expected = flow(field, setting.training, rtol=1e-4).transitions()
     prediction = law(setting)
-    (_, passage), formation = prediction.transitions()
-    print(f"{formation.step / expected.step - 1:+.3f}", passage.step, passed.step)
+    (_, predicted_bigram), formed = prediction.transitions()
+    print(f"{formed.step / expected.step - 1:+.3f}", predicted_bigram.step, to_bigram.step)
     assert "match-limited" in prediction.validity[0]
-    assert abs(formation.step - expected.step) < 2 * (formation.high - formation.step)
-    if passage.step is None:  # k = 8: the match goes on long after lag 1 has all attention, where the table ends
-        assert passed.step > prediction.trajectories[0].steps[-1]
+    assert abs(formed.step - expected.step) < 2 * (formed.high - formed.step)
+    if predicted_bigram.step is None:  # k = 8: the match grows long after lag 1 has all attention, where the table ends
+        assert to_bigram.step > prediction.trajectories[0].steps[-1]
     else:
-        assert abs(passage.step - passed.step) < 2 * (passage.high - passage.step)
+        error = abs(predicted_bigram.step - to_bigram.step)
+        assert error < 2 * (predicted_bigram.high - predicted_bigram.step)
 
 
 def test_with_a_fast_match_it_is_the_law_of_the_slow_manifold():
-    """Where the delay is a few percent of the slow time, both agree to the square of that ratio and the start's own curvature."""
+    """Where the delay is a few percent of the slow time, both agree to the square of that ratio and the start's own
+    curvature."""
     setting = Setting.of("linear", states=2, context=400, initialization={"match": 1 / 400})
-    found = path(setting)
+    along = path(setting)
     step = law(setting).transitions()[1].step
-    at = int(np.searchsorted(found.slow, step))
-    ratio = found.delay[at] / found.slow[at]
-    assert ratio < SLOWEST
-    assert abs(formed(setting) / step - 1) < 2 * (ratio**2 + abs(found.delay[0]) / 4 / step)
+    at = int(np.searchsorted(along.slow, step))
+    ratio = along.delay[at] / along.slow[at]
+    assert ratio < LARGEST_DELAY
+    assert abs(formation_step(setting) / step - 1) < 2 * (ratio**2 + abs(along.delay[0]) / 4 / step)
 
 
 def test_time_scales_with_the_rates():
     """Both rates four times: a quarter of the time, to the solver's tolerance."""
     one = Setting.of("linear", states=4, context=100)
     rates = {group: 4 * rate for group, rate in one.training.optimizer.learning_rate.items()}
-    assert formed(Setting.of("linear", states=4, context=100, learning_rate=rates)) == pytest.approx(
-        formed(one) / 4, rel=1e-4
+    assert formation_step(Setting.of("linear", states=4, context=100, learning_rate=rates)) == pytest.approx(
+        formation_step(one) / 4, rel=1e-4
     )
 
 
 def test_match_limited_time_goes_as_the_root_of_both_rates(slope):
-    """Where Ω grows from nothing while lag 1 follows, dΩ ∝ η_W, dv_1 ∝ η_v Ω: t goes as (η_W η_v)^-1/2 as η_W → 0, less a correction of order t/relaxation."""
+    """Where Ω grows from nothing while lag 1 follows, dΩ ∝ η_W, dv_1 ∝ η_v Ω: t goes as (η_W η_v)^-1/2 as η_W → 0, less
+    a correction of order t/relaxation."""
     rates = np.array([1e-6, 4e-6])
-    times = [formed(Setting.of("linear", prior=Dirichlet(3), context=100, learning_rate={"match": r})) for r in rates]
+    times = [
+        formation_step(Setting.of("linear", prior=Dirichlet(3), context=100, learning_rate={"match": r})) for r in rates
+    ]
     print(times)
     setting = Setting.of("linear", states=3, context=100, learning_rate={"match": float(rates[-1])})
-    relaxes = np.linalg.eigvals(mobility(setting) @ plane(setting.task.prior, 100).hessian[0].reshape(2, 2)).real.max()
+    relaxes = np.linalg.eigvals(
+        mobility_of(setting) @ interpolated_manifold(setting.task.prior, 100).hessian[0]
+    ).real.max()
     assert abs(slope(rates, times) + 0.5) < relaxes * times[-1]
 
 
@@ -74,6 +84,6 @@ def test_a_start_too_far_from_the_plateau_is_refused():
 
 
 def test_a_head_may_have_formed_at_the_start():
-    """Each of ten lags has a tenth of the attention before anything moves, the level at which a head counts as formed."""
-    _, formation = law(Setting.of("linear", context=10)).transitions()
-    assert formation.step == pytest.approx(0)
+    """Each of ten lags starts with a tenth of the attention, the level at which a head counts as formed."""
+    _, formed = law(Setting.of("linear", context=10)).transitions()
+    assert formed.step == pytest.approx(0)

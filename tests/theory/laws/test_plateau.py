@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from onset.theory.laws.escape import NODES
 from onset.theory.laws.plateau import plateau
+from onset.theory.laws.slow_manifold import PRIOR_NODES
 from onset.theory.markov.chains import entropy, stationary
 from onset.theory.markov.expectations import expectation, nodes
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
@@ -19,7 +19,8 @@ ERROR = 1e-6
 
 
 def loss_by_cubature(match: np.ndarray) -> float:
-    """L₀ of two states as a threefold integral, adaptively; the chain's uniforms for a flat prior are its off-diagonal entries."""
+    """L₀ of two states as a threefold integral, adaptively; the chain's uniforms for a flat prior are its off-diagonal
+    entries."""
 
     def integrand(points: np.ndarray) -> np.ndarray:
         a, b, u = points.T
@@ -35,26 +36,28 @@ def loss_by_cubature(match: np.ndarray) -> float:
 
 
 def test_plateau_is_the_minimum_of_the_threefold_integral():
-    """Flat prior, two states: height equal to cubature at (C*, Ω*), and higher by ½ δᵀHδ at displaced matches, to third order in δ."""
-    found = plateau(Dirichlet(2))
-    height = loss_by_cubature(found.match)
-    assert found.height == pytest.approx(height, abs=10 * ERROR)
+    """Flat prior, two states: height equal to cubature at (C*, Ω*), and higher by ½ δᵀHδ at displaced matches, to third
+    order in δ."""
+    limit = plateau(Dirichlet(2))
+    height = loss_by_cubature(limit.match)
+    assert limit.height == pytest.approx(height, abs=10 * ERROR)
     for shift in np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.7], [0.3, -0.7]]):
-        rise = loss_by_cubature(found.match + shift) - height
-        assert rise == pytest.approx(shift @ found.hessian @ shift / 2, rel=0.2, abs=10 * ERROR)
+        rise = loss_by_cubature(limit.match + shift) - height
+        assert rise == pytest.approx(shift @ limit.hessian @ shift / 2, rel=0.2, abs=10 * ERROR)
 
 
 @pytest.mark.parametrize(
     "prior", [Dirichlet(2), Dirichlet(3), Dirichlet(4, 0.5), Mixture((Dirichlet(3), Unigram(3)), (0.5, 0.5))]
 )
 def test_plateau_is_where_the_mean_field_stands_still(prior, slope):
-    """On the same chains, no lag grown: the mean field's gradient by (C, Ω) falls like ln T/T, and lag r is driven as A_r ln T."""
-    found = plateau(prior, NODES)
+    """On the same chains, no lag grown: the mean field's gradient by (C, Ω) falls like ln T/T, and lag r is driven as
+    A_r ln T."""
+    limit = plateau(prior, PRIOR_NODES)
     contexts, by_match, drives = 4 ** np.arange(4, 8), [], []
     for context in contexts:
-        dynamics = LinearMeanField.of(Setting.of("linear", prior=prior, context=int(context)), count=NODES)
-        dynamics.stand_for(*nodes(prior, NODES, np.random.default_rng(0)))
-        point = np.concatenate([[found.match.sum() / context, found.match[0] / context], np.zeros(6)])
+        dynamics = LinearMeanField.of(Setting.of("linear", prior=prior, context=int(context)), count=PRIOR_NODES)
+        dynamics.stand_for(*nodes(prior, PRIOR_NODES, np.random.default_rng(0)))
+        point = np.concatenate([[limit.match.sum() / context, limit.match[0] / context], np.zeros(6)])
         gradient = dynamics.gradient(point).derivative
         by_match.append(np.abs([gradient[:2].sum(), gradient[0]]).max() / context)
         drives.append(-gradient[2:] * context)
@@ -63,21 +66,21 @@ def test_plateau_is_where_the_mean_field_stands_still(prior, slope):
     # A constant beside ln T shifts the slope by about its ratio to ln T, squared off over three decades.
     assert abs(rate - 1) < 1 / np.log(contexts[0])
     growth = np.diff(drives, axis=0)[-1] / np.log(4)
-    np.testing.assert_allclose(growth, found.drives, atol=np.log(contexts[-2]) ** 2 / contexts[-2])
+    np.testing.assert_allclose(growth, limit.drives, atol=np.log(contexts[-2]) ** 2 / contexts[-2])
 
 
 @pytest.mark.parametrize("states", [2, 3, 4, 8])
 def test_a_linear_read_out_stays_above_the_ideal_loss(states):
     """Height less E H(π) is positive, and both are ordered below ln k."""
-    found = plateau(Dirichlet(states))
-    assert found.excess > 0
-    assert found.height < np.log(states)
-    assert np.linalg.eigvalsh(found.hessian)[0] > 0
+    limit = plateau(Dirichlet(states))
+    assert limit.excess > 0
+    assert limit.height < np.log(states)
+    assert np.linalg.eigvalsh(limit.hessian)[0] > 0
 
 
 def test_doubly_stochastic_matrices_have_no_plateau():
     """All stationary laws are uniform: the match is free."""
-    with pytest.raises(ValueError, match="leave the match of the plateau open"):
+    with pytest.raises(ValueError, match="do not fix the match of the plateau"):
         plateau(DoublyStochastic(3))
 
 

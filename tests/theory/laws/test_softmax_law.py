@@ -1,4 +1,5 @@
-"""onset.theory.laws.softmax: symmetries of the wait, its dependence on the context, and what it refuses; finite context in tests/simulate."""
+"""onset.theory.laws.softmax: symmetries of the wait, its dependence on the context, and what it refuses; finite context
+in tests/simulate."""
 
 from __future__ import annotations
 
@@ -6,9 +7,8 @@ import numpy as np
 import pytest
 
 from onset.theory.derivations.softmax_law import quadrature, wait
-from onset.theory.laws import expansion
-from onset.theory.laws.plateau_law import law
-from onset.theory.laws.softmax import escape, exponents, softmax_law
+from onset.theory.laws import expansion, law
+from onset.theory.laws.softmax import escape, exponents
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.setting import Setting
 
@@ -36,9 +36,9 @@ def test_only_ratios_of_rates_count():
 
 def test_shorter_contexts_wait_longer_and_longer_ones_too():
     """Of T = 25, 64, 256, k = 3, the middle one waits least: push over drive grows with T, the drive falls."""
-    found = [escape(waiting(context=context)) for context in (25, 64, 256)]
-    ratios = [one.push / one.drives[1] for one in found]
-    steps, errors = [one.steps for one in found], [one.error for one in found]
+    escapes = [escape(waiting(context=context)) for context in (25, 64, 256)]
+    ratios = [escaped.push / escaped.drives[1] for escaped in escapes]
+    steps, errors = [escaped.steps for escaped in escapes], [escaped.error for escaped in escapes]
     print([f"{s:.0f} ± {e:.0f}" for s, e in zip(steps, errors, strict=True)], np.round(ratios, 3))
     assert ratios == sorted(ratios)
     assert steps[0] - steps[1] > 3 * np.hypot(errors[0], errors[1])
@@ -46,14 +46,15 @@ def test_shorter_contexts_wait_longer_and_longer_ones_too():
 
 
 def test_closed_form_is_the_leading_order():
-    """Frozen drive, lag 1 alone, no second order: short of the wait by what lag 1 loses of its drive while v is of order one, 2/ln T of it."""
-    found = escape(waiting(context=256))
-    assert found.frozen is not None
-    assert abs(found.frozen / (found.steps - found.second) - 1) < 2 / np.log(256)
+    """Frozen drive, lag 1 alone, no second order: short of the wait by what lag 1 loses of its drive while v is of
+    order one, 2/ln T of it."""
+    escaped = escape(waiting(context=256))
+    assert escaped.frozen is not None
+    assert abs(escaped.frozen / (escaped.steps - escaped.second) - 1) < 2 / np.log(256)
 
 
 def test_rates_of_the_closed_form():
-    """-1/2 for match and lag logits alike at fixed kick of its own scale; one e-fold of a small push costs 1/(D √(ab))."""
+    """-1/2 for match and lag logits alike at a fixed kick; one e-fold of a small push costs 1/(D √(ab))."""
     a, b, drive, to = 0.5, 1.0, 0.01, 2.0
     one = wait(a, b, drive, 0.1, 0.0, to)
     assert wait(4 * a, b, drive, 0.1, 0.0, to) == pytest.approx(one / 2, rel=1e-12)
@@ -84,18 +85,19 @@ def test_law_answers_for_the_family_with_bounds():
 )
 def test_outside_its_range_the_law_says_why(setting, message):
     with pytest.raises(ValueError, match=message):
-        softmax_law(setting)
+        escape(setting)
 
 
 def test_exponents_of_the_rates():
-    """They sum to -1 (time is in steps); match and lag logits, without kick, at -1/2 each; differences of the law itself are near them."""
+    """They sum to -1 (time is in steps); match and lag logits, without kick, at -1/2 each; differences of the law
+    itself are near them."""
     setting = waiting(context=128)
     stated = exponents(setting)
     assert stated["learning-rate"] == pytest.approx(-1, abs=1e-5)
     for group in ("match", "lag_logits"):
         rates = dict(setting.training.optimizer.learning_rate)
         ends = [escape(waiting(context=128, learning_rate=rates | {group: f})) for f in (0.8, 1.25)]
-        found = np.log(ends[1].steps / ends[0].steps) / np.log(1.25 / 0.8)
-        print(group, stated[f"learning-rate.{group}"], found)
+        by_law = np.log(ends[1].steps / ends[0].steps) / np.log(1.25 / 0.8)
+        print(group, stated[f"learning-rate.{group}"], by_law)
         # The frozen form leaves out the second order in the match, which enters both.
-        assert abs(found - stated[f"learning-rate.{group}"]) < 2 * ends[1].second / ends[1].steps
+        assert abs(by_law - stated[f"learning-rate.{group}"]) < 2 * ends[1].second / ends[1].steps

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from onset.theory.derivations import plateau_law
+from onset.theory.laws import law
 from onset.theory.laws.plateau import plateau
-from onset.theory.laws.plateau_law import law
 from onset.theory.laws.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent, terms
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
@@ -24,25 +24,30 @@ def test_terms_give_the_law_to_rounding(states, context):
     setting = _setting(states, context)
     passages, formation = law(setting).transitions()
     for name, expected in zip(TRANSITIONS, (formation, passages[-1]), strict=True):
-        found = terms(setting)[name]
-        got, wanted = (found.step, found.low, found.high), (expected.step, expected.low, expected.high)
-        np.testing.assert_allclose(got, wanted, rtol=1e-12)
-        resummed = found.slow + found.slow * found.delay / (found.slow + found.delay)
-        assert found.step == pytest.approx(resummed, rel=1e-3)  # between two nodes of 513
+        predicted = terms(setting)[name]
+        bounds, expected_bounds = (
+            (predicted.step, predicted.low, predicted.high),
+            (expected.step, expected.low, expected.high),
+        )
+        np.testing.assert_allclose(bounds, expected_bounds, rtol=1e-12)
+        resummed = predicted.slow + predicted.slow * predicted.delay / (predicted.slow + predicted.delay)
+        assert predicted.step == pytest.approx(resummed, rel=1e-3)  # between two nodes of 513
 
 
 def test_elasticities_are_the_laws_derivatives():
     """Central differences of ln t by each rate and the start, all else fixed."""
-    base, found = {"lag_logits": 0.7, "match": 0.01, "start": 0.007}, terms(_setting(3, 200))["formation"]
-    told = elasticities(np.array(found.slow), np.array(found.delay), np.array(found.per_start * base["start"]))
+    base, formation = {"lag_logits": 0.7, "match": 0.01, "start": 0.007}, terms(_setting(3, 200))["formation"]
+    exponents = elasticities(
+        np.array(formation.slow), np.array(formation.delay), np.array(formation.per_start * base["start"])
+    )
     names = {"lag_logits": "learning-rate.lag_logits", "match": "learning-rate.match", "start": "initialization.match"}
     for knob, name in names.items():
         h = 1e-3
         up, down = (terms(_setting(3, 200, **base | {knob: base[knob] * f}))["formation"].step for f in (1 + h, 1 - h))
         # Nodes of the law lie ln E / 512 apart, so that t is linear between them: relative error of order 1e-3.
-        assert (np.log(up) - np.log(down)) / (2 * h) == pytest.approx(float(told[name]), rel=2e-3, abs=1e-6)
-    assert told["learning-rate.lag_logits"] + told["learning-rate.match"] == pytest.approx(-1)
-    assert told["batch"] == 0
+        assert (np.log(up) - np.log(down)) / (2 * h) == pytest.approx(float(exponents[name]), rel=2e-3, abs=1e-6)
+    assert exponents["learning-rate.lag_logits"] + exponents["learning-rate.match"] == pytest.approx(-1)
+    assert exponents["batch"] == 0
 
 
 def test_the_leading_exponent_is_that_of_the_leading_form():
@@ -78,10 +83,10 @@ def test_outside_the_laws_range_it_says_why(setting, names):
 
 
 def test_exponent_by_the_concentration_is_that_of_the_leading_form(slope):
-    """Against the law itself at a long context, where the leading form is near: the sign, and the size within 3/ln T."""
+    """Against the law at a long context, where the leading form is near: the sign, and the size within 3/ln T."""
     contexts = np.array([4096.0])
-    found = terms(Setting.of("linear", states=2, context=4096, initialization={"match": 1 / 4096}))["formation"]
-    stated = concentration_exponent(Dirichlet(2), contexts, np.array([found.log_e]))[0]
+    formation = terms(Setting.of("linear", states=2, context=4096, initialization={"match": 1 / 4096}))["formation"]
+    stated = concentration_exponent(Dirichlet(2), contexts, np.array([formation.log_e]))[0]
     steps = [
         terms(Setting.of("linear", prior=Dirichlet(2, c), context=4096, initialization={"match": 1 / 4096}))[
             "formation"

@@ -1,4 +1,4 @@
-"""onset.theory.laws.plateau_law and onset.theory.laws.escape: the plateau law against what it reduces."""
+"""The plateau law of the linear family and its slow manifold against the mean field that they reduce."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from scipy.interpolate import CubicSpline
 
 from onset.theory.dynamics.flow import flow
 from onset.theory.dynamics.layout import Layout
-from onset.theory.laws import plateau_law as module
-from onset.theory.laws.escape import Reduced, manifold
-from onset.theory.laws.plateau_law import law, mobility, path
+from onset.theory.laws import law
+from onset.theory.laws.linear import mobility, path
+from onset.theory.laws.slow_manifold import MatchAndLags, interpolated_manifold, manifold
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
@@ -28,13 +28,14 @@ def integrated(setting: Setting) -> float:
 
 @pytest.mark.parametrize("prior", [Dirichlet(2), Dirichlet(2, 3.0), Dirichlet(3), Dirichlet(3, 0.3)])
 def test_law_agrees_with_the_mean_field_and_better_for_longer_contexts(prior):
-    """Within 5% from T = 200 on, and within twice the law's interval, which narrows with T, and the solver's 1e-4 for 100 steps."""
+    """Within 5% from T = 200 on, and within twice the law's interval, which narrows with T, and the solver's 1e-4 for
+    100 steps."""
     errors, widths = {}, []
     for context in (50, 200, 400, 1600):
         setting = Setting.of("linear", prior=prior, context=context, initialization={"match": 1 / context})
-        found, expected = law(setting).transitions()[1], integrated(setting)
-        errors[context] = found.step / expected - 1
-        widths.append((found.high - found.low) / found.step)
+        predicted, expected = law(setting).transitions()[1], integrated(setting)
+        errors[context] = predicted.step / expected - 1
+        widths.append((predicted.high - predicted.low) / predicted.step)
         assert abs(errors[context]) < widths[-1] + 0.01
     print({t: round(e, 4) for t, e in errors.items()})
     assert max(abs(errors[t]) for t in (200, 400, 1600)) < 0.05
@@ -42,27 +43,31 @@ def test_law_agrees_with_the_mean_field_and_better_for_longer_contexts(prior):
 
 
 def test_a_force_that_vanishes_beyond_formation_does_not_disturb_what_comes_before():
-    """Dirichlet(3) rows, k = 3: lag 1 ends below full attention, where ∂ ln h/∂θ has a pole; formation stays within 5%."""
+    """Dirichlet(3) rows, k = 3: lag 1 ends below full attention, at a pole of ∂ ln h/∂θ; formation is within 5%."""
     setting = Setting.of("linear", prior=Dirichlet(3, 3.0), context=1600, initialization={"match": 1 / 1600})
     assert (manifold(setting.task.prior, 2048).force < 0).any()
     assert formation(law(setting)) == pytest.approx(integrated(setting), rel=0.05)
 
 
 def test_neglected_order_falls_as_predicted(slope):
-    """delay/slow, whose square is neglected, falls like ln T/T: the delay tends to a constant, the slow time grows like T/ln T."""
+    """delay/slow, whose square is neglected, falls like ln T/T: the delay tends to a constant, the slow time grows like
+    T/ln T."""
     contexts = 2 ** np.arange(12, 19, 2)
     ratios = []
     for context in contexts:
-        found = path(Setting.of("linear", states=3, context=int(context), initialization={"match": 1 / context}))
-        at = np.searchsorted(found.log_e, np.log(context / 9))
-        ratios.append(found.delay[at] / found.slow[at])
-    found = slope(contexts, np.array(ratios) / np.log(contexts))
+        along = path(Setting.of("linear", states=3, context=int(context), initialization={"match": 1 / context}))
+        at = np.searchsorted(along.manifold.log_e, np.log(context / 9))
+        ratios.append(along.delay[at] / along.slow[at])
+    exponent = slope(contexts, np.array(ratios) / np.log(contexts))
     # The next term of the logarithm changes the slope by about 1/ln T.
-    assert abs(found + 1) < 1 / np.log(contexts[0])
+    assert abs(exponent + 1) < 1 / np.log(contexts[0])
 
 
 def test_rates_enter_only_through_the_lag_logits_rate_and_the_mobility():
-    """Twice all rates: half of every step. A match ten times as fast: the delay falls ten times, the slow time stays."""
+    """Twice all rates: half of every step.
+
+    A match ten times as fast: the delay falls ten times, the slow time stays.
+    """
     setting = Setting.of("linear", states=3, context=200)
     rates = dict(setting.training.optimizer.learning_rate)
     twice = Setting.of("linear", states=3, context=200, learning_rate={g: 2 * r for g, r in rates.items()})
@@ -74,22 +79,26 @@ def test_rates_enter_only_through_the_lag_logits_rate_and_the_mobility():
 
 
 def test_mobility_moves_the_entries_of_W():
-    """d(C, Ω)/dstep from the orbits' own update: -rate × (derivative / entries) × T, C off the diagonal and C + Ω on it."""
+    """d(C, Ω)/dstep from the orbits' own update: -rate × (derivative / entries) × T, C off the diagonal and C + Ω on
+    it."""
     setting = Setting.of("linear", states=4, context=50)
     layout = Layout.of(setting.task, setting.model.initialization, 2)
     by_diagonal, by_off = 0.7, -0.4
     by_c, by_omega = (by_diagonal + by_off) / 50, by_diagonal / 50
     rate = layout.rates(setting.training)[:2] / layout.entries[:2]
     diagonal, off = -50 * rate * [by_diagonal, by_off]
-    np.testing.assert_allclose(-mobility(setting) @ [by_c, by_omega], [off, diagonal - off], rtol=1e-12)
+    np.testing.assert_allclose(
+        -mobility(4, 50, setting.training.optimizer.learning_rate["match"]) @ [by_c, by_omega],
+        [off, diagonal - off],
+        rtol=1e-12,
+    )
 
 
 def test_tables_between_powers_of_two_are_interpolated_closely():
-    """Columns at T = 100 against the manifold made there: cubic in ln T over octaves, within (ln 2)⁴/4! = 1% of each column's range."""
+    """Columns at T = 100 against the manifold made there: cubic in ln T over octaves, within (ln 2)⁴/4! = 1% of each
+    column's range."""
     prior = Dirichlet(2)
-    _, columns = module._table(prior, 100)
-    own = manifold(prior, 100)
-    direct = np.column_stack([own.force, own.target, own.pull, own.hessian.reshape(-1, 4), own.curves, own.lag_logits])
+    columns, direct = interpolated_manifold(prior, 100).columns, manifold(prior, 100).columns
     worst = (np.abs(columns - direct) / np.ptp(direct, axis=0)).max()
     print(f"largest error {worst:.2g} of the range")
     assert worst < np.log(2) ** 4 / 24
@@ -98,26 +107,26 @@ def test_tables_between_powers_of_two_are_interpolated_closely():
 def test_manifold_stands_still_and_its_slopes_are_those_of_the_force():
     """At a point of the manifold the gradient by (C, Ω) vanishes; pull is the finite difference of h."""
     prior, context = Dirichlet(2), 64
-    found, reduced = manifold(prior, context), Reduced(prior, context)
+    table, loss = manifold(prior, context), MatchAndLags(prior, context)
     for n in (0, 10):
-        lag_logits = found.lag_logits[n]
-        gradient = reduced.gradient(found.target[n], lag_logits)
-        assert np.abs(gradient[:2]).max() < 1e-8 * np.abs(found.hessian[n]).max() * np.abs(found.target[n]).max()
+        lag_logits = table.lag_logits[n]
+        gradient = loss.gradient(table.target[n], lag_logits)
+        assert np.abs(gradient[:2]).max() < 1e-8 * np.abs(table.hessian[n]).max() * np.abs(table.target[n]).max()
         for axis in range(2):
             h = 1e-3 * np.eye(2)[axis]
-            up, down = (-reduced.gradient(found.target[n] + s * h, lag_logits)[3] for s in (1, -1))
-            scale = context * np.exp(-found.log_e[n])
-            assert found.pull[n, axis] == pytest.approx(scale * (up - down) / 2e-3, rel=1e-5)
+            up, down = (-loss.gradient(table.target[n] + s * h, lag_logits)[3] for s in (1, -1))
+            scale = context * np.exp(-table.log_e[n])
+            assert table.pull[n, axis] == pytest.approx(scale * (up - down) / 2e-3, rel=1e-5)
 
 
 def test_other_lags_follow_the_ratio_of_their_drives():
     """dv_r/dv_1 along the table is the ratio of the gradients there, to the second order of the grid's spacing."""
     prior, context = Dirichlet(3), 256
-    found, reduced = manifold(prior, context), Reduced(prior, context)
-    slopes = CubicSpline(found.log_e, found.lag_logits).derivative()(found.log_e)
+    table, loss = manifold(prior, context), MatchAndLags(prior, context)
+    slopes = CubicSpline(table.log_e, table.lag_logits).derivative()(table.log_e)
     for n in range(1, 12):
-        gradient = reduced.gradient(found.target[n], found.lag_logits[n])[2:]
-        np.testing.assert_allclose(slopes[n], gradient / gradient[1], atol=np.diff(found.log_e)[n] ** 2)
+        gradient = loss.gradient(table.target[n], table.lag_logits[n])[2:]
+        np.testing.assert_allclose(slopes[n], gradient / gradient[1], atol=np.diff(table.log_e)[n] ** 2)
 
 
 def test_intervals_contain_the_prediction_and_the_start_is_the_plateau():

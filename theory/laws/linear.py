@@ -1,0 +1,287 @@
+r"""The plateau law of the linear family under SGD: the steps that it waits on its unigram plateau.
+
+Along the slow manifold of `onset.theory.laws.slow_manifold` the lag logit obeys dv_1/dstep = η_v (E/T) h with E =
+e^{v_1}, so that it reaches ln E after
+
+    slow = (T/η_v) ∫₁^E dE' / (E'² h(E')).
+
+The match θ = (C, Ω) follows its target θ* late. With θ' = -M H (θ - θ*), M the mobility from the learning rates and H
+the Hessian, a shift dθ* of the target delays lag 1 by (∂ ln h/∂θ) (M H)⁻¹ dθ*, and so does the distance of the start
+from the plateau:
+
+    delay = (∂ ln h/∂θ) (M H)⁻¹ (θ* - θ_start) |_{E=1} + ∫ (∂ ln h/∂θ) (M H)⁻¹ dθ*,
+
+the first part to second order in θ* - θ_start, which may be large. This is the first order in delay/slow. The steps are
+its [1/1] Padé approximant, and half of the change by that resummation is the interval: the expressions of
+`onset.theory.derivations.plateau_law`. Derived here.
+
+Range of validity: mean field, SGD, exchangeable prior with a unique plateau, |delay| ≤ `LARGEST_DELAY` × slow. Beyond,
+the match relaxes more slowly than lag 1 grows, and `onset.theory.laws.planar` follows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+
+import numpy as np
+from scipy.integrate import cumulative_trapezoid, solve_ivp
+from scipy.interpolate import CubicSpline
+
+from onset.theory.arrays import Array
+from onset.theory.derivations.plateau_law import planar_bend, steps_and_doubt
+from onset.theory.dynamics.layout import Layout, last_attention
+from onset.theory.laws.law import Law
+from onset.theory.laws.planar import MATCH_AND_LAG, planar_law
+from onset.theory.laws.slow_manifold import GRID, MatchAndLags, SlowManifold, interpolated_manifold, manifold
+from onset.theory.markov.ideal import limit_losses
+from onset.theory.markov.priors import Prior
+from onset.theory.markov.task import STRATEGIES
+from onset.theory.mean_fields.base import LAGS
+from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
+from onset.theory.recording import Progress, Trajectory, no_progress
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL
+
+__all__ = [
+    "LARGEST_DELAY",
+    "LAW",
+    "Path",
+    "mobility",
+    "path",
+    "path_at_rates",
+    "predict",
+    "relaxation_delay",
+    "start_delay",
+    "steps_with_bounds",
+]
+
+LARGEST_DELAY = 0.7
+"""Largest ratio of delay to slow time for which the law has this form."""
+
+ASSUMPTIONS = (
+    "mean field; the match follows the slow manifold of its plateau, to first order in its delay, resummed",
+    "starts on the plateau: the passage to unigram is not predicted",
+    EXCHANGEABLE_FLOW,
+)
+
+KEPT_STARTS = 1 << 14
+"""Priors and contexts whose start polynomials are cached."""
+
+FINE_POINTS = 513
+"""Points n of the trapezoidal rule in ln E, whose relative error is (ln E/n)²/12, below 1e-4."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """Growth of lag 1 along the slow manifold with given rates and start.
+
+    Attributes
+    ----------
+    manifold : SlowManifold
+        At n fine points of ln E, up to where lag 1 is driven.
+    slow, delay : array, shape (n,)
+        Slow time and delay up to each point; steps.
+    second_order : float
+        Second order of the start's delay, which is part of `delay`; steps.
+    """
+
+    manifold: SlowManifold
+    slow: Array
+    delay: Array
+    second_order: float
+
+
+def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
+    """Predict from the plateau law; the interval is half of the change of the first order by resummation.
+
+    Parameters
+    ----------
+    setting : Setting
+        Of the linear family under SGD.
+
+    Raises
+    ------
+    ValueError
+        Outside the law's range of validity, with the reason.
+    """
+    task, rates = setting.task, setting.training.optimizer.learning_rate
+    along = path_at_rates(task.prior, task.context, rates, setting.model.initialization["match"])
+    curves, lag_logits = along.manifold.curves, along.manifold.lag_logits
+    attention = last_attention(lag_logits, task.context)
+    formed = int(np.argmax(attention[:, 1] > FORMATION_LEVEL)) or -1
+    ratio = float(along.delay[formed] / along.slow[formed])
+    if not max(abs(ratio), abs(along.second_order) / along.slow[formed]) <= LARGEST_DELAY:
+        return _match_limited(setting, ratio)
+    steps, earliest, latest = steps_with_bounds(along.slow, along.delay, along.second_order)
+    target = along.manifold.target
+    entries = np.column_stack([target.sum(axis=1), target[:, 0]]) / task.context
+    names = Layout.of(setting.task, setting.model.initialization, lag_logits.shape[1]).names
+    predicted = Trajectory(
+        steps=steps,
+        loss=curves[:, 0],
+        distances=dict(zip(STRATEGIES, curves[:, 1:].T, strict=True)),
+        attention=attention[:, None],
+        parameters=dict(zip(names, np.column_stack([entries, lag_logits]).T, strict=True)),
+    )
+    validity = (
+        f"delay of the match {ratio:.2g} of the slow time; "
+        "the interval is the size of its second order and of the start's"
+    )
+    return Prediction(
+        setting,
+        "law",
+        (predicted, replace(predicted, steps=earliest), replace(predicted, steps=latest)),
+        limit_losses(task.prior),
+        ASSUMPTIONS,
+        (validity,),
+        bounds=True,
+    )
+
+
+def _match_limited(setting: Setting, ratio: float) -> Prediction:
+    """Predict from the planar law, with the curves of the mean field."""
+    prior, context = setting.task.prior, setting.task.context
+    unit = mobility(prior.states, context, setting.training.optimizer.learning_rate["match"])
+    field = MatchAndLags(prior, context).field
+    trajectories, share = planar_law(setting, interpolated_manifold(prior, context), unit, field.measure)
+    validity = (
+        f"match-limited: the match alone would delay lag 1 by {ratio:.2g} of its slow time, of which the law's first "
+        f"form knows up to {LARGEST_DELAY:g}; "
+        f"the interval is half of what the third order adds, {share:.2g} of the time"
+    )
+    assumptions = (f"mean field; {MATCH_AND_LAG}", EXCHANGEABLE_FLOW)
+    return Prediction(setting, "law", trajectories, limit_losses(prior), assumptions, (validity,), bounds=True)
+
+
+LAW = Law(
+    predict,
+    ASSUMPTIONS,
+    f"an exchangeable prior with a unique plateau that drives lag 1 upwards; a delay of at most {LARGEST_DELAY:g} of "
+    "the slow time, beyond which match and lag 1 are followed together",
+)
+
+
+def path(setting: Setting) -> Path:
+    """Slow time and delay along the slow manifold for `setting`; errors as for `path_at_rates`."""
+    optimizer, start = setting.training.optimizer, setting.model.initialization["match"]
+    return path_at_rates(setting.task.prior, setting.task.context, optimizer.learning_rate, start)
+
+
+def path_at_rates(prior: Prior, context: int, learning_rate: Mapping[str, float], start: float) -> Path:
+    """Slow time and delay along the slow manifold, for learning rates by group and a `start` of the match's entries.
+
+    Raises
+    ------
+    ValueError
+        If lag 1 is not driven up on the plateau, or `manifold` has no plateau.
+    """
+    table = interpolated_manifold(prior, context)
+    values, log_e = _fine_spline() @ table.columns, np.linspace(0.0, table.log_e[-1], FINE_POINTS)
+    driven = FINE_POINTS if (growing := values[:, 0] > 0).all() else int(np.argmin(growing))
+    if driven < 2:
+        raise ValueError(
+            f"prior = {prior} at T = {context}: expected a drive above zero, but on the plateau lag 1 is not driven "
+            "up, so that the plateau law has no time to give; see onset.theory.laws.basins, or use the mean field."
+        )
+    values[:, 14] = log_e
+    fine = SlowManifold(context, log_e[:driven], values[:driven], table.third)
+    slow = (
+        context
+        / learning_rate["lag_logits"]
+        * cumulative_trapezoid(np.exp(-fine.log_e) / fine.force, fine.log_e, initial=0)
+    )
+    relaxation = fine.hessian @ mobility(prior.states, context, learning_rate["match"])
+    per_shift = np.linalg.solve(relaxation, (fine.pull / fine.force[:, None])[..., None])[..., 0]
+    shift = (per_shift * np.gradient(fine.target, log_e[1], axis=0)).sum(axis=1)
+    first, second, _ = start_delay(prior, context, learning_rate["match"], start)
+    delay = first + second + cumulative_trapezoid(shift, fine.log_e, initial=0)
+    return Path(fine, slow, delay, second)
+
+
+def mobility(states: int, context: int, rate: float = 1.0) -> Array:
+    """M in d(C, Ω)/dstep = -M ∂L/∂(C, Ω), shape (2, 2).
+
+    All entries of W have the same `rate`; k of them hold C + Ω, and k(k-1) hold C.
+    """
+    diagonal, off_diagonal = context**2 / states, context**2 / (states * (states - 1))
+    return rate * np.array([[off_diagonal, -off_diagonal], [-off_diagonal, diagonal + off_diagonal]])
+
+
+def start_delay(prior: Prior, context: int, rate: float, start: float) -> tuple[float, float, float]:
+    """Delay of lag 1 by the distance of the start from the plateau.
+
+    Parameters
+    ----------
+    prior : Prior
+    context : int
+    rate : float
+        Learning rate of the match.
+    start : float
+        W₀, the initial value of all entries of W.
+
+    Returns
+    -------
+    first, second : float
+        The delay's first and second order in the distance; steps.
+    slope : float
+        ∂(first + second)/∂W₀; steps.
+    """
+    plateau, gradient, curvature = _start_polynomial(prior, context)
+    distance = np.array([context * start, 0.0]) - plateau
+    slope = context * (gradient[0] + 2 * (curvature @ distance)[0])
+    return float(gradient @ distance) / rate, float(distance @ curvature @ distance) / rate, float(slope) / rate
+
+
+@lru_cache(maxsize=KEPT_STARTS)
+def _start_polynomial(prior: Prior, context: int) -> tuple[Array, Array, Array]:
+    """θ*, a and S of the start's delay a·δ + δᵀ S δ, δ = θ - θ*, at a unit rate of the match.
+
+    See `onset.theory.derivations.plateau_law`, step "start".
+    """
+    table, unit = interpolated_manifold(prior, context), mobility(prior.states, context)
+    force, target, pull = table.force[0], table.target[0], table.pull[0]
+    relaxation = unit @ table.hessian[0]
+    per_delay = np.linalg.solve(relaxation.T, pull)
+    bend = np.array(planar_bend(force, target[1], *pull)) - np.einsum("i,ij,jkl->kl", per_delay, unit, table.third)
+    both = np.einsum("ij,kl->ikjl", relaxation, np.eye(2)) + np.einsum("ij,kl->ikjl", np.eye(2), relaxation)
+    spread = np.linalg.solve(both.reshape(4, 4).T, bend.ravel())
+    return target, -per_delay / force, -spread.reshape(2, 2) / 2 / force
+
+
+def steps_with_bounds(slow: Array, delay: Array, second_order: float) -> Array:
+    """Steps and the ends of their interval, shape (3, n); zero where the slow time is zero.
+
+    Parameters
+    ----------
+    slow, delay : array, shape (n,)
+    second_order : float
+        Of the start's delay.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps, doubt = steps_and_doubt(slow, delay, second_order)
+    steps, doubt = np.where(slow > 0, [steps, doubt], 0.0)
+    return np.array([steps, np.maximum(steps - doubt, 0.0), steps + doubt])
+
+
+def relaxation_delay(setting: Setting) -> float:
+    """Steps lost while the match relaxes from the start to the plateau, integrated: ∫ (1 - h/h*) dstep."""
+    prior, context = setting.task.prior, setting.task.context
+    loss, lag_logits, plateau = MatchAndLags(prior, context), np.zeros(LAGS), manifold(prior, context)
+    mobile = mobility(prior.states, context, setting.training.optimizer.learning_rate["match"])
+    highest = loss.gradient(plateau.target[0], lag_logits)[3]
+
+    def velocity(_: float, state: Array) -> Array:
+        gradient = loss.gradient(state[:2], lag_logits)
+        return np.append(-mobile @ gradient[:2], 1 - gradient[3] / highest)
+
+    start = np.array([context * setting.model.initialization["match"], 0.0, 0.0])
+    slowest = np.linalg.eigvals(mobile @ plateau.hessian[0]).real.min()
+    return float(solve_ivp(velocity, (0, 20 / slowest), start, method="LSODA", rtol=1e-6).y[2, -1])
+
+
+@cache
+def _fine_spline() -> Array:
+    """Cubic splines through the points `GRID` at `FINE_POINTS` equidistant ones, as a matrix."""
+    return np.asarray(CubicSpline(GRID, np.eye(len(GRID)))(np.linspace(0.0, 1.0, FINE_POINTS)))
