@@ -28,7 +28,7 @@ HEAD_KINDS = {"previous-token head": "previous-token", "induction head": "prefix
 
 
 def find_formations(setting: Setting, run: Trajectory) -> dict[tuple[int, str], Transition]:
-    """Formation of each kind of head in each layer of one run; `step` is None where none forms; empty for a toy model."""
+    """Formation of each kind of head in each layer of one run, without a step where none forms; empty for toys."""
     transitions: dict[tuple[int, str], Transition] = {}
     if setting.model.architecture is None:
         return transitions

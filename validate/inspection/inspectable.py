@@ -1,4 +1,4 @@
-r"""The protocol of a causal language model that can be looked into, and the record of its activations.
+r"""The protocol of causal language models whose activations can be read and replaced, and their record.
 
 With the residual stream x (B, T, d) before a layer, its head h computes, for s ≤ t,
 
@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from onset.theory import arguments
 
-__all__ = ["ACTIVATIONS", "Activations", "Head", "HeadWeights", "Inspectable", "by_layer", "inspectable", "record"]
+__all__ = ["ACTIVATIONS", "Activations", "Head", "HeadWeights", "Inspectable", "by_layer", "record"]
 
 ACTIVATIONS = ("streams", "scores", "patterns", "head_outputs", "logits")
 """Activations that can be recorded; all but the logits can be replaced."""
@@ -107,11 +107,6 @@ class Inspectable(Protocol):
             called from the outermost to the innermost.
         """
         ...
-
-
-def inspectable(model: object) -> Inspectable | None:
-    """The model as an `Inspectable`, or None if it cannot be looked into."""
-    return model if isinstance(model, Inspectable) else None
 
 
 @dataclass(frozen=True)

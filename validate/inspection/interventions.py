@@ -1,4 +1,4 @@
-r"""Interventions on a model's activations: replace, zero or average a head's output, force its pattern, replace a stream.
+r"""Interventions on activations: replace, zero or average a head's output, force its pattern, replace a stream.
 
     with intervene(model, Zero(Head(1, 0)), ForcePattern(Head(0, 0), pattern)):
         logits = model(tokens)

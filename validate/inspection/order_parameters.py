@@ -111,12 +111,12 @@ def _weighted_gram(weight: Tensor, features: Tensor) -> Tensor:
 
 
 def _least_squares(gram: Array, moment: Array) -> Array:
-    """Least-squares coefficients (a, H, n) of smallest norm: constants stay open, as a symbol's indicators sum to one."""
+    """Least-squares coefficients (a, H, n) of smallest norm, since indicators of symbols sum to one."""
     return moment @ np.linalg.pinv(gram, hermitian=True)
 
 
 def _writes(model: Inspectable, layer: int, stream: Tensor, symbols: Tensor) -> Tensor:
-    """Addition of each head to the residual stream as it attends to a symbol, shape (H, k, d): mean over its sources."""
+    """Mean addition of each head to the residual stream as it attends to a symbol, shape (H, k, d)."""
     share = symbols / symbols.sum(dim=(0, 1)).clamp(min=1)
     values = torch.einsum("btc,bthd->hcd", share, model.queries_keys_values(stream, layer)[2])
     return values @ model.head_weights(layer).output

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
-from torch import nn
 
 from onset.theory.setting import Setting
 from onset.validate.models.model import Model
@@ -13,7 +10,7 @@ from onset.validate.models.ngram_toy import NgramToy
 from onset.validate.models.toy import Toy
 from onset.validate.models.transformer import Transformer
 
-__all__ = ["Model", "as_model", "build", "order_parameters"]
+__all__ = ["Model", "build"]
 
 MODELS: dict[str, type[Model]] = {"linear": Toy, "softmax": Toy, "transformer": Transformer}
 """The one place where a trained family is registered."""
@@ -27,13 +24,3 @@ def build(setting: Setting, seed: int = 0) -> Model:
     torch.manual_seed(seed)
     models = MODELS if len(setting.task.lags) <= 1 else MODELS | HIGHER_ORDER
     return models[setting.model.family](setting)
-
-
-def as_model(module: nn.Module) -> Model:
-    """The same object, typed as a `Model`."""
-    return cast("Model", module)
-
-
-def order_parameters(model: nn.Module) -> dict[str, float]:
-    """Symmetry-reduced coordinates of a toy model; empty for other models."""
-    return as_model(model).order_parameters()

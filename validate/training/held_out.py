@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from onset.simulate.strategies.laws import DenseLaws, Laws, SparseLaws
@@ -15,10 +15,10 @@ from onset.theory.arrays import Array
 from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 from onset.theory.tasks import Task
-from onset.validate.inspection.inspectable import inspectable, record
+from onset.validate.inspection.inspectable import Inspectable, record
 from onset.validate.inspection.order_parameters import effective_order_parameters
 from onset.validate.inspection.scores import head_scores, targets_on
-from onset.validate.models import as_model
+from onset.validate.models import Model
 from onset.validate.store.probes import SCORES
 
 __all__ = ["HELD_OUT", "HeldOut", "cross_entropies_of"]
@@ -75,7 +75,7 @@ class HeldOutSequences:
         self._last_entropy = entropies[..., -1].mean(axis=1)
         self._strategy_losses = laws.losses()[..., scored].mean(axis=-1)
 
-    def cross_entropies(self, model: nn.Module) -> Tensor:
+    def cross_entropies(self, model: Model) -> Tensor:
         """Cross-entropy of each strategy's law and of the true one with the model, shape (S, n, scored positions)."""
         batches = []
         for first in range(0, HELD_OUT, FORWARD_BATCH):
@@ -104,47 +104,44 @@ class HeldOutSequences:
 class HeldOut:
     """The same held-out sequences for every measurement of a run."""
 
-    def __init__(
-        self, setting: Setting, model: nn.Module, generator: np.random.Generator, device: torch.device
-    ) -> None:
+    def __init__(self, setting: Setting, model: Model, generator: np.random.Generator, device: torch.device) -> None:
         self._parts = setting.model.parts
         self._by_pairs = setting.task.vocabulary <= LARGEST_VOCABULARY
         self._sequences = HeldOutSequences(setting.task, generator, device)
         self._variants = [HeldOutSequences(variant, generator, device) for variant in setting.task.variants]
-        self._targets = targets_on(self._sequences.tokens[:FORWARD_BATCH]) if inspectable(model) else None
+        self._targets = targets_on(self._sequences.tokens[:FORWARD_BATCH]) if isinstance(model, Inspectable) else None
         self._start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
     @torch.no_grad()
-    def measure(self, model: nn.Module) -> Measurement:
+    def measure(self, model: Model) -> Measurement:
         """Loss (the next token averaged out), distances to the strategies, layer-1 attention, excess losses, probes."""
         sequences = self._sequences
         cross_entropies = sequences.cross_entropies(model)
         losses = cross_entropies[-1].mean(dim=-1).double().cpu().numpy()
         probes = {"last": sequences.last(cross_entropies)}
-        inspected = inspectable(model)
-        if inspected is not None and self._targets is not None:
+        if self._targets is not None and isinstance(model, Inspectable):
             probes["loss_at"] = _numbers(cross_entropies[-1].mean(dim=0))
             probes |= {name: _numbers(cross_entropies[-1][mask].mean()) for name, mask in sequences.masks.items()}
-            activations = record(inspected, sequences.tokens[:FORWARD_BATCH], "streams", "scores", "patterns")
+            activations = record(model, sequences.tokens[:FORWARD_BATCH], "streams", "scores", "patterns")
             if self._by_pairs:
-                parameters = effective_order_parameters(inspected, activations)
+                parameters = effective_order_parameters(model, activations)
                 probes |= {name: _numbers(value) for name, value in parameters.items()}
-            scores = head_scores(inspected, activations, self._targets, weights=self._by_pairs)
+            scores = head_scores(model, activations, self._targets, weights=self._by_pairs)
             probes["head_score"] = _numbers(torch.stack([scores[name] for name in SCORES]))
             probes["movement"] = self._movement(model)
         if self._variants:
             probes["tested_on"] = np.array(
                 [variant.last(variant.cross_entropies(model))[-1] for variant in self._variants]
             )
-        attention = _numbers(as_model(model).lag_attention(sequences.tokens))
+        attention = _numbers(model.lag_attention(sequences.tokens))
         excess = sequences.excess(losses)
         return Measurement(float(losses.mean()), sequences.distances(cross_entropies), attention, excess, probes)
 
-    def _movement(self, model: nn.Module) -> Array:
+    def _movement(self, model: Model) -> Array:
         """Root mean square change of the parameters of each part since the start."""
         changes: dict[str, list[Tensor]] = {part: [] for part in self._parts}
         for name, parameter in model.named_parameters():
-            changes[as_model(model).part(name)].append((parameter - self._start[name]).flatten())
+            changes[model.part(name)].append((parameter - self._start[name]).flatten())
         return np.array([float(torch.cat(change).square().mean().sqrt()) for change in changes.values()])
 
 

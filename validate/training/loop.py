@@ -18,16 +18,16 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import stack_module_state
 
 from onset.theory import arguments
 from onset.theory.recording import Progress, Recorder, Trajectory
 from onset.theory.setting import Setting
-from onset.validate.models import as_model, build, order_parameters
+from onset.validate.models import Model, build
 from onset.validate.models.model import cross_entropy
 from onset.validate.training.batches import Batches, MaskBits, streams
-from onset.validate.training.checkpoints import Checkpoint
+from onset.validate.training.checkpoints import load_checkpoint, save_checkpoint
 from onset.validate.training.held_out import HeldOut
 
 __all__ = ["DEVICES", "TrainingRun", "resolve_device", "train", "train_together"]
@@ -95,8 +95,9 @@ def train_together(
     device = resolve_device() if device is None else device
     with _threads(device):
         run = TrainingRun(setting, seeds, device)
-        file = None if checkpoint is None else Checkpoint(checkpoint, setting, seeds)
-        state = None if file is None else file.load()
+        state = None
+        if checkpoint is not None and checkpoint.exists():
+            state = load_checkpoint(checkpoint, setting, seeds)
         if state is None:
             run.record()
         else:
@@ -108,8 +109,8 @@ def train_together(
                 continue
             run.record()
             progress(run.step, setting.training.steps)
-            if file is not None and time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
-                file.save(*run.state())
+            if checkpoint is not None and time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
+                save_checkpoint(checkpoint, setting, seeds, *run.state())
                 last_save = time.monotonic()
         return run.trajectories()
 
@@ -153,7 +154,7 @@ class TrainingRun:
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         if not self.alone:
             self.parameters = stack_module_state(models)[0]  # type: ignore[arg-type]
-        self.sites = as_model(self.model).sites(setting.training.batch, setting.task.context)
+        self.sites = self.model.sites(setting.training.batch, setting.task.context)
         self.optimizer = _optimizer(self.model, self.parameters, setting)
         scored = setting.task.scored
         self.positions = None if scored.all() else torch.from_numpy(np.flatnonzero(scored)).to(device)
@@ -177,7 +178,7 @@ class TrainingRun:
         """Set the gradients of each seed's loss on the parameters."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.setting.training.precision == "bfloat16"):
             if self.positions is None:
-                compiled = as_model(self.model).loss_and_gradients(tokens, mask_bits, self.parameters)
+                compiled = self.model.loss_and_gradients(tokens, mask_bits, self.parameters)
                 if compiled is not None:
                     for name, parameter in self.parameters.items():
                         parameter.grad = compiled[1][name] if parameter.requires_grad else None
@@ -201,7 +202,7 @@ class TrainingRun:
             if self.step and recorder.diverges(measurement.loss):
                 self.ended[n] = self.step
                 continue
-            parameters = order_parameters(self.model)
+            parameters = self.model.order_parameters()
             recorder.add(self.step, measurement, tuple(parameters), np.array(list(parameters.values())))
             if self.step and recorder.settled:
                 self.ended[n] = 0
@@ -249,15 +250,15 @@ class TrainingRun:
             generator.restore(state)
 
 
-def _optimizer(model: nn.Module, parameters: dict[str, Tensor], setting: Setting) -> torch.optim.Optimizer:
-    choice, described = setting.training.optimizer, as_model(model)
-    decayed = described.decayed() if choice.weight_decay else set()
+def _optimizer(model: Model, parameters: dict[str, Tensor], setting: Setting) -> torch.optim.Optimizer:
+    choice = setting.training.optimizer
+    decayed = model.decayed() if choice.weight_decay else set()
     groups: dict[tuple[str, bool], list[Tensor]] = {}
     for name, parameter in parameters.items():
-        frozen = described.part(name) in setting.training.frozen
+        frozen = model.part(name) in setting.training.frozen
         parameter.requires_grad_(not frozen)
         if not frozen:
-            groups.setdefault((described.group(name), name in decayed), []).append(parameter)
+            groups.setdefault((model.group(name), name in decayed), []).append(parameter)
     options = [
         {"params": group, "lr": choice.learning_rate[rate]} | ({"weight_decay": choice.weight_decay} if decays else {})
         for (rate, decays), group in groups.items()

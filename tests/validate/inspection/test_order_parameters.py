@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from onset.theory.architecture import Architecture
 from onset.theory.setting import Setting
-from onset.validate.inspection.inspectable import Activations, Inspectable, inspectable, record
+from onset.validate.inspection.inspectable import Activations, Inspectable, record
 from onset.validate.inspection.order_parameters import contrast, effective_order_parameters, lag_logits, score_contrasts
 from onset.validate.inspection.scores import head_scores, targets_on
 from onset.validate.models.toy import Toy
@@ -173,7 +173,7 @@ def test_scores_and_order_parameters_use_the_protocol_alone(heads):
     shape = Architecture(2, 8, heads, positions="rotary")
     model = Transformer(Setting.of("transformer", states=STATES, context=CONTEXT, architecture=shape))
     results = []
-    for inspected in (model, inspectable(ProtocolOnly(model))):
+    for inspected in (model, ProtocolOnly(model)):
         activations = activations_of(inspected)
         scores = head_scores(inspected, activations, targets_on(TOKENS))
         results.append(effective_order_parameters(inspected, activations) | scores)

@@ -15,7 +15,7 @@ from onset.theory.architecture import Architecture
 from onset.theory.markov.chains import history_law
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.setting import Setting
-from onset.validate.models import as_model, build
+from onset.validate.models import build
 from onset.validate.training import TrainingRun, resolve_device, train, train_together
 from onset.validate.training.batches import Batches, MaskBits, tokens_on_device
 
@@ -49,7 +49,7 @@ def test_loss_and_gradient_are_those_of_the_host(device, shape):
     tokens = torch.from_numpy(sample(setting.task, 8, np.random.default_rng(0)).tokens).long()
     stream = MaskBits(np.random.SeedSequence(1), torch.device("cpu"))
     results = []
-    mask_bits = stream.draw(as_model(build(setting, 0)).sites(8, 20))
+    mask_bits = stream.draw(build(setting, 0).sites(8, 20))
     for place in (torch.device("cpu"), device):
         model = build(setting, 0).to(place)
         logits = model(tokens[:, :-1].to(place), [site.to(place) for site in mask_bits])
@@ -111,7 +111,7 @@ def test_a_toy_has_its_transition_when_it_has_on_the_host(device, family):
 
 def test_a_run_resumes_from_its_checkpoint(device, tmp_path):
     """Amid sequences drawn ahead: the same losses up to rounding."""
-    from onset.validate.training.checkpoints import Checkpoint
+    from onset.validate.training.checkpoints import save_checkpoint
 
     setting = short(steps=20)
     uninterrupted = train_together(setting, [0, 1], device=device)
@@ -120,8 +120,8 @@ def test_a_run_resumes_from_its_checkpoint(device, tmp_path):
     for _ in range(10):
         run.advance()
     run.record()
-    checkpoint = Checkpoint(tmp_path / "kept.safetensors", setting, [0, 1])
-    checkpoint.save(*run.state())
-    resumed = train_together(setting, [0, 1], device=device, checkpoint=checkpoint.path)
+    checkpoint = tmp_path / "kept.safetensors"
+    save_checkpoint(checkpoint, setting, [0, 1], *run.state())
+    resumed = train_together(setting, [0, 1], device=device, checkpoint=checkpoint)
     for run, expected in zip(resumed, uninterrupted, strict=True):
         assert np.abs(run.loss - expected.loss).max() < setting.training.steps * 64 * torch.finfo(torch.float32).eps

@@ -34,8 +34,8 @@ def head_scores(
 ) -> dict[str, Tensor]:
     """Registered scores by name, shape (layers, most heads of a layer): those of patterns less their controls.
 
-    NaN where a layer has fewer heads. Needs recorded `patterns` on the tokens of `targets`. Without `weights`, scores of weights,
-    which take time and memory of order vocabulary², are NaN.
+    NaN where a layer has fewer heads. Needs recorded `patterns` on the tokens of `targets`. Without `weights`, scores
+    of weights, which take time and memory of order vocabulary², are NaN.
     """
     above = [(pattern_scores(pattern, targets) - targets.control[:, None]).T for pattern in activations.patterns]
     scores = dict(zip(targets.names, by_layer(above).permute(2, 0, 1), strict=True))
