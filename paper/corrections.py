@@ -13,11 +13,7 @@ from typing import Any, NamedTuple
 __all__ = ["Cell", "cells", "section", "tolerance"]
 
 REFERENCE = "finite-context"
-METHODS = {
-    "law-corrected": "corrected law",
-    "mean-field-corrected": "corrected mean field",
-    "law": "law under Adam",
-}
+METHODS = {"law-corrected": "corrected law", "mean-field-corrected": "corrected mean field", "law": "law under Adam"}
 """Methods and their labels, in the order of the table."""
 
 NAMED = 6

@@ -123,10 +123,6 @@ def test_parameters_start_where_the_setting_says():
     assert {
         model.group(name): (tuple(p.shape), float(p.detach().min()), float(p.detach().max()))
         for name, p in model.named_parameters()
-    } == {
-        "match": ((3, 3), 0.25, 0.25),
-        "readout": ((3, 3), -0.5, -0.5),
-        "lag_logits": ((7,), 0.125, 0.125),
-    }
+    } == {"match": ((3, 3), 0.25, 0.25), "readout": ((3, 3), -0.5, -0.5), "lag_logits": ((7,), 0.125, 0.125)}
     assert {name for name, _ in model.named_parameters()} == set(setting.training.optimizer.learning_rate)
     assert "readout" not in dict(Toy(Setting.of("linear")).named_parameters())
