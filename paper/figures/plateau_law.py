@@ -5,6 +5,8 @@ the law.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,43 +73,50 @@ def setting(states: int, context: int) -> Setting:
 def compute(results: Results | None = None) -> list[Lengths]:
     """Predict and train what the store lacks; no suite's results are needed."""
     store = Store(FOLDER)
-    points = [
-        *((k, t, "mean field", Job(setting(k, t), "mean-field")) for k in STATES for t in LONG),
-        *((k, t, "finite context", Job(setting(k, t), "finite-context")) for k in STATES for t in FINITE),
-        *((k, t, "trained", Job(setting(k, t), TRAIN, seed)) for k in STATES for t in SHORT for seed in range(SEEDS)),
+    kinds = {
+        "mean field": ("mean-field", LONG),
+        "finite context": ("finite-context", FINITE),
+        "trained": (TRAIN, SHORT),
+    }
+    jobs = [
+        Job(setting(k, t), kind, seed)
+        for k in STATES
+        for kind, contexts in kinds.values()
+        for t in contexts
+        for seed in range(SEEDS if kind == TRAIN else 1)
     ]
-    compute_jobs([job for *_, job in points], store).check()
-    contexts = np.geomspace(min(SHORT), max(LONG), LAW_CONTEXTS)
-    lengths = []
-    for k in STATES:
-        transitions: dict[str, dict[int, Transition]] = {name: {} for name in MARKERS}
-        for states, t, name, job in points:
-            if states == k and t not in transitions[name]:
-                transitions[name][t] = _transition(job, store)
-        lengths.append(Lengths(k, by_law(k, contexts), {name: _rows(by_t) for name, by_t in transitions.items()}))
-    return lengths
+    compute_jobs(jobs, store).check()
+    law_contexts = np.geomspace(min(SHORT), max(LONG), LAW_CONTEXTS)
+    return [
+        Lengths(
+            k,
+            by_law(k, law_contexts),
+            {name: _rows(_transitions(k, kind, contexts, store)) for name, (kind, contexts) in kinds.items()},
+        )
+        for k in STATES
+    ]
 
 
-def _transition(job: Job, store: Store) -> Transition:
-    if job.kind == TRAIN:
-        return observation(job.setting, range(SEEDS), store).transitions()[0][-1]
-    return prediction(job.setting, job.kind, store).transitions()[0][-1]
+def _transitions(states: int, kind: str, contexts: Iterable[int], store: Store) -> Iterator[tuple[int, Transition]]:
+    """Context and transition of the trained models or of a prediction."""
+    for t in contexts:
+        if kind == TRAIN:
+            yield t, observation(setting(states, t), range(SEEDS), store).transitions()[0][-1]
+        else:
+            yield t, prediction(setting(states, t), kind, store).transitions()[0][-1]
 
 
 def by_law(states: int, contexts: Array) -> Array:
     """T, step, low, high where the law answers, shape (n, 4)."""
-    rows = []
+    transitions = []
     for t in sorted({round(t) for t in contexts.tolist()}):
-        try:
-            transition = terms(setting(states, t))["passage"]
-        except ValueError:
-            continue
-        rows.append((t, transition.step, transition.low, transition.high))
-    return np.array(rows, dtype=float).reshape(-1, 4)
+        with suppress(ValueError):
+            transitions.append((t, terms(setting(states, t))["passage"]))
+    return _rows(transitions)
 
 
-def _rows(transitions: dict[int, Transition]) -> Array:
-    rows = [(t, found.step, found.low, found.high) for t, found in transitions.items() if found.step is not None]
+def _rows(transitions: Iterable[tuple[int, Transition]]) -> Array:
+    rows = [(t, found.step, found.low, found.high) for t, found in transitions if found.step is not None]
     return np.array(rows, dtype=float).reshape(-1, 4)
 
 

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from onset.theory.architecture import Architecture
 from onset.validate.models.dropout import drop, pair_count, unpack
 
-__all__ = ["Attention", "attention_scores"]
+__all__ = ["Attention"]
 
 ROTARY_BASE = 1e4
 """Pair c of a head of width d is rotated by position / ROTARY_BASE^(2c/d) (arXiv 2104.09864)."""
@@ -67,9 +67,31 @@ class Attention(nn.Module):
         return torch.stack([query, key, value], dim=-3)
 
     def scores(self, qkv: Tensor, offset_bits: Tensor | None = None, *, first: int = 0) -> Tensor:
-        """Scores, shape (B, heads, T - first, T), of queries from position `first` on; see `attention_scores`."""
-        tables = getattr(self, "offsets", None), getattr(self, "bias", None)
-        return attention_scores(qkv, *tables, offset_bits, self.shape.dropout, first=first)
+        """Scores before the softmax, shape (B, H, T - first, T), of queries from position `first` on; -∞ where j > i.
+
+        Parameters
+        ----------
+        qkv : tensor, shape (B, T, 3, H, d)
+            Queries, keys and values.
+        offset_bits : tensor, shape (H, pairs, d), optional
+            Dropout mask bits of the vectors r.
+        first : int
+            Position of the first query.
+        """
+        length = qkv.shape[1]
+        query, key = qkv[:, first:, 0] / math.sqrt(self.head_width), qkv[:, :, 1]
+        position = torch.arange(length, device=qkv.device)
+        lag = position[first:, None] - position
+        scores = torch.einsum("bihd,bjhd->bhij", query, key)
+        if self.shape.positions == "relative":
+            # Row i is a window on r, backwards: unlike indexing r_{i-j}, its derivative is a sum without collisions.
+            backwards = F.pad(self.offsets[:, :length].flip(1), (0, 0, 0, length - 1))
+            table = backwards.unfold(1, length, 1).flip(1).transpose(-1, -2)
+            table = drop(table, unpack(offset_bits, length, dim=1), self.shape.dropout)[:, first:]
+            scores = scores + torch.einsum("bihd,hijd->bhij", query, table)
+        if self.shape.positions == "bias":
+            scores = scores + self.bias[:, lag.clamp(min=0)]
+        return scores.masked_fill(lag < 0, -torch.inf)
 
     def forward(self, x: Tensor, mask_bits: Iterator[Tensor | None]) -> Tensor:
         offset_bits = next(mask_bits) if self.shape.positions == "relative" else None
@@ -78,48 +100,6 @@ class Attention(nn.Module):
         pattern = drop(pattern, unpack(next(mask_bits), x.shape[1], dim=2), self.shape.dropout)
         outputs = self.points["head_outputs"](torch.einsum("bhij,bjhd->bihd", pattern, qkv[:, :, 2]))
         return x + drop(self.projection(outputs.flatten(-2)), next(mask_bits), self.shape.dropout)
-
-
-def attention_scores(
-    qkv: Tensor,
-    offsets: Tensor | None = None,
-    bias: Tensor | None = None,
-    offset_bits: Tensor | None = None,
-    probability: float = 0.0,
-    *,
-    first: int = 0,
-) -> Tensor:
-    """Scores before the softmax, shape (B, H, T - first, T), -∞ where j > i.
-
-    Parameters
-    ----------
-    qkv : tensor, shape (B, T, 3, H, d)
-        Queries, keys and values.
-    offsets : tensor, shape (H, at least T, d), optional
-        Vectors r.
-    bias : tensor, shape (H, at least T), optional
-        Numbers b.
-    offset_bits : tensor, shape (H, pairs, d), optional
-        Dropout mask bits of r.
-    probability : float
-        Dropout probability.
-    first : int
-        Position of the first query.
-    """
-    length, width = qkv.shape[1], qkv.shape[-1]
-    query, key = qkv[:, first:, 0] / math.sqrt(width), qkv[:, :, 1]
-    position = torch.arange(length, device=qkv.device)
-    lag = position[first:, None] - position
-    scores = torch.einsum("bihd,bjhd->bhij", query, key)
-    if offsets is not None:
-        # Row i is a window on r, backwards: unlike indexing r_{i-j}, its derivative is a sum without collisions.
-        backwards = F.pad(offsets[:, :length].flip(1), (0, 0, 0, length - 1))
-        table = backwards.unfold(1, length, 1).flip(1).transpose(-1, -2)
-        table = drop(table, unpack(offset_bits, length, dim=1), probability)[:, first:]
-        scores = scores + torch.einsum("bihd,hijd->bhij", query, table)
-    if bias is not None:
-        scores = scores + bias[:, lag.clamp(min=0)]
-    return scores.masked_fill(lag < 0, -torch.inf)
 
 
 def _rotate(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from onset.theory.architecture import POSITIONS, PRESETS, Architecture
 from onset.theory.setting import Setting
 from onset.validate.inspection.inspectable import record
-from onset.validate.models.attention import attention_scores
+from onset.validate.models.attention import Attention
 from onset.validate.models.compiled.layout import row_start
 from onset.validate.models.dropout import drop, pair_count
 from onset.validate.models.transformer import Transformer
@@ -149,16 +149,18 @@ def test_the_transformer_is_the_plain_loop(shape, dropout, length):
 
 def test_offsets_act_through_the_query():
     """Offsets matter through the query alone: not with queries at zero, but with keys at zero."""
+    branch = Attention(Architecture(1, 8, 1), 1, 9).double()
     generator = torch.Generator().manual_seed(1)
+    branch.offsets.data.normal_(generator=generator)
     qkv = torch.randn(2, 9, 3, 1, 8, generator=generator, dtype=torch.float64)
-    offsets = torch.randn(1, 9, 8, generator=generator, dtype=torch.float64)
     uniform = torch.ones(9, 9, dtype=torch.float64).tril() / torch.arange(1, 10)[:, None]
-    without_query, without_key = qkv.clone(), qkv.clone()
-    without_query[:, :, 0], without_key[:, :, 1] = 0, 0
-    np.testing.assert_allclose(
-        attention_scores(without_query, offsets).softmax(dim=-1), uniform.expand(2, 1, 9, 9), rtol=1e-14
-    )
-    assert float((attention_scores(without_key, offsets).softmax(dim=-1) - uniform).abs().max()) > 0.1
+    distances = []
+    for part in (0, 1):
+        without = qkv.clone()
+        without[:, :, part] = 0
+        distances.append(float((branch.scores(without).softmax(dim=-1) - uniform).detach().abs().max()))
+    assert distances[0] < 1e-14
+    assert distances[1] > 0.1
 
 
 @pytest.mark.parametrize("shape", KINDS, ids=str)
