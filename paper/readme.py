@@ -18,7 +18,7 @@ from onset.validate.suite import TRAINED
 __all__ = ["BLOCKS", "block", "disagreements", "marks", "section", "update"]
 
 CORRECTIONS = "corrections"
-"""The suite with a block of its own."""
+"""The suite that has another block than the others."""
 
 PAIRS = {
     ("law", "mean-field"): "plateau law against mean field (linear family, SGD)",
@@ -63,8 +63,8 @@ def block(text: str, name: str) -> str | None:
     if begin not in text and end not in text:
         return None
     _, _, rest = text.partition(begin)
-    content, found, _ = rest.partition(end)
-    if not found or text.count(begin) + text.count(end) != 2:
+    content, closing, _ = rest.partition(end)
+    if not closing or text.count(begin) + text.count(end) != 2:
         raise ValueError(f"expected the marks {begin!r} and {end!r} once each and in this order; correct the marks.")
     return content
 

@@ -1,4 +1,4 @@
-"""The report of a suite with its figures: what `onset validate` leaves behind."""
+"""The report of a suite with its figures, as `onset validate` writes it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def write_report(results: Results, folder: Path, seeds: int | None = None) -> Pa
     results : Results
     folder : Path
     seeds : int, optional
-        The number that the suite was asked for, kept so that the report can be written again.
+        Number of seeds that was asked for, stored so that the report can be written again.
     """
     names = of_suite(results)
     pictures: dict[str, Path] = {}
     try:
         if names:
             pictures = render(results, folder / "figures", names)
-    finally:  # a figure that cannot be drawn must not cost the numbers
-        shown = {name: (png, caption(name)) for name, png in pictures.items()}
-        page = report.write(results, folder, shown, seeds=seeds)
+    finally:  # the numbers are written even if a figure cannot be drawn
+        captioned = {name: (png, caption(name)) for name, png in pictures.items()}
+        page = report.write(results, folder, captioned, seeds=seeds)
     return page

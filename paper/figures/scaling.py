@@ -56,10 +56,10 @@ def of_runs(runs: Runs) -> Scaling:
     places = [(base, ADAMW, ""), *((one.name, one.optimizer, one.axis) for one in VARIATIONS)]
     points = []
     for name, optimizer, axis in places:
-        told = _ends(scaling.predicted(constant, scaling.predicted_step(runs, name)))
+        predicted = _ends(scaling.predicted(constant, scaling.predicted_step(runs, name)))
         observed = _ends(scaling.observed_step(runs, name))
-        if told is not None and observed is not None:
-            points.append(ScalingPoint(name, optimizer, axis, told, observed))
+        if predicted is not None and observed is not None:
+            points.append(ScalingPoint(name, optimizer, axis, predicted, observed))
     setting = runs[base].setting
     toys = runs[f"{base}, toy"].trajectories if f"{base}, toy" in runs else ()
     return Scaling(

@@ -68,7 +68,7 @@ def run(
     return timings
 
 
-COLUMNS = ("what", "size", "seconds", "beside", "seconds", "ratio", "least to greatest", "target", "")
+COLUMNS = ("what", "size", "seconds", "baseline", "seconds", "ratio", "least to greatest", "target", "")
 """Heads of the columns of `table_rows`."""
 
 

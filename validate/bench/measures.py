@@ -125,7 +125,7 @@ def _gradient(batch: int, context: int, states: int) -> Iterator[Timing]:
 def _by_context(
     name: str, work: Callable[[Setting], object], contexts: Sequence[int], prefix: str, limit: tuple[str, float]
 ) -> Iterator[Timing]:
-    """A prediction at each context beside a limit in seconds, and the longest beside the shortest."""
+    """A prediction at each context against a limit in seconds, and the longest against the shortest."""
     # At T = 100 the default start; beyond, the one that the limit T → ∞ keeps fixed.
     settings = [Setting.of("linear", states=STATES, context=t, initialization={"match": 1 / t}) for t in contexts]
     for setting in settings:
@@ -207,7 +207,7 @@ def _first_of_its_prior(setting: Setting) -> object:
 
 
 def _transformer(batch: int, context: int, states: int) -> Iterator[Timing]:
-    """A step of the published transformer beside the same model written plainly, and beside its matrix products.
+    """A step of the published transformer against the same model written plainly, and against its matrix products.
 
     All have one thread, as when runs are trained side by side.
     """
@@ -233,7 +233,7 @@ def _transformer(batch: int, context: int, states: int) -> Iterator[Timing]:
 
 
 def _together(batch: int, context: int, states: int) -> Iterator[Timing]:
-    """A step of several seeds as one batched model beside their steps one after another."""
+    """A step of several seeds as one batched model against their steps one after another."""
     _one_thread()
     for family in ("transformer", "linear", "softmax"):
         setting = Setting.of(family, states=states, context=context, batch=batch)

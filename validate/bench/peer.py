@@ -1,4 +1,4 @@
-"""The released code of arXiv 2402.11004 beside ours, from a clone that the user names.
+"""The released code of arXiv 2402.11004 against ours, from a clone that the user names.
 
 The repository is github.com/EzraEdelman/Evolution-of-Statistical-Induction-Heads. Its modules are imported unchanged
 and then removed from `sys.modules`; nothing is written. Used of it:
@@ -95,7 +95,7 @@ def load(folder: Path) -> Peer:
 
 
 def timings(peer: Peer, batch: int, context: int, states: int) -> Iterator[Timing]:
-    """Sampler, strategy evaluation and training step of `peer` beside ours.
+    """Sampler, strategy evaluation and training step of `peer` against ours.
 
     Raises
     ------

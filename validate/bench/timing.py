@@ -41,7 +41,7 @@ class Timing:
     seconds, baseline_seconds : float
         Medians over rounds, per call.
     ratio : float
-        How many times faster than the baseline; beside a limit, how many times slower.
+        How many times faster than the baseline; against a limit, how many times slower.
     spread : pair of float
         Least and greatest ratio of a round.
     target : str

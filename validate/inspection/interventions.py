@@ -66,7 +66,7 @@ class HeadIntervention:
         return value.select_scatter(self.replacement(current), self.axis, self.head.head)
 
     def replacement(self, current: Tensor) -> Tensor:
-        """The tensor that takes the place of `current`, the head's own."""
+        """The tensor that replaces `current`, the head's activation."""
         raise NotImplementedError
 
 
