@@ -8,7 +8,7 @@ as a transformer returns its own.
     match       ω of a head above layer 1, for each layer-1 head: contrast of W, W_ac the derivative of the scores of
                 queries that hold a by the share of c in the layer-1 head's output at the sources.
     readout     μ of a head: contrast of U, U_cj the derivative of logit j by the share of c in the head's attention.
-    contrast    the match as it appears in the scores: a least-squares fit, for each symbol of the query, of the scores of
+    contrast    the match as the scores show it: a least-squares fit, for each symbol of the query, of the scores of
                 sources 1 ≤ s < t, centred within each query, on the symbols x_{s-1} (previous) and x_s (same); the
                 contrast of each of the two matrices of coefficients.
 
