@@ -63,4 +63,5 @@ def _draw_panel(axis: Axes, panel: CurvePanel) -> None:
     axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
     axis.set(xscale="log" if "x" in panel.log else "linear", yscale="log" if "y" in panel.log else "linear")
     axis.set_title(panel.title, loc="left", fontsize=8)
-    axis.legend(fontsize=6.5, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    columns = 2 if len(axis.get_legend_handles_labels()[0]) == 4 else 3
+    axis.legend(fontsize=6.5, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, -0.2))
