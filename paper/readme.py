@@ -6,7 +6,7 @@ A block stands between two marks, ``<!-- generated: NAME -->`` and ``<!-- end: N
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,43 +104,50 @@ def update(path: Path, data: Mapping[str, Any]) -> Path:
     return write_text(path, text)
 
 
-def _table(*rows: Sequence[object]) -> Iterator[str]:
-    """A Markdown table, the first row its head."""
-    for n, row in enumerate(rows):
-        yield "| " + " | ".join(map(str, row)) + " |"
-        if n == 0:
-            yield "|---" * len(row) + "|"
+def _table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
+def _errors_by_pair(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Errors over all settings, by the names of `PAIRS`."""
+    errors = {(e["lower"], e["upper"]): e for e in data["findings"]["errors"] if not e["group"] and e["numbers"]}
+    return {name: errors[pair] for pair, name in PAIRS.items() if pair in errors}
+
+
+def _disagreeing(claim: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [finding for finding in claim["findings"] if finding["verdict"]["kind"] == "disagrees"]
 
 
 def disagreements(data: Mapping[str, Any]) -> str:
     """Short table of the theories and claims that disagree with training, in rows of at most `WIDTH` characters."""
-    rows: list[Sequence[object]] = [("prediction", "disagree", "for example")]
-    errors = {(e["lower"], e["upper"]): e for e in data["findings"]["errors"] if not e["group"]}
-    for (lower, upper), name in PAIRS.items():
-        error = errors.get((lower, upper))
-        if upper == TRAINED and error and (error["verdicts"]["disagrees"] or lower == "finite-context"):
-            counts = f"{error['verdicts']['disagrees']} of {sum(error['verdicts'].values())}"
-            rows.append(
-                (name, counts, f"median error {_percent(error['median'])}, largest {_percent(error['largest'])}")
-            )
+    rows = []
+    for name, error in _errors_by_pair(data).items():
+        wrong = error["verdicts"]["disagrees"]
+        if error["upper"] == TRAINED and (wrong or error["lower"] == "finite-context"):
+            example = f"median error {_percent(error['median'])}, largest {_percent(error['largest'])}"
+            rows.append((name, f"{wrong} of {sum(error['verdicts'].values())}", example))
     for claim in data.get("claims", ()):
-        wrong = _disagreeing(claim)
-        if wrong:
+        if wrong := _disagreeing(claim):
             rows.append((claim["title"], f"{len(wrong)} of {len(claim['findings'])}", wrong[0]["quantity"]))
-    shortened = []
-    for name, counts, example in rows:
-        room = WIDTH - len("|  |  |  |") - len(f"{name}{counts}")
-        shortened.append((name, counts, textwrap.shorten(str(example), room, placeholder=" …")))
-    return "\n".join(_table(*shortened))
+    spaces = len("|  |  |  |")
+    return _table(
+        ("prediction", "disagree", "for example"),
+        [
+            (name, counts, textwrap.shorten(example, WIDTH - spaces - len(name + counts), placeholder=" …"))
+            for name, counts, example in rows
+        ],
+    )
 
 
 def section(data: Mapping[str, Any]) -> str:
     """Claims, errors, exponents, basins and transformer of a suite."""
-    parts = (_summary(data), *(part(data) for part in (_claims, _errors, _exponents, _basins, _transformer)))
-    return "\n\n".join("\n".join(lines) for lines in map(list, parts) if lines)
+    parts = (_summary, _claims, _errors, _exponents, _basins, _transformer)
+    return "\n\n".join(text for part in parts if (text := part(data)))
 
 
-def _summary(data: Mapping[str, Any]) -> Iterator[str]:
+def _summary(data: Mapping[str, Any]) -> str:
     toys = [s for s in data["settings"] if s["group"] != "transformer"]
     transformers = [s for s in data["settings"] if s["group"] == "transformer"]
     holds = "everything that it promises holds" if data["holds"] else "**something that it promises does not hold**"
@@ -150,9 +157,11 @@ def _summary(data: Mapping[str, Any]) -> Iterator[str]:
         missing = (
             f" ({len(data['missing'])} of its runs are missing: {trained} toy settings have trained models so far)"
         )
-    yield f"`onset validate --suite {data['suite']}`: {len(toys)} toy settings, {_seeds(toys)} seeds each, and"
-    yield f"{len(transformers)} transformer, {_seeds(transformers)} seeds{missing}; {holds}."
-    yield "Errors are relative, of the steps of transitions between strategies and of the formation of heads."
+    return (
+        f"`onset validate --suite {data['suite']}`: {len(toys)} toy settings, {_seeds(toys)} seeds each, and\n"
+        f"{len(transformers)} transformer, {_seeds(transformers)} seeds{missing}; {holds}.\n"
+        "Errors are relative, of the steps of transitions between strategies and of the formation of heads."
+    )
 
 
 def _seeds(settings: Sequence[Mapping[str, Any]]) -> int:
@@ -160,81 +169,71 @@ def _seeds(settings: Sequence[Mapping[str, Any]]) -> int:
     return max((len(s["observed"]["seeds"]) for s in settings if s["observed"]), default=0)
 
 
-def _disagreeing(claim: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [finding for finding in claim["findings"] if finding["verdict"]["kind"] == "disagrees"]
-
-
-def _claims(data: Mapping[str, Any]) -> Iterator[str]:
-    rows: list[Sequence[object]] = []
+def _claims(data: Mapping[str, Any]) -> str:
+    rows = []
     for claim in data.get("claims", ()):
-        if not claim["findings"]:
-            continue
         wrong = [f"{finding['quantity']}: {finding['verdict']['because']}" for finding in _disagreeing(claim)]
         reasons = "; ".join(wrong[:REASONS]) + (f"; and {len(wrong) - REASONS} more" if len(wrong) > REASONS else "")
         agree = counted(finding["verdict"]["kind"] for finding in claim["findings"])["agrees"]
         name, counts = f"{claim['title']} (`{claim['id']}`)", f"{agree} of {len(claim['findings'])}"
-        rows.append((name, counts, claim["verdict"], reasons or claim["decides"] or ""))
-    if rows:
-        yield from _table(("claim", "findings that agree", "verdict", ""), *rows)
+        if claim["findings"]:
+            rows.append((name, counts, claim["verdict"], reasons or claim["decides"] or ""))
+    return _table(("claim", "findings that agree", "verdict", ""), rows) if rows else ""
 
 
-def _errors(data: Mapping[str, Any]) -> Iterator[str]:
-    errors = {(e["lower"], e["upper"]): e for e in data["findings"]["errors"] if not e["group"]}
-    rows: list[Sequence[object]] = []
-    for pair, name in PAIRS.items():
-        error = errors.get(pair)
-        if error is not None and error["numbers"]:
-            verdicts = " / ".join(str(error["verdicts"][kind]) for kind in VERDICTS)
-            largest = f"{_percent(error['largest'])} ({error['where']})"
-            rows.append((name, error["numbers"], _percent(error["median"]), largest, verdicts))
-    yield from _table(("", "numbers", "median error", "largest", "agree / open / disagree"), *rows)
+def _errors(data: Mapping[str, Any]) -> str:
+    rows = []
+    for name, error in _errors_by_pair(data).items():
+        verdicts = " / ".join(str(error["verdicts"][kind]) for kind in VERDICTS)
+        largest = f"{_percent(error['largest'])} ({error['where']})"
+        rows.append((name, error["numbers"], _percent(error["median"]), largest, verdicts))
+    return _table(("", "numbers", "median error", "largest", "agree / open / disagree"), rows)
 
 
-def _exponents(data: Mapping[str, Any]) -> Iterator[str]:
+def _exponents(data: Mapping[str, Any]) -> str:
     exponents = [
         e for e in data["findings"]["exponents"] if e["axis"] == "context" and e["quantity"] == "unigram → bigram"
     ]
     if not exponents:
-        return
+        return ""
     rungs = ("law", "mean-field", "mean-field-corrected", "finite-context")
-    rungs = tuple(rung for rung in rungs if any(rung in e["slopes"] for e in exponents))
-    yield "Exponent d ln t/d ln T of the transition to bigram, trained (± standard error of the fit), and the"
-    yield "difference of each prediction (± its standard error):"
-    yield ""
+    rungs = [rung for rung in rungs if any(rung in e["slopes"] for e in exponents)]
     exponents.sort(key=lambda e: -len(e["values"]))
-    rows: list[Sequence[object]] = [("", "trained", *rungs)]
+    rows = []
     for e in sorted(exponents[:EXPONENTS], key=lambda e: e["series"]):
-        trained = e["slopes"][TRAINED]
-        differences = (_difference(e["slopes"].get(rung)) for rung in rungs)
+        trained, differences = e["slopes"][TRAINED], (_difference(e["slopes"].get(rung)) for rung in rungs)
         rows.append((e["series"], f"{_signed(trained['exponent'])} ± {trained['error']:.3f}", *differences))
-    yield from _table(*rows)
+    return (
+        "Exponent d ln t/d ln T of the transition to bigram, trained (± standard error of the fit), and the\n"
+        "difference of each prediction (± its standard error):\n\n" + _table(("", "trained", *rungs), rows)
+    )
 
 
-def _basins(data: Mapping[str, Any]) -> Iterator[str]:
+def _basins(data: Mapping[str, Any]) -> str:
     basins = [b for b in data["findings"]["basins"] if b["predicted"]]
     if not basins:
-        return
+        return ""
     decided = [b for b in basins if b["predicted"] != "undecided"]
     trapped = sum(b["predicted"] == "trapped" for b in decided)
     right = sum(b["verdict"] == "agrees" for b in decided)
     wrong = [f"{b['setting']} ({_fates(b)})" for b in decided if b["verdict"] == "disagrees"]
-    yield f"Basins: of {len(decided)} settings, {trapped} of them predicted to be trapped without a head, all seeds"
-    yield (
+    return (
+        f"Basins: of {len(decided)} settings, {trapped} of them predicted to be trapped without a head, all seeds\n"
         f"went as predicted in {right}"
         + (f"; not in {', '.join(wrong)}" if wrong else "")
         + (f"; too close to call: {len(basins) - len(decided)}." if len(basins) > len(decided) else ".")
     )
 
 
-def _transformer(data: Mapping[str, Any]) -> Iterator[str]:
+def _transformer(data: Mapping[str, Any]) -> str:
     rows = [c for c in data["comparisons"] if c["group"] == "transformer" and c["observed"]["value"] is not None]
     if not rows:
-        return
-    yield f"Transformer ({rows[0]['setting']}):"
-    yield ""
+        return ""
+    lines = [f"Transformer ({rows[0]['setting']}):", ""]
     for c in rows:
         (method, predicted), *_ = c["predicted"].items()
-        yield f"- {c['quantity']}: {_interval(c['observed'])}, {method} {_interval(predicted)}"
+        lines.append(f"- {c['quantity']}: {_interval(c['observed'])}, {method} {_interval(predicted)}")
+    return "\n".join(lines)
 
 
 def _fates(basin: Mapping[str, Any]) -> str:
