@@ -23,6 +23,7 @@ from onset.paper.figures import (
     render,
     signals,
 )
+from onset.paper.style import strategy_colours
 from onset.theory.laws.terms import terms
 from onset.validate.execution import compute
 
@@ -151,3 +152,12 @@ def test_phase_portrait_paths_lead_from_the_start_to_the_manifold(small):
 def test_figures_of_the_theory_need_no_suite(tmp_path, small):
     assert set(OF_SUITE) < set(FIGURES)
     assert render(None, tmp_path / "pictures", ["signals"])["signals"].exists()
+
+
+def test_strategies_of_any_task_have_colours():
+    """By their order, whatever their names; further ones start again."""
+    names = [f"strategy {n}" for n in range(9)]
+    colours = strategy_colours(names)
+    assert list(colours) == names
+    assert len(set(colours.values())) == 7
+    assert colours[names[7]] == colours[names[0]]
