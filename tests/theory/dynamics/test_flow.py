@@ -21,15 +21,17 @@ def ensemble(family: str, setting: Setting) -> LinearMeanField | SoftmaxMeanFiel
     return MEAN_FIELDS[family].of(setting, rule=rules(MEAN_FIELDS[family], setting.task.prior, 6))
 
 
-@pytest.mark.parametrize(("family", "context"), [("linear", 100), ("linear", 1000), ("softmax", 50)])
-def test_against_radau_at_tight_tolerance(family, context):
-    """Every record of every replicate lies on Radau's solution in steps, rtol 1e-9, within 20 of the solver's own
+@pytest.mark.parametrize(
+    ("family", "context", "replicates"), [("linear", 100, 2), ("linear", 1000, 1), ("softmax", 50, 1)]
+)
+def test_against_radau_at_tight_tolerance(family, context, replicates):
+    """Every record lies on Radau's solution in steps, rtol 1e-9, within 20 of the solver's own
     errors in time."""
     setting = Setting.of(family, states=3, context=context)
     together = ensemble(family, setting)
     layout, rtol = together.layout, 1e-5
     speed = -layout.rates(setting.training) / layout.entries
-    for r, computed in enumerate(flows(together, setting.training, rtol=rtol)[:2]):
+    for r, computed in enumerate(flows(together, setting.training, rtol=rtol)[:replicates]):
         alone = MEAN_FIELDS[family].of(setting, rule=(together.transition[r], together.node_weights[r]))
         exact = solve_ivp(
             lambda _, point, alone=alone: speed * alone.gradient(point).derivative,
