@@ -1,4 +1,4 @@
-r"""The true Bayes predictor for two states, beside unigram and bigram: exact expected losses, position by position.
+r"""Exact expected losses of unigram, bigram and the true Bayes predictor for two states, position by position.
 
 A stationary first token says something about P, so that the bigram strategy, which ignores it, is not quite Bayes. A
 sequence from x_1 = 0 with n_ij moves i → j has, with a = P_01, b = P_10 and π_0 = b/(a+b), the probability (*evidence*)
@@ -13,7 +13,7 @@ repetitions)
     last token 0:  C(n00 + m, m) C(n11 + m-1, m-1)        last token 1:  C(n00 + m-1, m-1) C(n11 + m-1, m-1)
 
 sequences, m = n_01. Every sum over the 2^T sequences is one over the O(T²) classes of each length. Evidence is
-evaluated for the longest sequences alone and handed down by Z = Z(0 next) + Z(1 next), a sum of positive terms. Where
+evaluated for the longest sequences alone; for shorter ones Z = Z(0 next) + Z(1 next), a sum of positive terms. Where
 the prior is exchangeable, x_1 = 1 doubles the sum. See ``onset.theory.derivations.get("ideal-finite-losses")``; beyond
 two states `onset.theory.markov.ideal.finite_loss` has unigram and bigram, and the total loss of Bayes is below bigram's
 by less than ln k - E H(π).
@@ -152,10 +152,10 @@ def _losses_at(t: int, moves: tuple[tuple[Array, Array], ...], sizes: tuple[Arra
     total = np.zeros(3)
     for last, (stay, leave), size in zip((0, 1), moves, sizes, strict=True):
         n11, back = np.maximum(t - 1 + last - 2 * m - n00, 0), np.maximum(m - last, 0)
-        repeats, leaves, seen = (n11, back, m + n11) if last else (n00, m, back + n00 + 1)
+        repeats, leaves, count = (n11, back, m + n11) if last else (n00, m, back + n00 + 1)
         evidence = np.where(size > 0, stay + leave, 1.0)
         predictions = (
-            ((seen + alpha) / (t + 2 * alpha), (t - seen + alpha) / (t + 2 * alpha)),
+            ((count + alpha) / (t + 2 * alpha), (t - count + alpha) / (t + 2 * alpha)),
             ((n + alpha) / (repeats + leaves + 2 * alpha) for n in (repeats, leaves)),
             (stay / evidence, leave / evidence),
         )

@@ -1,7 +1,7 @@
 r"""Expectations over a prior: quadrature for two states, randomised quasi-Monte Carlo with an error estimate beyond.
 
-Both are rules in the prior's uniforms, weighted matrices that stand for it; where its map rejects points, expectations
-are ratios over those accepted.
+Both are rules in the uniforms that a prior maps to matrices: they give weighted matrices that stand for the prior.
+Where the map rejects points, expectations are ratios over the accepted ones.
 """
 
 from __future__ import annotations

@@ -1,18 +1,17 @@
 r"""Expected losses of the ideal strategies: uniform, unigram, bigram, …; as T → ∞ and at finite T.
 
 As T → ∞ counts concentrate: uniform ln k, unigram E H(π), bigram E Σ_i π_i H(P_i), in nats per token; for chains of
-higher order the m-gram strategy is left with the entropy of a symbol given the m - 1 before it.
+higher order the m-gram strategy's loss is the entropy of a symbol given the m - 1 before it.
 
-At finite T, with pseudo-count α and t tokens seen, the last of them i,
+At finite T, with pseudo-count α after t tokens, the last of them i, the losses are
 
     unigram -ln (N_j + α)/(t + kα),    bigram -ln (c_ij + α)/(c_i· + kα),    trigram -ln (c_hij + α)/(c_hi· + kα), ….
 
 The logarithm of a ratio splits, so only laws of *single* counts are needed: of N_j, of c_ij and of c_i·, each with the
-current state. Each is a linear recursion over positions on the chain of histories (`onset.theory.markov.chains.lift`;
-before the first token stands a fictitious history, so that the start is stationary), exact for any k, in O(T²k²) per
-chain; the prior is left to `onset.theory.markov.expectations` (quadrature for k = 2, randomised QMC with an error
-estimate beyond). Exchangeability leaves one block of symbols of each pattern to follow. Derived here ("split
-logarithm").
+current state. Each is a linear recursion over positions on the chain of histories (`onset.theory.markov.chains.lift`),
+exact for any k, in O(T²k²) per chain; a fictitious history before the first token makes the start stationary. Means
+over the prior are those of `onset.theory.markov.expectations` (quadrature for k = 2, randomised QMC with an error
+estimate beyond). By exchangeability one block of symbols of each pattern is enough. Derived here ("split logarithm").
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ r"""Laws over transition matrices.
 
 Every prior but a mixture is one map from independent uniforms to transition matrices. Sampling, quadrature and
 quasi-Monte Carlo (`onset.theory.markov.expectations`) all use that map, so they cannot disagree about what the prior
-is. A map may reject a point (weight zero): the law is then the accepted points' law. A mixture asks its components.
+is. A map may reject a point (weight zero): the law is then that of the accepted points.
 
 All priors here are exchangeable: relabelling the states does not change the law.
 
