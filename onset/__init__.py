@@ -1,10 +1,10 @@
 """Onset: predict when a model passes from one in-context strategy to the next, check it, and find the heads that carry it.
 
->>> import onset
->>> setting = onset.Setting.of("linear", states=3, context=50)
->>> (to_unigram, to_bigram), formation = onset.predict(setting, "mean-field").transitions()
->>> print(f"bigram at step {to_bigram.step:.0f}, previous-token head at step {formation.step:.0f}")
-bigram at step 192, previous-token head at step 133
+    >>> import onset
+    >>> setting = onset.Setting.of("linear", states=3, context=50)
+    >>> (to_unigram, to_bigram), formation = onset.predict(setting, "mean-field").transitions()
+    >>> print(f"bigram at step {to_bigram.step:.0f}, previous-token head at step {formation.step:.0f}")
+    bigram at step 192, previous-token head at step 133
 
 Every name below is imported when it is first used, so that ``import onset`` costs nothing. What stands behind them is
 importable too: `onset.theory`, `onset.simulate`, `onset.validate` (needs the extra ``train``) and `onset.paper`.

@@ -1,5 +1,7 @@
 r"""Prose with mathematics between dollar signs and code between backquotes: as LaTeX, and as text for a terminal.
 
+Examples
+--------
 >>> to_latex("5% of runs with $k \\ge 2$, `limit_loss`")
 '5\\% of runs with $k \\ge 2$, \\nolinkurl{limit_loss}'
 >>> to_text("5% of runs with $k \\ge 2$, `limit_loss`")

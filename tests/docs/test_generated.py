@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from html import unescape
 
 import pytest
 from pages import ROOT
@@ -29,9 +30,9 @@ def test_mathematics_becomes_mathml(hooks):
     page = (
         '<p>a <span class="arithmatex">\\(x &lt; y\\)</span> b</p><div class="arithmatex">\\[\n\\frac{a}{b}\n\\]</div>'
     )
-    html = hooks.on_page_content(page)
+    html = unescape(hooks.on_page_content(page))
     assert html.startswith("<p>a <math")
-    assert "&lt;" in html
+    assert "<mo><</mo>" in html
     assert "<mfrac><mi>a</mi><mi>b</mi></mfrac>" in html.replace("<mrow>", "").replace("</mrow>", "")
     assert 'display="block"' in html
     assert "arithmatex" not in html
