@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shlex
 import sys
@@ -71,6 +72,16 @@ def test_commands_are_valid(page):
     for words in commands(page):
         if words != ["--version"]:
             app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_names_and_files_exist(page):
+    """Modules, functions and files of the project that a page names in its text."""
+    text = page.read_text(encoding="utf-8")
+    for dotted in re.findall(r"`(onset(?:\.\w+)+)`", text):
+        pkgutil.resolve_name(dotted)
+    for file in re.findall(r"`((?:theory|simulate|validate|paper|onset|tests|docs)/[\w/.]*)`", text):
+        assert (ROOT / file).exists(), f"{page} names {file}"
 
 
 def test_outputs_are_compared():
