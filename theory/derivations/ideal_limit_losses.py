@@ -47,8 +47,11 @@ general_unigram = 2 * _ratio * r ** (alpha - 1) * sp.hyper((1 - alpha, 2 * alpha
 
 
 def _moment(power: int, log: sp.Expr) -> sp.Expr:
-    """∫₀¹ a^power log da, `log` that of a, 1 + a or 1 - a; a pole is power -1, at the zero of the other factor."""
-    return sp.integrate(a**power * log, (a, 0, 1))
+    """∫₀¹ a^power log da by parts, `log` that of a, 1 + a or 1 - a, whose zero is one of the integral of a^power."""
+    (zero,) = sp.roots(log.args[0], a)
+    integral = (a ** (power + 1) - zero ** (power + 1)) / (power + 1)
+    boundary = integral.subs(a, 1) * sp.log(2) if zero == -1 else 0  # the other two vanish at 0 and at 1
+    return boundary - sp.integrate(sp.cancel(integral * sp.diff(log, a)), (a, 0, 1))
 
 
 _poles: dict[tuple[sp.Expr, sp.Expr], sp.Expr] = {
