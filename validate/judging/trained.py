@@ -11,21 +11,16 @@ from onset.theory.setting import Setting
 from onset.validate.judging.intervals import Interval, Z
 from onset.validate.judging.verdicts import Tolerance, Verdict, judge
 
-__all__ = ["GAP_TOLERANCE", "ideal_losses", "in_order", "takes_in_order"]
+__all__ = ["GAP_TOLERANCE", "ideal_losses", "takes_in_order"]
 
 GAP_TOLERANCE = 0.1
 """A loss agrees with a strategy's within this share of the gap between the ideal losses of neighbouring strategies."""
 
 
-def in_order(steps: Sequence[float | None]) -> bool:
-    """Whether there are all steps, none before the one in front of it."""
-    present = [step for step in steps if step is not None]
-    return len(present) == len(steps) and present == sorted(present)
-
-
 def takes_in_order(run: Trajectory) -> bool:
-    """Whether a run makes all transitions between strategies, in order."""
-    return in_order([transition.step for transition in run.transitions()[0]])
+    """Whether a run makes all transitions between strategies, none before the one in front of it."""
+    steps = [transition.step for transition in run.transitions()[0]]
+    return None not in steps and steps == sorted(steps)  # type: ignore[type-var]
 
 
 def ideal_losses(

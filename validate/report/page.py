@@ -26,9 +26,6 @@ __all__ = ["percent", "render", "share", "show"]
 
 HERE = Path(__file__).parent
 
-AXIS_NAMES = {"learning-rate.match": "rate of the match"}
-"""Names of axes on the page, where they differ."""
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -65,7 +62,7 @@ def render(results: Results, data: dict[str, Any], pictures: Sequence[tuple[str,
         data=data,
         pictures=pictures,
         groups=[(group, *_table(rows)) for group, rows in toys.items()],
-        others=[_other(c) for c in results.comparisons if c.group not in toys],
+        others=[_row(c) for c in results.comparisons if c.group not in toys],
         counts=counted(c.highest_pair.verdict.kind for c in results.comparisons if c.highest_pair is not None),
         summaries=summaries,
         headline=next((s for s in summaries if (s.lower, s.upper) == ("finite-context", TRAINED)), None),
@@ -113,7 +110,8 @@ def _table(rows: Sequence[Comparison]) -> tuple[list[str], list[dict[str, Any]]]
     return rungs, [_row(c, rungs) for c in rows]
 
 
-def _row(c: Comparison, rungs: Sequence[str]) -> dict[str, Any]:
+def _row(c: Comparison, rungs: Sequence[str] = ()) -> dict[str, Any]:
+    """A row for a comparison, with two cells for each of `rungs`: the prediction, and its error against training."""
     against_trained = {pair.lower: pair.verdict for pair in c.judged if pair.upper == TRAINED}
     cells = []
     for rung in rungs:
@@ -123,16 +121,17 @@ def _row(c: Comparison, rungs: Sequence[str]) -> dict[str, Any]:
         text, key = ("", None) if error is None else (percent(error), abs(error))
         cells.append(Cell("", kind=kind) if interval is None else _cell(interval, kind, title))
         cells.append(Cell(text, "", title, key, kind))
-    highest = c.highest_pair
+    verdict = None if c.highest_pair is None else c.highest_pair.verdict
     promised = [pair.verdict.kind for pair in c.judged if pair.promised]
     return {
-        "setting": c.setting,
-        "quantity": c.quantity,
+        "comparison": c,
         "cells": cells,
+        "predicted": [(rung, _cell(interval)) for rung, interval in c.predicted.items()],
         "observed": _cell(c.observed),
-        "verdict": worst(promised) or (highest.verdict.kind if highest else ""),
-        "why": _why(highest.verdict) if highest else "",
-        "z": highest.verdict.z if highest else None,
+        "verdict": worst(promised) or (verdict.kind if verdict else ""),
+        "why": _why(verdict) if verdict else "",
+        "z": verdict.z if verdict else None,
+        "error": verdict.error if verdict and c.unit != "share" else None,
         "promised": bool(promised),
     }
 
@@ -156,22 +155,6 @@ def _cell(interval: Interval, kind: str = "", title: str = "") -> Cell:
     return Cell(f"{interval.value:.{digits}f}", detail, title, interval.value, kind)
 
 
-def _other(c: Comparison) -> dict[str, Any]:
-    """A row of a setting without a theory of its own."""
-    pair = c.judged[-1] if c.judged else None
-    return {
-        "setting": c.setting,
-        "quantity": c.quantity,
-        "predicted": [(rung, _cell(interval)) for rung, interval in c.predicted.items()],
-        "observed": _cell(c.observed),
-        "unit": c.unit,
-        "error": None if pair is None or c.unit == "share" else pair.verdict.error,
-        "verdict": "" if pair is None else pair.verdict.kind,
-        "why": "" if pair is None else _why(pair.verdict),
-        "promised": pair is not None and pair.promised,
-    }
-
-
 def _finding(finding: Finding) -> dict[str, Any]:
     """A row of a claim: the finding, its numbers as cells."""
     predicted = finding.predicted
@@ -193,11 +176,5 @@ def _heads(results: Results) -> tuple[list[str], list[tuple[str, int, list[Cell]
 def _slopes(exponent: Exponent) -> Iterator[dict[str, Any]]:
     """A row for each rung's slope, the trained one's with the exponent that theory states."""
     for rung, slope in exponent.slopes.items():
-        yield {
-            "series": exponent.series,
-            "axis": AXIS_NAMES.get(exponent.axis, exponent.axis),
-            "quantity": exponent.quantity,
-            "rung": rung,
-            "slope": slope,
-            "stated": exponent.stated if rung == TRAINED else None,
-        }
+        stated = exponent.stated if rung == TRAINED else None
+        yield {"exponent": exponent, "rung": rung, "slope": slope, "stated": stated}

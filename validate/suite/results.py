@@ -21,7 +21,7 @@ from onset.validate.suite.basins import BasinFinding, basins
 from onset.validate.suite.comparisons import CaseResult, Comparison, compare
 from onset.validate.suite.errors import ErrorSummary, Promise, error_summaries, promises
 from onset.validate.suite.exponents import Exponent, exponents
-from onset.validate.suite.jobs import seeds_of
+from onset.validate.suite.jobs import seeds_of, suite_jobs
 from onset.validate.suite.sentences import disagreements
 from onset.validate.suite.settings import Case, cases
 from onset.validate.suite.tolerances import PAIRS
@@ -117,10 +117,7 @@ def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
     results = [_result(case, store, seeds_of(case, seeds)) for case in cases(name)]
     comparisons = tuple(comparison for result in results for comparison in compare(result))
     settings = {result.setting.label: result.setting for result in results}
-    claimed = [claims.evaluate(claim, name, store, seeds) for claim in claims.select()]
-    of_claims = tuple(result for result in claimed if result is not None)
-    missing = [job.label for result in results for job in _jobs(result.case, seeds) if job not in store]
-    missing += [label for result in of_claims for label in result.missing]
+    claimed = (claims.evaluate(claim, name, store, seeds) for claim in claims.select())
     return Results(
         name,
         tuple(results),
@@ -128,15 +125,9 @@ def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
         tuple(promises(comparisons, settings)),
         tuple(basins(results)),
         tuple(exponents(comparisons, settings)),
-        of_claims,
-        tuple(dict.fromkeys(missing)),
+        tuple(result for result in claimed if result is not None),
+        tuple(job.label for job in suite_jobs(name, seeds=seeds) if job not in store),
     )
-
-
-def _jobs(case: Case, seeds: int | None) -> list[Job]:
-    """Predictions and trained models of a case."""
-    predicted = [Job(setting, method) for setting, method in case.predictors().values()]
-    return predicted + [Job(case.setting, TRAIN, seed) for seed in seeds_of(case, seeds)]
 
 
 def _result(case: Case, store: Store, seeds: Sequence[int]) -> CaseResult:
