@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import sem, t
+from scipy.special import stdtrit
 
 from onset.theory.arrays import Array
 from onset.theory.transitions import Transition
@@ -68,7 +68,7 @@ class Interval:
 
 def student(freedom: int) -> float:
     """Half of a 95% interval in standard errors, by Student's law with `freedom` degrees of freedom."""
-    return float(t.ppf(0.975, freedom))
+    return float(stdtrit(freedom, 0.975))
 
 
 def mean_interval(values: Sequence[float] | Array) -> Interval:
@@ -78,7 +78,7 @@ def mean_interval(values: Sequence[float] | Array) -> Interval:
     mean = float(np.mean(values))
     if len(values) < 2:
         return Interval(mean)
-    half = student(len(values) - 1) * float(sem(values))
+    half = student(len(values) - 1) * float(np.std(values, ddof=1) / np.sqrt(len(values)))
     return Interval(mean, mean - half, mean + half)
 
 
