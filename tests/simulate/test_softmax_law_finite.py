@@ -26,15 +26,15 @@ def setting() -> Setting:
     return Setting.of("softmax", states=3, context=48, learning_rate={"match": 4.0, "lag_logits": 4.0})
 
 
-def test_formation_and_passage_at_finite_context(setting, monkeypatch):
-    """Formation within the law's interval, which is narrower than 10%, and one recording step; the passage likewise."""
+def test_both_transitions_at_finite_context(setting, monkeypatch):
+    """Formation within the law's interval, which is narrower than 10%, and one recording step; the other likewise."""
     monkeypatch.setattr(finite, "REPLICATES", 1)
-    (_, passage), formation = law(setting).transitions()
-    (_, passed), formed = finite.finite_context(setting.replace(record_every=5)).transitions()
-    print(f"formation {formation} | {formed.step:.1f}", f"passage {passage} | {passed.step:.1f}", sep="\n")
+    (_, to_bigram), formation = law(setting).transitions()
+    (_, exact_bigram), formed = finite.finite_context(setting.replace(record_every=5)).transitions()
+    print(f"formation {formation} | {formed.step:.1f}", f"bigram {to_bigram} | {exact_bigram.step:.1f}", sep="\n")
     assert (formation.high - formation.low) / 2 < 0.1 * formation.step
     assert formation.low - 5 < formed.step < formation.high + 5
-    assert passage.low - 5 < passed.step < passage.high + 5
+    assert to_bigram.low - 5 < exact_bigram.step < to_bigram.high + 5
 
 
 def test_explanation_names_what_the_law_is_made_of(setting):

@@ -1,4 +1,4 @@
-"""Checks of derivations that need signals or laws, which are built on derivations: one module for one of theirs.
+"""Checks of derivations that need signals or laws, which themselves use derivations; one module for each such derivation.
 
-`onset.theory.derivations.get` adds the module's CHECKS to those that stand beside the statement.
+`onset.theory.derivations.get` adds the module's CHECKS to those of the derivation's own module.
 """

@@ -189,7 +189,7 @@ def matrix_noise(setting: Setting, generator: np.random.Generator, *, count: int
     """
     states, context = setting.task.states, setting.task.context
     readout, match = plateau_point(setting, generator)
-    linear, each = setting.model.family == "linear", np.arange(count)
+    linear, sequence = setting.model.family == "linear", np.arange(count)
     # Slopes by every entry W[i, j], and U[j, l].
     slopes = np.zeros((1 if linear else 2, count, states, states))
     for p in islice(positions(setting.task.prior, context + 1, count, generator), context):
@@ -200,7 +200,7 @@ def matrix_noise(setting: Setting, generator: np.random.Generator, *, count: int
             by_query = [relative(p.all_sums[:1, :, i], p.counts, p.t)[0] for i in range(states)]
             rises = np.stack(by_query, axis=1)
         residual = (p.next_token - law)[:, None, :]
-        slopes[0, each, p.token] += (rises * residual).sum(axis=2) / context
+        slopes[0, sequence, p.token] += (rises * residual).sum(axis=2) / context
         if not linear:
             slopes[1] += (p.counts / p.t)[:, :, None] * residual / context
     spread = slopes.var(axis=1, ddof=1)

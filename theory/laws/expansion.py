@@ -147,7 +147,7 @@ def _first_order(
     """c at `READOUTS`, shape (4, T, 1 + R), and ∂L₀/∂μ."""
     transition, weights = nodes(prior, count, generator)
     tokens = draw(transition, context, generator)
-    each, states = np.arange(len(transition)), prior.states
+    sequence, states = np.arange(len(transition)), prior.states
     counts = np.cumsum(np.eye(states)[tokens], axis=0)
     table, slope = np.zeros((len(READOUTS), context, 1 + LAGS)), np.zeros(len(READOUTS))
     for m, level in enumerate(READOUTS * readout):
@@ -155,16 +155,16 @@ def _first_order(
         later = np.zeros(transition.shape)
         for t in range(context, 0, -1):
             now, share = tokens[t - 1], counts[t - 1] / t
-            residual = transition[each, now] - softmax(level * share, axis=-1)
+            residual = transition[sequence, now] - softmax(level * share, axis=-1)
             along = (residual * share).sum(axis=1, keepdims=True)
             slope[m] -= float(weights @ along[:, 0]) / context
             if level == 0:
                 continue
-            later[each, :, now] += level * (residual - along) / t
-            queries = later[each, now]
+            later[sequence, :, now] += level * (residual - along) / t
+            queries = later[sequence, now]
             table[m, t - 1, 0] = weights @ (queries * counts[t - 1]).sum(axis=1)
             for r in range(min(LAGS, t)):
-                table[m, t - 1, 1 + r] = weights @ queries[each, tokens[t - 1 - r]]
+                table[m, t - 1, 1 + r] = weights @ queries[sequence, tokens[t - 1 - r]]
     return table / context, slope
 
 
@@ -190,25 +190,25 @@ def second_order(
     """K at each of the lag logits of `path`, at μ = `readout`."""
     transition, weights = nodes(prior, count, generator)
     tokens = draw(transition, context, generator)
-    each, states = np.arange(len(transition)), prior.states
-    counts, curvature = np.zeros((len(each), states)), np.zeros(len(path))
+    sequence, states = np.arange(len(transition)), prior.states
+    counts, curvature = np.zeros((len(sequence), states)), np.zeros(len(path))
     excess = np.expm1(path)
     # Σ_{s≤t} 1[x_s = j] z_s[i] and z_s[i]², by point, sequence, i and j.
     sums = np.zeros((2, len(path), *transition.shape))
     for t in range(1, context + 1):
         now = tokens[t - 1]
-        counts[each, now] += 1
+        counts[sequence, now] += 1
         share = counts / t
         law = softmax(readout * share, axis=-1)
-        residual = transition[each, now] - law
+        residual = transition[sequence, now] - law
         for n, gained in enumerate(excess):
             score = counts.copy()
             for r in range(min(LAGS, t)):
-                score[each, tokens[t - 1 - r]] += gained[r]
+                score[sequence, tokens[t - 1 - r]] += gained[r]
             score /= t + gained[:t].sum()
-            sums[0, n, each, :, now] += score
-            sums[1, n, each, :, now] += score**2
-            first, square = sums[:, n, each, now] / t
+            sums[0, n, sequence, :, now] += score
+            sums[1, n, sequence, :, now] += score**2
+            first, square = sums[:, n, sequence, now] / t
             mean, mean_square = first.sum(axis=1, keepdims=True), square.sum(axis=1, keepdims=True)
             rise = readout * (first - share * mean)
             bend = readout * (square - 2 * first * mean + share * (2 * mean**2 - mean_square))

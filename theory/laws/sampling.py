@@ -71,28 +71,28 @@ def positions(
     """Positions t = 1 … `context` of `count` sequences, with slopes by the lag logits of `lags`."""
     transition = sample(prior, generator, count)
     tokens = draw(transition, context, generator)
-    states, each = prior.states, np.arange(count)
+    states, sequence = prior.states, np.arange(count)
     counts, sums = np.zeros((count, states)), np.zeros((1 + len(lags), count, states, states))
     for t in range(1, context + 1):
         token = tokens[t - 1]
-        counts[each, token] += 1
+        counts[sequence, token] += 1
         share = counts / t
-        sums[0, each, :, token] += share
+        sums[0, sequence, :, token] += share
         for n, r in enumerate(lags):
             if r < t:
                 slope = -share / t
-                slope[each, tokens[t - 1 - r]] += 1 / t
-                sums[1 + n, each, :, token] += slope
-        yield Position(t, tokens, counts, transition[each, token], sums)
+                slope[sequence, tokens[t - 1 - r]] += 1 / t
+                sums[1 + n, sequence, :, token] += slope
+        yield Position(t, tokens, counts, transition[sequence, token], sums)
 
 
 def draw(transition: Array, context: int, generator: np.random.Generator) -> NDArray[np.int_]:
     """Tokens (T, n) of one stationary sequence of each chain (n, k, k)."""
-    each = np.arange(len(transition))
+    sequence = np.arange(len(transition))
     edges, first = transition.cumsum(axis=2)[:, :, :-1], stationary(transition).cumsum(axis=1)[:, :-1]
     tokens = np.empty((context, len(transition)), dtype=np.int64)
     for t in range(context):
-        before = first if t == 0 else edges[each, tokens[t - 1]]
+        before = first if t == 0 else edges[sequence, tokens[t - 1]]
         tokens[t] = (generator.random(len(transition))[:, None] > before).sum(axis=1)
     return tokens
 

@@ -110,7 +110,7 @@ def test_the_wait_grows_with_the_logarithm_of_the_context():
     assert 0.5 < grows < 1
 
 
-def test_passage_of_the_mixture_at_finite_context():
+def test_transition_of_the_mixture_at_finite_context():
     """Doubly stochastic and unigram chains: the limit's strategies are 250% late there; within 15%."""
     reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     mixture = Mixture((DoublyStochastic(4), Unigram(4)), (0.75, 0.25))

@@ -131,11 +131,11 @@ def test_other_lags_follow_the_ratio_of_their_drives():
 
 def test_intervals_contain_the_prediction_and_the_start_is_the_plateau():
     """Bounds are read off earlier and later curves; uniform → unigram is answered by a reason."""
-    passages, formed = law(Setting.of("linear", states=3, context=200)).transitions()
+    transitions, formed = law(Setting.of("linear", states=3, context=200)).transitions()
     assert formed.low < formed.step < formed.high
-    assert passages[1].low < passages[1].step < passages[1].high
-    assert passages[0].step is None
-    assert "already at the first recorded step" in passages[0].reason
+    assert transitions[1].low < transitions[1].step < transitions[1].high
+    assert transitions[0].step is None
+    assert "already at the first recorded step" in transitions[0].reason
 
 
 @pytest.mark.parametrize(

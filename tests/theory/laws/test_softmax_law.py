@@ -67,10 +67,10 @@ def test_rates_of_the_closed_form():
 
 
 def test_law_answers_for_the_family_with_bounds():
-    passages, formation = law(waiting()).transitions()
+    transitions, formation = law(waiting()).transitions()
     assert formation.low < formation.step < formation.high
-    assert passages[0].step < formation.step < passages[1].step
-    assert passages[1].low < passages[1].step < passages[1].high
+    assert transitions[0].step < formation.step < transitions[1].step
+    assert transitions[1].low < transitions[1].step < transitions[1].high
 
 
 @pytest.mark.parametrize(

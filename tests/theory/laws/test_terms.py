@@ -22,8 +22,8 @@ def _setting(states=2, context=100, lag_logits=0.7, match=0.01, start=0.007):
 def test_terms_give_the_law_to_rounding(states, context):
     """Step and interval of both transitions, at other rates than the unit ones that the terms are kept at."""
     setting = _setting(states, context)
-    passages, formation = law(setting).transitions()
-    for name, expected in zip(TRANSITIONS, (formation, passages[-1]), strict=True):
+    transitions, formation = law(setting).transitions()
+    for name, expected in zip(TRANSITIONS, (formation, transitions[-1]), strict=True):
         predicted = terms(setting)[name]
         bounds, expected_bounds = (
             (predicted.step, predicted.low, predicted.high),
