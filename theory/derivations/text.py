@@ -127,6 +127,11 @@ def _symbols(rows: Sequence[str], expressions: Sequence[sp.Basic]) -> dict[sp.Ba
     for row in rows:
         name, colon, meaning = row.partition(" : ")
         for each in [name] if colon else name.split(", "):
+            if not colon and each not in MEANINGS:
+                raise ValueError(
+                    f"symbol {each!r} of the docstring: expected a meaning, or one of {', '.join(MEANINGS)}, "
+                    f"which have theirs in the notation; write '{each} : its meaning'."
+                )
             table[known.get(each) or _symbol(each)] = meaning or MEANINGS[each]
     return table
 
