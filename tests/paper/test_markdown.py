@@ -12,7 +12,7 @@ from onset.theory.derivations import get, names
 
 @pytest.mark.parametrize("name", names())
 def test_a_derivation_as_markdown_has_all_its_parts(name):
-    """Title, an equation for the statement and each step, a row for each symbol and check; tables keep their columns."""
+    """Title, an equation for the statement and each step, a row for each symbol and check; tables keep columns."""
     text, expected = derivation(name, level=3), get(name)
     assert text.startswith(f"### {expected.title}\n")
     assert text.count("\n$$\n") == 2 * (1 + len(expected.steps))

@@ -52,12 +52,11 @@ def _gradient_outside(setting: Setting, tokens: Any, targets: Any) -> tuple[floa
 )
 @one_thread
 def _autodiff() -> Residual:
-    largest = 0.0
-    for family, states in CASES:
-        setting = Setting.of(family, states=states, context=6)
-        outside, limit = _gradient_outside(setting, *random_batch(setting, 3))
-        largest = max(largest, outside / limit)
-    return Residual(largest, 1.0, "in units of one rounding per token and source")
+    settings = [Setting.of(family, states=states, context=6) for family, states in CASES]
+    parts = (_gradient_outside(setting, *random_batch(setting, 3)) for setting in settings)
+    return Residual(
+        max(outside / limit for outside, limit in parts), 1.0, "in units of one rounding per token and source"
+    )
 
 
 @check(
