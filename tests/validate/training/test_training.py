@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from onset.simulate.finite_context.dynamics import FiniteContext
 from onset.theory.architecture import Architecture
 from onset.theory.dynamics.descent import descend
 from onset.theory.markov.priors import DoublyStochastic
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
 from onset.validate.store.jobs import Job, observation, prediction
@@ -102,6 +104,12 @@ def test_a_killed_training_resumes_to_the_same_numbers_to_the_last_bit(tmp_path,
             assert np.array_equal(run.probes[name], values, equal_nan=True)
 
 
+@cache
+def uninterrupted(seed: int) -> Trajectory:
+    """A run of TINY."""
+    return train(TINY, seed, device=CPU)
+
+
 def stopped_at(step: int, path: Path) -> bytes:
     """Leave a checkpoint of TINY from seed 1 at `path`; return its content."""
 
@@ -135,7 +143,7 @@ def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_resumed(tmp_path,
         UnreadableRun, match="run.safetensors is not resumed from .*set aside as run.safetensors.corrupt"
     ):
         run = train(TINY, seed, device=CPU, checkpoint=path)
-    assert np.array_equal(run.loss, train(TINY, seed, device=CPU).loss)
+    assert np.array_equal(run.loss, uninterrupted(seed).loss)
     assert (tmp_path / "run.safetensors.corrupt").read_bytes() == content
 
 
@@ -155,8 +163,10 @@ def test_a_checkpoint_of_a_newer_release_is_refused_and_left_where_it_is(tmp_pat
 def test_a_whole_run_continues_past_its_last_transition():
     """The numbers of the run that stops when it has settled, and further ones up to the last step."""
     setting = Setting.of("linear", states=2, context=16, learning_rate={"match": 0.4})
-    settled, whole = train(setting, 0, device=CPU), train(setting.replace(whole=True), 0, device=CPU)
-    assert settled.steps[-1] < whole.steps[-1] == setting.training.steps
+    settled = train(setting, 0, device=CPU)
+    last = int(settled.steps[-1]) + 2 * setting.training.record_every
+    whole = train(setting.replace(whole=True, steps=last), 0, device=CPU)
+    assert settled.steps[-1] < whole.steps[-1] == last < setting.training.steps
     assert np.array_equal(whole.loss[: len(settled.loss)], settled.loss)
 
 
@@ -219,7 +229,7 @@ def test_trained_toy_follows_the_finite_context_dynamics(within):
     """Order parameters of trained models minus predicted ones, in units of the spread over seeds (z printed)."""
     setting = TINY.replace(steps=40, record_every=40)
     seeds = 12
-    observed = [train(setting, seed, device=CPU) for seed in range(seeds)]
+    observed = train_together(setting, range(seeds), device=CPU)
     expected = descend(FiniteContext(setting, count=8192), setting.training)
     for name in ("match.diagonal", "match.off_diagonal", "lag_logits.0", "lag_logits.1"):
         values = np.array([run.parameters[name][-1] for run in observed])
