@@ -1,4 +1,4 @@
-"""Onset: predict when a model passes from one in-context strategy to the next, check it, and find the heads that carry it.
+"""Onset: when a model changes from one in-context strategy to the next, predicted and checked; and the heads behind it.
 
     >>> import onset
     >>> setting = onset.Setting.of("linear", states=3, context=50)

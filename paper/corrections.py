@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from onset.validate.judging.formats import signed
+
 __all__ = ["Cell", "cells", "section", "tolerance"]
 
 REFERENCE = "finite-context"
@@ -96,4 +98,4 @@ def _misses(here: Sequence[Cell]) -> str:
 
 
 def _signed(error: float | None) -> str:
-    return "in one of the two never" if error is None else f"{100 * error:+.1f}%".replace("-", "−")
+    return "in one of the two never" if error is None else f"{signed(100 * error)}%"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from onset.paper import corrections
+from onset.validate.judging.formats import share, signed, with_interval
 from onset.validate.judging.verdicts import counted
 from onset.validate.store.files import write_text
 from onset.validate.suite import TRAINED
@@ -126,7 +127,7 @@ def disagreements(data: Mapping[str, Any]) -> str:
     for name, error in _errors_by_pair(data).items():
         wrong = error["verdicts"]["disagrees"]
         if error["upper"] == TRAINED and (wrong or error["lower"] == "finite-context"):
-            example = f"median error {_percent(error['median'])}, largest {_percent(error['largest'])}"
+            example = f"median error {share(error['median'])}, largest {share(error['largest'])}"
             rows.append((name, f"{wrong} of {sum(error['verdicts'].values())}", example))
     for claim in data.get("claims", ()):
         if wrong := _disagreeing(claim):
@@ -185,8 +186,8 @@ def _errors(data: Mapping[str, Any]) -> str:
     rows = []
     for name, error in _errors_by_pair(data).items():
         verdicts = " / ".join(str(error["verdicts"][kind]) for kind in VERDICTS)
-        largest = f"{_percent(error['largest'])} ({error['where']})"
-        rows.append((name, error["numbers"], _percent(error["median"]), largest, verdicts))
+        largest = f"{share(error['largest'])} ({error['where']})"
+        rows.append((name, error["numbers"], share(error["median"]), largest, verdicts))
     return _table(("", "numbers", "median error", "largest", "agree / open / disagree"), rows)
 
 
@@ -202,7 +203,7 @@ def _exponents(data: Mapping[str, Any]) -> str:
     rows = []
     for e in sorted(exponents[:EXPONENTS], key=lambda e: e["series"]):
         trained, differences = e["slopes"][TRAINED], (_difference(e["slopes"].get(rung)) for rung in rungs)
-        rows.append((e["series"], f"{_signed(trained['exponent'])} ± {trained['error']:.3f}", *differences))
+        rows.append((e["series"], f"{signed(trained['exponent'], 3)} ± {trained['error']:.3f}", *differences))
     return (
         "Exponent d ln t/d ln T of the transition to bigram, trained (± standard error of the fit), and the\n"
         "difference of each prediction (± its standard error):\n\n" + _table(("", "trained", *rungs), rows)
@@ -243,25 +244,14 @@ def _fates(basin: Mapping[str, Any]) -> str:
 def _difference(slope: Mapping[str, Any] | None) -> str:
     if slope is None or slope["difference"] is None:
         return "–"
-    return f"{_signed(slope['difference'])} ± {slope['difference_error']:.3f}"
+    return f"{signed(slope['difference'], 3)} ± {slope['difference_error']:.3f}"
 
 
 def _interval(interval: Mapping[str, Any]) -> str:
     if interval["value"] is None:
         return interval["reason"] or "none"
     digits = 0 if abs(interval["value"]) >= 10 else 3
-    shown = f"{interval['value']:.{digits}f}"
-    if interval["low"] is None or interval["low"] == interval["high"]:
-        return shown
-    return f"{shown} [{interval['low']:.{digits}f}, {interval['high']:.{digits}f}]"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%" if value < 1 else f"{100 * value:.0f}%"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+    return with_interval(interval["value"], interval["low"], interval["high"], digits)
 
 
 BLOCKS: dict[str, Callable[[Mapping[str, Any]], str]] = {

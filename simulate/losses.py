@@ -24,9 +24,9 @@ class Estimate(NamedTuple):
     Attributes
     ----------
     mean, error : float
-        Over all scored positions.
+        Mean over all scored positions.
     last, last_error : float
-        At the last scored position.
+        Loss at the last scored position.
     by_position, by_position_error : array, shape (scored positions,)
     """
 
@@ -48,8 +48,8 @@ def strategy_losses(
 ) -> dict[str, Estimate]:
     r"""Expected loss of each ideal strategy on `count` fresh sequences of `setting`'s task.
 
-    The next token is averaged out exactly, -Σ_j P_j ln s_j (Rao-Blackwell): the same mean with a smaller error. Errors are over
-    sequences. The same seed gives the same numbers.
+    The next token is averaged out exactly, -Σ_j P_j ln s_j (Rao-Blackwell): the same mean with a smaller error. Errors
+    are standard errors over sequences. The same seed gives the same numbers.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def strategy_losses(
     count : int
         Number of sequences, at least 2.
     pseudo_count : float, optional
-        Of Markov chains: added to every count; by default the prior's concentration.
+        Added to every count of symbols of Markov chains; by default the prior's concentration.
     seed : int
     progress : callable
         Called with the sequences done and in total.
@@ -77,7 +77,10 @@ def strategy_losses(
 
 
 class _Moments:
-    """Running mean and sum of squared deviations of rows, merged chunk by chunk without cancellation (Chan, Golub, LeVeque 1979)."""
+    """Running mean and sum of squared deviations of rows, merged chunk by chunk without cancellation.
+
+    Chan, Golub and LeVeque (1979).
+    """
 
     def __init__(self, width: int) -> None:
         self.count, self.mean, self.squares = 0, np.zeros(width), np.zeros(width)

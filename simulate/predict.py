@@ -21,43 +21,46 @@ from onset.theory.tasks import Task
 __all__ = ["METHODS", "finite_context", "predict"]
 
 REPLICATES = 4
-COUNT = 128
+"""Independent trajectories, whose spread is the interval."""
+
+SEQUENCES = 128
 """Fresh sequences per replicate and step; a run of n steps averages over n times as many."""
 
 
 def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lambda step, steps: None) -> Prediction:
-    """Predict from the population dynamics at the setting's context; the interval is the spread of independent replicates.
+    """Prediction by the population dynamics at the setting's context; the interval is the spread of replicates.
 
     Raises
     ------
     ValueError
         If the family has no reduced coordinates.
     """
-    found = []
+    trajectories = []
     for replicate in range(REPLICATES):
-        dynamics = FiniteContext(
-            setting, count=COUNT, seed=int(np.random.default_rng([seed, replicate]).integers(2**63))
+        own_seed = int(np.random.default_rng([seed, replicate]).integers(2**63))
+        trajectory = descend(
+            FiniteContext(setting, count=SEQUENCES, seed=own_seed),
+            setting.training,
+            progress=lambda step, steps, r=replicate: progress(r * steps + step, REPLICATES * steps),
         )
-        found.append(
-            descend(
-                dynamics,
-                setting.training,
-                progress=lambda step, steps, r=replicate: progress(r * steps + step, REPLICATES * steps),
-            )
-        )
-    adam = setting.training.optimizer.name != "sgd"
+        trajectories.append(trajectory)
+    noise = (
+        "gradient noise of the mini-batch is averaged out"
+        if setting.training.optimizer.name == "sgd"
+        else "Adam's second moment is that of a mini-batch gradient, E g² + Var/B"
+    )
     assumptions = (
         "population gradient at the actual context, all lags, prior and initialisation exchangeable",
-        f"expectations over {REPLICATES} replicates × {COUNT} fresh sequences per step, whose spread is the interval",
-        "Adam's second moment is that of a mini-batch gradient, E g² + Var/B"
-        if adam
-        else "gradient noise of the mini-batch is averaged out",
+        f"expectations over {REPLICATES} replicates × {SEQUENCES} fresh sequences per step, "
+        "whose spread is the interval",
+        noise,
     )
     validity = (
-        f"neglects fluctuations of the parameters from mini-batches of {setting.training.batch}: of relative order rate/B",
+        f"neglects fluctuations of the parameters from mini-batches of {setting.training.batch}: "
+        "of relative order rate/B",
     )
-    losses = setting.task.expected_losses(seed=seed)
-    return Prediction(setting, "finite-context", tuple(found), losses, assumptions, validity)
+    plateaus = setting.task.expected_losses(seed=seed)
+    return Prediction(setting, "finite-context", tuple(trajectories), plateaus, assumptions, validity)
 
 
 METHODS: dict[str, Callable[..., Prediction]] = {
@@ -72,7 +75,7 @@ METHODS: dict[str, Callable[..., Prediction]] = {
 PREDICTED: dict[type[Task], dict[str, Callable[..., Prediction]]] = {MarkovChains: METHODS}
 """Methods by task."""
 
-UNFROZEN = ("law",)
+UNFROZEN = ("law", "law-corrected")
 """Methods that support training of all parts only."""
 
 

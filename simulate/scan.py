@@ -1,8 +1,8 @@
-"""Grids of settings: a base setting, and the values that some of its entries take; and predictions of all points of a grid.
+"""Grids: a base setting and the values that some of its entries take; and predictions of all points of a grid.
 
-An axis is an entry of a setting under its dotted name in a setting's file, or a shorter name of `SHORT_NAMES`. Entries left at
-their default follow the grid (the learning rate of the match in the linear family goes as 1/T²); entries that are set stay.
-A point outside a method's range of validity is kept with the reason.
+An axis is an entry of a setting under its dotted name in a setting's file, or a shorter name of `SHORT_NAMES`. Entries
+left at their default follow the grid (the learning rate of the match in the linear family goes as 1/T²); entries that
+are set stay. A point outside a method's range of validity is kept with the reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from onset.simulate.predict import predict
 from onset.theory import arguments
-from onset.theory.laws.terms import TRANSITIONS, MatchLimited, Terms, terms_or_refusal
+from onset.theory.laws.terms import TRANSITIONS, Terms, terms_or_refusal
 from onset.theory.markov.priors import Mixture, Unigram, prior_from_dict, prior_to_dict
 from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
@@ -230,8 +230,8 @@ def grid(base: Setting, axes: Sequence[str] | Mapping[str, Sequence[float]]) -> 
     Raises
     ------
     ValueError
-        If an axis is unknown or named twice (the bare name of a group is its learning rate), a value is out of range, or
-        there are more than `MOST_POINTS` points.
+        If an axis is unknown or named twice (the bare name of a group is its learning rate), a value is out of range,
+        or there are more than `MOST_POINTS` points.
     """
     pairs = [(n, tuple(v)) for n, v in axes.items()] if isinstance(axes, Mapping) else [parse(text) for text in axes]
     if not pairs:
@@ -274,12 +274,9 @@ def predict_one(
         Gives the prediction of a setting by a method, with `seed` as keyword; by default it is computed.
     """
     setting = points.setting(point)
-    terms = terms_or_refusal(setting)
+    terms = None if setting.training.frozen else terms_or_refusal(setting)
     known = None if isinstance(terms, ValueError) else terms
-    closed_form = setting.model.family == "linear" and setting.training.optimizer.name == "sgd"
-    if method == "law" and closed_form and not isinstance(terms, MatchLimited):
-        if known is None:
-            return Row(point, None, None, str(terms))
+    if method == "law" and known is not None:
         formation, passage = ((known[name].step, known[name].low, known[name].high) for name in TRANSITIONS)
         return Row(point, formation, passage, "", known)
     try:

@@ -136,6 +136,23 @@ def run(capsys):
     return call
 
 
+@pytest.fixture
+def refused(run, monkeypatch, tmp_path):
+    """Assert that a call ends in one sentence that holds `text` and exit status 2, with no output, traceback or files."""
+
+    def check(arguments: list[str], text: str) -> None:
+        monkeypatch.chdir(tmp_path)
+        status, out, err = run(*arguments)
+        assert (status, out) == (2, "")
+        assert text in err
+        assert err.startswith("onset: ")
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+        assert list(tmp_path.iterdir()) == []
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def comparison():
     """Make up a comparison of a setting: intervals of ± 1%, judged in all pairs that have both sides."""

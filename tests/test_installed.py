@@ -1,4 +1,4 @@
-"""A wheel in a fresh environment: what is installed works beside a user's own files called theory, simulate and paper."""
+"""A wheel in a fresh environment works beside a user's files called theory, simulate and paper."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def test_the_wheel_takes_one_name(wheel):
 
 def test_the_installed_package_is_used(installed):
     """`import onset` finds the wheel, not the sources of the repository, nor the user's files."""
-    found = installed(
+    done = installed(
         "-c", "import onset, onset.theory, onset.simulate, onset.validate, onset.paper; print(onset.__file__)"
     )
-    assert found.returncode == 0, found.stderr
-    assert "/venv/" in found.stdout
+    assert done.returncode == 0, done.stderr
+    assert "/venv/" in done.stdout
 
 
 @pytest.mark.parametrize(

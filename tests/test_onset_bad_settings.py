@@ -1,4 +1,4 @@
-"""onset --setting FILE: whatever the file holds, the answer is a prediction or one sentence that says what is wrong with it."""
+"""onset --setting FILE: for any content, the answer is a prediction or one sentence that says what is wrong."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ENDINGS = ("json", "toml")
 
 
 class Started(Exception):
-    """Stands for the prediction of a setting that was found good."""
+    """Raised in place of the prediction of a valid setting."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +46,10 @@ def nothing_is_computed(monkeypatch):
     monkeypatch.setattr("onset.simulate.predict.predict", start)
 
 
-def told(data: bytes, ending: str, folder) -> str | None:
-    """What `onset predict` says of a file with this content; None if it starts to predict. Anything but one sentence and status 2 fails."""
+def message_of(data: bytes, ending: str, folder) -> str | None:
+    """Message of `onset predict` for a file with this content, one sentence and status 2; None if it starts to
+    predict.
+    """
     file = folder / f"setting.{ending}"
     file.write_bytes(data)
     out, err = io.StringIO(), io.StringIO()
@@ -58,16 +60,16 @@ def told(data: bytes, ending: str, folder) -> str | None:
             return None
         except SystemExit as stop:
             status = stop.code
-    said = err.getvalue()
+    message = err.getvalue()
     assert status == 2
     assert out.getvalue() == ""
-    assert said.startswith(f"onset: setting file {file}")
-    assert said.count("\n") == 1
-    assert said.endswith((".\n", "?\n"))
-    assert "Traceback" not in said
-    assert len(said) < 1000 + len(str(file))
-    said.encode("utf-8")  # can be printed
-    return said
+    assert message.startswith(f"onset: setting file {file}")
+    assert message.count("\n") == 1
+    assert message.endswith((".\n", "?\n"))
+    assert "Traceback" not in message
+    assert len(message) < 1000 + len(str(file))
+    message.encode("utf-8")  # can be printed
+    return message
 
 
 JUNK = st.one_of(
@@ -86,7 +88,7 @@ JUNK = st.one_of(
     st.sampled_from([30, 600, 5000]).map(lambda depth: ("[" * depth, "]" * depth)),
     st.sampled_from([30, 600, 5000]).map(lambda depth: ('{"kind":"mixture","components":[' * depth, "]}" * depth)),
 )
-"""Values that hardly any entry takes; a pair is nested too deeply for a writer, and put in as text."""
+"""Values that hardly any entry accepts; a pair is nested too deeply for a writer, and inserted as text."""
 
 
 def places(data: Any, where: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -155,27 +157,29 @@ def spoilt(draw: st.DrawFn) -> tuple[bytes, str]:
 
 @pytest.mark.parametrize("kind", [changed, spoilt])
 def test_a_bad_setting_file_ends_in_one_clear_sentence(kind, tmp_path):
-    """Hundreds of files made up at random: wrong types, unknown names, numbers out of range, broken text, other encodings, deep nesting."""
-    said = []
+    """Hundreds of random files: wrong types, unknown names, numbers out of range, broken text, encodings, deep
+    nesting.
+    """
+    messages = []
 
     @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
     @given(kind())
-    def one(made: tuple[bytes, str]) -> None:
-        said.append(told(*made, tmp_path))
+    def refuse(file: tuple[bytes, str]) -> None:
+        messages.append(message_of(*file, tmp_path))
 
-    one()
-    bad = [sentence for sentence in said if sentence is not None]
-    print(f"{len(bad)} of {len(said)} files were bad, in {len(set(bad))} ways")
+    refuse()
+    bad = [sentence for sentence in messages if sentence is not None]
+    print(f"{len(bad)} of {len(messages)} files were bad, in {len(set(bad))} ways")
     assert len(bad) >= 100
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("good", GOOD)
 def test_the_good_files_are_good(good, ending, tmp_path):
-    """What the others are made from is found good, also behind a byte-order mark."""
+    """The unchanged files are accepted, also behind a byte-order mark."""
     text = (json.dumps(good) if ending == "json" else to_toml(good)).encode()
-    assert told(text, ending, tmp_path) is None
-    assert told(b"\xef\xbb\xbf" + text, ending, tmp_path) is None
+    assert message_of(text, ending, tmp_path) is None
+    assert message_of(b"\xef\xbb\xbf" + text, ending, tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -198,7 +202,7 @@ def test_the_good_files_are_good(good, ending, tmp_path):
 )
 def test_what_a_sentence_says(text, ending, says, tmp_path):
     """The entry and its value, or what is wrong with the text."""
-    sentence = told(text.encode(), ending, tmp_path)
+    sentence = message_of(text.encode(), ending, tmp_path)
     assert sentence is not None
     assert re.search(says, sentence), sentence
 

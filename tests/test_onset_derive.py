@@ -273,12 +273,5 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "names"), BAD, ids=[" ".join(a) for a, _ in BAD])
-def test_bad_input_is_one_sentence_and_exit_status_two(run, monkeypatch, tmp_path, arguments, names):
-    monkeypatch.chdir(tmp_path)
-    status, out, err = run(*arguments)
-    assert status == 2
-    assert names in err
-    assert err.startswith("onset: ")
-    assert err.count("\n") == 1
-    assert out == ""
-    assert list(tmp_path.iterdir()) == []
+def test_bad_input_is_one_sentence_and_exit_status_two(refused, arguments, names):
+    refused(arguments, names)

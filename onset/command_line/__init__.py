@@ -1,4 +1,4 @@
-"""The command line. A module for each group of commands; heavy packages are imported inside the command that needs them."""
+"""The command line. A module per group of commands; heavy packages are imported inside the command that needs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application that the commands register with, and the types of options that many of them share."""
+"""The application with which commands register, and types of options that several commands share."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def _version() -> str:
 
 app = App(
     name="onset",
-    help="Predict, in optimiser steps and with error bars, when a model passes from one in-context strategy to the next; "
-    "then check it against training.",
+    help="Predict, in optimiser steps and with error bars, when a model passes from one in-context strategy "
+    "to the next; then check it against training.",
     help_format="plaintext",
     version=_version,
     version_flags=["--version"],
-    suppress_keyboard_interrupt=False,  # `onset.command_line.main` says what is kept
+    suppress_keyboard_interrupt=False,  # `onset.command_line.main` reports it
 )
 
 Flag = Annotated[bool, Parameter(negative=())]

@@ -1,6 +1,7 @@
 """Options that several commands share: a setting, and where and how things are computed.
 
-Options of training are generated from the entries of `onset.theory.training.Training`; those of Markov chains and of the model are here.
+Options of training are generated from the entries of `onset.theory.training.Training`; those of Markov chains and of
+the model are here.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def _generated() -> type:
 @Parameter(name="*", group=SETTING)
 @dataclass(kw_only=True)
 class SettingOptions(_generated()):  # pyright: ignore[reportUntypedBaseClass]
-    """A setting; what is left out takes the family's default."""
+    """A setting; options left out take the family's default."""
 
     family: str = "linear"
     "Model family: linear, softmax or transformer."
@@ -79,10 +80,10 @@ class SettingOptions(_generated()):  # pyright: ignore[reportUntypedBaseClass]
 
         if self.setting is not None:
             return Setting.load(self.setting)
-        shape = None
+        architecture = None
         if self.architecture is not None:
             name = arguments.one_of("architecture", self.architecture, PRESETS)
-            shape = PRESETS[name](max(1, arguments.integer("order", self.order, least=2) - 1))
+            architecture = PRESETS[name](max(1, arguments.integer("order", self.order, least=2) - 1))
         return Setting.of(
             self.family,
             prior=self._prior(),
@@ -90,7 +91,7 @@ class SettingOptions(_generated()):  # pyright: ignore[reportUntypedBaseClass]
             optimizer=self.optimizer,
             learning_rate=_per_group("learning-rate", self.learning_rate),
             initialization=_per_group("initialization", self.initialization),
-            architecture=shape,
+            architecture=architecture,
             **{name: getattr(self, name) for name in GENERATED},
         )
 
@@ -162,7 +163,8 @@ def _per_group(option: str, given: tuple[str, ...]) -> float | dict[str, float] 
         if not equals:
             if len(given) > 1:
                 raise ValueError(
-                    f"{option} = {' '.join(given)}: expected one number, or GROUP=NUMBER for each group; name the groups."
+                    f"{option} = {' '.join(given)}: expected one number, or GROUP=NUMBER for each group; "
+                    "name the groups."
                 )
             return number
         pairs[group] = number

@@ -66,7 +66,7 @@ def scan(
     fresh: Flag = False,
     json_: Json = False,
 ) -> None:
-    """Predict a setting over a grid; write scan.csv, scan.json and a figure; fit the exponent of the time along each axis.
+    """Predict a setting over a grid; write scan.csv, scan.json and a figure; fit exponents of the time along each axis.
 
     Parameters
     ----------
@@ -91,20 +91,18 @@ def scan(
     from onset.validate.store.files import writable_folder
     from onset.validate.sweeps import scan as scans
 
-    chosen = grid_of((options or SettingOptions()).build(), grid)
+    points = grid_of((options or SettingOptions()).build(), grid)
     arguments.one_of("method", method, METHODS)
     writable_folder(out)
-    title, quick = f"scanning {len(chosen)} settings", method == "law"
-    with progress(title, quiet=json_) if quick else watching(title, quiet=json_) as shown:
-        callback = {"progress" if quick else "watch": shown}
-        rows, fitted = scans.run(chosen, method, seed=seed, folder=out, fresh=fresh, **callback)
-    data = scans.to_dict(chosen, rows, fitted, method, seed)
+    with watching(f"scanning {len(points)} settings", quiet=json_) as watch:
+        rows, fitted = scans.run(points, method, seed=seed, folder=out, fresh=fresh, progress=watch.steps, watch=watch)
+    data = scans.to_dict(points, rows, fitted, method, seed)
     files = scans.write(out, data)
     from onset.paper import style
     from onset.paper.figures import scan as picture
 
     with style.styled():
-        title = f"{chosen.base.label}, varied: by {method}"
+        title = f"{points.base.label}, varied: by {method}"
         files.append(style.save(picture.draw(picture.compute(data), title), out, "scan"))
     if json_:
         return print_json(data)

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-import webbrowser
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,15 @@ __all__ = [
 ]
 
 
+TRANSITION = ("source", "target", "step", "low", "high", "reason")
+"""Keys of a transition."""
+
+
 def show_failures(failed: Iterable[Any], most: int = 20) -> None:
-    """What failed and why, on stderr, where it disturbs no JSON."""
+    """Failures and their reasons, on stderr, where they disturb no JSON."""
     failed = list(failed)
-    for one in failed[:most]:
-        print(f"onset: {one.label} failed: {one.reason}", file=sys.stderr)
+    for failure in failed[:most]:
+        print(f"onset: {failure.label} failed: {failure.reason}", file=sys.stderr)
     if failed:
         more = f"{len(failed) - most} more failed; " if len(failed) > most else ""
         print(f"onset: {more}what was finished is kept, and the same command tries the rest again.", file=sys.stderr)
@@ -48,24 +51,22 @@ def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Non
     from rich.text import Text
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    shown = Table(*head, title=Text(title, style="italic"), title_justify="left", box=SIMPLE_HEAD)
+    grid = Table(*head, title=Text(title, style="italic"), title_justify="left", box=SIMPLE_HEAD)
     for row in rows:
-        shown.add_row(*map(Text, row))  # as it stands: [brackets] are no markup
-    console.print(shown)
+        grid.add_row(*map(Text, row))  # as Text: [brackets] are no markup
+    console.print(grid)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def show_transitions(title: str, data: dict[str, Any]) -> None:
     rows = []
-    for found in (*data["transitions"], *data["formations"]):
-        name = (
-            f"{found['source']} → {found['target']}"
-            if found["source"] != "none"
-            else f"formation of the {found['target']}"
-        )
-        if found["step"] is None:
-            rows.append((name, "–", found["reason"]))
-        else:
-            rows.append((name, f"{found['step']:.1f}", f"[{found['low']:.1f}, {found['high']:.1f}]"))
+    for transition in (*data["transitions"], *data["formations"]):
+        source, target, step, low, high, reason = (transition[name] for name in TRANSITION)
+        name = f"{source} → {target}" if source != "none" else f"formation of the {target}"
+        rows.append((name, "–", reason) if step is None else (name, f"{step:.1f}", f"[{low:.1f}, {high:.1f}]"))
     table(title, ("transition", "step", "95% interval"), rows)
 
 
@@ -74,12 +75,9 @@ def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
     rows = []
     for fit in fitted[:most]:
         fixed = ", ".join(f"{name} {value:.4g}" for name, value in fit.fixed.items())
-        told = [
-            "" if x is None else form.format(x)
-            for form, x in zip(("{:.2g}", "{:.4f}", "{:.4f}"), (fit.error, fit.predicted, fit.law), strict=True)
-        ]
-        z = "" if fit.z is None else f"{fit.z:.1f}"
-        rows.append((fit.quantity, fit.axis, fixed, f"{fit.exponent:.4f}", told[0], told[1], fit.theory, z, told[2]))
+        numbers = [(fit.exponent, ".4f"), (fit.error, ".2g"), (fit.predicted, ".4f"), (fit.z, ".1f"), (fit.law, ".4f")]
+        exponent, error, predicted, z, law = (_number(*number) for number in numbers)
+        rows.append((fit.quantity, fit.axis, fixed, exponent, error, predicted, fit.theory, z, law))
     head = ("time", "axis", "others at", "d ln t/d ln x", "± error", "theory", "which", "z", "law's own fit")
     table(f"{data['answered']} of {len(data['rows'])} settings answered", head, rows)
     if len(fitted) > most:
@@ -90,60 +88,57 @@ def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
 
 
 def show_runs(rows: list[dict[str, Any]], title: str) -> None:
-    """A line for each run file; steps are the last one recorded and those of passages and heads, as far as there are."""
-    shown = []
+    """A line for each run file, with the last recorded step and those of transitions and heads."""
+    lines = []
     for row in rows:
-        told = [f"{t['target']} {t['step']:.4g}" for t in row.get("passages", ()) if t["step"] is not None]
+        transitions = [f"{t['target']} {t['step']:.4g}" for t in row.get("passages", ()) if t["step"] is not None]
         heads = [f"{t['step']:.4g}" for t in row.get("formations", ()) if t["step"] is not None]
-        numbers = [(row.get("steps"), ".6g"), (row.get("final_loss"), ".4f"), (row.get("seconds"), ".1f")]
-        steps, loss, seconds = ("" if value is None else format(value, form) for value, form in numbers)
-        state = row["state"] if row.get("diverged") is None else f"{row['state']} at {row['diverged']}"
-        name, started = row.get("label") or row["file"], (row.get("started") or "")[:16].replace("T", " ")
-        kind, seed = row.get("kind") or "", str(row.get("seed", ""))
-        shown.append((name, kind, seed, steps, ", ".join(told), ", ".join(heads), loss, state, seconds, started))
-    head = (
-        "setting",
-        "kind",
-        "seed",
-        "steps",
-        "passed to",
-        "head at",
-        "final loss",
-        "state",
-        "seconds",
-        "started, UTC",
-    )
-    table(title, head, shown)
+        lines.append(
+            (
+                row.get("label") or row["file"],
+                row.get("kind") or "",
+                str(row.get("seed", "")),
+                _number(row.get("steps"), ".6g"),
+                ", ".join(transitions),
+                ", ".join(heads),
+                _number(row.get("final_loss"), ".4f"),
+                row["state"] if row.get("diverged") is None else f"{row['state']} at {row['diverged']}",
+                _number(row.get("seconds"), ".1f"),
+                (row.get("started") or "")[:16].replace("T", " "),
+            )
+        )
+    head = ("setting", "kind", "seed", "steps", "transition to", "head at", "final loss", "state", "seconds")
+    table(title, (*head, "started, UTC"), lines)
 
 
 def show_plan(sweep: Any, held: Any, as_json: bool) -> None:
-    """The settings of a sweep, and how many of their jobs `held` contains."""
-    rows = []
+    """The settings of a sweep, and how many of their jobs the store `held` has finished."""
+    rows, lines = [], []
     for point in sweep.points:
         jobs = sweep.jobs_of(point)
-        there = sum(job in held for job in jobs)
-        rows.append({"label": point.setting.label, "changes": dict(point.changes), "jobs": len(jobs), "there": there})
+        done = sum(job in held for job in jobs)
+        rows.append({"label": point.setting.label, "changes": dict(point.changes), "jobs": len(jobs), "there": done})
+        changes = (str(point.changes.get(axis, "")) for axis in sweep.axes)
+        lines.append((*changes, point.setting.label, f"{done} of {len(jobs)}"))
     if as_json:
         return print_json({"settings": rows, "seeds": list(sweep.seeds), "kinds": list(sweep.kinds)})
-    told = [
-        (*(str(row["changes"].get(axis, "")) for axis in sweep.axes), row["label"], f"{row['there']} of {row['jobs']}")
-        for row in rows
-    ]
-    there, jobs = (sum(row[name] for row in rows) for name in ("there", "jobs"))
-    title = f"{len(rows)} settings, {jobs} jobs ({', '.join(sweep.kinds)}; seeds {', '.join(map(str, sweep.seeds))}), {there} there"
-    return table(title, (*sweep.axes, "setting", "there"), told)
+    done, jobs = (sum(row[name] for row in rows) for name in ("there", "jobs"))
+    plan = f"{', '.join(sweep.kinds)}; seeds {', '.join(map(str, sweep.seeds))}"
+    title = f"{len(rows)} settings, {jobs} jobs ({plan}), {done} finished"
+    return table(title, (*sweep.axes, "setting", "finished"), lines)
 
 
 def show_sweep(data: dict[str, Any], most: int = 60) -> None:
     """The transitions of a sweep's settings, the first `most`."""
+    from onset.validate.judging.formats import with_interval
     from onset.validate.sweeps.results import lines
 
     rows = []
     for line in lines(data):
         changes = [str(line["changes"].get(axis, "")) for axis in data["axes"]]
-        step = "–" if line["step"] is None else f"{line['step']:.1f} [{line['low']:.1f}, {line['high']:.1f}]"
-        told = ["" if line[name] is None else str(line[name]) for name in ("kind", "seeds", "quantity")]
-        rows.append((*changes, *told, step, line["reason"] or ""))
+        names = ["" if line[name] is None else str(line[name]) for name in ("kind", "seeds", "quantity")]
+        step = with_interval(line["step"], line["low"], line["high"], 1)
+        rows.append((*changes, *names, step, line["reason"] or ""))
     head = (*data["axes"], "kind", "seeds", "transition", "step", "reason")
     table(f"{len(data['rows'])} settings", head, rows[:most])
     if len(rows) > most:
@@ -151,84 +146,67 @@ def show_sweep(data: dict[str, Any], most: int = 60) -> None:
 
 
 def show_suites(as_json: bool) -> None:
-    """The suites with their sizes, and the claims that there are."""
+    """The suites with their sizes, and the claims."""
+    from onset.theory.models import FAMILIES
     from onset.validate.claims import CLAIMS, needs
     from onset.validate.store.jobs import TRAIN
     from onset.validate.suite import SUITES, suite_jobs
 
-    sizes = {name: [one.id for one in CLAIMS.values() if needs(one, name)] for name in SUITES}
-    suites = {}
-    for name, made in SUITES.items():
+    suites: dict[str, dict[str, Any]] = {}
+    for name, cases in SUITES.items():
         jobs = suite_jobs(name)
-        trained = [job.setting.model.family == "transformer" for job in jobs if job.kind == TRAIN]
+        trained = [FAMILIES[job.setting.model.family].shaped for job in jobs if job.kind == TRAIN]
         suites[name] = {
-            "about": made.__doc__ or "",
-            "settings": len(made()),
+            "about": cases.__doc__ or "",
+            "settings": len(cases()),
             "transformer runs": sum(trained),
             "toy runs": len(trained) - sum(trained),
             "predictions": len(jobs) - len(trained),
-            "claims": sizes[name],
+            "claims": [claim.id for claim in CLAIMS.values() if needs(claim, name)],
         }
     claims = [{"id": c.id, "title": c.title, "statement": c.statement, "source": c.source} for c in CLAIMS.values()]
     if as_json:
         return print_json({"suites": suites, "claims": claims})
-    counted = ("settings", "transformer runs", "toy runs", "predictions")
+    sizes = ("settings", "transformer runs", "toy runs", "predictions")
     rows = [
-        (name, *(str(told[column]) for column in counted), str(len(told["claims"])), told["about"])
-        for name, told in suites.items()
+        (name, *(str(suite[size]) for size in sizes), str(len(suite["claims"])), suite["about"])
+        for name, suite in suites.items()
     ]
-    table("suites", ("suite", *counted, "claims", "about"), rows)
-    return table(
-        "claims",
-        ("claim", "what it says", "suites"),
-        [(c["id"], c["statement"], " ".join(n for n, ids in sizes.items() if c["id"] in ids)) for c in claims],
-    )
+    table("suites", ("suite", *sizes, "claims", "about"), rows)
+    tested_in = {c["id"]: " ".join(n for n, suite in suites.items() if c["id"] in suite["claims"]) for c in claims}
+    rows = [(c["id"], c["statement"], tested_in[c["id"]]) for c in claims]
+    return table("claims", ("claim", "statement", "suites"), rows)
 
 
 def show_results(results: Any, most: int = 12) -> None:
-    """Every comparison, how far each rung is from the next, and the first `most` disagreements in words."""
-    from onset.validate.report.page import percent, share, show
+    """Claims, comparisons, errors between rungs, and the first `most` disagreements in words."""
+    from onset.validate.judging.formats import percent, share
+    from onset.validate.report.page import show
 
     if results.claims:
-        told = [
-            (
-                one.claim.id,
-                one.claim.title,
-                f"{one.counts['agrees']} of {len(one.findings)} agree",
-                one.verdict,
-                one.decides or "",
-            )
-            for one in results.claims
+        claims = [
+            (c.claim.id, c.claim.title, f"{c.counts['agrees']} of {len(c.findings)} agree", c.verdict, c.decides or "")
+            for c in results.claims
         ]
-        table("claims", ("claim", "what it says", "findings", "verdict", "what would decide"), told)
+        table("claims", ("claim", "statement", "findings", "verdict", "what would decide"), claims)
     rows = []
     for c in results.comparisons:
-        own = c.highest_pair
-        told = {name: interval for name, interval in c.predicted.items() if not interval.refused}
-        errors = "  ".join(f"{name} {percent(c.errors[name])}" for name in told) if c.unit != "share" else ""
-        judged = "" if own is None else own.verdict.kind + ("" if own.promised else " (not promised)")
-        by = own.lower if own is not None and own.lower in told else next(iter(told), "")
-        predicted = f"{by} {show(told[by])}" if by else ""
-        rows.append((c.setting, c.quantity, predicted, show(c.observed), errors, judged))
+        judged = c.highest_pair
+        answers = {name: interval for name, interval in c.predicted.items() if not interval.refused}
+        errors = "  ".join(f"{name} {percent(c.errors[name])}" for name in answers) if c.unit != "share" else ""
+        verdict = "" if judged is None else judged.verdict.kind + ("" if judged.promised else " (not promised)")
+        rung = judged.lower if judged is not None and judged.lower in answers else next(iter(answers), "")
+        predicted = f"{rung} {show(answers[rung])}" if rung else ""
+        rows.append((c.setting, c.quantity, predicted, show(c.observed), errors, verdict))
     head = ("setting", "quantity", "predicted", "trained", "errors", "verdict")
     table(f"suite {results.suite}", head, rows)
-    pairs = [one for one in results.error_summaries if not one.group]
-    table(
-        "relative errors of pairs of rungs",
-        ("prediction", "judged by", "numbers", "median", "largest", "where", "agrees", "inconclusive", "disagrees"),
-        [
-            (
-                p.lower,
-                p.upper,
-                str(p.numbers),
-                share(p.median),
-                share(p.largest),
-                p.where,
-                *map(str, p.verdicts.values()),
-            )
-            for p in pairs
-        ],
-    )
+    head = ("prediction", "judged by", "numbers", "median", "largest", "where", "agrees", "inconclusive", "disagrees")
+    rows = [
+        (p.lower, p.upper, str(p.numbers), share(p.median), share(p.largest), p.where, *map(str, p.verdicts.values()))
+        for p in results.error_summaries
+        if not p.group
+    ]
+    table("relative errors of pairs of rungs", head, rows)
     for sentence in results.disagreements[:most]:
         print(f"- {sentence}")
     if len(results.disagreements) > most:
@@ -254,7 +232,9 @@ def show_derivations(checked: list[Any], *, ran: bool, whole: bool) -> None:
 
 
 def open_page(page: Path) -> None:
-    """Show the page in a browser if a person at a screen ran this."""
+    """Show the page in a browser, if a person at a screen runs the command."""
     screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.stdout.isatty() and screen:
+        import webbrowser
+
         webbrowser.open(page.absolute().as_uri())

@@ -36,15 +36,15 @@ def validate(
     Parameters
     ----------
     suite
-        quick (5 minutes on two cores), standard (about 75 minutes), full (about 8 hours), or another of --list. The same
-        command resumes an interrupted suite.
+        quick (5 minutes on two cores), standard (about 75 minutes), full (about 8 hours), or another of --list. The
+        same command resumes an interrupted suite.
     out
         Folder of the report, figures and runs; by default out/SUITE.
     seeds
         Seeds per setting; by default the suite's own number.
     methods
-        Compute only these: train, basin, or methods of onset predict; by default all. With --fresh, compute them again and
-        keep the rest.
+        Compute only these: train, basin, or methods of onset predict; by default all. With --fresh, compute them again
+        and keep the rest.
     claims
         Train only what these claims need.
     list_

@@ -27,8 +27,8 @@ from onset.paper.figures import (
 )
 from onset.paper.figures.claims import PICTURES, ClaimFigure
 from onset.theory import arguments
+from onset.theory.plain_data import plain
 from onset.validate.store.files import writable_folder
-from onset.validate.store.json_data import finite
 from onset.validate.suite import Results
 
 __all__ = ["FIGURES", "OF_SUITE", "caption", "numbers", "of_suite", "render"]
@@ -69,7 +69,7 @@ def _selected(results: Results | None, names: Sequence[str]) -> list[str]:
 
 def numbers(results: Results | None, names: Sequence[str] = ()) -> dict[str, Any]:
     """Data of the named figures, by default of all possible ones, as JSON can hold it."""
-    return {name: finite(FIGURES[name].compute(results)) for name in _selected(results, names)}
+    return {name: plain(FIGURES[name].compute(results)) for name in _selected(results, names)}
 
 
 def render(results: Results | None, folder: str | Path, names: Sequence[str] = ()) -> dict[str, Path]:

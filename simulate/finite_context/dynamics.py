@@ -7,8 +7,9 @@ kept, and W = ωI + c·11ᵀ, U = μI + d·11ᵀ as `onset.theory.dynamics` expl
     linear    f_t[j] = Σ_{s≤t} (ω z_s[x_t] + c) 1[x_s = j]
     softmax   f_t[j] = μ S_t[x_t, j] / Σ_l S_t[x_t, l] + d,    S_t[i, j] = Σ_{s≤t} e^{ω z_s[i]} 1[x_s = j].
 
-`onset.simulate.finite_context.kernels` does the arithmetic, in O(T²) additions per sequence. For chains of order n > 2 there are n - 1 heads, and head h has as
-its query what head h - 1 shows there, see `onset.simulate.finite_context.ngram_kernels`.
+`onset.simulate.finite_context.kernels` does the arithmetic, in O(T²) additions per sequence. For chains of order n > 2
+there are n - 1 heads, and the query of head h is the output of head h - 1, see
+`onset.simulate.finite_context.ngram_kernels`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from onset.theory.setting import Setting
 
 __all__ = ["FiniteContext", "log_predictions", "loss_and_gradient"]
 
-SERIAL = 4096
-"""Below so many tokens a gradient (some 50 ns a token) uses one thread: on a shared machine threads may wait milliseconds for each other."""
+SERIAL_TOKENS = 4096
+"""Tokens up to which a gradient (about 50 ns a token) uses one thread: threads may wait for milliseconds."""
 
 
 class FiniteContext:
@@ -60,42 +61,41 @@ class FiniteContext:
             self._count = max(self._count, setting.training.batch)
         self._stream, fixed = np.random.default_rng(seed).spawn(2)
         self._held_out = sample(setting.task, arguments.integer("held_out", held_out, least=1), fixed)
-        tokens = self._held_out.tokens
-        laws = {
-            s: predict(tokens, setting.task.states, s, setting.task.prior.pseudo_count) for s in setting.task.strategies
-        }
+        states, pseudo_count = setting.task.states, setting.task.prior.pseudo_count
+        laws = {name: predict(self._held_out.tokens, states, name, pseudo_count) for name in setting.task.strategies}
         self._laws = {name: (law, float(entropy(law).mean())) for name, law in laws.items()}
         self._rows = next_rows(self._held_out)
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
-        """Loss and gradient at `point` on fresh sequences. Under Adam the sampled next token is the target, as in training, and there is the
-        variance of one sequence's gradient; otherwise the next token is averaged out.
+        """Loss and gradient at `point` on fresh sequences.
 
-        Adam squares what is an estimate here: of the variance, 1/count is in the square already, divided by the number of entries that share
-        a value (as if these were independent), and is left out.
+        Under Adam the target is the sampled next token, as in training, and the variance of one sequence's gradient is
+        estimated; otherwise the next token is averaged out. Adam squares the gradient, which is an estimate here:
+        1/count of the variance is in the square already, divided by the number of entries that share a value (as if
+        these were independent), and is subtracted.
         """
         drawn = sample(self.setting.task, self._count, self._stream)
-        found = loss_and_gradient(self.setting, point, drawn, sampled=self._noisy, variance=self._noisy)
+        gradient = loss_and_gradient(self.setting, point, drawn, sampled=self._noisy, variance=self._noisy)
         if not self._noisy:
-            return found
+            return gradient
         squared = self.setting.training.batch / (self._count * self.layout.entries)
-        return replace(found, variance=found.variance * (1 - squared))
+        return replace(gradient, variance=gradient.variance * (1 - squared))
 
     def measure(self, point: Array) -> Measurement:
-        model = log_predictions(self.setting, point, self._held_out.tokens)
-        loss = -float(np.einsum("ntj,ntj->", self._rows, model)) / model[..., 0].size
-        distances = {
-            name: -float(np.einsum("ntj,ntj->", law, model)) / model[..., 0].size - own
-            for name, (law, own) in self._laws.items()
-        }
+        log_model = log_predictions(self.setting, point, self._held_out.tokens)
+
+        def cross_entropy(law: Array) -> float:
+            return -float(np.einsum("ntj,ntj->", law, log_model)) / log_model[..., 0].size
+
+        distances = {name: cross_entropy(law) - mean_entropy for name, (law, mean_entropy) in self._laws.items()}
         weight = np.exp(point[self.layout.lags]).reshape(-1, self.setting.task.context)
-        return Measurement(loss, distances, weight / weight.sum(axis=1, keepdims=True))
+        return Measurement(cross_entropy(self._rows), distances, weight / weight.sum(axis=1, keepdims=True))
 
 
 def loss_and_gradient(
     setting: Setting, point: Array, drawn: MarkovSample, *, sampled: bool = False, variance: bool = False
 ) -> Gradient:
-    """Mean loss over the sequences and positions of `drawn` and its derivative by the coordinates `point` (layout with T lags).
+    """Mean loss over sequences and positions, and its derivative by the coordinates `point` (layout with T lags).
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def loss_and_gradient(
         rows = np.eye(setting.task.states)[tokens[:, 1:]] if sampled else next_rows(drawn)
         ngram_kernels.gradient(tokens, rows, _ngram_model(setting, point), loss, first, second)
     else:
-        gradient = kernels.gradient if count * length > SERIAL else kernels.gradient_serial
+        gradient = kernels.gradient if count * length > SERIAL_TOKENS else kernels.gradient_serial
         gradient(tokens, drawn.transition, sampled, _model(setting, point), loss, first, second)
     derivative = first.sum(axis=0) / count
     if not variance:

@@ -1,9 +1,9 @@
 r"""Compiled arithmetic of `onset.simulate.finite_context.dynamics`: loss and gradient of one sequence after another.
 
-Scores depend on t only through x_t, so running sums replace the T × T scores: O(Tk²) per sequence, and T²/2 additions for z
-and for the gradient by v. A sequence's numbers are held as (k, T), so that most loops run along positions and a
-processor takes several at once. Each chunk of sequences adds up in order, and chunks are added in order, so numbers do
-not depend on the number of threads.
+Scores depend on t only through x_t, so running sums replace the T × T scores: O(Tk²) per sequence, and T²/2 additions
+for z and for the gradient by v. A sequence's arrays have shape (k, T), so that most loops run along positions and a
+processor takes several at once. Sequences of a chunk are summed in order, and so are chunks, so numbers do not depend
+on the number of threads.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from onset.theory.arrays import Array
 __all__ = ["CHUNK", "Model", "gradient", "gradient_serial", "log_predictions"]
 
 CHUNK = 16
-"""Sequences that add up one after the other."""
+"""Sequences summed one after the other."""
 
 INVERSE_LN2, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.693147180369123816, 1.90821492927058770e-10
 """1/ln 2, and ln 2 in two parts of which small multiples of the first are exact."""
 
 
 class Model(NamedTuple):
-    """A point as the kernels take it: `weight` holds e^{v_r} up to a common factor, `inverse` one over its running sum."""
+    """A point for the kernels: `weight` holds e^{v_r} up to a common factor, `inverse` one over its running sum."""
 
     softmax: bool
     omega: float
@@ -103,7 +103,7 @@ def _running_sums(tokens, values, out):
 
 @njit(cache=True)
 def _running_sums_adjoint(tokens, values, out):
-    """The same in reverse, over s ≥ t. (One function for both directions would not know the signs of its indices: a third slower.)"""
+    """The same over s ≥ t. (One function for both directions is a third slower: signs of indices are unknown.)"""
     states, positions = values.shape
     sums = np.zeros((states, states))
     for t in range(positions - 1, -1, -1):
@@ -200,7 +200,7 @@ def _differentiate(rows, at, logits, target, buffer):
 
 @njit(cache=True)
 def _by_match(by_score, z, diagonal, rest):
-    """Derivative by the diagonal of W and by the other entries, Σ_{b≠i} z[b, s] being 1 - z[i, s]; the former also by source."""
+    """Derivative by the diagonal of W and by its other entries, where Σ_{b≠i} z[b, s] = 1 - z[i, s]; also by source."""
     states, positions = z.shape
     diagonal[:] = 0.0
     rest[:] = 0.0
@@ -260,15 +260,15 @@ def _by_softmax(model, read, mass, by_logit, inner):
 
 
 @njit(cache=True)
-def _backward(tokens, model, z, score, read, mass, by_logit, by_score, by_z, buffer, rest, own, square):
-    """Gradient `own` of one sequence by the coordinates, from that by the logits (k, T); and the squares of its entries.
+def _backward(tokens, model, z, score, read, mass, by_logit, by_score, by_z, buffer, rest, derivative, square):
+    """Gradient of one sequence by the coordinates, from that by the logits (k, T); and the squares of its entries.
 
     A row of U has Σ_i read[i, t] = 1 and Σ_j by_logit[j, t] = 0, so the other entries of U weigh against the diagonal.
     """
     states, positions = z.shape
     if model.softmax:
-        own[2] = _sum_products(by_logit, read, buffer)
-        own[3] = -own[2]
+        derivative[2] = _sum_products(by_logit, read, buffer)
+        derivative[3] = -derivative[2]
         if len(square):
             square[2], square[3] = _squares(read, by_logit)
         _by_softmax(model, read, mass, by_logit, buffer)
@@ -277,12 +277,12 @@ def _backward(tokens, model, z, score, read, mass, by_logit, by_score, by_z, buf
         for i in range(states):
             for s in range(positions):
                 by_score[i, s] *= score[i, s]
-    own[0], own[1] = _by_match(by_score, z, buffer, rest)
-    by_lag = own[len(own) - positions :]
+    derivative[0], derivative[1] = _by_match(by_score, z, buffer, rest)
+    by_lag = derivative[len(derivative) - positions :]
     _by_lags(tokens, by_score, buffer, model, by_z, by_lag)
     if len(square):
         square[0], square[1] = _squares(by_score, z)
-        square[len(own) - positions :] = by_lag**2
+        square[len(derivative) - positions :] = by_lag**2
 
 
 @njit(cache=True)
@@ -293,15 +293,15 @@ def _add_chunk(chunk, tokens, transition, sampled, model, loss, first, second):
     z, score, read, logits, target, by_score = room[0], room[1], room[2], room[3], room[4], room[5]
     mass, buffer, rest = line[0], line[1], line[2]
     by_z = np.zeros((states, positions + 3))
-    own, square = np.empty(first.shape[1]), np.empty(second.shape[1])
+    derivative, square = np.empty(first.shape[1]), np.empty(second.shape[1])
     certain = np.eye(states)
     for n in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count)):
         x = tokens[n]
         _forward(x, model, z, score, read, logits, mass, buffer)
         rows, at = (certain, x[1:]) if sampled else (transition[n], x[:-1])
         loss[chunk] += _differentiate(rows, at, logits, target, buffer)
-        _backward(x, model, z, score, read, mass, logits, by_score, by_z, buffer, rest, own, square)
-        first[chunk] += own
+        _backward(x, model, z, score, read, mass, logits, by_score, by_z, buffer, rest, derivative, square)
+        first[chunk] += derivative
         second[chunk] += square
 
 

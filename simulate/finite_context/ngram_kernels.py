@@ -1,12 +1,13 @@
-r"""Compiled arithmetic of `onset.simulate.finite_context.dynamics` for chains of order n > 2, whose models have n - 1 heads in layer 1.
+r"""Compiled arithmetic of `onset.simulate.finite_context.dynamics` for order n > 2: n - 1 heads in layer 1.
 
-Head h shows z^h_s = Σ_r a^h_{s,r} e_{s-r} at every position. As a key it is compared with the query q^h, which is the token itself for the
-first head and what head h - 1 shows for the others, so that keys n - 1 symbols back are matched with queries n - 2 back:
+Head h outputs z^h_s = Σ_r a^h_{s,r} e_{s-r} at every position. As a key it is compared with the query q^h, which is the
+token itself for the first head and the output of head h - 1 for the others, so that keys n - 1 symbols back are matched
+with queries n - 2 back:
 
     score_ts = Σ_h (ω_h q^h_t·z^h_s + c_h),    q^1_t = e_t,    q^h_t = z^{h-1}_t.
 
-A query is no longer one of k symbols, so that scores are formed row by row: O(T² k (n - 1)) per sequence, most of it along sources,
-several at a time. Each chunk of sequences adds up in order, so numbers do not depend on the number of threads.
+A query is no longer one of k symbols, so scores are formed row by row: O(T² k (n - 1)) per sequence, most of it along
+sources, several at a time. Sequences of a chunk are summed in order, so numbers do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -23,8 +24,18 @@ __all__ = ["Model", "gradient", "log_predictions"]
 
 
 class Model(NamedTuple):
-    """A point as the kernels take it: ω_h, shape (heads,), Σ_h c_h, μ, and for each head, shape (heads, T), e^{v_r} up to a common factor
-    and one over its running sum."""
+    """A point as the kernels take it.
+
+    Attributes
+    ----------
+    softmax : bool
+    omega : array, shape (heads,)
+    c : float
+        Σ_h c_h.
+    mu : float
+    weight, inverse : array, shape (heads, T)
+        e^{v_r} of each head up to a common factor, and one over its running sum.
+    """
 
     softmax: bool
     omega: Array
@@ -70,7 +81,7 @@ def _weigh(tokens, model, z, t, score):
 
 @njit(cache=True)
 def _read(tokens, score, t, mu, read, logits):
-    """What layer 2 reads at t, and the logits less the highest; returns the logarithm of the sum of their exponentials."""
+    """What layer 2 reads at t, and logits with maximum 0; returns the logarithm of the sum of their exponentials."""
     states = len(read)
     read[:] = 0.0
     for s in range(t + 1):
@@ -87,8 +98,8 @@ def _read(tokens, score, t, mu, read, logits):
 
 
 @njit(cache=True)
-def _add_sequence(tokens, rows, model, z, room, own, square):
-    """Loss of one sequence; its gradient in `own`, the squares of the gradients of entries, summed over each orbit, in `square`."""
+def _add_sequence(tokens, rows, model, z, room, derivative, square):
+    """Loss of one sequence, its gradient, and in `square` the squared gradients of entries summed over each orbit."""
     heads, states, positions = z.shape
     for h in range(heads):
         _first_layer(tokens, model.weight[h], model.inverse[h], z[h])
@@ -130,12 +141,12 @@ def _add_sequence(tokens, rows, model, z, room, own, square):
                         by_match[h, i, j] += query * along[j]
                 if h > 0:
                     by_z[h - 1, i, t] += model.omega[h] * along[i]
-    _collect(tokens, model, z, by_z, by_match, by_readout, own, square)
+    _collect(tokens, model, z, by_z, by_match, by_readout, derivative, square)
     return loss / positions
 
 
 @njit(cache=True)
-def _collect(tokens, model, z, by_z, by_match, by_readout, own, square):
+def _collect(tokens, model, z, by_z, by_match, by_readout, derivative, square):
     """Gradients of the entries of the matrices and of z as those of the coordinates."""
     heads, states, positions = z.shape
     matrices = heads + (1 if model.softmax else 0)
@@ -148,19 +159,19 @@ def _collect(tokens, model, z, by_z, by_match, by_readout, own, square):
                 total_square += entries[i, j] ** 2
             diagonal += entries[i, i]
             diagonal_square += entries[i, i] ** 2
-        own[2 * m], own[2 * m + 1] = diagonal, total - diagonal
+        derivative[2 * m], derivative[2 * m + 1] = diagonal, total - diagonal
         if len(square):
             square[2 * m], square[2 * m + 1] = diagonal_square, total_square - diagonal_square
     for h in range(heads):
         first = 2 * matrices + h * positions
-        by_lag = own[first : first + positions]
+        by_lag = derivative[first : first + positions]
         by_lag[:] = 0.0
         mean = 0.0
         for s in range(positions - 1, -1, -1):
             for i in range(states):
                 by_z[h, i, s] *= model.inverse[h, s]
                 mean += by_z[h, i, s] * z[h, i, s]
-            # Σ over sources that have lag s, of what the normaliser takes from every lag.
+            # Derivative through the normaliser, over all sources that have lag s.
             by_lag[s] = -mean
         for origin in range(positions):
             row = by_z[h, tokens[origin]]
@@ -184,15 +195,18 @@ def _room(heads, states, positions):
 
 @njit(cache=True, parallel=True)
 def gradient(tokens, rows, model, loss, first, second):
-    """Loss, gradient and squared gradient summed over each chunk: shapes (chunks,), (chunks, n), (chunks, n or 0); `rows` (n, T, k) are the targets."""
+    """Loss, gradient and squared gradient summed over each chunk: shapes (chunks,), (chunks, n), (chunks, n or 0).
+
+    `rows`, shape (n, T, k), are the laws of the targets.
+    """
     count, positions, states = rows.shape
     heads = len(model.omega)
     for chunk in prange(len(loss)):
         z, room = np.empty((heads, states, positions)), _room(heads, states, positions)
-        own, square = np.empty(first.shape[1]), np.empty(second.shape[1])
+        derivative, square = np.empty(first.shape[1]), np.empty(second.shape[1])
         for n in range(chunk * CHUNK, min((chunk + 1) * CHUNK, count)):
-            loss[chunk] += _add_sequence(tokens[n, :positions], rows[n], model, z, room, own, square)
-            first[chunk] += own
+            loss[chunk] += _add_sequence(tokens[n, :positions], rows[n], model, z, room, derivative, square)
+            first[chunk] += derivative
             second[chunk] += square
 
 

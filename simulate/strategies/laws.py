@@ -1,6 +1,7 @@
-r"""Laws of the next token that ideal strategies give on sampled sequences, dense or as few atoms over a background.
+r"""Laws of the next token by ideal strategies on sampled sequences: dense, or a few atoms over a background.
 
-All losses are in nats. The last law of a set is the true one; the others are the strategies' in their expected order.
+All losses are in nats. The last law of a set is the true one; before it stand those of the strategies in their expected
+order.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ TRUE = "true"
 
 
 class Laws(Protocol):
-    """Laws of the next token of n sequences at T positions, S - 1 strategies' and the true one."""
+    """S laws of the next token, of n sequences at T positions: those of S - 1 strategies, then the true one."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +71,7 @@ class SparseLaws:
     rest : array, shape (S, n, T)
         One minus the sum of the weights.
     background : array, shape (S, V)
-        b of each law, summing to one.
+        b of each law; sums to one.
     """
 
     names: tuple[str, ...]
@@ -92,7 +93,7 @@ class SparseLaws:
     def losses(self) -> Array:
         true, losses = len(self.names) - 1, []
         for law in range(true):
-            # Everywhere as if the strategy were its background alone, then corrected at its atoms.
+            # The loss of the background alone, then corrected at the atoms.
             mean_log = float(xlogy(self.background[true], self.background[law]).sum())
             smooth = self.rest[true] * (
                 mean_log + np.log(self.rest[law], where=self.rest[law] > 0, out=np.full_like(self.rest[law], -np.inf))

@@ -1,10 +1,10 @@
 r"""In-context Markov chains: sampled sequences, true laws, and the laws of the ideal strategies.
 
-A sequence of T + 1 tokens starts from the chain's stationary law and follows its transition matrix; for chains of order n the first
-n - 1 tokens come from the stationary law of histories (`onset.theory.markov.chains`). Uniforms are drawn from a
-``numpy.random.Generator`` and passed to a compiled kernel that inverts cumulative sums, so that tokens depend on the uniforms alone.
-The kernel is serial, as the generator is, and takes about as long; several processes may share a machine. The last
-threshold of a row is never compared, so a cumulative sum that rounds below one cannot push a token out of range.
+A sequence of T + 1 tokens starts from the chain's stationary law and follows its transition matrix; for chains of order
+n the first n - 1 tokens come from the stationary law of histories (`onset.theory.markov.chains`). Uniforms are drawn
+from a ``numpy.random.Generator`` and passed to a compiled kernel that inverts cumulative sums, so that tokens depend on
+the uniforms alone. The kernel is serial, as the generator is, and takes about as long. The last threshold of a row is
+never compared, so a cumulative sum that rounds below one cannot push a token out of range.
 """
 
 from __future__ import annotations
@@ -24,13 +24,7 @@ from onset.theory.markov import priors
 from onset.theory.markov.chains import block_law, history_law
 from onset.theory.markov.task import MarkovChains
 
-__all__ = [
-    "MarkovChainSampler",
-    "MarkovSample",
-    "next_rows",
-    "sample",
-    "tokens_from_uniforms",
-]
+__all__ = ["MarkovChainSampler", "MarkovSample", "next_rows", "sample", "tokens_from_uniforms"]
 
 
 class MarkovSample(NamedTuple):
@@ -67,7 +61,7 @@ def sample(task: MarkovChains, count: int, generator: np.random.Generator) -> Ma
 
 @register(MarkovChains)
 class MarkovChainSampler(Sampler[MarkovChains, MarkovSample]):
-    """Sampler of Markov chains; `pseudo_count` is added to every count of the strategies, by default the prior's own."""
+    """Sampler of Markov chains; `pseudo_count` (default: the prior's) is added to every count of the strategies."""
 
     def __init__(self, task: MarkovChains, pseudo_count: float | None = None) -> None:
         super().__init__(task)
@@ -96,7 +90,7 @@ def next_rows(drawn: MarkovSample) -> Array:
     length = round(np.log(rows) / np.log(states))
     sequence = np.arange(len(tokens))[:, None]
     laws = drawn.transition[sequence, histories(tokens, states, length)]
-    for known in range(1, min(length, tokens.shape[1])):  # too few tokens for a history
+    for known in range(1, min(length, tokens.shape[1])):  # fewer tokens than a history has
         blocks = block_law(drawn.transition, known + 1)
         joint = blocks[(sequence[:, 0], *tokens[:, :known].T)]
         laws[:, known - 1] = joint / joint.sum(axis=1, keepdims=True)
@@ -106,7 +100,8 @@ def next_rows(drawn: MarkovSample) -> Array:
 def tokens_from_uniforms(transition: Array, law: Array, uniforms: Array) -> Tokens:
     """Tokens (n, length) of chains `transition` (n, k^{order-1}, k) that start from `law` (n, k^{order-1}).
 
-    `uniforms`, shape (n, length), lie in [0, 1). The first of a sequence selects its first history; the next order - 2 are unused.
+    `uniforms`, shape (n, length), lie in [0, 1). The first of a sequence selects its first history; the next order - 2
+    are unused.
     """
     rows, states = transition.shape[1:]
     if law.shape != transition.shape[:-1] or uniforms.shape[:1] != transition.shape[:1]:
@@ -121,7 +116,7 @@ def tokens_from_uniforms(transition: Array, law: Array, uniforms: Array) -> Toke
 
 @njit(cache=True)
 def _tokens_of_order(transition, law, uniforms, out):
-    """One sequence after the other, histories of any length."""
+    """Chains of any order, one sequence after the other."""
     count, rows, states = transition.shape
     length = uniforms.shape[1]
     for n in range(count):
@@ -145,9 +140,10 @@ def _tokens_of_order(transition, law, uniforms, out):
 
 @njit(cache=True)
 def _tokens(transition, law, uniforms, out):
-    """Four sequences advance side by side, so that a processor need not wait for one token before it starts on the next.
+    """Chains of order 2. Four sequences advance side by side, so that the processor never waits for a single token.
 
-    Indices are unsigned: a signed one is tested for counting from the end at every access. Past the last sequence it is repeated.
+    Indices are unsigned: a signed index is tested for counting from the end at every access. The last sequence is
+    repeated to fill a group of four.
     """
     count, states = law.shape
     thresholds = np.uint64(states - 1)
@@ -155,12 +151,8 @@ def _tokens(transition, law, uniforms, out):
     second, third, fourth = table, table + table, table + table + table
     edges = np.empty(fourth + table)
     for first in range(0, count, 4):
-        a, b, c, d = (
-            min(first, count - 1),
-            min(first + 1, count - 1),
-            min(first + 2, count - 1),
-            min(first + 3, count - 1),
-        )
+        last = count - 1
+        a, b, c, d = first, min(first + 1, last), min(first + 2, last), min(first + 3, last)
         _cumulate(transition[a], law[a], edges[:second])
         _cumulate(transition[b], law[b], edges[second:third])
         _cumulate(transition[c], law[c], edges[third:fourth])
@@ -185,7 +177,7 @@ def _tokens(transition, law, uniforms, out):
 
 @njit(cache=True)
 def _cumulate(transition, law, edges):
-    """Thresholds of every row of `transition`, then of `law`, one after the other."""
+    """Thresholds of every row of `transition`, then of `law`."""
     states = len(law)
     for row in range(states + 1):
         total = 0.0

@@ -19,7 +19,7 @@ __all__ = ["SAMPLERS", "Sample", "Sampler", "register", "sampler", "token_type"]
 
 
 class Sample(Protocol):
-    """Sampled sequences: their tokens, and whatever else the task's laws need."""
+    """Sampled sequences: their tokens, and what else the task's laws need."""
 
     @property
     def tokens(self) -> Tokens: ...
@@ -44,7 +44,7 @@ class Sampler(ABC, Generic[TaskT, SampleT]):
         """Law of each strategy, in the task's order, and the true law, at the T positions of each sequence."""
 
     def masks(self, sample: SampleT) -> dict[str, NDArray[np.bool_]]:
-        """Positions, shape (n, T), over which the loss is recorded by itself, by name."""
+        """Sets of positions, shape (n, T), by name, over which the loss is recorded separately."""
         return {}
 
 
@@ -55,11 +55,11 @@ SAMPLERS: dict[type[Task], type[Sampler[Any, Any]]] = {}
 def register(task: type[Task]) -> Any:
     """Class decorator: use a sampler for the tasks of a class."""
 
-    def known(kind: type[Sampler[Any, Any]]) -> type[Sampler[Any, Any]]:
+    def registered(kind: type[Sampler[Any, Any]]) -> type[Sampler[Any, Any]]:
         SAMPLERS[task] = kind
         return kind
 
-    return known
+    return registered
 
 
 def sampler(task: Task, **options: Any) -> Sampler[Any, Any]:

@@ -12,7 +12,9 @@ from onset.theory.setting import Setting
 @pytest.mark.parametrize("method", ["mean-field", "finite-context"])
 @pytest.mark.parametrize("family", ["linear", "softmax"])
 def test_frozen_parts_stay_where_they_are_in_theory_too(family, method):
-    """Freeze the match and no head ever forms: there is no signal for layer 1; freeze layer 1 and the match still moves, to the unigram strategy alone."""
+    """Freeze the match and no head ever forms: there is no signal for layer 1; freeze layer 1 and the match still
+    moves, to the unigram strategy alone.
+    """
     rate = {"optimizer": "adam"} if family == "softmax" else {}
     setting = Setting.of(family, states=2, context=16, steps=200, initialization={"match": 0.0}, **rate)
     no_match = predict(setting.replace(frozen=("match",)), method)

@@ -16,9 +16,9 @@ def test_exponential_is_within_one_rounding_of_the_librarys():
     x = -np.concatenate(
         [np.random.default_rng(0).uniform(0, 708, 500_000), np.geomspace(1e-300, 708, 500_000), [0.0, 708.0]]
     )
-    found = x.copy()
-    kernels._exponentiate(found)
-    worst = np.abs(found / np.exp(x) - 1).max() / EPS
+    result = x.copy()
+    kernels._exponentiate(result)
+    worst = np.abs(result / np.exp(x) - 1).max() / EPS
     print(f"largest error {worst:.2f} ulp")
     assert worst <= 2
     ends = np.array([np.nan, -np.inf, -1e5])
@@ -31,5 +31,5 @@ def test_exponential_is_within_one_rounding_of_the_librarys():
 def test_one_logarithm_for_many(count, seed):
     """Σ ln x of numbers in [1/256, 1] equals the sum of their logarithms to rounding."""
     inverse = np.random.default_rng(seed).uniform(1 / 256, 1, count)
-    found = kernels._log_sum(inverse)
-    assert abs(found + np.log(inverse).sum()) <= 4 * EPS * count * np.log(256)
+    result = kernels._log_sum(inverse)
+    assert abs(result + np.log(inverse).sum()) <= 4 * EPS * count * np.log(256)

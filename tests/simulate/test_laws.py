@@ -12,7 +12,9 @@ V, N, T, M = 11, 3, 5, 2
 
 
 def both(background: bool) -> tuple[SparseLaws, DenseLaws]:
-    """Random sparse laws, and the same with every probability written out; without `background`, the true law has atoms only."""
+    """Random sparse laws, and the same with every probability written out; without `background`, the true law has atoms
+    only.
+    """
     generator = np.random.default_rng(0)
     tokens = np.stack([generator.permuted(np.tile(np.arange(V), (N, T, 1)), axis=-1)[..., :M] for _ in NAMES])
     weights = generator.dirichlet(np.ones(M + 1), size=(len(NAMES), N, T))
@@ -37,7 +39,7 @@ def test_sparse_laws_equal_dense_ones(background):
 
 @pytest.mark.parametrize("background", [True, False])
 def test_cross_entropies_with_a_model(background):
-    """-Σ_j p_j ln m_j on chosen sequences, sparse against dense and against numpy, in single precision."""
+    """-Σ_j p_j ln m_j on some sequences, sparse against dense and against numpy, in single precision."""
     torch = pytest.importorskip("torch")
     from onset.validate.training.held_out import cross_entropies_of
 

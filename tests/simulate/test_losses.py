@@ -1,4 +1,6 @@
-"""onset.simulate.losses: Monte-Carlo losses against expectations in closed form, and the honesty of their standard errors."""
+"""onset.simulate.losses: Monte-Carlo losses against expectations in closed form, and the honesty of their standard
+errors.
+"""
 
 from __future__ import annotations
 
@@ -14,38 +16,51 @@ from onset.theory.setting import Setting
 
 
 def bayes_without_memory(t: np.ndarray) -> np.ndarray:
-    """Expected loss of unigram after t tokens of a flat memoryless chain, k = 2: N is uniform on 0 … t and the next token has the predicted law."""
+    """Expected loss of unigram after t tokens of a flat memoryless chain, k = 2: N is uniform on 0 … t and the next
+    token has the predicted law.
+    """
     return np.array([np.mean([entropy([(n + 1) / (s + 2), (s + 1 - n) / (s + 2)]) for n in range(s + 1)]) for s in t])
 
 
 def test_unigram_without_memory_at_every_position(within):
-    """Unigram(2): E loss_t = Σ_n h((n+1)/(t+2))/(t+1), at each position, on the average and at the last; uniform is ln 2 exactly."""
+    """Unigram(2): E loss_t = Σ_n h((n+1)/(t+2))/(t+1), at each position, on the average and at the last; uniform is ln
+    2 exactly.
+    """
     context = 30
-    found = strategy_losses(Setting.of(prior=Unigram(2), context=context), 6000, seed=1)
+    estimates = strategy_losses(Setting.of(prior=Unigram(2), context=context), 6000, seed=1)
     closed = bayes_without_memory(np.arange(1, context + 1))
-    unigram = found["unigram"]
+    unigram = estimates["unigram"]
     within("by position", unigram.by_position, closed, unigram.by_position_error)
     within(
         "mean and last", [unigram.mean, unigram.last], [closed.mean(), closed[-1]], [unigram.error, unigram.last_error]
     )
-    assert found["uniform"].mean == pytest.approx(np.log(2), rel=1e-15)
-    assert found["uniform"].error < 1e-8
+    assert estimates["uniform"].mean == pytest.approx(np.log(2), rel=1e-15)
+    assert estimates["uniform"].error < 1e-8
 
 
 def test_first_position_knows_nothing(within):
-    """After one token bigram has seen no move: its loss is ln k exactly; unigram's is ln(k+1) - Σ_i E π_i P_ii ln 2 (doubly stochastic: E = 1/k)."""
-    found = strategy_losses(Setting.of(prior=DoublyStochastic(3), context=5), 4000)
-    assert found["bigram"].by_position[0] == pytest.approx(np.log(3), rel=1e-14)
-    within("unigram", found["unigram"].by_position[0], np.log(4) - np.log(2) / 3, found["unigram"].by_position_error[0])
+    """After one token bigram has counted nothing, and its loss is ln k exactly; unigram's is ln(k+1) - Σ_i E π_i P_ii
+    ln 2 (doubly stochastic: E = 1/k).
+    """
+    estimates = strategy_losses(Setting.of(prior=DoublyStochastic(3), context=5), 4000)
+    assert estimates["bigram"].by_position[0] == pytest.approx(np.log(3), rel=1e-14)
+    within(
+        "unigram",
+        estimates["unigram"].by_position[0],
+        np.log(4) - np.log(2) / 3,
+        estimates["unigram"].by_position_error[0],
+    )
 
 
 def test_mean_is_the_average_over_positions():
-    """`mean` averages `by_position`; `last` is its last entry; order bigram < unigram < uniform for long flat Dirichlet contexts."""
-    found = strategy_losses(Setting.of(prior=Dirichlet(2), context=200), 1000)
-    for estimate in found.values():
+    """`mean` averages `by_position`; `last` is its last entry; order bigram < unigram < uniform for long flat Dirichlet
+    contexts.
+    """
+    estimates = strategy_losses(Setting.of(prior=Dirichlet(2), context=200), 1000)
+    for estimate in estimates.values():
         assert estimate.mean == pytest.approx(estimate.by_position.mean(), rel=1e-12)
         assert (estimate.last, estimate.last_error) == (estimate.by_position[-1], estimate.by_position_error[-1])
-    assert found["bigram"].mean < found["unigram"].mean < found["uniform"].mean
+    assert estimates["bigram"].mean < estimates["unigram"].mean < estimates["uniform"].mean
 
 
 def test_standard_errors_are_honest():
@@ -72,25 +87,29 @@ def test_error_falls_with_the_square_root_of_the_count(slope):
 def test_chunks_are_an_implementation_detail(monkeypatch):
     """Progress counts every sequence once, a last short chunk included; one seed, one result."""
     monkeypatch.setattr(losses, "CHUNK", 100)
-    seen: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     setting = Setting.of(context=5)
-    found = strategy_losses(setting, 250, seed=3, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(100, 250), (200, 250), (250, 250)]
+    estimates = strategy_losses(setting, 250, seed=3, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(100, 250), (200, 250), (250, 250)]
     again = strategy_losses(setting, 250, seed=3)
-    assert all(np.array_equal(np.hstack(found[s]), np.hstack(again[s])) for s in found)
-    assert found["bigram"].mean != strategy_losses(setting, 250, seed=4)["bigram"].mean
+    assert all(np.array_equal(np.hstack(estimates[s]), np.hstack(again[s])) for s in estimates)
+    assert estimates["bigram"].mean != strategy_losses(setting, 250, seed=4)["bigram"].mean
 
 
 def test_merged_moments_are_those_of_all_rows():
-    """Chunks of unequal size merge to the mean and standard error of all rows at once, without cancellation at a mean of 10⁸ spreads."""
+    """Chunks of unequal size merge to the mean and standard error of all rows at once, without cancellation at a mean
+    of 10⁸ spreads.
+    """
     rows = 1e8 + np.random.default_rng(0).normal(size=(257, 4))
     moments = losses._Moments(4)
     for part in np.split(rows, [100, 101, 200]):
         moments.add(part)
-    found, error = moments.estimate(), rows.std(axis=0, ddof=1) / np.sqrt(257)
-    np.testing.assert_allclose([*found.by_position, found.mean], rows.mean(axis=0), rtol=1e-15)
-    np.testing.assert_allclose([*found.by_position_error, found.error], error, rtol=257 * 1e8 * np.finfo(float).eps)
-    assert (found.last, found.last_error) == (found.by_position[-1], found.by_position_error[-1])
+    estimates, error = moments.estimate(), rows.std(axis=0, ddof=1) / np.sqrt(257)
+    np.testing.assert_allclose([*estimates.by_position, estimates.mean], rows.mean(axis=0), rtol=1e-15)
+    np.testing.assert_allclose(
+        [*estimates.by_position_error, estimates.error], error, rtol=257 * 1e8 * np.finfo(float).eps
+    )
+    assert (estimates.last, estimates.last_error) == (estimates.by_position[-1], estimates.by_position_error[-1])
 
 
 def test_pseudo_count_is_the_concentration_by_default():

@@ -48,7 +48,9 @@ def scattered(setting: Setting) -> np.ndarray:
 @pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize(("family", "states", "order"), CASES)
 def test_gradient_is_that_of_the_trained_model(family, states, order, sampled):
-    """Loss, predictions and gradient equal autograd's of the PyTorch model in double precision, to 1e-12; squares those of single sequences."""
+    """Loss, predictions and gradient equal autograd's of the PyTorch model in double precision, to 1e-12; squares those
+    of single sequences.
+    """
     torch = pytest.importorskip("torch")
     from onset.validate.models.ngram_toy import NgramToy
 
@@ -72,19 +74,19 @@ def test_gradient_is_that_of_the_trained_model(family, states, order, sampled):
         np.testing.assert_allclose(
             log_predictions(setting, point, drawn.tokens[n : n + 1])[0], log_model.detach(), atol=1e-12
         )
-        own, square = [], []
+        sums, square = [], []
         for grad in [*model.match.grad, *([model.readout.grad] if family == "softmax" else [])]:
             for part in (np.diag(grad), np.asarray(grad)[~np.eye(states, dtype=bool)]):
-                own.append(part.sum())
+                sums.append(part.sum())
                 square.append((part**2).sum())
         lag = model.lag_logits.grad.numpy().ravel()
-        squares.append((np.concatenate([own, lag]), np.concatenate([square, lag**2])))
+        squares.append((np.concatenate([sums, lag]), np.concatenate([square, lag**2])))
     first, second = (np.array(x) for x in zip(*squares, strict=True))
-    found = loss_and_gradient(setting, point, drawn, sampled=sampled, variance=True)
-    np.testing.assert_allclose(found.derivative, first.mean(axis=0), atol=1e-12)
+    gradient = loss_and_gradient(setting, point, drawn, sampled=sampled, variance=True)
+    np.testing.assert_allclose(gradient.derivative, first.mean(axis=0), atol=1e-12)
     entries = layout.entries
     expected = (second.mean(axis=0) / entries - (first.mean(axis=0) / entries) ** 2) * 20 / 19
-    np.testing.assert_allclose(found.variance, np.maximum(expected, 0), atol=1e-12)
+    np.testing.assert_allclose(gradient.variance, np.maximum(expected, 0), atol=1e-12)
 
 
 @pytest.mark.parametrize("family", ["linear", "softmax"])
@@ -124,22 +126,25 @@ def test_nothing_sees_the_future(family, states, order):
 
 
 def test_trigrams_come_last_and_training_agrees():
-    """Softmax family under Adam, k = 2, T = 60: unigram, bigram, trigram in order, the lag-1 head before the lag-2 head; trained seeds pass
-    within the 5% that suites allow for what mini-batches do to parameters, and their scatter."""
+    """Softmax family under Adam, k = 2, T = 60: unigram, bigram, trigram in order, the lag-1 head before the lag-2
+    head.
+
+    Predicted and trained steps agree within the suites' tolerance of 5% and the scatter of seeds.
+    """
     pytest.importorskip("torch")
     from onset.validate.suite.tolerances import TOLERANCE
     from onset.validate.training import train
 
     setting = Setting.of("softmax", order=3, context=60, optimizer="adam", record_every=2)
-    found = [descend(FiniteContext(setting, count=128, seed=seed), setting.training).read(0.1) for seed in range(2)]
-    seen = [train(setting, seed).read(0.1) for seed in range(6)]
-    for passages, formations in (*found, *seen):
-        steps = [t.step for t in passages]
+    simulated = [descend(FiniteContext(setting, count=128, seed=seed), setting.training).read(0.1) for seed in range(2)]
+    trained = [train(setting, seed).read(0.1) for seed in range(6)]
+    for transitions, formations in (*simulated, *trained):
+        steps = [t.step for t in transitions]
         assert None not in steps
         assert steps == sorted(steps)
         assert formations[0].step < formations[1].step
-    steps = np.array([[t.step for t in (*p[1:], *f)] for p, f in seen], dtype=float)
-    predicted = np.mean([[t.step for t in (*p[1:], *f)] for p, f in found], axis=0)
+    steps = np.array([[t.step for t in (*p[1:], *f)] for p, f in trained], dtype=float)
+    predicted = np.mean([[t.step for t in (*p[1:], *f)] for p, f in simulated], axis=0)
     error = steps.std(axis=0, ddof=1) * np.sqrt(1 / 6 + 1 / 2)
     print("bigram, trigram, lag 1, lag 2: predicted", predicted, "trained", steps.mean(axis=0), "±", error)
     allowed = TOLERANCE * steps.mean(axis=0) + student.isf(1e-3 / 2 / len(error), 5) * error

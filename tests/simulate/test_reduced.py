@@ -1,4 +1,6 @@
-"""onset.simulate.finite_context.dynamics: finite-context loss, gradient and variance against plain T × T autograd in float64."""
+"""onset.simulate.finite_context.dynamics: finite-context loss, gradient and variance against plain T × T autograd in
+float64.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def point_of(setting: Setting, kind: str) -> np.ndarray:
 
 
 def plain(setting: Setting, point: np.ndarray, drawn, sampled: bool, logits):
-    """Loss of each sequence and its gradient by every entry of W, U and v, by torch autograd on the T × T definition."""
+    """Loss of each sequence and its gradient by every entry of W, U and v, by torch autograd on the T × T
+    definition.
+    """
     k, softmax = setting.task.states, setting.model.family == "softmax"
     eye = torch.eye(k, dtype=torch.float64)
     matrices = [
@@ -66,20 +70,22 @@ def orbits(entries: np.ndarray, setting: Setting, reduce: object) -> np.ndarray:
 @pytest.mark.parametrize("kind", POINTS)
 @pytest.mark.parametrize(("family", "states"), [("linear", 2), ("linear", 4), ("softmax", 2), ("softmax", 3)])
 def test_loss_gradient_and_variance_against_autograd(family, states, kind, sampled, plain_logits):
-    """Loss, derivative by shared values and variance of one entry's gradient over sequences, relative to 1e-10 of the largest."""
+    """Loss, derivative by shared values and variance of one entry's gradient over sequences, relative to 1e-10 of the
+    largest.
+    """
     setting = Setting.of(family, prior=Dirichlet(states), context=9)
     drawn, point = sample(setting.task, 19, np.random.default_rng(states)), point_of(setting, kind)
-    found = loss_and_gradient(setting, point, drawn, sampled=sampled, variance=True)
+    result = loss_and_gradient(setting, point, drawn, sampled=sampled, variance=True)
     losses, entries, _ = plain(setting, point, drawn, sampled, plain_logits)
-    assert found.loss == pytest.approx(losses.mean(), rel=1e-10)
+    assert result.loss == pytest.approx(losses.mean(), rel=1e-10)
     derivative = orbits(entries.mean(axis=0), setting, np.sum)
-    np.testing.assert_allclose(found.derivative, derivative, rtol=1e-10, atol=1e-10 * np.abs(derivative).max())
+    np.testing.assert_allclose(result.derivative, derivative, rtol=1e-10, atol=1e-10 * np.abs(derivative).max())
     mean, square = orbits(entries.mean(axis=0), setting, np.mean), orbits((entries**2).mean(axis=0), setting, np.mean)
     variance = np.maximum(square - mean**2, 0) * 19 / 18
-    np.testing.assert_allclose(found.variance, variance, rtol=1e-10, atol=1e-10 * square.max())
+    np.testing.assert_allclose(result.variance, variance, rtol=1e-10, atol=1e-10 * square.max())
     without = loss_and_gradient(setting, point, drawn, sampled=sampled)
     assert without.variance == 0
-    assert np.array_equal(without.derivative, found.derivative)
+    assert np.array_equal(without.derivative, result.derivative)
 
 
 @pytest.mark.parametrize("kind", POINTS)
@@ -88,9 +94,9 @@ def test_log_predictions_against_autograd(family, states, kind, plain_logits):
     """ln of the predictive laws at every position, to 1e-10."""
     setting = Setting.of(family, prior=Dirichlet(states), context=12)
     drawn, point = sample(setting.task, 7, np.random.default_rng(0)), point_of(setting, kind)
-    found = log_predictions(setting, point, drawn.tokens)
-    np.testing.assert_allclose(found, plain(setting, point, drawn, False, plain_logits)[2], rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1, rtol=1e-13)
+    result = log_predictions(setting, point, drawn.tokens)
+    np.testing.assert_allclose(result, plain(setting, point, drawn, False, plain_logits)[2], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(np.exp(result).sum(axis=-1), 1, rtol=1e-13)
 
 
 @pytest.mark.parametrize("family", ["linear", "softmax"])
@@ -110,7 +116,7 @@ def test_no_position_sees_the_future(family):
 def test_the_number_of_threads_does_not_matter(family, monkeypatch):
     """One thread, two, and the serial kernel give bitwise the same loss, gradient, variance and predictions."""
     setting = Setting.of(family, prior=Dirichlet(3), context=20, optimizer="adam")
-    drawn, point, before, found = (
+    drawn, point, before, result = (
         sample(setting.task, 100, np.random.default_rng(0)),
         point_of(setting, "generic"),
         numba.get_num_threads(),
@@ -119,17 +125,17 @@ def test_the_number_of_threads_does_not_matter(family, monkeypatch):
     try:
         for threads, serial in ((1, 0), (2, 0), (2, 10**9)):
             numba.set_num_threads(threads)
-            monkeypatch.setattr(dynamics, "SERIAL", serial)
+            monkeypatch.setattr(dynamics, "SERIAL_TOKENS", serial)
             one = loss_and_gradient(setting, point, drawn, sampled=True, variance=True)
-            found.append(
+            result.append(
                 np.concatenate(
                     [[one.loss], one.derivative, one.variance, log_predictions(setting, point, drawn.tokens).ravel()]
                 )
             )
     finally:
         numba.set_num_threads(before)
-    assert np.array_equal(found[0], found[1])
-    assert np.array_equal(found[0], found[2])
+    assert np.array_equal(result[0], result[1])
+    assert np.array_equal(result[0], result[2])
 
 
 def test_averaging_the_next_token_out_keeps_the_mean(within):
@@ -146,18 +152,22 @@ def test_averaging_the_next_token_out_keeps_the_mean(within):
 
 @pytest.mark.parametrize("family", ["linear", "softmax"])
 def test_measurements_are_means_over_held_out_sequences(family):
-    """Distances are Σ s ln(s/model), the loss -Σ P ln model, averaged; attention is the softmax of v; seeds repeat; Adam asks for the variance."""
+    """Distances are Σ s ln(s/model), the loss -Σ P ln model, averaged; attention is the softmax of v; seeds repeat;
+    Adam asks for the variance.
+    """
     setting = Setting.of(family, prior=DoublyStochastic(3), context=8)
     dynamics, again = (FiniteContext(setting, count=10, held_out=20, seed=5) for _ in range(2))
     point = point_of(setting, "generic")
-    seen, drawn = dynamics.measure(point), dynamics._held_out
+    measured, drawn = dynamics.measure(point), dynamics._held_out
     model = log_predictions(setting, point, drawn.tokens)
     for name in STRATEGIES:
         law = predict(drawn.tokens, 3, name, 1.0)
-        assert seen.distances[name] == pytest.approx(np.mean(np.sum(law * (np.log(law) - model), axis=-1)), rel=1e-12)
-    assert seen.loss == pytest.approx(-np.mean(np.sum(next_rows(drawn) * model, axis=-1)), rel=1e-12)
+        assert measured.distances[name] == pytest.approx(
+            np.mean(np.sum(law * (np.log(law) - model), axis=-1)), rel=1e-12
+        )
+    assert measured.loss == pytest.approx(-np.mean(np.sum(next_rows(drawn) * model, axis=-1)), rel=1e-12)
     v = point[dynamics.layout.lags]
-    np.testing.assert_allclose(seen.attention[0], np.exp(v) / np.exp(v).sum(), rtol=1e-13)
+    np.testing.assert_allclose(measured.attention[0], np.exp(v) / np.exp(v).sum(), rtol=1e-13)
     first, second = dynamics.gradient(point), dynamics.gradient(point)
     assert first.loss != second.loss
     assert (first.loss, second.loss) == (again.gradient(point).loss, again.gradient(point).loss)
@@ -166,8 +176,9 @@ def test_measurements_are_means_over_held_out_sequences(family):
 
 @pytest.mark.parametrize("family", ["linear", "softmax"])
 def test_adam_is_shown_the_second_moment_of_a_mini_batch(family, within):
-    """Of lag logits: square of the estimate plus variance/B, however many sequences the estimate is from, is as many times E ĝ² as there are
-    mini-batches; with fewer than a mini-batch asked for, a mini-batch is drawn."""
+    """Of lag logits: square of the estimate plus variance/B, however many sequences the estimate is from, is as many
+    times E ĝ² as there are mini-batches; with fewer than a mini-batch asked for, a mini-batch is drawn.
+    """
     setting = Setting.of(family, prior=DoublyStochastic(3), context=8, optimizer="adam", batch=8)
     point, moments = point_of(setting, "generic"), []
     for count in (2, 32):

@@ -1,4 +1,6 @@
-"""onset.simulate.finite_context.dynamics against onset.theory.mean_fields.linear: at fixed C, Ω and q the finite-context loss tends to the mean field like 1/T."""
+"""onset.simulate.finite_context.dynamics against onset.theory.mean_fields.linear: at fixed C, Ω and q the
+finite-context loss tends to the mean field like 1/T.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ SCALED, LAG1 = (1.0, 9.0), 0.5
 
 
 def mean_field_of_each(setting: Setting, transition: np.ndarray) -> np.ndarray:
-    """Mean-field loss of each chain, all lags tracked: its k relabellings bring each state in turn to the place of the query."""
+    """Mean-field loss of each chain, all lags tracked: its k relabellings bring each state in turn to the place of the
+    query.
+    """
     k, count = setting.task.states, len(transition)
     dynamics = LinearMeanField.of(setting, lags=setting.task.context, count=2)
     orders = [np.roll(np.arange(k), -i) for i in range(k)]

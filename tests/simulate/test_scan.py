@@ -1,4 +1,4 @@
-"""onset.simulate.scan and onset.simulate.exponents: the grid is what was asked for, the exponents are those of the times."""
+"""onset.simulate.scan and onset.simulate.exponents: settings of a grid, their rows, and exponents of the times."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Uni
 from onset.theory.setting import Setting
 
 
-def _run(chosen: Grid, method: str = "law") -> list[Row]:
-    return [predict_one(chosen, point, method) for point in chosen.points()]
+def _run(points: Grid, method: str = "law") -> list[Row]:
+    return [predict_one(points, point, method) for point in points.points()]
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_a_bad_grid_is_refused_before_anything_runs(axes, names):
 
 
 def test_rows_outside_the_laws_range_are_kept_with_the_reason():
-    chosen = grid(Setting.of("linear"), ["initialization.match=0.01,3"])
-    inside, outside = _run(chosen)
-    found = terms(chosen.setting([0.01]))["formation"]
-    assert inside.formation == (found.step, found.low, found.high)
+    points = grid(Setting.of("linear"), ["initialization.match=0.01,3"])
+    inside, outside = _run(points)
+    expected = terms(points.setting([0.01]))["formation"]
+    assert inside.formation == (expected.step, expected.low, expected.high)
     assert inside.reason == ""
     assert outside.formation is outside.passage is None
     assert "too far from the plateau" in outside.reason
@@ -99,22 +99,22 @@ def test_rows_outside_the_laws_range_are_kept_with_the_reason():
 
 def test_match_limited_rows_are_answered_without_terms():
     """Where the law follows match and lag 1 together, the row has its times."""
-    chosen = grid(Setting.of("linear"), ["states=2,4"])
-    inside, limited = _run(chosen)
+    points = grid(Setting.of("linear"), ["states=2,4"])
+    inside, limited = _run(points)
     assert inside.terms is not None
     assert limited.terms is None
-    formed = law(chosen.setting([4])).transitions()[1]
+    formed = law(points.setting([4])).transitions()[1]
     assert limited.formation == (formed.step, formed.low, formed.high)
 
 
 def test_a_power_law_is_fitted_exactly_and_its_error_comes_from_the_residuals():
     """t = 5 x^1.5 has its exponent, no error and so no z; scattered by known residuals, the textbook standard error."""
-    chosen = grid(Setting.of("linear"), ["context=10,20,40,80"])
-    x = np.array(chosen.axes["context"])
+    points = grid(Setting.of("linear"), ["context=10,20,40,80"])
+    x = np.array(points.axes["context"])
 
     def fitted(noise):
         times = 5 * x**1.5 * np.exp(noise)
-        return fits(chosen, [Row((c,), (t, t, t), None) for c, t in zip(x, times, strict=True)], "mean-field")
+        return fits(points, [Row((c,), (t, t, t), None) for c, t in zip(x, times, strict=True)], "mean-field")
 
     (exact,) = fitted(np.zeros(4))
     assert exact.exponent == pytest.approx(1.5)
@@ -128,21 +128,23 @@ def test_a_power_law_is_fitted_exactly_and_its_error_comes_from_the_residuals():
 
 
 def test_fitted_exponents_of_rates_are_the_laws_derivatives():
-    """Over a narrow range the rates' fits agree with the law differentiated to the curvature, and the batch has exponent 0."""
+    """Over a narrow range the rates' fits agree with the law differentiated to the curvature, and the batch has
+    exponent 0.
+    """
     base = Setting.of("linear", states=3, context=400)
-    chosen = grid(base, ["lag_logits=0.9:1.1:5", "batch=16,32,64"])
-    found = {(f.axis, f.quantity): f for f in fits(chosen, _run(chosen), "law")}
+    points = grid(base, ["lag_logits=0.9:1.1:5", "batch=16,32,64"])
+    expected = {(f.axis, f.quantity): f for f in fits(points, _run(points), "law")}
     for quantity in ("formation", "passage"):
-        rate = found["learning-rate.lag_logits", quantity]
+        rate = expected["learning-rate.lag_logits", quantity]
         assert rate.predicted is not None
         assert rate.exponent == pytest.approx(rate.predicted, rel=1e-3)
-        assert found["batch", quantity].exponent == pytest.approx(0, abs=1e-12)
-        assert found["batch", quantity].z is None
-    assert -1 < found["learning-rate.lag_logits", "formation"].exponent < -0.8
+        assert expected["batch", quantity].exponent == pytest.approx(0, abs=1e-12)
+        assert expected["batch", quantity].z is None
+    assert -1 < expected["learning-rate.lag_logits", "formation"].exponent < -0.8
 
 
 def test_another_method_is_set_beside_the_laws_own_fit():
-    chosen = grid(Setting.of("linear", initialization={"match": 0.005}), ["context=100,200,400"])
-    fit = next(f for f in fits(chosen, _run(chosen, "mean-field"), "mean-field") if f.quantity == "formation")
+    points = grid(Setting.of("linear", initialization={"match": 0.005}), ["context=100,200,400"])
+    fit = next(f for f in fits(points, _run(points, "mean-field"), "mean-field") if f.quantity == "formation")
     assert fit.law == pytest.approx(fit.exponent, abs=0.05)  # mean-field and law differ by ln T/T, 5% at T = 100
     assert fit.theory == "leading logarithmic integral"

@@ -1,4 +1,6 @@
-"""onset.simulate.tasks.markov_chains: the compiled sampler against a plain loop, and its tokens against the chains they come from."""
+"""onset.simulate.tasks.markov_chains: the compiled sampler against a plain loop, and its tokens against the chains they
+come from.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def test_tokens_equal_the_plain_loop(prior, count):
 
 
 def test_edges_of_the_unit_interval():
-    """u = 0 gives the first possible symbol, the largest double below one never leaves the range, even where a row rounds below one."""
+    """u = 0 gives the first possible symbol, the largest double below one never leaves the range, even where a row
+    rounds below one.
+    """
     row = np.full(10, 0.1)
     transition, law = np.tile(row, (1, 10, 1)), row[None]
     assert np.cumsum(row)[-1] < 1
@@ -70,14 +74,16 @@ def test_sampling_depends_on_the_seed_alone():
 
 
 def test_every_position_has_the_stationary_law(within):
-    """Sequences of one asymmetric chain start from π and stay there: symbol frequencies at each position, z against the binomial."""
+    """Sequences of one asymmetric chain start from π and stay there: symbol frequencies at each position, z against the
+    binomial.
+    """
     count, length = 40_000, 12
     law = stationary(CHAIN)
     tokens = tokens_from_uniforms(
         np.tile(CHAIN, (count, 1, 1)), np.tile(law, (count, 1)), np.random.default_rng(0).random((count, length))
     )
-    found = np.stack([(tokens == j).mean(axis=0) for j in range(3)], axis=1)
-    within("marginals", found, np.tile(law, (length, 1)), np.tile(np.sqrt(law * (1 - law) / count), (length, 1)))
+    observed = np.stack([(tokens == j).mean(axis=0) for j in range(3)], axis=1)
+    within("marginals", observed, np.tile(law, (length, 1)), np.tile(np.sqrt(law * (1 - law) / count), (length, 1)))
 
 
 @pytest.mark.parametrize("lag", [1, 2, 3])
@@ -88,13 +94,15 @@ def test_lagged_pairs_follow_powers_of_the_chain(lag, within):
         np.tile(CHAIN, (count, 1, 1)), np.tile(law, (count, 1)), np.random.default_rng(1).random((count, 8))
     )
     pairs = law[:, None] * lag_matrices(CHAIN, 4)[lag]
-    found = [[((tokens[:, 3] == i) & (tokens[:, 3 + lag] == j)).mean() for j in range(3)] for i in range(3)]
-    within(f"lag {lag}", found, pairs, np.sqrt(pairs * (1 - pairs) / count))
+    observed = [[((tokens[:, 3] == i) & (tokens[:, 3 + lag] == j)).mean() for j in range(3)] for i in range(3)]
+    within(f"lag {lag}", observed, pairs, np.sqrt(pairs * (1 - pairs) / count))
 
 
 @pytest.mark.parametrize("prior", [Dirichlet(3), DoublyStochastic(3), Unigram(3)])
 def test_sequences_come_from_the_prior_of_the_setting(prior, within):
-    """Two successive tokens agree with chance E Σ_i π_i P_ii: 1/3 for uniform doubly stochastic chains, E Σ p² = 1/2 without memory."""
+    """Two successive tokens agree with chance E Σ_i π_i P_ii: 1/3 for uniform doubly stochastic chains, E Σ p² = 1/2
+    without memory.
+    """
     drawn = sample(Setting.of(prior=prior, context=2).task, 40_000, np.random.default_rng(2))
     same = (drawn.tokens[:, 0] == drawn.tokens[:, 1]).mean()
     expected = expectations.expectation(prior, lambda m: np.einsum("ni,nii->n", stationary(m), m), tolerance=3e-4)

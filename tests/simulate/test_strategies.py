@@ -39,14 +39,16 @@ def naive(tokens: np.ndarray, states: int, strategy: str, alpha: float) -> np.nd
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(("states", "alpha"), [(2, 1.0), (3, 1.0), (3, 0.5), (5, 0.25), (9, 2.5)])
 def test_kernels_equal_the_plain_loop(strategy, states, alpha):
-    """Exactly equal: with these pseudo-counts every count is a dyadic number and each probability one correctly rounded quotient."""
+    """Exactly equal: with these pseudo-counts every count is a dyadic number and each probability one correctly rounded
+    quotient.
+    """
     tokens = draw(states)
     assert np.array_equal(predict(tokens, states, strategy, alpha), naive(tokens, states, strategy, alpha))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_prefix_is_predicted_as_within_the_whole(strategy):
-    """Predictions of a prefix are the prefix of the predictions: one pass, nothing is rebuilt, and no later token is seen."""
+    """Predictions of a prefix are the prefix of the predictions: one pass, and no later token is used."""
     tokens = draw(3)
     whole = predict(tokens, 3, strategy, 1.0)
     for length in (2, 7, 33):
@@ -68,9 +70,11 @@ def test_predictions_are_laws_that_relabelling_permutes(strategy):
 
 @pytest.mark.parametrize("alpha", [Fraction(1), Fraction(1, 2), Fraction(3)])
 def test_bigram_is_the_posterior_mean_of_the_row(alpha):
-    """k = 2: ∫ p^{c+α} (1-p)^{n-c+α-1} dp / ∫ p^{c+α-1} (1-p)^{n-c+α-1} dp = (c+α)/(n+2α), by Beta integrals in exact arithmetic."""
+    """k = 2: ∫ p^{c+α} (1-p)^{n-c+α-1} dp / ∫ p^{c+α-1} (1-p)^{n-c+α-1} dp = (c+α)/(n+2α), by Beta integrals in exact
+    arithmetic.
+    """
     tokens = np.array([[0, 1, 1, 0, 1, 0, 0, 0, 1, 0, 1, 1, 1, 0]], dtype=np.uint8)
-    found = predict(tokens, 2, "bigram", float(alpha))[0]
+    predicted = predict(tokens, 2, "bigram", float(alpha))[0]
     a = sp.Rational(alpha.numerator, alpha.denominator)
     for t in range(1, tokens.shape[1]):
         row = tokens[0, :t].tolist()
@@ -79,7 +83,7 @@ def test_bigram_is_the_posterior_mean_of_the_row(alpha):
         mean = sp.gammasimp(
             sp.gamma(ones + a + 1) * sp.gamma(n + 2 * a) / (sp.gamma(ones + a) * sp.gamma(n + 2 * a + 1))
         )
-        assert found[t - 1, 1] == pytest.approx(float(mean), rel=4e-16)
+        assert predicted[t - 1, 1] == pytest.approx(float(mean), rel=4e-16)
 
 
 def test_bad_arguments_are_named():

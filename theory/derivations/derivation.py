@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import sympy as sp
 
 from onset.theory.derivations import printing
+from onset.theory.plain_data import plain
 
 __all__ = ["Check", "CheckResult", "Derivation", "Identities", "Residual", "Step", "check", "numerical"]
 
@@ -113,8 +114,8 @@ class CheckResult:
             "check": self.check.name,
             "compares": self.check.compares,
             "passed": self.passed,
-            "residual": self.residual and _finite(self.residual.value),
-            "tolerance": self.residual and _finite(self.residual.tolerance),
+            "residual": self.residual and plain(float(self.residual.value)),
+            "tolerance": self.residual and plain(float(self.residual.tolerance)),
             "because": self.residual and self.residual.because,
             "error": self.error,
             "skipped": self.skipped,
@@ -127,10 +128,6 @@ class CheckResult:
         value, tolerance = (math.nan if data[key] is None else data[key] for key in ("residual", "tolerance"))
         residual = None if data["because"] is None else Residual(value, tolerance, data["because"])
         return cls(check, residual, data["error"], data["skipped"], data["seconds"])
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

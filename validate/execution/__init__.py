@@ -1,7 +1,8 @@
-"""Carrying out jobs: each is computed once, in a process that holds its lock, and its answer written to the shared folder.
+"""Execution of jobs: each is computed once, by a process that holds its lock, and stored in a shared folder.
 
-`worker` is what a worker does, `locks` keeps two from doing the same, `failures` keeps what failed; `local` and `cluster` are the executors, in this
-process, in processes of this machine, on a dask cluster; `computing` hands out the jobs and listens; `status` says how far it is.
+`computing` hands out the jobs and collects the answers, through an executor: this process or others of this machine
+(`local`), or a dask cluster (`cluster`). `worker` computes a job, `locks` keeps two processes from computing the same,
+`failures` records what failed, `status` says how far a computation is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The executor on a dask.distributed cluster that is there already; its workers write to the folder that all machines share.
+"""The executor on a running dask.distributed cluster, whose workers write to a folder that all machines share.
 
-The scheduler gives a job whose worker died to another one, by its own setting (`distributed.scheduler.allowed-failures`) three times.
+The scheduler gives a job whose worker died to another worker, three times by default
+(`distributed.scheduler.allowed-failures`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from onset.validate.errors import ComputationStopped
-from onset.validate.execution.local import Ended, one_thread
+from onset.validate.execution.local import Ended, Executor, one_thread
 from onset.validate.execution.locks import LOCKS
 from onset.validate.execution.worker import FAILED, UNWRITABLE, Answer, Assignment, carry_out
 
@@ -23,8 +24,8 @@ PATIENCE = 10
 """Seconds in which a scheduler has to answer."""
 
 
-class Cluster:
-    """The cluster whose scheduler is at `address`.
+class Cluster(Executor):
+    """The cluster whose scheduler is at `address`; the scheduler keeps the queue.
 
     Raises
     ------
@@ -37,76 +38,68 @@ class Cluster:
             from distributed import Client
         except ModuleNotFoundError as problem:
             raise ValueError(
-                f"scheduler = {address!r}: dask.distributed is not installed ({problem.name} is missing); pip install 'icl-onset[cluster]'."
+                f"scheduler = {address!r}: dask.distributed is not installed ({problem.name} is missing); "
+                "pip install 'icl-onset[cluster]'."
             ) from problem
         self.address = address
-        for name in ("distributed.client", "distributed.core", "distributed.comm"):  # we say it ourselves, once
+        for name in ("distributed.client", "distributed.core", "distributed.comm"):  # our own message says it once
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             self._client = Client(address, timeout=patience, set_as_default=False)
         except (OSError, ValueError) as problem:
             raise ValueError(
-                f"scheduler = {address!r}: expected a dask scheduler that answers within {patience:g} s ({problem}); start one with dask scheduler and give the address that it prints."
+                f"scheduler = {address!r}: expected a dask scheduler that answers within {patience:g} s ({problem}); "
+                "start one with dask scheduler and give the address that it prints."
             ) from problem
-        self._jobs: dict[Any, Assignment] = {}
+        self._assignments: dict[Any, Assignment] = {}
         self._threads = 0
         self._ended: queue.Queue[Any] = queue.Queue()
 
     @property
     def workers(self) -> int:
-        """Threads of the cluster when there first were any."""
+        """Threads of the cluster when it first had any."""
         if not self._threads:
             self._threads = sum(dict(self._client.nthreads()).values())  # type: ignore[arg-type]
         return self._threads
 
-    @property
-    def free(self) -> bool:
-        """Always: the scheduler keeps the queue."""
-        return True
-
-    @property
-    def steps(self) -> int:
-        """Nothing is known of them before a job has ended."""
-        return 0
-
     def submit(self, assignment: Assignment) -> None:
         future = self._client.submit(_on_worker, assignment, pure=False)
-        self._jobs[future.key] = assignment
+        self._assignments[future.key] = assignment
         future.add_done_callback(self._ended.put)
 
     def wait(self, seconds: float, tick: Callable[[], None]) -> Ended:
-        found: Ended = []
+        ended: Ended = []
         try:
-            found.append(self._answered(self._ended.get(timeout=seconds)))
+            ended.append(self._answers(self._ended.get(timeout=seconds)))
             while True:
-                found.append(self._answered(self._ended.get_nowait()))
+                ended.append(self._answers(self._ended.get_nowait()))
         except queue.Empty:
-            return found
+            return ended
 
-    def _answered(self, future: Any) -> list[Answer]:
+    def _answers(self, future: Any) -> list[Answer]:
         from distributed.scheduler import KilledWorker
 
         if future.status not in ("finished", "error"):  # cancelled or lost: nobody else cancels
             raise ComputationStopped(self._gone())
-        assignment = self._jobs.pop(future.key)
+        jobs = self._assignments.pop(future.key).jobs
         try:
             return future.result(timeout=PATIENCE)
         except KilledWorker:
-            return [Answer(job, FAILED, "worker after worker died of it") for job in assignment.jobs]
+            reason = "worker after worker died of it"
         except TimeoutError:
             raise ComputationStopped(self._gone()) from None
-        except Exception as problem:  # what the worker raised: it lacks a module, for instance
+        except Exception as problem:  # raised by the worker: it lacks a module, for instance
             reason = f"{type(problem).__name__}: {problem}"
-            return [Answer(job, FAILED, reason) for job in assignment.jobs]
+        return [Answer(job, FAILED, reason) for job in jobs]
 
     def _gone(self) -> str:
-        return f"scheduler {self.address} is gone; what was finished is kept: start it again, with workers, and give the same command again."
-
-    def __enter__(self) -> Cluster:
-        return self
+        return (
+            f"scheduler {self.address} is gone; what was finished is kept: "
+            "start it again, with workers, and give the same command again."
+        )
 
     def __exit__(self, *_: object) -> None:
-        """Nothing more is begun; what a worker is at, it finishes and writes down."""
+        """Begin nothing more; a worker finishes and writes its current job."""
         self._client.close(timeout=2)
 
 

@@ -1,6 +1,7 @@
-"""Seeing to it that a store holds jobs: they are handed out, tried again if their process dies, and those that fail are listed.
+"""Compute the jobs that a store lacks: hand them out, retry when a worker dies, list those that fail.
 
-A job that another process holds is left to it; in the end its answer is waited for, and it is computed here if the other gave up.
+A job that another process computes is left to it. At the end its result is waited for; it is computed here if the other
+gave up.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from onset.theory.recording import Progress
 from onset.validate.errors import ComputationStopped
 from onset.validate.execution import failures
-from onset.validate.execution.batched_seeds import LARGEST
+from onset.validate.execution.batched_seeds import MOST_SEEDS
 from onset.validate.execution.failures import Failure
 from onset.validate.execution.local import Executor, InProcess, Processes
 from onset.validate.execution.locks import LOCKS
@@ -26,13 +27,13 @@ from onset.validate.store.runs import Store
 __all__ = ["TRIES", "Tally", "Watch", "compute", "drive", "missing"]
 
 TRIES = 3
-"""Times that a job is begun whose process dies."""
+"""Attempts at a job whose process dies."""
 
 TICK = 1.0
-"""Seconds between two looks at what runs."""
+"""Seconds between two calls of `Watch` while no job ends."""
 
 PAUSES = (0.5, 10.0)
-"""Seconds, the shortest and the longest, between two attempts at what another process holds."""
+"""Shortest and longest time in seconds between two attempts at a job that another process holds."""
 
 Watch = Callable[[Status], None]
 """Called when a job has ended, and about once a second."""
@@ -40,22 +41,23 @@ Watch = Callable[[Status], None]
 
 @dataclass(frozen=True)
 class Tally:
-    """Jobs that were computed here, those that others finished meanwhile, and what failed."""
+    """Jobs that were computed here, those that other processes finished meanwhile, and failures."""
 
     computed: tuple[Job, ...] = ()
-    found: tuple[Job, ...] = ()
+    by_others: tuple[Job, ...] = ()
     failed: tuple[Failure, ...] = ()
 
     def check(self) -> None:
         """Raise `ComputationStopped` with the first failure, if there is one."""
-        for one in self.failed:
+        for failure in self.failed:
             raise ComputationStopped(
-                f"{one.label} failed: {one.reason}; what was finished is kept, and the same command tries it again."
+                f"{failure.label} failed: {failure.reason}; what was finished is kept, "
+                "and the same command tries it again."
             )
 
 
 def missing(jobs: Iterable[Job], store: Store, *, fresh: bool = False) -> list[Job]:
-    """Of `jobs`, each once and in their order, those that `store` does not hold; with `fresh`, all, unless a newer release wrote one."""
+    """Those of `jobs` that `store` lacks, each once, in order; with `fresh` all, unless a newer release wrote one."""
     return [job for job in dict.fromkeys(jobs) if store.load(job.name) is None or fresh]
 
 
@@ -71,7 +73,7 @@ def compute(
     progress: Progress = lambda step, steps: None,
     watch: Watch = lambda status: None,
 ) -> Tally:
-    """See to it that `store` holds every job.
+    """Compute those of `jobs` that `store` lacks, and store them.
 
     Parameters
     ----------
@@ -82,13 +84,14 @@ def compute(
     fresh : bool
         Compute even what the store holds.
     workers : int, optional
-        Processes side by side; by default one per core. One job, or one worker, runs in this process.
+        Processes side by side; by default one per core. A single job, or a single worker, runs in this process.
     scheduler : str, optional
-        Address of a dask scheduler, to whose workers the jobs go instead.
+        Address of a dask scheduler; its workers compute the jobs instead.
     together : bool, optional
-        Whether seeds of a setting train as one batched model; by default on devices other than the CPU, where a few measured steps are faster so.
+        Whether seeds of a setting train as one batched model; by default where a measurement of a few steps says that
+        this is faster, never on a CPU.
     progress : callable
-        Steps of a job that runs in this process.
+        Called with the steps of a job that runs in this process.
     watch : callable
 
     Raises
@@ -114,17 +117,17 @@ def compute(
 
 
 def assignments(jobs: Sequence[Job], plan: Plan) -> list[Assignment]:
-    """One for each job; seeds of a setting that may train together share one. In the order of their first jobs."""
+    """One assignment per job, in the order of `jobs`; seeds of a setting that may train together share one."""
     groups: dict[object, list[Job]] = defaultdict(list)
     shared = any(job.kind == TRAIN for job in jobs) and _may_share(plan)
     for job in jobs:
-        group = groups[job.setting if shared and job.kind == TRAIN else job]
-        group.append(job)
-    return [
-        Assignment(tuple(group[n : n + LARGEST]), plan)
-        for group in groups.values()
-        for n in range(0, len(group), LARGEST)
-    ]
+        groups[job.setting if shared and job.kind == TRAIN else job].append(job)
+    return [Assignment(part, plan) for group in groups.values() for part in _parts(tuple(group), MOST_SEEDS)]
+
+
+def _parts(jobs: tuple[Job, ...], size: int) -> Iterator[tuple[Job, ...]]:
+    for n in range(0, len(jobs), size):
+        yield jobs[n : n + size]
 
 
 def _may_share(plan: Plan) -> bool:
@@ -142,68 +145,67 @@ def drive(
     executor: Executor,
     watch: Watch = lambda status: None,
 ) -> Tally:
-    """Hand out the jobs and listen until each has come to its end."""
+    """Hand out the jobs and collect the answers until each has ended."""
     status = Status(jobs)
     waiting = deque(assignments(jobs, plan))
     elsewhere: list[Job] = []
     ended: dict[str, list[Job]] = {COMPUTED: [], FOUND: []}
     failed: list[Failure] = []
     deaths: Counter[Job] = Counter()
-    news: deque[Job] = deque()
-    pause, again, told = PAUSES[0], 0.0, 0.0
+    pause, next_attempt, last_report = PAUSES[0], 0.0, 0.0
 
-    def tell(last: Job | None = None) -> None:
-        nonlocal told
-        if last is None and time.monotonic() - told < TICK:
+    def report(last: Job | None = None) -> None:
+        nonlocal last_report
+        if last is None and time.monotonic() - last_report < TICK:
             return
-        told = time.monotonic()
-        status.last, status.elsewhere = last, len(elsewhere)
+        last_report = time.monotonic()
+        status.last, status.elsewhere, status.workers = last, len(elsewhere), executor.workers
         status.count(executor.steps)
-        status.workers = executor.workers
         watch(status)
-
-    def heard(answer: Answer) -> None:
-        job = answer.job
-        deaths[job] += answer.end == DIED
-        if answer.end == UNWRITABLE:
-            raise ComputationStopped(_unwritable(answer.reason))
-        if answer.end == BUSY:
-            return elsewhere.append(job)
-        if answer.end == DIED and deaths[job] < TRIES:
-            return waiting.extend(assignments([job], plan))
-        if answer.end in ended:
-            ended[answer.end].append(job)
-        else:
-            reason = answer.reason + (f", {TRIES} times" if answer.end == DIED else "")
-            failed.append(_kept(store, job, reason, answer.details))
-        status.end(job, failed=answer.end not in ended)
-        return news.append(job)
 
     def hand_out() -> None:
         while waiting and executor.free:
             status.running += 1
             executor.submit(waiting.popleft())
 
+    def ends(answer: Answer) -> bool:
+        """Take in an answer; whether the job has ended."""
+        job = answer.job
+        if answer.end == UNWRITABLE:
+            raise ComputationStopped(_unwritable(answer.reason))
+        if answer.end == BUSY:
+            elsewhere.append(job)
+            return False
+        deaths[job] += answer.end == DIED
+        if answer.end == DIED and deaths[job] < TRIES:
+            waiting.extend(assignments([job], plan))
+            return False
+        if answer.end in ended:
+            ended[answer.end].append(job)
+        else:
+            reason = answer.reason + (f", {TRIES} times" if answer.end == DIED else "")
+            failed.append(_recorded(store, job, reason, answer.details))
+        status.end(job, failed=answer.end not in ended)
+        return True
+
     with executor:
         while waiting or status.running or elsewhere:
-            if elsewhere and not waiting and executor.free and time.monotonic() >= again:
+            if elsewhere and not waiting and executor.free and time.monotonic() >= next_attempt:
                 waiting.extend(assignments(elsewhere, plan))
                 elsewhere.clear()
-                again, pause = time.monotonic() + pause, min(2 * pause, PAUSES[1])
+                next_attempt, pause = time.monotonic() + pause, min(2 * pause, PAUSES[1])
             hand_out()
-            for answers in executor.wait(min(TICK, pause), tell):
-                status.running -= 1
-                for answer in answers:
-                    heard(answer)
-            # What is told of those that run counts those that took the places of what ended.
-            hand_out()
-            while news:
-                tell(news.popleft())
-            tell()
+            answers = executor.wait(min(TICK, pause), report)
+            status.running -= len(answers)
+            news = [answer.job for one in answers for answer in one if ends(answer)]
+            hand_out()  # before the report, so that it counts what has taken the free places
+            for job in news:
+                report(job)
+            report()
     return Tally(tuple(ended[COMPUTED]), tuple(ended[FOUND]), tuple(failed))
 
 
-def _kept(store: Store, job: Job, reason: str, details: str) -> Failure:
+def _recorded(store: Store, job: Job, reason: str, details: str) -> Failure:
     try:
         return failures.keep(store, job, reason, details)
     except ValueError as problem:
@@ -211,4 +213,7 @@ def _kept(store: Store, job: Job, reason: str, details: str) -> Failure:
 
 
 def _unwritable(reason: str) -> str:
-    return f"output folder: {reason}; what was finished is kept: make room, or a folder that all machines can write to, and give the same command again."
+    return (
+        f"output folder: {reason}; what was finished is kept: make room, "
+        "or give a folder that all machines can write to, and give the same command again."
+    )

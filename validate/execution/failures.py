@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from onset.validate.store.files import write_text
@@ -15,7 +15,7 @@ __all__ = ["Failure", "clear", "failed_in", "keep"]
 
 @dataclass(frozen=True)
 class Failure:
-    """A job, by name and label, that came to no answer: the reason in one sentence, and the traceback where there is one."""
+    """A failed job, by name and label: the reason in one sentence, and the traceback where there is one."""
 
     name: str
     label: str
@@ -25,10 +25,10 @@ class Failure:
 
 def keep(store: Store, job: Job, reason: str, details: str = "") -> Failure:
     """Write down that `job` failed."""
-    found = Failure(job.name, job.label, reason, details)
-    data = {"setting": job.setting.to_dict(), "kind": job.kind, "seed": job.seed} | found.__dict__
+    failure = Failure(job.name, job.label, reason, details)
+    data = {"setting": job.setting.to_dict(), "kind": job.kind, "seed": job.seed} | asdict(failure)
     write_text(_path(store, job.name), json.dumps(data, indent=1) + "\n")
-    return found
+    return failure
 
 
 def clear(store: Store, job: Job) -> None:
@@ -37,17 +37,17 @@ def clear(store: Store, job: Job) -> None:
 
 
 def failed_in(store: Store) -> dict[str, Failure]:
-    """What failed and has not succeeded since, by the job's name; a file that is none of ours is passed over."""
-    found = {}
+    """Jobs that failed and have not succeeded since, by name; files of other tools are ignored."""
+    failures = {}
     for path in sorted(store.folder.glob(f"*{FAILURE}")):
         try:
             data = json.loads(path.read_text())
-            one = Failure(*(str(data[field]) for field in ("name", "label", "reason", "details")))
+            failure = Failure(*(str(data[field]) for field in ("name", "label", "reason", "details")))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if not store.path(one.name).exists():
-            found[one.name] = one
-    return found
+        if not store.path(failure.name).exists():
+            failures[failure.name] = failure
+    return failures
 
 
 def _path(store: Store, name: str) -> Path:

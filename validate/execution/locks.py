@@ -1,7 +1,7 @@
-"""One lock per job, which the system lets go when its holder ends, however it ends.
+"""One lock per job, released by the operating system when its holder ends, however it ends.
 
-Locks are `flock`s on empty files below the folder of runs, so that they hold between machines that share it. The files stay: to remove one that
-another process has just opened would let two hold what they take for the same lock.
+Locks are `flock`s on empty files below the folder of runs, so they hold between machines that share it. The files stay:
+removing one that another process has just opened would let two processes hold the lock of one job.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOCKS = ".locks"
 
 @contextmanager
 def locked(folder: Path, name: str) -> Iterator[bool]:
-    """Hold the lock of the job called `name`; yields False, at once, if somebody else holds it."""
+    """Hold the lock of the job called `name`; yields False at once if another process holds it."""
     (folder / LOCKS).mkdir(exist_ok=True)
     lock = FileLock(folder / LOCKS / f"{name}.lock")
     try:

@@ -1,6 +1,6 @@
-"""What a worker does: it locks its jobs, leaves out what others hold or have finished, computes the rest and writes it down.
+"""Work on an assignment: lock its jobs, leave out those of others and finished ones, compute and store the rest.
 
-An assignment says how each of its jobs ended and raises nothing but what ends a process. So an executor only has to bring assignments to workers.
+`carry_out` answers how each job ended; it raises only what ends a process. An executor brings assignments to workers.
 """
 
 from __future__ import annotations
@@ -27,16 +27,26 @@ from onset.validate.store.runs import Record, Store
 __all__ = ["BUSY", "COMPUTED", "DIED", "FAILED", "FOUND", "UNWRITABLE", "Answer", "Assignment", "Plan", "carry_out"]
 
 COMPUTED, FOUND, BUSY, FAILED, DIED, UNWRITABLE = "computed", "found", "busy", "failed", "died", "unwritable"
-"""How a job ended: computed here; finished by somebody else meanwhile; being computed by somebody else; failed for a reason of its own;
-its process died; the folder cannot be written to."""
+"""How a job ended: computed here; finished meanwhile by another process; being computed by another process; failed; its
+process died; the folder cannot be written to.
+"""
 
-OF_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ESTALE)
-"""Errors of the folder, not of the job. Libraries that write files wrap them, but keep the system's words."""
+STORAGE_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ESTALE,
+)
+"""Errors of the folder rather than the job. Libraries that write files wrap them, but keep the system's message."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where the answers go and how they are computed, as in `compute`."""
+    """Where results go and how they are computed, as in `onset.validate.execution.compute`."""
 
     folder: str
     device: str = "auto"
@@ -62,10 +72,10 @@ class Answer(NamedTuple):
 
 
 def carry_out(assignment: Assignment, progress: Progress = lambda step, steps: None) -> list[Answer]:
-    """Compute the jobs of `assignment` that nobody else computes or has computed; one answer for each job, in any order."""
+    """Compute the jobs that no other process computes or has computed; one answer per job, in any order."""
     answers: list[Answer] = []
     with ExitStack() as locks:
-        mine: list[Job] = []
+        todo: list[Job] = []
         try:
             store = Store(assignment.plan.folder)
             for job in assignment.jobs:
@@ -74,44 +84,45 @@ def carry_out(assignment: Assignment, progress: Progress = lambda step, steps: N
                 elif not assignment.plan.fresh and store.load(job.name) is not None:
                     answers.append(Answer(job, FOUND))
                 else:
-                    mine.append(job)
-                    _tidy(store.folder, job.name)
-            for job, record in _records(mine, assignment, progress):
+                    todo.append(job)
+                    _remove_partial(store.folder, job.name)
+            for job, record in _records(todo, assignment, progress):
                 store.save(job.name, record)
                 failures.clear(store, job)
                 answers.append(Answer(job, COMPUTED))
-        except Exception as problem:  # whatever a job raises is that job's end, not the sweep's
-            end, reason = _judged(problem, assignment.plan.folder)
-            told = {answer.job for answer in answers}
+        except Exception as problem:  # an error of one job ends that job, not the sweep
+            end, reason = _classified(problem, assignment.plan.folder)
+            answered = {answer.job for answer in answers}
             details = "".join(traceback.format_exception(problem))
-            answers += [Answer(job, end, reason, details) for job in assignment.jobs if job not in told]
+            answers += [Answer(job, end, reason, details) for job in assignment.jobs if job not in answered]
     return answers
 
 
-def _tidy(folder: Path, name: str) -> None:
-    """Remove what a killed process left half-written. To list the folder also makes a network file system look at it afresh."""
-    for left in folder.glob(f".{name}.*.part"):
-        left.unlink(missing_ok=True)
+def _remove_partial(folder: Path, name: str) -> None:
+    """Remove files that a killed process left half-written. Listing the folder also refreshes a network file system."""
+    for partial in folder.glob(f".{name}.*.part"):
+        partial.unlink(missing_ok=True)
 
 
-def _judged(problem: Exception, folder: str) -> tuple[str, str]:
+def _classified(problem: Exception, folder: str) -> tuple[str, str]:
+    """How a job that raised `problem` ended, and the reason."""
     text = str(problem)
-    for code in OF_STORAGE:
+    for code in STORAGE_ERRORS:
         if getattr(problem, "errno", None) == code or os.strerror(code) in text:
             return UNWRITABLE, f"{getattr(problem, 'filename', None) or folder} cannot be written ({os.strerror(code)})"
     return FAILED, f"{type(problem).__name__}: {' '.join(text.split())}"
 
 
 def _records(jobs: Sequence[Job], assignment: Assignment, progress: Progress) -> Iterator[tuple[Job, Record]]:
-    """Compute the jobs; what comes back is written before the next is asked for, and only then is a checkpoint removed."""
+    """Compute jobs one by one. The caller stores each before it asks for the next; then its checkpoint is removed."""
     if not jobs or jobs[0].kind != TRAIN:
         for job in jobs:
-            started, made = time.perf_counter(), provenance()
+            started, origin = time.perf_counter(), provenance()
             try:
                 trajectories, notes = _basin(job) if job.kind == BASIN else _prediction(job)
             except ValueError as problem:
                 trajectories, notes = (), {"refused": str(problem)}
-            yield job, _record(job, trajectories, made | notes, started)
+            yield job, _record(job, trajectories, origin | notes, started)
         return
     from onset.validate.execution.batched_seeds import pays
     from onset.validate.training import resolve_device, train_together
@@ -119,34 +130,34 @@ def _records(jobs: Sequence[Job], assignment: Assignment, progress: Progress) ->
     setting, device = jobs[0].setting, resolve_device(assignment.plan.device)
     together = pays(setting, len(jobs), device) if assignment.plan.together is None else assignment.plan.together
     for group in [jobs] if together else [[job] for job in jobs]:
-        started, made = time.perf_counter(), provenance()
-        kept = _checkpoint(group, assignment.plan.folder)
-        _tidy(kept.parent, kept.stem)
+        started, origin = time.perf_counter(), provenance() | {"device": str(device), "together": len(group)}
+        checkpoint = _checkpoint(group, assignment.plan.folder)
+        _remove_partial(checkpoint.parent, checkpoint.stem)
         seeds = [job.seed for job in group]
-        found = train_together(setting, seeds, device=device, progress=progress, checkpoint=kept)
-        for job, trajectory in zip(group, found, strict=True):
-            yield job, _record(job, (trajectory,), made | {"device": str(device), "together": len(group)}, started)
-        kept.unlink(missing_ok=True)
+        trajectories = train_together(setting, seeds, device=device, progress=progress, checkpoint=checkpoint)
+        for job, trajectory in zip(group, trajectories, strict=True):
+            yield job, _record(job, (trajectory,), origin, started)
+        checkpoint.unlink(missing_ok=True)
 
 
 def _record(job: Job, trajectories: tuple[Trajectory, ...], notes: dict[str, Any], started: float) -> Record:
-    """What is kept of a job; seeds that trained together each took the whole time."""
-    notes |= {"kind": job.kind, "seed": job.seed, "seconds": time.perf_counter() - started}
-    return Record(job.setting, trajectories, notes)
+    """The stored result of a job; each of the seeds that trained together took all the time."""
+    timed = {"kind": job.kind, "seed": job.seed, "seconds": time.perf_counter() - started}
+    return Record(job.setting, trajectories, notes | timed)
 
 
 def _prediction(job: Job) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
-    found = predict(job.setting, job.kind, seed=job.seed)
-    notes = {name: getattr(found, name) for name in ("plateaus", "assumptions", "validity", "bounds")}
-    return found.trajectories, notes
+    prediction = predict(job.setting, job.kind, seed=job.seed)
+    notes = {name: getattr(prediction, name) for name in ("plateaus", "assumptions", "validity", "bounds")}
+    return prediction.trajectories, notes
 
 
 def _basin(job: Job) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
-    found = escapes(job.setting, seed=job.seed)
-    return (), {"basin": asdict(found) | {"drives": found.drives.tolist()}}
+    basin = escapes(job.setting, seed=job.seed)
+    return (), {"basin": asdict(basin) | {"drives": basin.drives.tolist()}}
 
 
 def _checkpoint(jobs: Sequence[Job], folder: str) -> Path:
-    """Where the state of training is kept: one file for all seeds that train together."""
-    first = jobs[0]
-    return Path(folder) / f"{first.setting.id}-{first.kind}-{'+'.join(str(job.seed) for job in jobs)}.safetensors"
+    """File of the state of training, one for all seeds that train together."""
+    seeds = "+".join(str(job.seed) for job in jobs)
+    return Path(folder) / f"{jobs[0].setting.id}-{jobs[0].kind}-{seeds}.safetensors"

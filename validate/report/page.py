@@ -15,6 +15,7 @@ import jinja2
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims import Finding
 from onset.validate.inspection.formation import HEAD_KINDS
+from onset.validate.judging.formats import MISSING, percent, share, signed, with_interval
 from onset.validate.judging.intervals import Interval
 from onset.validate.judging.verdicts import Verdict, counted, worst
 from onset.validate.suite.comparisons import Comparison
@@ -80,26 +81,9 @@ def render(results: Results, data: dict[str, Any], pictures: Sequence[tuple[str,
 def show(interval: Interval | None) -> str:
     """A value and its interval, all to the same number of digits; the reason if there is none."""
     if interval is None:
-        return "–"
+        return MISSING
     cell = _cell(interval)
     return cell.title or cell.text if interval.value is None else f"{cell.text} {cell.detail}".strip()
-
-
-def percent(error: float | None) -> str:
-    """Percentage with sign and one decimal, none from 100% on."""
-    if error is None:
-        return "–"
-    return f"{100 * error:+.0f}%" if abs(error) >= 1 else f"{100 * error:+.1f}%"
-
-
-def share(value: float | None) -> str:
-    """Percentage without sign."""
-    return percent(value).lstrip("+")
-
-
-def signed(value: float | None, digits: int = 1) -> str:
-    """Number with sign."""
-    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _table(rows: Sequence[Comparison]) -> tuple[list[str], list[dict[str, Any]]]:
@@ -145,14 +129,12 @@ def _why(verdict: Verdict) -> str:
 def _cell(interval: Interval, kind: str = "", title: str = "") -> Cell:
     if interval.value is None:
         if interval.refused:
-            return Cell("–", title=interval.reason or "")
+            return Cell(MISSING, title=interval.reason or "")
         text = "never" if interval.share is None else f"{100 * interval.share:.0f}% of curves"
         return Cell(text, title=title or interval.reason or "", key=math.inf, kind=kind)
     digits = max(0, min(4, 2 - math.floor(math.log10(abs(interval.value) or 1))))
-    detail = ""
-    if interval.low is not None and interval.high is not None and interval.low != interval.high:
-        detail = f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
-    return Cell(f"{interval.value:.{digits}f}", detail, title, interval.value, kind)
+    text, _, detail = with_interval(interval.value, interval.low, interval.high, digits).partition(" ")
+    return Cell(text, detail, title, interval.value, kind)
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -17,11 +17,11 @@ import numpy as np
 from onset.theory import arguments
 from onset.theory.entries import entries_of
 from onset.theory.models import FAMILIES
+from onset.theory.plain_data import plain
 from onset.theory.recording import combined
 from onset.theory.setting import Setting
 from onset.theory.training import Training
 from onset.theory.transitions import FORMATION_LEVEL
-from onset.validate.store.json_data import finite
 from onset.validate.store.runs import FAILURE, Damaged, Record, read
 
 __all__ = ["NAMES", "ListedRun", "facts", "list_runs", "select"]
@@ -73,7 +73,7 @@ class ListedRun:
             "steps": float(np.mean([curve.steps[-1] for curve in curves])) if curves else None,
             "passages": [transition.to_dict() for transition in transitions],
             "formations": [formation.to_dict() | {"level": level} for formation in formations],
-            "final_loss": finite(float(np.mean([curve.loss[-1] for curve in curves]))) if curves else None,
+            "final_loss": plain(float(np.mean([curve.loss[-1] for curve in curves]))) if curves else None,
             "diverged": next((curve.diverged for curve in curves if curve.diverged is not None), None),
             "outcome": notes.get("refused") or notes.get("failed") or notes.get("basin", {}).get("explanation"),
         }

@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from onset.theory.laws.basins import Basin
+from onset.theory.plain_data import plain, without
 from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
 from onset.validate import claims
 from onset.validate.claims import ClaimResult
 from onset.validate.inspection.formation import HeadFormation, head_formations
 from onset.validate.store.jobs import BASIN, TRAIN, Job, Observation, Refused, basin, observation, prediction
-from onset.validate.store.json_data import finite, without
 from onset.validate.store.runs import Store
 from onset.validate.suite.basins import BasinFinding, basins
 from onset.validate.suite.comparisons import CaseResult, Comparison, compare
@@ -109,7 +109,7 @@ class Results:
             ],
             "settings": [_setting(case) for case in self.cases],
         }
-        return finite(data)
+        return plain(data)
 
 
 def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from onset.validate.judging.formats import with_interval
 from onset.validate.judging.intervals import Interval
 from onset.validate.judging.verdicts import DISAGREES
 from onset.validate.suite.basins import BasinFinding
@@ -75,9 +76,7 @@ def _steps(interval: Interval) -> str:
             return interval.reason or "none"
         how = "never" if interval.share is None else f"in {100 * interval.share:.0f}% of the curves only"
         return f"{how} (up to step {interval.limit:.0f})"
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.0f}"
-    return f"{interval.value:.0f} [{interval.low:.0f}, {interval.high:.0f}]"
+    return with_interval(interval.value, interval.low, interval.high)
 
 
 def _prefix(promised: bool) -> str:

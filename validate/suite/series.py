@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from onset.theory.plain_data import without
 from onset.theory.setting import Setting
-from onset.validate.store.json_data import without
 
 __all__ = ["AXES", "Series", "series"]
 

@@ -1,8 +1,8 @@
 """Sweep files (TOML): which settings, from which seeds, computed in which ways.
 
-``[setting]`` is a setting as `Setting.from_dict` reads it. ``[grid]`` gives several values for some of its entries, by dotted
-name; each ``[[runs]]`` is a table of changes. With both, each run goes over the grid. Short names of entries, ranges
-FIRST:LAST:COUNT and what follows the grid are as in `onset.simulate.scan`.
+``[setting]`` is a setting as `Setting.from_dict` reads it. ``[grid]`` gives several values for some of its entries, by
+dotted name; each ``[[runs]]`` is a table of changes. With both, each run goes over the grid. Short names of entries,
+ranges FIRST:LAST:COUNT and what follows the grid are as in `onset.simulate.scan`.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def load(path: str | Path, *, seeds: int | None = None) -> Sweep:
     Raises
     ------
     ValueError
-        Naming the file, the point of the sweep, and what is wrong: an unknown entry with the nearest known one, or a value
-        out of range.
+        Naming the file, the point of the sweep, and what is wrong: an unknown entry with the nearest known one, or a
+        value out of range.
     """
     path = Path(path)
     arguments.one_of("sweep file's ending", path.suffix, (".toml",))
@@ -75,7 +75,8 @@ def load(path: str | Path, *, seeds: int | None = None) -> Sweep:
         data = setting_files.parse(path, LARGEST_FILE)
     except (OSError, RecursionError, ValueError) as problem:
         raise ValueError(
-            f"sweep file {path} cannot be read ({setting_files.reason(problem)}): expected TOML in UTF-8; mend it there."
+            f"sweep file {path} cannot be read ({setting_files.reason(problem)}): "
+            "expected TOML in UTF-8; mend it there."
         ) from problem
     try:
         return read(data if seeds is None else data | {"seeds": seeds})

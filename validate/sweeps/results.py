@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from onset.theory.plain_data import plain, without
 from onset.theory.setting import Setting
 from onset.validate.execution import failed_in
 from onset.validate.store.files import write_table, write_text
 from onset.validate.store.jobs import BASIN, TRAIN, Job, Refused, basin, observation, prediction
-from onset.validate.store.json_data import finite, without
 from onset.validate.store.runs import Store
 from onset.validate.sweeps.plan import Sweep
 
@@ -42,7 +42,7 @@ def collect(sweep: Sweep, store: Store) -> dict[str, Any]:
         ],
         "rows": rows,
     }
-    return finite(data)
+    return plain(data)
 
 
 def _answer(setting: Setting, kind: str, sweep: Sweep, store: Store) -> dict[str, Any] | None:
@@ -61,7 +61,7 @@ def _answer(setting: Setting, kind: str, sweep: Sweep, store: Store) -> dict[str
 
 
 def lines(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Transitions of a sweep's results, each with the changes of its setting; one line with the reason where there is none."""
+    """Transitions of a sweep's results and the changes of their setting; a line with the reason where there is none."""
     for row in data["rows"]:
         for kind, answer in row["answers"].items():
             start = {"changes": row["changes"], "setting": row["setting"]["id"], "label": row["label"], "kind": kind}

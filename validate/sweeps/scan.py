@@ -1,8 +1,8 @@
-"""Scans: sweeps of one method of prediction, with fitted exponents; `scan.csv` has one row per point, `scan.json` everything.
+"""Scans: sweeps of one method of prediction over a grid, with fitted exponents; `scan.csv` and `scan.json`.
 
-The law is evaluated where it stands, in microseconds a point. Other methods are jobs like those of any sweep: each prediction is a
-file in the folder's `runs`, and the same scan resumes from them. Rows of a `scan.json` of the same base, axes, method and seed are
-taken as they are.
+The law is evaluated where it stands, in microseconds a point. Other methods are jobs like those of any sweep: each
+prediction is a file in the folder's `runs`, and the same scan resumes from them. Rows of a `scan.json` of the same
+base, axes, method and seed are taken as they are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TIMES = tuple(f"{quantity}{end}" for quantity in ("formation", "passage") for en
 
 
 def run(
-    chosen: Grid,
+    points: Grid,
     method: str = "law",
     *,
     seed: int = 0,
@@ -44,13 +44,14 @@ def run(
 
     Parameters
     ----------
-    chosen : Grid
+    points : Grid
     method : str
         Of `onset.simulate.predict.METHODS`.
     seed : int
         Seed of quadrature points and sampled sequences.
     folder : Path, optional
-        Folder of an earlier, perhaps unfinished, scan to resume, and of the predictions of this one (methods other than the law).
+        Folder of an earlier, perhaps unfinished, scan to resume, and of the predictions of this one (methods other than
+        the law).
     fresh : bool
         Compute what the folder holds again.
     progress : callable
@@ -71,23 +72,23 @@ def run(
         from onset.validate.store.jobs import Job, prediction
         from onset.validate.store.runs import Store
 
-        known = {} if fresh else _rows_of(folder / JSON, _head(chosen, method, seed))
-        jobs = [Job(chosen.setting(point), method, seed) for point in chosen.points() if point not in known]
+        known = {} if fresh else _rows_of(folder / JSON, _head(points, method, seed))
+        jobs = [Job(points.setting(point), method, seed) for point in points.points() if point not in known]
         store = Store(folder / "runs")
         workers = 1 if sum(map(cost, jobs)) < SMALL else None
         compute(jobs, store, fresh=fresh, workers=workers, watch=watch).check()
         predicted = partial(prediction, store=store)
     rows = []
-    for point in chosen.points():
-        rows.append(known.get(point) or predict_one(chosen, point, method, seed=seed, predicted=predicted))
+    for point in points.points():
+        rows.append(known.get(point) or predict_one(points, point, method, seed=seed, predicted=predicted))
         if method == "law" and len(rows) % 1000 == 0:
-            progress(len(rows), len(chosen))
-    return rows, fits(chosen, rows, method)
+            progress(len(rows), len(points))
+    return rows, fits(points, rows, method)
 
 
-def to_dict(chosen: Grid, rows: list[Row], fitted: list[Fit], method: str, seed: int = 0) -> dict[str, Any]:
+def to_dict(points: Grid, rows: list[Row], fitted: list[Fit], method: str, seed: int = 0) -> dict[str, Any]:
     """All of a scan as plain data."""
-    return _head(chosen, method, seed) | {
+    return _head(points, method, seed) | {
         "complete": True,
         "answered": sum(row.formation is not None or row.passage is not None for row in rows),
         "rows": [_plain(row) for row in rows],
@@ -112,9 +113,9 @@ def write(folder: Path, data: dict[str, Any]) -> list[Path]:
     ]
 
 
-def _head(chosen: Grid, method: str, seed: int) -> dict[str, Any]:
-    axes = {name: list(values) for name, values in chosen.axes.items()}
-    return {"base": chosen.base.to_dict(), "method": method, "seed": seed, "axes": axes}
+def _head(points: Grid, method: str, seed: int) -> dict[str, Any]:
+    axes = {name: list(values) for name, values in points.axes.items()}
+    return {"base": points.base.to_dict(), "method": method, "seed": seed, "axes": axes}
 
 
 def _plain(row: Row) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def _rows_of(path: Path, head: dict[str, Any]) -> dict[tuple[float, ...], Row]:
-    """Rows of an earlier scan of the same base, names of axes, method and seed; none if the file is absent or no scan."""
+    """Rows of an earlier scan of the same base, names of axes, method and seed; none if the file is no such scan."""
     try:
         data = json.loads(path.read_text())
         if any(data[name] != head[name] for name in ("base", "method", "seed")) or [*data["axes"]] != [*head["axes"]]:

@@ -1,4 +1,6 @@
-"""onset.validate.execution.cluster: the same numbers wherever a job runs, also when a worker or the scheduler dies on the way."""
+"""onset.validate.execution.cluster: the same numbers wherever a job runs, also when a worker or the scheduler dies on
+the way.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ def dask(*arguments: object) -> subprocess.Popen[bytes]:
 
 
 class Machines:
-    """A scheduler and two workers in processes of their own, all of which can be killed."""
+    """A scheduler and two workers in separate processes, all of which can be killed."""
 
     def __init__(self, held: ExitStack) -> None:
         self._held = held
@@ -67,40 +69,50 @@ def machines():
 
 def numbers(store: Store) -> list[np.ndarray]:
     """Every number of every trajectory of every job."""
-    found = []
+    tally = []
     for job in JOBS:
         record = store.load(job.name)
         assert record is not None
-        for one in record.trajectories:
-            found += [one.steps, one.loss, one.attention, *one.distances.values(), *one.parameters.values()]
-    return found
+        for trajectory in record.trajectories:
+            tally += [
+                trajectory.steps,
+                trajectory.loss,
+                trajectory.attention,
+                *trajectory.distances.values(),
+                *trajectory.parameters.values(),
+            ]
+    return tally
 
 
 def test_a_sweep_gives_the_same_numbers_wherever_it_runs(tmp_path, machines):
-    """In this process, on a local cluster, and on a scheduler started separately with two workers, one of which is killed on the way: to the last bit."""
+    """To the last bit: in this process, on a local cluster, and on a separate scheduler, one of whose two workers is
+    killed.
+    """
     here, local, apart = (Store(tmp_path / name) for name in ("here", "local", "apart"))
     compute(JOBS, here, device="cpu", workers=1)
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
-        found = compute(JOBS, local, device="cpu", scheduler=cluster.scheduler_address)
-        assert set(found.computed) == set(JOBS)
+        tally = compute(JOBS, local, device="cpu", scheduler=cluster.scheduler_address)
+        assert set(tally.computed) == set(JOBS)
 
     def watch(status) -> None:
         if status.last is not None and status.done == 1:
             machines.workers[0].kill()
 
-    found = compute(JOBS, apart, device="cpu", scheduler=machines.address, watch=watch)
+    tally = compute(JOBS, apart, device="cpu", scheduler=machines.address, watch=watch)
     assert machines.workers[0].wait() < 0
-    assert found.failed == ()
-    assert {*found.computed, *found.found} == set(JOBS)
+    assert tally.failed == ()
+    assert {*tally.computed, *tally.by_others} == set(JOBS)
     for store in (local, apart):
-        for one, other in zip(numbers(here), numbers(store), strict=True):
-            assert np.array_equal(one, other)
+        for trajectory, other in zip(numbers(here), numbers(store), strict=True):
+            assert np.array_equal(trajectory, other)
 
 
 def test_a_scheduler_that_goes_away_and_comes_back(run, tmp_path, machines):
-    """Exit status 1 with one sentence that says how to go on; what was finished stays; when it is back the same command computes the rest."""
+    """Exit status 1 with one sentence that says how to go on; what was finished stays; when it is back the same command
+    computes the rest.
+    """
     file, runs = tmp_path / "night.toml", tmp_path / "out" / "runs"
     file.write_text(
         'seeds = 6\n[setting]\nfamily = "linear"\ncontext = 10\nsteps = 300\nrecord_every = 100\nwhole = true\n'
@@ -145,7 +157,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
-    """It makes no folder of its own, in which its runs would be lost."""
+    """It makes no new folder, in which its runs would be lost."""
     (answer,) = _on_worker(Assignment(tuple(JOBS[:1]), Plan(str(tmp_path / "elsewhere"))))
     assert answer.end == UNWRITABLE
     assert socket.gethostname() in answer.reason

@@ -1,4 +1,4 @@
-"""onset.validate.execution: every job is computed once whoever asks for it, dies or fails, and what failed is listed with its reason."""
+"""onset.validate.execution: every job is computed once, by whichever process; failures are listed with their reason."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ TINY = Setting.of("linear", states=2, context=10, steps=40, record_every=10)
 QUICK = [Job(Setting.of("linear", states=2, context=20 + n), "law") for n in range(3)]
 
 
-def ends(seen: list[str]):
-    """A watch that writes down the jobs that end."""
-    return lambda status: seen.append(status.last.name) if status.last else None
+def ends(ended: list[str]):
+    """A watch that notes the jobs that end."""
+    return lambda status: ended.append(status.last.name) if status.last else None
 
 
-def test_a_failing_job_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
-    """The reason is in the tally and in the folder; a later call tries it again, and when it succeeds nothing is left of it."""
+def test_a_failing_job_is_listed_and_the_rest_is_computed(tmp_path, monkeypatch):
+    """The reason is in the tally and in the folder; a later call tries it again, and when it succeeds nothing is left
+    of it.
+    """
     real = worker.predict
 
     def broken(setting, *rest, **more):
@@ -42,14 +44,14 @@ def test_a_failing_job_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
     store = Store(tmp_path)
     monkeypatch.setattr(worker, "predict", broken)
     for _ in range(2):
-        found = compute(QUICK, store, workers=1)
-        assert [one.reason for one in found.failed] == ["RuntimeError: out of luck"]
+        tally = compute(QUICK, store, workers=1)
+        assert [one.reason for one in tally.failed] == ["RuntimeError: out of luck"]
         assert [job in store for job in QUICK] == [True, False, True]
-        assert failed_in(store) == {QUICK[1].name: found.failed[0]}
+        assert failed_in(store) == {QUICK[1].name: tally.failed[0]}
         kept = json.loads((tmp_path / f"{QUICK[1].name}.failed.json").read_text())
         assert Setting.from_dict(kept["setting"]) == QUICK[1].setting
         assert "out of luck" in kept["details"]
-    assert found.computed == ()
+    assert tally.computed == ()
     monkeypatch.undo()
     assert compute(QUICK, store, workers=1).computed == (QUICK[1],)
     assert failed_in(store) == {}
@@ -58,17 +60,17 @@ def test_a_failing_job_is_listed_and_the_rest_goes_on(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("finishes", [True, False])
-def test_what_another_process_holds_is_left_to_it_and_in_the_end_waited_for(tmp_path, finishes):
+def test_a_job_of_another_process_is_left_to_it_and_waited_for(tmp_path, finishes):
     """The others come first; then its answer is taken if it gave one, and the job is computed if it gave up."""
     store, order = Store(tmp_path), []
     first, *others = QUICK
-    seen = threading.Event()
+    others_ended = threading.Event()
 
     def other() -> None:
-        with locked(store.folder, first.name) as mine:
-            assert mine
+        with locked(store.folder, first.name) as free:
+            assert free
             begun.set()
-            seen.wait(60)
+            others_ended.wait(60)
             if finishes:
                 store.save(first.name, Record(first.setting, (), {"refused": "by the other"}))
 
@@ -81,19 +83,21 @@ def test_what_another_process_holds_is_left_to_it_and_in_the_end_waited_for(tmp_
         ends(order)(status)
         if len(order) == len(others):
             assert status.elsewhere == 1
-            seen.set()
+            others_ended.set()
 
-    found = compute(QUICK, store, workers=1, watch=watch)
+    tally = compute(QUICK, store, workers=1, watch=watch)
     thread.join()
     assert order == [*(job.name for job in others), first.name]
-    assert found.found == ((first,) if finishes else ())
+    assert tally.by_others == ((first,) if finishes else ())
     record = store.load(first.name)
     assert record is not None
     assert (record.notes.get("refused") == "by the other") == finishes
 
 
 def test_seeds_of_a_setting_train_together_if_asked(tmp_path):
-    """One batched model, one checkpoint; each seed's file holds the numbers of its solo run within floating-point error. What is there is left out."""
+    """One batched model, one checkpoint; each seed's file holds the numbers of its solo run within floating-point
+    error. What is there is left out.
+    """
     store = Store(tmp_path / "together")
     jobs = [Job(TINY, "train", seed) for seed in (0, 1, 2)] + [QUICK[0]]
     compute(jobs[1:2], store, device="cpu", workers=1)
@@ -111,19 +115,21 @@ def test_seeds_of_a_setting_train_together_if_asked(tmp_path):
     assert not list(store.folder.glob("*.safetensors"))
 
 
-def test_status_counts_steps_and_tells_the_time_left():
-    """A pace of the last half minute; the time left in proportion to what jobs cost; nothing before each worker has answered."""
+def test_status_counts_steps_and_estimates_the_time_left():
+    """A pace of the last half minute; the time left in proportion to what jobs cost; nothing before each worker has
+    answered.
+    """
     jobs = [Job(TINY, "train", seed) for seed in range(4)]
     status = Status(jobs, 1)
     status.end(jobs[0])
-    assert status.left is None
+    assert status.seconds_left is None
     status.count(100)
     time.sleep(0.05)
     status.end(jobs[1], failed=True)
-    assert status.left == pytest.approx(time.monotonic() - status._started, rel=0.1)
+    assert status.seconds_left == pytest.approx(time.monotonic() - status._started, rel=0.1)
     assert (status.done, status.failed) == (1, 1)
     assert status.steps_per_second > 0
-    assert "1 failed" in status.words
+    assert "1 failed" in status.summary
 
 
 def test_training_together_is_decided_by_measured_steps(monkeypatch):

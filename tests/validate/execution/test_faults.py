@@ -1,4 +1,6 @@
-"""Faults of the machine: what was finished is kept, the message names file and mend, and the same call completes the rest."""
+"""Faults of the machine: finished runs stay, the message names the file and the mend, the same call completes the
+rest.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ from onset.theory.setting import Setting
 from onset.validate.execution import compute
 from onset.validate.store.jobs import Job
 from onset.validate.store.runs import Store
-# A shell's background job, and all that it starts, is deaf to Ctrl-C.
+# A shell's background job, and its children, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 store = Store(sys.argv[1])
 jobs = [Job(Setting.from_dict({TINY.to_dict()}), "train", seed) for seed in range(4)]
@@ -54,7 +56,7 @@ ENDLESS = [Job(TINY.replace(steps=10**9, whole=True), "train", seed) for seed in
 
 
 def started(script: str, *arguments: object, **more) -> subprocess.Popen[str]:
-    """A Python process of its own that runs `script` behind `HEAD`."""
+    """A separate Python process that runs `script` behind `HEAD`."""
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     return subprocess.Popen(
         [sys.executable, "-c", HEAD + script, *map(str, arguments)], env=environment, text=True, **more
@@ -83,11 +85,11 @@ def alive(pid: int) -> bool:
 
 def held(store: Store, jobs) -> list[bool]:
     """Whether somebody holds each job's lock."""
-    found = []
+    locks = []
     for job in jobs:
         with locked(store.folder, job.name) as free:
-            found.append(not free)
-    return found
+            locks.append(not free)
+    return locks
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes as Linux lists them")
@@ -96,7 +98,9 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lo
 @needs_proc
 @pytest.mark.parametrize("fault", ["killed", "interrupted"])
 def test_a_sweep_that_ends_in_the_middle_takes_its_workers_along(tmp_path, fault):
-    """kill -9, or Ctrl-C, which a terminal sends to all: no process is left, no lock held, finished runs stay, and the rest is computed once."""
+    """kill -9, or Ctrl-C, which a terminal sends to all: no process is left, no lock held, finished runs stay, and the
+    rest is computed once.
+    """
     file = tmp_path / "night.toml"
     file.write_text(SWEEP)
     script = "import onset; onset.main(['sweep', *sys.argv[2:], '--workers', '2', '--device', 'cpu'])"
@@ -128,7 +132,7 @@ def test_two_sweeps_on_one_folder_compute_every_job_once(tmp_path):
     script = (
         "Path(sys.argv[2]).touch()\nwhile not Path(sys.argv[3]).exists(): pass\n"
         "tally = compute(jobs, store, device='cpu', workers=1)\n"
-        "assert not tally.failed and len(tally.computed + tally.found) <= 4\n"
+        "assert not tally.failed and len(tally.computed + tally.by_others) <= 4\n"
         "print(*(job.name for job in tally.computed))"
     )
     runs, a, b = tmp_path / "runs", tmp_path / "a", tmp_path / "b"
@@ -156,11 +160,13 @@ def test_a_process_killed_while_it_writes_leaves_no_half_written_run(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder on a disk of one megabyte, where this may be had: a tmpfs of its own."""
+    """A folder on a disk of one megabyte (a tmpfs), where mounting is allowed."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
-    if made.returncode:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
         pytest.skip("no disk may be mounted here")
     yield folder
     subprocess.run(["umount", folder], check=True)
@@ -206,7 +212,9 @@ def test_a_read_only_disk_is_refused_before_anything_is_computed(run, small_disk
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
 def test_a_disk_that_fails_on_the_way_stops_the_call(run, tmp_path, monkeypatch, code):
-    """Whatever the system says when the second run is written: the first stays, the message has the system's words, the same call completes."""
+    """An error when the second run is written: the first stays, the message has the system's text, the same call
+    completes.
+    """
     real, written = os.fsync, []
 
     def fails(handle: int) -> None:

@@ -1,4 +1,4 @@
-"""onset.validate.execution.local: a worker process that dies is replaced, and its job tried again, but not for ever."""
+"""onset.validate.execution.local: a worker process that dies is replaced, and its job tried again, a few times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from onset.validate.store.runs import Record, Store
 
 
 def mortal(assignment, progress, deaths):
-    """Stands for work in a worker process: kills it as often as `deaths` says at each job, then writes an empty record."""
+    """Work that kills its process as often as `deaths` says for a job, then writes an empty record."""
     store, (job,) = Store(assignment.plan.folder), assignment.jobs
     with (store.folder / f"{job.name}.begun").open("a") as counted:
         counted.write("x")
@@ -30,12 +30,14 @@ def mortal(assignment, progress, deaths):
 
 
 def test_a_worker_that_dies_is_replaced_and_its_job_tried_again_at_most_twice(tmp_path):
-    """kill -9 of a worker once: its job still succeeds. Three times: it is listed with the reason. The others are computed once."""
+    """kill -9 of a worker once: its job succeeds. Three times: it is listed with the reason. Others are computed
+    once.
+    """
     store, setting = Store(tmp_path), Setting.of("linear")
     unlucky, deadly, *_ = jobs = [Job(setting, "law", seed) for seed in range(5)]
     work = partial(mortal, deaths={unlucky.name: 1, deadly.name: 3})
-    found = drive(jobs, Plan(str(tmp_path), "cpu"), store, Processes(2, work))
-    (failure,) = found.failed
+    tally = drive(jobs, Plan(str(tmp_path), "cpu"), store, Processes(2, work))
+    (failure,) = tally.failed
     assert failure.name == deadly.name
     assert "SIGKILL" in failure.reason
     assert missing(jobs, store) == [deadly]

@@ -16,8 +16,9 @@ from onset.theory.setting import Setting
 from onset.validate import report
 from onset.validate.claims import CLAIMS, ClaimResult, Need
 from onset.validate.claims.markov.published import published
+from onset.validate.judging.formats import percent
 from onset.validate.judging.intervals import Interval
-from onset.validate.report.page import percent, show
+from onset.validate.report.page import show
 
 
 def test_the_page_is_self_contained_and_the_json_complete(tmp_path, tiny_suite):

@@ -129,7 +129,7 @@ def test_time_left_is_told_once_each_worker_has_answered(tmp_path, tiny_suite):
         seeds=1,
         kinds=["law", "mean-field", BASIN],
         workers=1,
-        watch=lambda status: statuses.append((status.done, status.left)) if status.last else None,
+        watch=lambda status: statuses.append((status.done, status.seconds_left)) if status.last else None,
     )
     assert [done for done, _ in statuses] == list(range(1, len(statuses) + 1))
     assert statuses[0][1] is None

@@ -1,4 +1,4 @@
-"""onset.validate.sweeps: a file's settings are those that its grid and runs spell out, and its results say what became of each."""
+"""onset.validate.sweeps: settings of a file's grid and runs, and results for each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_grid_is_what_its_names_spell_out(way):
-    """Dotted, quoted, nested, or by a scan's names and ranges: the same settings, the last axis fastest; and those of `onset.simulate.scan`."""
+    """Dotted, quoted, nested, or by short names and ranges: the same settings, last axis fastest, as those of a
+    scan.
+    """
     expected = [
         Setting.of("linear", prior=Dirichlet(2, c), context=t, learning_rate={"match": 0.01})
         for t, c in itertools.product((25, 50), (0.5, 1))
@@ -45,10 +47,10 @@ def test_a_grid_is_what_its_names_spell_out(way):
 
 def test_what_is_left_at_its_default_follows_the_grid():
     """The rate of the match goes as 1/T² unless the file says otherwise."""
-    found = settings("grid.context = [25, 100]\n[setting]\nfamily = 'linear'")
-    assert found == [Setting.of("linear", context=t) for t in (25, 100)]
-    kept = settings("grid.context = [25, 100]\n[setting]\noptimizer = { learning_rate = { match = 0.02 } }")
-    assert [s.training.optimizer.learning_rate["match"] for s in kept] == [0.02, 0.02]
+    free = settings("grid.context = [25, 100]\n[setting]\nfamily = 'linear'")
+    assert free == [Setting.of("linear", context=t) for t in (25, 100)]
+    fixed = settings("grid.context = [25, 100]\n[setting]\noptimizer = { learning_rate = { match = 0.02 } }")
+    assert [s.training.optimizer.learning_rate["match"] for s in fixed] == [0.02, 0.02]
 
 
 def test_every_run_goes_over_the_grid():
@@ -120,8 +122,8 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, text, names):
         load(file)
 
 
-def test_results_say_what_became_of_every_job(tmp_path):
-    """A refusal with its reason, what is missing with why, and a line of the CSV for each."""
+def test_results_hold_every_job(tmp_path):
+    """A refusal with its reason, missing jobs with theirs, and a line of the CSV for each."""
     sweep = read(tomllib.loads("kinds = ['law', 'basin']\ngrid.context = [20, 30]"))
     store = Store(tmp_path / "runs")
     store.save(sweep.jobs()[0].name, Record(sweep.points[0].setting, (), {"refused": "outside its range"}))
