@@ -221,12 +221,12 @@ def show_derivations(checked: list[Any], *, ran: bool, whole: bool) -> None:
 
     if ran:
         head = ("check", "", "residual", "tolerance", "where the tolerance comes from", "seconds")
-        for one in checked:
-            table(f"{one.derivation.name}: {one.summary}", head, plain.check_rows(one))
+        for c in checked:
+            table(f"{c.derivation.name}: {c.summary}", head, plain.check_rows(c))
         return None
     if whole:
         columns = min(shutil.get_terminal_size((100, 24)).columns, 120)
-        return print("\n\n".join(plain.as_text(one, columns) for one in checked))
+        return print("\n\n".join(plain.as_text(c, columns) for c in checked))
     rows = [(c.derivation.name, to_text(c.derivation.title), str(len(c.results)), c.summary) for c in checked]
     return table("derivations", ("name", "title", "checks", "status"), rows)
 

@@ -101,7 +101,7 @@ def sweep(
     from onset.validate.sweeps import results as sweeps
     from onset.validate.sweeps.plan import load
 
-    chosen = load(file, seeds=seeds)
+    plan = load(file, seeds=seeds)
     folder = Path("out") / file.stem if out is None else out
     how = (computing or ComputingOptions()).checked()
     from onset.validate.execution import compute
@@ -109,11 +109,11 @@ def sweep(
 
     if list_:
         held = Store(folder / "runs") if (folder / "runs").is_dir() else ()
-        return show_plan(chosen, held, json_)
+        return show_plan(plan, held, json_)
     store = Store(folder / "runs")
     with watching(f"sweep {file.stem}", quiet=json_) as watch:
-        failed = compute(chosen.jobs(), store, **how, watch=watch).failed
-    data = sweeps.collect(chosen, store)
+        failed = compute(plan.jobs(), store, **how, watch=watch).failed
+    data = sweeps.collect(plan, store)
     files = sweeps.write(folder, data)
     if json_:
         print_json(data)

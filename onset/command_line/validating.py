@@ -1,10 +1,10 @@
-"""Commands that set predictions beside trained models: validate, figures, report, bench."""
+"""Commands that compare predictions with trained models: validate, figures, report, bench."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -16,7 +16,7 @@ from onset.command_line.tables import open_page, print_json, show_failures, show
 __all__ = ["bench", "figures", "report", "validate"]
 
 QUICK = "quick"
-"""The suite that is validated, and whose results figures show, where nothing else is said."""
+"""Suite that is validated, and source of the figures' results, by default."""
 
 
 @app.command
@@ -52,27 +52,21 @@ def validate(
     json_
         Print results.json.
     """
-    from onset.paper.report import write_report
     from onset.theory import arguments
     from onset.validate import suite as suites
-    from onset.validate.claims import select
+    from onset.validate.claims import select as check_claims
     from onset.validate.report import RESULTS
     from onset.validate.store.jobs import KINDS
-    from onset.validate.store.runs import Store
 
     if list_:
         return show_suites(json_)
-    select(claims)
+    check_claims(claims)
     arguments.one_of("suite", suite, suites.SUITES)
     for method in methods:
         arguments.one_of("method", method, KINDS)
     how = (computing or ComputingOptions()).checked()
     folder = Path("out") / suite if out is None else out
-    store = Store(folder / "runs")
-    with watching(f"suite {suite}", quiet=json_) as watch:
-        failed = suites.run_jobs(suite, store, seeds=seeds, kinds=methods, claimed=claims, **how, watch=watch).failed
-    results = suites.collect(suite, store, seeds=seeds)
-    page = write_report(results, folder, seeds)
+    results, page, failed = _run(suite, folder, seeds, quiet=json_, kinds=methods, claimed=claims, **how)
     if json_:
         print((folder / RESULTS).read_text(), end="")
     else:
@@ -110,7 +104,7 @@ def figures(*names: str, out: Path = Path("out/figures"), results: Path | None =
     if not names or set(names) & set(OF_SUITE):
         folder = Path("out") / QUICK if results is None else results
         if results is None and not (folder / pages.RESULTS).exists():
-            _compute_quick(folder, quiet=json_)
+            show_failures(_run(QUICK, folder, quiet=json_)[-1])
         shown, _ = pages.results_of(folder)
     if json_:
         return print_json(numbers(shown, names))
@@ -119,17 +113,17 @@ def figures(*names: str, out: Path = Path("out/figures"), results: Path | None =
     return None
 
 
-def _compute_quick(folder: Path, *, quiet: bool) -> None:
-    """Run the quick suite and write its report into `folder`; what failed is listed on stderr."""
+def _run(suite: str, folder: Path, seeds: int | None = None, *, quiet: bool, **options: Any) -> tuple[Any, Path, Any]:
+    """Compute a suite and write its report into `folder`; returns results, page and failures."""
     from onset.paper.report import write_report
     from onset.validate import suite as suites
     from onset.validate.store.runs import Store
 
     store = Store(folder / "runs")
-    with watching(f"suite {QUICK}", quiet=quiet) as watch:
-        failed = suites.run_jobs(QUICK, store, watch=watch).failed
-    show_failures(failed)
-    write_report(suites.collect(QUICK, store), folder)
+    with watching(f"suite {suite}", quiet=quiet) as watch:
+        failed = suites.run_jobs(suite, store, seeds=seeds, **options, watch=watch).failed
+    results = suites.collect(suite, store, seeds=seeds)
+    return results, write_report(results, folder, seeds), failed
 
 
 @app.command
@@ -164,7 +158,7 @@ def bench(*names: str, peer: Path | None = None, json_: Json = False) -> None:
     names
         Which benchmarks; by default all, with --peer none.
     peer
-        Clone of the released code of arXiv 2402.11004, timed beside ours: sampler, strategy evaluation, training step.
+        Clone of the released code of arXiv 2402.11004, timed against ours: sampler, strategy evaluation, training step.
     json_
         Print JSON.
     """
