@@ -155,7 +155,7 @@ def show_suites(as_json: bool) -> None:
     suites: dict[str, dict[str, Any]] = {}
     for name, cases in SUITES.items():
         jobs = suite_jobs(name)
-        trained = [FAMILIES[job.setting.model.family].shaped for job in jobs if job.kind == TRAIN]
+        trained = [FAMILIES[job.setting.model.family].has_architecture for job in jobs if job.kind == TRAIN]
         suites[name] = {
             "about": cases.__doc__ or "",
             "settings": len(cases()),

@@ -29,7 +29,7 @@ WINDOW = 30.0
 
 def cost(job: Job) -> float:
     """Estimated seconds of a job, up to a factor common to all jobs."""
-    task, training, deep = job.setting.task, job.setting.training, FAMILIES[job.setting.model.family].shaped
+    task, training, deep = job.setting.task, job.setting.training, FAMILIES[job.setting.model.family].has_architecture
     if job.kind not in (TRAIN, "finite-context"):
         return PREDICTION_SECONDS.get(job.kind, 1.0) * task.context / 100 * task.vocabulary / 3
     steps = training.steps if deep or training.whole else USED_STEPS * training.steps

@@ -119,7 +119,7 @@ def test_a_scheduler_that_goes_away_and_comes_back(run, tmp_path, machines):
     )
 
     def kill() -> None:
-        patience = time.monotonic() + 120
+        patience = time.monotonic() + 300
         while not list(runs.glob("*.nc")) and time.monotonic() < patience:
             time.sleep(0.01)
         machines.scheduler.kill()

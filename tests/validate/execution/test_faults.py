@@ -64,7 +64,7 @@ def started(script: str, *arguments: object, **more) -> subprocess.Popen[str]:
 
 
 def wait_for(condition, what: str) -> None:
-    patience = time.monotonic() + 120
+    patience = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < patience, what
         time.sleep(0.02)
