@@ -13,6 +13,7 @@ from onset.theory.laws.plateau import plateau
 from onset.theory.laws.terms import MatchLimited, Terms, elasticities, leading_exponent, terms
 from onset.theory.mean_fields.corrected.predict import mean_field_corrected
 from onset.theory.mean_fields.predict import AtSaddle, mean_field
+from onset.theory.plain_data import plain
 from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
 
@@ -84,7 +85,7 @@ def _numbers(setting: Setting, by_transition: dict[str, Terms], along: Path) -> 
         for name, exponent in elasticities(np.array(formation.slow), np.array(formation.delay), start_part).items()
     }
     by_context = leading_exponent(prior, np.array(setting.task.context), np.array(formation.log_e))
-    exponents["context, leading form"] = float(by_context) if np.isfinite(by_context) else None
+    exponents["context, leading form"] = plain(by_context)
     limit = plateau(prior)
     return {
         "terms": {name: terms._asdict() for name, terms in by_transition.items()},
