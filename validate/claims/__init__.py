@@ -29,7 +29,10 @@ def select(ids: Sequence[str] = ()) -> list[Claim]:
 def needs(claim: Claim, size: str, seeds: int | None = None) -> dict[str, Need]:
     """Runs that a claim needs in a suite of this size, with at most `seeds` seeds; none if the suite leaves it out."""
     named = claim.needs(size) if size in claim.sizes else {}
-    return {name: replace(need, seeds=min(seeds or need.seeds, need.seeds)) for name, need in named.items()}
+    if seeds is None:
+        return dict(named)
+    most = arguments.integer("seeds", seeds, least=1)
+    return {name: replace(need, seeds=min(most, need.seeds)) for name, need in named.items()}
 
 
 def jobs(claims: Iterable[Claim], size: str, seeds: int | None = None) -> list[Job]:

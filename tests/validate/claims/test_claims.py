@@ -356,6 +356,8 @@ def test_claims_share_what_they_train_and_say_what_is_missing(tmp_path):
     assert evaluate(CLAIMS["one-layer"], "quick", store) is None
     with pytest.raises(ValueError, match="did you mean 'phases'"):
         select(["phase"])
+    with pytest.raises(ValueError, match="seeds = 0"):
+        jobs(select(), "standard", seeds=0)
 
 
 def test_a_claim_is_told_from_trained_runs(tmp_path, monkeypatch):
