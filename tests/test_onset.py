@@ -134,13 +134,13 @@ def test_one_method_of_a_suite_is_computed_again(run, tiny_suite, tmp_path):
 
 def test_a_readme_is_written_from_results_alone(run, tiny_suite, tmp_path):
     """Of a results.json without its runs; without marks it is refused."""
-    from onset.paper.readme import BEGIN, END
+    from onset.paper.readme import marks
     from onset.validate import report
 
     _, results = tiny_suite
     report.write(results, tmp_path, {}, seeds=None)
     readme = tmp_path / "README.md"
-    readme.write_text(f"{BEGIN}\n{END}\n")
+    readme.write_text("\n".join(marks("results")))
     status, out, _ = run("report", str(tmp_path / "results.json"), "--readme", str(readme))
     assert (status, out.strip()) == (0, str(readme))
     assert "--suite tiny" in readme.read_text()

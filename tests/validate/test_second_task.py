@@ -168,7 +168,7 @@ def test_it_is_swept(run, tmp_path):
     status, out, err = run("sweep", str(file), "--out", str(tmp_path / "out"), "--workers", "1", "--json")
     assert (status, err) == (0, "")
     assert [row["changes"] for row in json.loads(out)["rows"]] == [{"task.fidelity": 0.5}, {"task.fidelity": 0.9}]
-    assert "2 there" in run("sweep", str(file), "--out", str(tmp_path / "out"), "--list")[1]
+    assert "2 finished" in run("sweep", str(file), "--out", str(tmp_path / "out"), "--list")[1]
 
 
 def test_theory_says_that_it_has_no_prediction(run, tmp_path):

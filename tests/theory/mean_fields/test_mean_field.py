@@ -71,7 +71,7 @@ def test_loss_is_the_plain_sum_when_all_lags_are_tracked(family, states):
 def test_gradient_against_central_differences(family, context, lags, states, monkeypatch):
     """Every partial agrees with central differences within what they cost: |D(2h) - D(h)|/3 for truncation, ε|L|/h for
     rounding."""
-    monkeypatch.setattr(positions, "EXTRA", 40)
+    monkeypatch.setattr(positions, "EXTRA_NODES", 40)
     dynamics = MEAN_FIELDS[family].of(Setting.of(family, states=states, context=context), lags=lags, count=16)
     point = start(family, lags)
     if family == "linear":
@@ -132,7 +132,7 @@ def test_measure_agrees_with_the_loss(family):
         np.exp(point[dynamics.layout.lags]) / (np.exp(point[dynamics.layout.lags]).sum() + 37), rel=1e-14
     )
     with pytest.raises(ValueError, match="lags = 1"):
-        MEAN_FIELDS[family](dynamics.setting, lags=1)
+        MEAN_FIELDS[family](dynamics.task, lags=1)
 
 
 @pytest.mark.parametrize(
