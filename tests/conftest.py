@@ -138,7 +138,7 @@ def run(capsys):
 
 @pytest.fixture
 def refused(run, monkeypatch, tmp_path):
-    """Assert that a call ends in one sentence that holds `text` and exit status 2, with no output, traceback or files."""
+    """Assert that a call ends in one sentence with `text` and exit status 2, no output, traceback or files."""
 
     def check(arguments: list[str], text: str) -> None:
         monkeypatch.chdir(tmp_path)

@@ -68,7 +68,7 @@ def commands(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_are_valid(page):
-    """The application parses each call of onset: the command and all its options exist and have values of their type."""
+    """The application parses each call: the command and all its options exist and have values of their type."""
     for words in commands(page):
         if words != ["--version"]:
             app.parse_args(words, exit_on_error=False, print_error=False)
