@@ -1,5 +1,5 @@
-/* Pages opened from a folder may not start a web worker, in which the theme searches. Here the worker's script runs in
-   a hidden frame instead. After the npm package iframe-worker (Martin Donath, MIT), which the theme would fetch. */
+/* Pages opened from a folder may not start a web worker, in which the theme searches. There the worker's script runs in
+   a hidden frame instead. */
 if (location.protocol === "file:") {
   window.IFrameWorker = class extends EventTarget {
     constructor(url) {

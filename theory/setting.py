@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -78,7 +79,7 @@ class Setting(Generic[TaskT]):
     def __hash__(self) -> int:
         return int(self.id, 16)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Sixteen hexadecimal digits that depend on every number of the setting and on nothing else."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))

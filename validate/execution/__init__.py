@@ -1,8 +1,8 @@
 """Execution of jobs: each is computed once, by a process that holds its lock, and stored in a shared folder.
 
 `computing` hands out the jobs and collects the answers, through an executor: this process or others of this machine
-(`local`), or a dask cluster (`cluster`). `worker` computes a job, `locks` keeps two processes from computing the same,
-`failures` records what failed, `status` says how far a computation is.
+(`local`), or a dask cluster (`cluster`). `worker` locks a job, computes and stores it, `failures` records what failed,
+`status` says how far a computation is.
 """
 
 from __future__ import annotations

@@ -15,8 +15,7 @@ from typing import Any
 
 from onset.validate.errors import ComputationStopped
 from onset.validate.execution.local import Ended, Executor, one_thread
-from onset.validate.execution.locks import LOCKS
-from onset.validate.execution.worker import FAILED, UNWRITABLE, Answer, Assignment, carry_out
+from onset.validate.execution.worker import FAILED, LOCKS, UNWRITABLE, Answer, Assignment, carry_out
 
 __all__ = ["PATIENCE", "Cluster"]
 

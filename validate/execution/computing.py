@@ -18,9 +18,8 @@ from onset.validate.execution import failures
 from onset.validate.execution.batched_seeds import MOST_SEEDS
 from onset.validate.execution.failures import Failure
 from onset.validate.execution.local import Executor, InProcess, Processes
-from onset.validate.execution.locks import LOCKS
 from onset.validate.execution.status import Status
-from onset.validate.execution.worker import BUSY, COMPUTED, DIED, FOUND, UNWRITABLE, Answer, Assignment, Plan
+from onset.validate.execution.worker import BUSY, COMPUTED, DIED, FOUND, LOCKS, UNWRITABLE, Answer, Assignment, Plan
 from onset.validate.store.jobs import TRAIN, Job
 from onset.validate.store.runs import Store
 

@@ -10,7 +10,7 @@ from onset.validate.store.files import write_text
 from onset.validate.store.jobs import Job
 from onset.validate.store.runs import FAILURE, Store
 
-__all__ = ["Failure", "clear", "failed_in", "keep"]
+__all__ = ["Failure", "failed_in", "keep"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,6 @@ def keep(store: Store, job: Job, reason: str, details: str = "") -> Failure:
     data = {"setting": job.setting.to_dict(), "kind": job.kind, "seed": job.seed} | asdict(failure)
     write_text(_path(store, job.name), json.dumps(data, indent=1) + "\n")
     return failure
-
-
-def clear(store: Store, job: Job) -> None:
-    """Forget that `job` once failed."""
-    _path(store, job.name).unlink(missing_ok=True)
 
 
 def failed_in(store: Store) -> dict[str, Failure]:

@@ -10,36 +10,45 @@ import os
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from filelock import FileLock, Timeout
+
 from onset.simulate.predict import predict
 from onset.theory.laws.basins import escapes
 from onset.theory.recording import Progress, Trajectory
-from onset.validate.execution import failures
-from onset.validate.execution.locks import locked
 from onset.validate.store.jobs import BASIN, TRAIN, Job
 from onset.validate.store.provenance import provenance
 from onset.validate.store.runs import Record, Store
 
-__all__ = ["BUSY", "COMPUTED", "DIED", "FAILED", "FOUND", "UNWRITABLE", "Answer", "Assignment", "Plan", "carry_out"]
+__all__ = [
+    "BUSY",
+    "COMPUTED",
+    "DIED",
+    "FAILED",
+    "FOUND",
+    "LOCKS",
+    "UNWRITABLE",
+    "Answer",
+    "Assignment",
+    "Plan",
+    "carry_out",
+    "locked",
+]
 
 COMPUTED, FOUND, BUSY, FAILED, DIED, UNWRITABLE = "computed", "found", "busy", "failed", "died", "unwritable"
 """How a job ended: computed here; finished meanwhile by another process; being computed by another process; failed; its
 process died; the folder cannot be written to.
 """
 
-STORAGE_ERRORS = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EFBIG,
-    errno.EIO,
-    errno.ESTALE,
+LOCKS = ".locks"
+"""Folder of the lock files, one for each job, below that of the runs."""
+
+STORAGE_ERRORS = tuple(
+    getattr(errno, name) for name in ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EFBIG", "EIO", "ESTALE"]
 )
 """Errors of the folder rather than the job. Libraries that write files wrap them, but keep the system's message."""
 
@@ -88,7 +97,6 @@ def carry_out(assignment: Assignment, progress: Progress = lambda step, steps: N
                     _remove_partial(store.folder, job.name)
             for job, record in _records(todo, assignment, progress):
                 store.save(job.name, record)
-                failures.clear(store, job)
                 answers.append(Answer(job, COMPUTED))
         except Exception as problem:  # an error of one job ends that job, not the sweep
             end, reason = _classified(problem, assignment.plan.folder)
@@ -96,6 +104,27 @@ def carry_out(assignment: Assignment, progress: Progress = lambda step, steps: N
             details = "".join(traceback.format_exception(problem))
             answers += [Answer(job, end, reason, details) for job in assignment.jobs if job not in answered]
     return answers
+
+
+@contextmanager
+def locked(folder: Path, name: str) -> Iterator[bool]:
+    """Hold the lock of the job called `name`; yields False at once if another process holds it.
+
+    Locks are `flock`s on empty files, so they hold between machines that share the folder, and the operating system
+    releases them when their holder ends, however it ends. The files stay: removing one that another process has just
+    opened would let two processes hold the lock of one job.
+    """
+    (folder / LOCKS).mkdir(exist_ok=True)
+    lock = FileLock(folder / LOCKS / f"{name}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _remove_partial(folder: Path, name: str) -> None:
@@ -124,11 +153,14 @@ def _records(jobs: Sequence[Job], assignment: Assignment, progress: Progress) ->
                 trajectories, notes = (), {"refused": str(problem)}
             yield job, _record(job, trajectories, origin | notes, started)
         return
-    from onset.validate.execution.batched_seeds import pays
     from onset.validate.training import resolve_device, train_together
 
     setting, device = jobs[0].setting, resolve_device(assignment.plan.device)
-    together = pays(setting, len(jobs), device) if assignment.plan.together is None else assignment.plan.together
+    together = assignment.plan.together
+    if together is None and (together := len(jobs) > 1):
+        from onset.validate.execution.batched_seeds import pays
+
+        together = pays(setting, len(jobs), device)
     for group in [jobs] if together else [[job] for job in jobs]:
         started, origin = time.perf_counter(), provenance() | {"device": str(device), "together": len(group)}
         checkpoint = _checkpoint(group, assignment.plan.folder)

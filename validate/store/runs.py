@@ -85,7 +85,7 @@ class Store:
         return self.path(job.name).exists()
 
     def save(self, name: str, record: Record) -> Path:
-        """Write `record`; after a crash the file is either complete or absent."""
+        """Write `record` and forget an earlier failure; after a crash the file is either complete or absent."""
         header = {
             "format": FORMAT,
             "release": RELEASE,
@@ -99,6 +99,7 @@ class Store:
             tree.to_netcdf(temporary, engine="h5netcdf")
             with temporary.open("r+b") as written:
                 written.write(_seal(written.read()))
+        (self.folder / f"{name}{FAILURE}").unlink(missing_ok=True)
         return self.path(name)
 
     def load(self, name: str) -> Record | None:

@@ -16,8 +16,8 @@ from onset.theory.setting import Setting
 from onset.validate.execution import batched_seeds as together
 from onset.validate.execution import compute, failed_in, worker
 from onset.validate.execution.computing import missing
-from onset.validate.execution.locks import locked
 from onset.validate.execution.status import Status
+from onset.validate.execution.worker import locked
 from onset.validate.store.jobs import Job, observation
 from onset.validate.store.runs import Record, Store
 

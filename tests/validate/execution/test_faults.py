@@ -20,7 +20,7 @@ pytest.importorskip("torch")
 from onset.theory.setting import Setting
 from onset.validate.execution import compute
 from onset.validate.execution.computing import missing
-from onset.validate.execution.locks import locked
+from onset.validate.execution.worker import locked
 from onset.validate.store.jobs import Job
 from onset.validate.store.runs import Store
 
