@@ -31,7 +31,7 @@ MARKS = {True: r"\passed", False: r"\failed", None: r"\notrun"}
 
 def write(checked: Sequence[CheckedDerivation], folder: Path, *, together: bool = True) -> list[Path]:
     """Write one file per derivation into `folder`, if `together` also `ALL` and `BIBLIOGRAPHY`; return their paths."""
-    files = {f"{one.derivation.name}.tex": document([one], one.derivation.title) for one in checked}
+    files = {f"{derived.derivation.name}.tex": document([derived], derived.derivation.title) for derived in checked}
     if together:
         files[ALL] = document(checked, "Derivations")
         files[BIBLIOGRAPHY] = "\n\n".join(entry(key) for key in _references(checked)) + "\n"
@@ -44,7 +44,7 @@ def document(checked: Sequence[CheckedDerivation], title: str) -> str:
 
 
 def _references(checked: Sequence[CheckedDerivation]) -> list[str]:
-    return list(dict.fromkeys(key for one in checked for key in one.derivation.references))
+    return list(dict.fromkeys(key for derived in checked for key in derived.derivation.references))
 
 
 def _mark(results: Sequence[CheckResult]) -> str:

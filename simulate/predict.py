@@ -75,9 +75,6 @@ METHODS: dict[str, Callable[..., Prediction]] = {
 PREDICTED: dict[type[Task], dict[str, Callable[..., Prediction]]] = {MarkovChains: METHODS}
 """Methods by task."""
 
-UNFROZEN = ("law", "law-corrected")
-"""Methods that support training of all parts only."""
-
 
 def predict(
     setting: Setting, method: str = "mean-field", *, seed: int = 0, progress: Progress = lambda step, steps: None
@@ -93,10 +90,5 @@ def predict(
     if kind not in PREDICTED:
         known = ", ".join(sorted(task.kind for task in PREDICTED))
         raise ValueError(f"task = {setting.task.kind!r}: no method predicts it; expected one of {known}, or train it.")
-    if setting.training.frozen and method in UNFROZEN:
-        raise ValueError(
-            f"frozen = {list(setting.training.frozen)}: the {method} supports training of all parts only; "
-            "use the mean field or the finite context."
-        )
     run = PREDICTED[kind][arguments.one_of("method", method, PREDICTED[kind])]
     return run(setting, seed=seed, progress=progress)

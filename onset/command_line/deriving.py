@@ -48,7 +48,7 @@ def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: J
     if json_:
         from onset.command_line.derivation_text import to_dict
 
-        data = {"derivations": [to_dict(one) for one in checked], "skipped": attached.skipped, "broken": broken}
+        data = {"derivations": [to_dict(derived) for derived in checked], "skipped": attached.skipped, "broken": broken}
         print_json(data | ({} if latex is None else {"files": [str(file) for file in files]}))
     else:
         show_derivations(checked, ran=check, whole=bool(chosen) and latex is None)
@@ -56,7 +56,7 @@ def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: J
             print(file)
         for note in (*attached.skipped, *broken):
             print(f"onset: {' '.join(note.split())}", file=sys.stderr)
-    if broken or (check and any(one.passed is False for one in checked)):
+    if broken or (check and any(derived.passed is False for derived in checked)):
         sys.exit(1)
 
 

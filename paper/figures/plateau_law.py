@@ -116,7 +116,7 @@ def by_law(states: int, contexts: Array) -> Array:
 
 
 def _rows(transitions: Iterable[tuple[int, Transition]]) -> Array:
-    rows = [(t, found.step, found.low, found.high) for t, found in transitions if found.step is not None]
+    rows = [(t, passed.step, passed.low, passed.high) for t, passed in transitions if passed.step is not None]
     return np.array(rows, dtype=float).reshape(-1, 4)
 
 

@@ -53,7 +53,7 @@ def of_runs(runs: Runs) -> Scaling:
     """
     base = BASE
     constant = scaling.calibration(scaling.observed_step(runs, base), scaling.predicted_step(runs, base))
-    places = [(base, ADAMW, ""), *((one.name, one.optimizer, one.axis) for one in VARIATIONS)]
+    places = [(base, ADAMW, ""), *((variation.name, variation.optimizer, variation.axis) for variation in VARIATIONS)]
     points = []
     for name, optimizer, axis in places:
         predicted = _ends(scaling.predicted(constant, scaling.predicted_step(runs, name)))
@@ -66,11 +66,11 @@ def of_runs(runs: Runs) -> Scaling:
         constant.value or np.nan,
         points,
         [
-            (one.steps / step, scaling.path(setting, one))
-            for one in runs[base].trajectories
-            if (step := scaling.step_of(one))
+            (trajectory.steps / step, scaling.path(setting, trajectory))
+            for trajectory in runs[base].trajectories
+            if (step := scaling.step_of(trajectory))
         ],
-        [(one.steps / step, scaling.toy_path(one)) for one in toys if (step := scaling.step_of(one))],
+        [(toy.steps / step, scaling.toy_path(toy)) for toy in toys if (step := scaling.step_of(toy))],
     )
 
 

@@ -126,13 +126,13 @@ def _symbols(rows: Sequence[str], expressions: Sequence[sp.Basic]) -> dict[sp.Ba
     table: dict[sp.Basic, str] = {}
     for row in rows:
         name, colon, meaning = row.partition(" : ")
-        for each in [name] if colon else name.split(", "):
-            if not colon and each not in MEANINGS:
+        for symbol in [name] if colon else name.split(", "):
+            if not colon and symbol not in MEANINGS:
                 raise ValueError(
-                    f"symbol {each!r} of the docstring: expected a meaning, or one of {', '.join(MEANINGS)}, "
-                    f"which have theirs in the notation; write '{each} : its meaning'."
+                    f"symbol {symbol!r} of the docstring: expected a meaning, or one of {', '.join(MEANINGS)}, "
+                    f"which have theirs in the notation; write '{symbol} : its meaning'."
                 )
-            table[known.get(each) or _symbol(each)] = meaning or MEANINGS[each]
+            table[known.get(symbol) or _symbol(symbol)] = meaning or MEANINGS[symbol]
     return table
 
 

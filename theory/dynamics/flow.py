@@ -270,7 +270,7 @@ def flows(
     )
 
     def steps_and_points(states: Array) -> tuple[Array, Array]:
-        """Of the solver's states (:, n)."""
+        """Steps and points from the solver's states (:, n)."""
         states = states.reshape(count, size, -1).swapaxes(1, 2)
         return states[..., -1], states[..., :-1]
 

@@ -54,4 +54,9 @@ def _select(laws: Mapping[tuple[str, str], Law], name: str, setting: Setting) ->
             "predict by another method, or train it."
         )
     setting.task.require_first_order(f"the {name}")
+    if setting.training.frozen:
+        raise ValueError(
+            f"frozen = {list(setting.training.frozen)}: the {name} supports training of all parts only; "
+            "use the mean field or the finite context."
+        )
     return laws[family, optimizer]

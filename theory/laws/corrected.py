@@ -43,7 +43,7 @@ from onset.theory.setting import Setting
 __all__ = ["LINEAR", "SOFTMAX", "corrected_manifolds", "mean_manifold", "predict_linear", "predict_softmax"]
 
 EVERY = 3
-"""Of the manifold's points, every third is corrected."""
+"""Spacing of the points of the manifold that are corrected."""
 
 HIGHEST_ATTENTION = 0.6
 """Share of the last position's attention on lag 1 up to which the manifold is corrected."""

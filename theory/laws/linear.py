@@ -185,8 +185,8 @@ def path_at_rates(prior: Prior, context: int, learning_rate: Mapping[str, float]
             f"prior = {prior} at T = {context}: expected a drive above zero, but on the plateau lag 1 is not driven "
             "up, so that the plateau law has no time to give; see onset.theory.laws.basins, or use the mean field."
         )
-    values[:, 14] = log_e
     fine = SlowManifold(context, log_e[:driven], values[:driven], table.third)
+    fine.lag_logits[:, 1] = fine.log_e  # exactly, not by the spline
     slow = (
         context
         / learning_rate["lag_logits"]

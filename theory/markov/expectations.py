@@ -91,17 +91,17 @@ def calibrated_nodes(
     if has_product_rule(prior) and rich is None:
         return nodes(prior, count, generator)
     parts = prior.parts if isinstance(prior, Mixture) else ((1.0, prior),)
-    each = -(-count // len(parts))
-    many = RICH * each if rich is None else -(-rich // len(parts))
+    points = -(-count // len(parts))
+    many = RICH * points if rich is None else -(-rich // len(parts))
     rules = [(share, *nodes(part, many, generator)) for share, part in parts]
     matrices = np.concatenate([m for _, m, _ in rules])
     weights = np.concatenate([share * w for share, _, w in rules])
     values = functions(matrices)
     if has_product_rule(prior):
-        few, few_weights = nodes(prior, each, generator)
+        few, few_weights = nodes(prior, points, generator)
         return few, _calibrated(few_weights, functions(few), weights @ values)
     # The first points of a Sobol sequence are a good rule themselves.
-    chosen = np.concatenate([np.arange(len(w)) < each for _, _, w in rules])
+    chosen = np.concatenate([np.arange(len(w)) < points for _, _, w in rules])
     return matrices[chosen], _calibrated(weights[chosen] / weights[chosen].sum(), values[chosen], weights @ values)
 
 

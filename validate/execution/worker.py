@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS, ESTALE
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,9 +47,7 @@ process died; the folder cannot be written to.
 LOCKS = ".locks"
 """Folder of the lock files, one for each job, below that of the runs."""
 
-STORAGE_ERRORS = tuple(
-    getattr(errno, name) for name in ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EFBIG", "EIO", "ESTALE"]
-)
+STORAGE_ERRORS = (ENOSPC, EDQUOT, EROFS, EACCES, EPERM, EFBIG, EIO, ESTALE)
 """Errors of the folder rather than the job. Libraries that write files wrap them, but keep the system's message."""
 
 
@@ -153,14 +151,11 @@ def _records(jobs: Sequence[Job], assignment: Assignment, progress: Progress) ->
                 trajectories, notes = (), {"refused": str(problem)}
             yield job, _record(job, trajectories, origin | notes, started)
         return
+    from onset.validate.execution.batched_seeds import pays
     from onset.validate.training import resolve_device, train_together
 
     setting, device = jobs[0].setting, resolve_device(assignment.plan.device)
-    together = assignment.plan.together
-    if together is None and (together := len(jobs) > 1):
-        from onset.validate.execution.batched_seeds import pays
-
-        together = pays(setting, len(jobs), device)
+    together = pays(setting, len(jobs), device) if assignment.plan.together is None else assignment.plan.together
     for group in [jobs] if together else [[job] for job in jobs]:
         started, origin = time.perf_counter(), provenance() | {"device": str(device), "together": len(group)}
         checkpoint = _checkpoint(group, assignment.plan.folder)

@@ -74,8 +74,7 @@ class Store:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = writable_folder(folder)
-        self._loaded: dict[str, tuple[tuple[int, ...], Record]] = {}
-        self._cached = 0
+        self._loaded: dict[str, tuple[tuple[int, int, int], Record]] = {}
 
     def path(self, name: str) -> Path:
         return self.folder / f"{name}.nc"
@@ -93,7 +92,7 @@ class Store:
             "setting": json.dumps(record.setting.to_dict()),
             "notes": json.dumps(record.notes),
         }
-        groups = {f"/trajectory_{i}": to_dataset(one, record.setting) for i, one in enumerate(record.trajectories)}
+        groups = {f"/trajectory_{i}": to_dataset(curve, record.setting) for i, curve in enumerate(record.trajectories)}
         tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=header), **groups})
         with replacing(self.path(name)) as temporary:
             tree.to_netcdf(temporary, engine="h5netcdf")
@@ -127,33 +126,36 @@ class Store:
                 stacklevel=2,
             )
             return None
-        self._cached += state.st_size
-        if self._cached <= LARGEST_CACHE:
+        if sum(size for (_, size, _), _ in self._loaded.values()) + state.st_size <= LARGEST_CACHE:
             self._loaded[name] = version, record
         return record
 
 
-def to_dataset(one: Trajectory, setting: Setting) -> xr.Dataset:
+def to_dataset(trajectory: Trajectory, setting: Setting) -> xr.Dataset:
     """A trajectory with named dimensions, labels and units."""
-    n, nats = len(one.steps), {"units": "nats per token"}
+    n, nats = len(trajectory.steps), {"units": "nats per token"}
     data = xr.Dataset(
         {
-            "loss": ("step", one.loss, nats),
-            "distance": (("strategy", "step"), np.array(list(one.distances.values())), nats),
-            "attention": (("step", "head", "lag"), one.attention),
-            "parameter": (("parameter_name", "step"), np.array(list(one.parameters.values())).reshape(-1, n)),
-            "excess": (("baseline", "step", "value"), np.array(list(one.excess.values())).reshape(-1, n, 2), nats),
+            "loss": ("step", trajectory.loss, nats),
+            "distance": (("strategy", "step"), np.array(list(trajectory.distances.values())), nats),
+            "attention": (("step", "head", "lag"), trajectory.attention),
+            "parameter": (("parameter_name", "step"), np.array(list(trajectory.parameters.values())).reshape(-1, n)),
+            "excess": (
+                ("baseline", "step", "value"),
+                np.array(list(trajectory.excess.values())).reshape(-1, n, 2),
+                nats,
+            ),
         },
         coords={
-            "step": ("step", one.steps, {"units": "optimiser steps"}),
-            "strategy": np.array(list(one.distances), dtype=object),
-            "parameter_name": np.array(list(one.parameters), dtype=object),
-            "baseline": np.array(list(one.excess), dtype=object),
+            "step": ("step", trajectory.steps, {"units": "optimiser steps"}),
+            "strategy": np.array(list(trajectory.distances), dtype=object),
+            "parameter_name": np.array(list(trajectory.parameters), dtype=object),
+            "baseline": np.array(list(trajectory.excess), dtype=object),
             "value": np.array(["mean", "standard_error"], dtype=object),
         },
-        attrs={"diverged": -1 if one.diverged is None else one.diverged},
+        attrs={"diverged": -1 if trajectory.diverged is None else trajectory.diverged},
     )
-    for name, values in one.probes.items():
+    for name, values in trajectory.probes.items():
         probe = PROBES[name]
         dims = ("step", *(dimension.name for dimension in probe.dimensions))
         data[name] = dims, values, {"units": probe.unit, "long_name": probe.meaning}
