@@ -20,24 +20,48 @@ if TYPE_CHECKING:
     from onset.simulate.explain import explain
     from onset.simulate.losses import strategy_losses
     from onset.simulate.predict import predict
+    from onset.simulate.scan import grid
+    from onset.theory.architecture import Architecture
     from onset.theory.derivations import get as derive
+    from onset.theory.markov.priors import Dirichlet
     from onset.theory.setting import Setting
+    from onset.validate.store.listing import list_runs
+    from onset.validate.sweeps.scan import run as scan
     from onset.validate.training import train
 
     __version__: str
 
 _HOME = {
+    "Architecture": "onset.theory.architecture",
+    "Dirichlet": "onset.theory.markov.priors",
     "Setting": "onset.theory.setting",
     "derive": ("onset.theory.derivations", "get"),
     "explain": "onset.simulate.explain",
+    "grid": "onset.simulate.scan",
+    "list_runs": "onset.validate.store.listing",
     "main": "onset.command_line",
     "predict": "onset.simulate.predict",
+    "scan": ("onset.validate.sweeps.scan", "run"),
     "strategy_losses": "onset.simulate.losses",
     "train": "onset.validate.training",
 }
 """Module of each name of the facade, with its name there where that differs."""
 
-__all__ = ["Setting", "__version__", "derive", "explain", "main", "predict", "strategy_losses", "train"]
+__all__ = [
+    "Architecture",
+    "Dirichlet",
+    "Setting",
+    "__version__",
+    "derive",
+    "explain",
+    "grid",
+    "list_runs",
+    "main",
+    "predict",
+    "scan",
+    "strategy_losses",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

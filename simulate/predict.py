@@ -79,7 +79,7 @@ PREDICTED: dict[type[Task], dict[str, Callable[..., Prediction]]] = {MarkovChain
 def predict(
     setting: Setting, method: str = "mean-field", *, seed: int = 0, progress: Progress = lambda step, steps: None
 ) -> Prediction:
-    """Predict `setting`'s transitions by `method`, one of `METHODS`.
+    """Predict when a setting's transitions come, by one of `METHODS`.
 
     Raises
     ------

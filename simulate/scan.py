@@ -225,7 +225,7 @@ def _number(text: str, value: str) -> float:
 
 
 def grid(base: Setting, axes: Sequence[str] | Mapping[str, Sequence[float]]) -> Grid:
-    """The grid over `base` that `axes` span, each as `parse` takes it or as a name with its values.
+    """Span a grid of settings over `base`; an axis is a name with its values, or text that `parse` takes.
 
     Raises
     ------

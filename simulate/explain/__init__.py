@@ -19,7 +19,13 @@ __all__ = ["Explanation", "Stage", "explain"]
 
 
 def explain(setting: Setting, *, seed: int = 0) -> Explanation:
-    """Explain `setting`; families without a mean field raise ``ValueError``."""
+    """Explain what sets the time of a setting's transitions, in numbers, sentences and exponents.
+
+    Raises
+    ------
+    ValueError
+        If the setting's family has no mean field.
+    """
     if (setting.model.family, setting.training.optimizer.name) == ("softmax", "sgd"):
         try:
             escaped = escape(setting, seed=seed)

@@ -35,9 +35,9 @@ def remarks(setting: Setting) -> tuple[dict[str, Any], tuple[str, ...]]:
         if weight > rest.critical:
             above, effect = "above", "drives lag 1 upwards"
         sentences.append(
-            f"Unigram chains hold the match at Ω = {rest.match:.2g} (quadratic loss; alone {rest.own:.2g}), against "
-            f"the push {rest.push:.2g} of the doubly stochastic ones. Their share {weight:.2g} is {above} the critical "
-            f"{rest.critical:.2g}, so that the plateau {effect}."
+            f"Unigram chains hold the match at Ω = {rest.match:.2g} (quadratic loss; alone {rest.unigram_match:.2g}), "
+            f"against the push {rest.push:.2g} of the doubly stochastic ones. Their share {weight:.2g} is {above} the "
+            f"critical {rest.critical:.2g}, so that the plateau {effect}."
         )
     return numbers, tuple(sentences)
 

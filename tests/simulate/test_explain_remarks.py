@@ -31,4 +31,4 @@ def test_mixtures_are_compared_with_their_critical_weight():
 
 def test_with_three_states_any_share_lets_lag_1_grow():
     assert balance(3, 200, 0.01).critical == 0
-    assert balance(3, 200, 0.01).own > 0 > balance(4, 200, 0.01).own
+    assert balance(3, 200, 0.01).unigram_match > 0 > balance(4, 200, 0.01).unigram_match

@@ -17,6 +17,9 @@ from onset.theory.dynamics.layout import Layout
 from onset.theory.markov.task import strategies
 from onset.theory.setting import Setting
 
+SEEDS = 4
+"""Trained models that predictions are compared with."""
+
 CASES = [("linear", 2, 3), ("linear", 3, 3), ("softmax", 2, 3), ("softmax", 3, 4)]
 
 
@@ -137,7 +140,7 @@ def test_trigrams_come_last_and_training_agrees():
 
     setting = Setting.of("softmax", order=3, context=60, optimizer="adam", record_every=2)
     simulated = [descend(FiniteContext(setting, count=128, seed=seed), setting.training).read(0.1) for seed in range(2)]
-    trained = [train(setting, seed).read(0.1) for seed in range(6)]
+    trained = [train(setting, seed).read(0.1) for seed in range(SEEDS)]
     for transitions, formations in (*simulated, *trained):
         steps = [t.step for t in transitions]
         assert None not in steps
@@ -145,7 +148,7 @@ def test_trigrams_come_last_and_training_agrees():
         assert formations[0].step < formations[1].step
     steps = np.array([[t.step for t in (*p[1:], *f)] for p, f in trained], dtype=float)
     predicted = np.mean([[t.step for t in (*p[1:], *f)] for p, f in simulated], axis=0)
-    error = steps.std(axis=0, ddof=1) * np.sqrt(1 / 6 + 1 / 2)
+    error = steps.std(axis=0, ddof=1) * np.sqrt(1 / SEEDS + 1 / 2)
     print("bigram, trigram, lag 1, lag 2: predicted", predicted, "trained", steps.mean(axis=0), "±", error)
-    allowed = TOLERANCE * steps.mean(axis=0) + student.isf(1e-3 / 2 / len(error), 5) * error
+    allowed = TOLERANCE * steps.mean(axis=0) + student.isf(1e-3 / 2 / len(error), SEEDS - 1) * error
     assert np.all(np.abs(predicted - steps.mean(axis=0)) < allowed)

@@ -61,7 +61,13 @@ def names() -> tuple[str, ...]:
 
 @cache
 def get(name: str) -> Derivation:
-    """The derivation `name`, with the checks attached to it so far."""
+    """A derivation by its name: statement, steps, symbols, and all checks attached to it so far.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
     arguments.one_of("derivation", name, names())
     derivation = _REGISTERED[name]() if name in _REGISTERED else _imported(_MODULES[name])
     return replace(derivation, checks=[*derivation.checks, *_ATTACHED.get(name, {}).values()])

@@ -20,7 +20,6 @@ Range of validity: that of the laws, and of `onset.theory.mean_fields.corrected`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -158,7 +157,8 @@ def corrected_manifolds(prior: Prior, context: int) -> tuple[tuple[SlowManifold,
 
 def mean_manifold(manifolds: Sequence[SlowManifold]) -> SlowManifold:
     """Their mean, coefficient by coefficient; all are of one prior and context."""
-    return replace(manifolds[0], columns=np.mean([m.columns for m in manifolds], axis=0))
+    first, columns = manifolds[0], np.mean([manifold.columns for manifold in manifolds], axis=0)
+    return SlowManifold(first.context, first.log_e, columns, first.third)
 
 
 def _corrected(prior: Prior, context: int, seed: int) -> tuple[SlowManifold, SlowManifold]:
@@ -188,6 +188,6 @@ def _corrected(prior: Prior, context: int, seed: int) -> tuple[SlowManifold, Slo
         columns = np.column_stack([force, target, pull, slopes[:, :2].reshape(-1, 4), curves, lags])
         correction = CubicSpline(log_e, columns - uncorrected.columns[chosen])(uncorrected.log_e[within])
         columns = uncorrected.columns[within] + correction
-        manifolds.append(replace(uncorrected, log_e=uncorrected.log_e[within], columns=columns))
+        manifolds.append(SlowManifold(context, uncorrected.log_e[within], columns, uncorrected.third))
         lags = before + CubicSpline(log_e, drives / drives[:, 1:2] - ratio).antiderivative()(log_e)
     return manifolds[-2], manifolds[-1]

@@ -50,7 +50,7 @@ class Balance:
     ----------
     push : float
         g = -∂L/∂Ω of doubly stochastic chains at Ω = 0 and v = 0, nats per token.
-    own : float
+    unigram_match : float
         Ω_u, the best match of unigram chains alone.
     stiffness : float
         H: second derivative of their loss by Ω, C following; nats per token.
@@ -61,7 +61,7 @@ class Balance:
     """
 
     push: float
-    own: float
+    unigram_match: float
     stiffness: float
     match: float
     critical: float
@@ -79,9 +79,9 @@ def balance(states: int, context: int, weight: float) -> Balance:
     """
     if not 0 < arguments.real("weight", weight) < 1:
         raise ValueError(f"weight = {weight}: expected a share between 0 and 1; give for instance 0.75.")
-    gain, own, stiffness, slope = _constants(states, context)
-    match = float(resting_match(gain, own, stiffness, weight))
-    return Balance(gain, own, stiffness, match, max(0.0, float(critical_weight(gain, slope))))
+    gain, unigram_match, stiffness, slope = _constants(states, context)
+    match = float(resting_match(gain, unigram_match, stiffness, weight))
+    return Balance(gain, unigram_match, stiffness, match, max(0.0, float(critical_weight(gain, slope))))
 
 
 @lru_cache(maxsize=1024)

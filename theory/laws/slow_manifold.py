@@ -12,7 +12,6 @@ mean field (`onset.theory.mean_fields.linear`). Derived here; `onset.theory.laws
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -62,7 +61,6 @@ GRID = (1 - np.cos(np.pi * np.arange(24) / 23)) / 2
 """Chebyshev points of ln E, as shares of its largest value."""
 
 
-@dataclass(frozen=True)
 class SlowManifold:
     """The slow manifold of one prior and context at n points of ln E, and the loss and the drive around it.
 
@@ -73,45 +71,28 @@ class SlowManifold:
         ln E = v_1, from 0 on.
     columns : array, shape (n, 13 + R)
         The coefficients below, side by side.
+    force : array, shape (n,)
+        h, nats per token. Past its zero lag 1 takes no more attention.
+    target : array, shape (n, 2)
+        θ* = (C*, Ω*).
+    pull : array, shape (n, 2)
+        ∂h/∂θ, nats per token.
+    hessian : array, shape (n, 2, 2)
+        Second derivatives of the loss by θ, nats per token.
+    curves : array, shape (n, 4)
+        Loss and KL(strategy ‖ model) for uniform, unigram, bigram, nats per token.
+    lag_logits : array, shape (n, R)
+        v_r, with v_1 = ln E.
     third : array, shape (2, 2, 2)
         Third derivatives of the loss by θ at E = 1, nats per token; the start may be far enough from the plateau to
         need them.
     """
 
-    context: int
-    log_e: Array
-    columns: Array
-    third: Array
-
-    @property
-    def force(self) -> Array:
-        """h, shape (n,); nats per token. Past its zero lag 1 takes no more attention."""
-        return self.columns[:, 0]
-
-    @property
-    def target(self) -> Array:
-        """θ* = (C*, Ω*), shape (n, 2)."""
-        return self.columns[:, 1:3]
-
-    @property
-    def pull(self) -> Array:
-        """∂h/∂θ, shape (n, 2); nats per token."""
-        return self.columns[:, 3:5]
-
-    @property
-    def hessian(self) -> Array:
-        """Second derivatives of the loss by θ, shape (n, 2, 2); nats per token."""
-        return self.columns[:, 5:9].reshape(-1, 2, 2)
-
-    @property
-    def curves(self) -> Array:
-        """Loss and KL(strategy ‖ model) for uniform, unigram, bigram, shape (n, 4); nats per token."""
-        return self.columns[:, 9:13]
-
-    @property
-    def lag_logits(self) -> Array:
-        """v_r, shape (n, R), with v_1 = ln E."""
-        return self.columns[:, 13:]
+    def __init__(self, context: int, log_e: Array, columns: Array, third: Array) -> None:
+        self.context, self.log_e, self.columns, self.third = context, log_e, columns, third
+        self.force, self.target, self.pull = columns[:, 0], columns[:, 1:3], columns[:, 3:5]
+        self.hessian = columns[:, 5:9].reshape(-1, 2, 2)
+        self.curves, self.lag_logits = columns[:, 9:13], columns[:, 13:]
 
     def lag_logits_at(self, log_e: Array) -> Array:
         """Lag logits at any points of ln E, shape (…, R)."""

@@ -189,14 +189,14 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
     full, *partial = expansion(setting.task.prior, context, seed)
     path = follow(full, context, rates)
     push, drives = full.plateau_drive
-    push_error = _jackknife_error([one.plateau_drive[0] for one in partial])
+    push_error = _jackknife_error([part.plateau_drive[0] for part in partial])
     if path is None:
         raise ValueError(
             f"setting {setting.label}: trapped on the plateau, where lag 1 loses its attention (the match's push on "
             f"the plateau is {push:.2g} ± {push_error:.1g} nats per token); expected a push upwards. "
             "`onset.theory.laws.basins.escapes` says where it goes; take a longer context."
         )
-    waits = [float(one[-1, 0]) for p in partial if (one := follow(p, context, rates)) is not None]
+    waits = [float(run[-1, 0]) for part in partial if (run := follow(part, context, rates)) is not None]
     if len(waits) < len(partial):
         raise ValueError(
             f"setting {setting.label}: whether the plateau is left is not decided by the samples (push {push:.2g} ± "

@@ -4,11 +4,9 @@ Near an uninformed start q_r is of order 1/T, and averages of a_r are q_r ln(T/r
 is then a relative effect of 1/ln T, larger than the 1/T that the limit T → ∞ neglects elsewhere. So the first R
 positions and sources are summed one by one and integrals start after them; otherwise the answer would depend on R.
 
-`LagShares` has the sum of a_r in closed form, ∫ a_r du' = q_r ln(Q + u'), which is all that the linear family needs.
-Beyond position R its nodes are Gauss-Legendre in √u: there u p_r(u) is smooth enough that as many nodes serve every T.
-
-`PositionGrid` sums any function of each source's a_r. Its nodes are Gauss-Legendre in ln(Q + u'), in which a_r is a
-single exponential: one grid resolves early and late positions, with a number of nodes that grows like ln T.
+`PositionGrid` sums any function of each source's a_r; the linear family needs only the sum of a_r itself, which
+`onset.theory.mean_fields.linear.LagShares` has in closed form. The nodes are Gauss-Legendre in ln(Q + u'), in which a_r
+is a single exponential: one grid resolves early and late positions, with a number of nodes that grows like ln T.
 """
 
 from __future__ import annotations
@@ -20,78 +18,13 @@ from numpy.polynomial import legendre
 
 from onset.theory.arrays import Array
 
-__all__ = ["LagShares", "PositionGrid"]
-
-ROOT_NODES = 7
-"""Nodes of `LagShares` beyond the first R: drives of all lags are then right to 2e-4, whatever T."""
+__all__ = ["PositionGrid"]
 
 NODES_PER_E_FOLD, EXTRA_NODES = 0.75, 3
 """Nodes of `PositionGrid` per unit of ln T, and in addition.
 
 Transitions of both families are then right to 2e-4 at T = 10⁶, to 1e-6 at T = 100.
 """
-
-
-@lru_cache(maxsize=256)
-def _share_constants(lags: int, context: int, nodes: int) -> tuple[Array, Array, Array, Array, Array]:
-    """What `LagShares` has that does not depend on lag logits.
-
-    u and weights (g,); what each of the first sources, divided by its normaliser, adds to the sum of every lag up to
-    every position (first, R g); which lags exist at these sources (R, first); and t + 1/2, not below that of the last
-    of them (g,).
-    """
-    first = min(lags, context)
-    x, w = legendre.leggauss(nodes)
-    root, width = (1 + x) / 2, context - first
-    t = np.concatenate([np.arange(1, first + 1), first + 0.5 + width * root**2])
-    weights = np.concatenate([np.ones(first), w * width * root]) / context
-    exists = np.tri(first, lags)
-    early = (exists[..., None] * (np.arange(1, first + 1)[:, None] <= t)[:, None]).reshape(first, -1) / context
-    return t / context, weights, early, exists.T, np.maximum(t, first) + 0.5
-
-
-class LagShares:
-    """The sum of each lag's layer-1 weight over the sources up to a position, in closed form.
-
-    Parameters
-    ----------
-    lag_logits : array, shape (..., R)
-    context : int
-    nodes : int, optional
-        Nodes beyond the first R positions; by default `ROOT_NODES`.
-
-    Attributes
-    ----------
-    u, weights : array, shape (g,)
-        ``weights @ f`` is the mean of f over positions.
-    reach : array, shape (..., R, g)
-        u p_r(u) = Σ_{s ≤ uT} a_r(s)/T.
-    """
-
-    def __init__(self, lag_logits: Array, context: int, nodes: int | None = None) -> None:
-        lags, self._context = lag_logits.shape[-1], context
-        constants = _share_constants(lags, context, ROOT_NODES if nodes is None else nodes)
-        self.u, self.weights, self._early, self._exists, until = constants
-        first = len(self._early)
-        self._weight = np.exp(lag_logits)
-        total = self._weight.cumsum(axis=-1)
-        excess = total[..., -1:] - lags
-        # One over the normalisers at the first sources, and those at the edges of the integral.
-        self._inverse = 1 / total[..., :first]
-        self._before, self._until = first + 0.5 + excess, until + excess
-        per_weight = (self._inverse[..., None, :] @ self._early).reshape(*lag_logits.shape, -1)
-        per_weight += (np.log(self._until / self._before) / context)[..., None, :]
-        self.reach = per_weight * self._weight[..., None]
-
-    def by_lag_logits(self, by_reach: Array) -> Array:
-        """∂L/∂v from ∂L/∂reach."""
-        weight = self._weight
-        by_weight = by_reach * weight[..., None]
-        by_inverse = (self._early @ by_weight.reshape(*weight.shape[:-1], -1, 1))[..., 0]
-        by_total = (by_inverse * self._inverse**2) @ self._exists.T
-        by_excess = by_weight.sum(axis=-2) * (1 / self._until - 1 / self._before)
-        direct = (by_reach * self.reach).sum(axis=-1)
-        return direct + weight * (by_excess.sum(axis=-1, keepdims=True) / self._context - by_total)
 
 
 @lru_cache(maxsize=256)

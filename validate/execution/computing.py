@@ -196,7 +196,7 @@ def drive(
             hand_out()
             answers = executor.wait(min(TICK, pause), report)
             status.running -= len(answers)
-            news = [answer.job for one in answers for answer in one if ends(answer)]
+            news = [answer.job for ended_together in answers for answer in ended_together if ends(answer)]
             hand_out()  # before the report, so that it counts what has taken the free places
             for job in news:
                 report(job)

@@ -83,14 +83,14 @@ def judge(predicted: Interval, reference: Interval, tolerance: Tolerance, *, see
         return _without_number(predicted, reference, tolerance)
     assert predicted.value is not None
     assert reference.value is not None
-    own, other = predicted.half, reference.half * abs(predicted.value / reference.value)
-    half, allowed = math.hypot(own, other) / abs(reference.value), tolerance.value
+    predicted_half, reference_half = predicted.half, reference.half * abs(predicted.value / reference.value)
+    half, allowed = math.hypot(predicted_half, reference_half) / abs(reference.value), tolerance.value
     because = f"error {100 * error:+.1f} ± {100 * half:.1f}%, tolerance {100 * allowed:.3g}%"
     kind = decide(error, half, allowed)
     if kind != INCONCLUSIVE:
         return Verdict(kind, tolerance, error, half, z, because)
     room = WIDEST * allowed if abs(error) <= allowed else abs(error) - allowed
-    decides = _decides(own / abs(reference.value), other / abs(reference.value), room, seeds)
+    decides = _decides(predicted_half / abs(reference.value), reference_half / abs(reference.value), room, seeds)
     return Verdict(kind, tolerance, error, half if half < math.inf else None, z, because, decides)
 
 
@@ -159,12 +159,12 @@ def _text(interval: Interval) -> str:
     return "never" if interval.limit is None else f"never up to step {interval.limit:.0f}"
 
 
-def _decides(own: float, other: float, room: float, seeds: int | None) -> str:
-    """What would bring the error's half-width below `room`; `own` and `other` are those of prediction and reference."""
-    if own >= room:
-        wide = "none" if own == math.inf else f"± {100 * own:.1f}%"
+def _decides(predicted_half: float, reference_half: float, room: float, seeds: int | None) -> str:
+    """What would bring the error's half-width below `room`; the halves are relative to the reference."""
+    if predicted_half >= room:
+        wide = "none" if predicted_half == math.inf else f"± {100 * predicted_half:.1f}%"
         return f"a narrower prediction: its own interval is {wide}, and ± {100 * room:.1f}% would decide"
     if seeds is None:
-        return f"more replicates of the upper rung: its interval is ± {100 * other:.1f}%"
-    needed = math.ceil(seeds * other**2 / (room**2 - own**2))
+        return f"more replicates of the upper rung: its interval is ± {100 * reference_half:.1f}%"
+    needed = math.ceil(seeds * reference_half**2 / (room**2 - predicted_half**2))
     return f"more seeds: about {max(needed, seeds + 1)} instead of {seeds}" if needed < 1000 else "no number of seeds"

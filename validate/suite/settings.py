@@ -98,6 +98,13 @@ def _quick() -> tuple[Case, ...]:
     return (*(Case(setting, methods=QUICK) for setting in (*linear, *softmax)), _transformer(2, "quick"))
 
 
+def _smoke() -> tuple[Case, ...]:
+    """A minute on two cores, most of it compilation: a toy of each family, to see that everything is installed."""
+    linear = Setting.of("linear", states=2, context=50)
+    softmax = Setting.of("softmax", states=3, context=25, optimizer="adam")
+    return Case(linear, 2, methods=QUICK), Case(softmax, 2, methods=QUICK)
+
+
 def _standard() -> tuple[Case, ...]:
     """About an hour and a quarter on two cores: toys of every kind by every method, and all claims."""
     lengths = (25, 50, 100, 200, 400)
@@ -184,6 +191,7 @@ def _full() -> tuple[Case, ...]:
 
 
 SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {
+    "smoke": _smoke,
     "quick": _quick,
     "standard": _standard,
     "full": _full,

@@ -57,7 +57,7 @@ def train(
     progress: Progress = lambda step, steps: None,
     checkpoint: Path | None = None,
 ) -> Trajectory:
-    """Train one model of `setting` from `seed`; see `train_together`."""
+    """Train one model of a setting from a seed, and return its curves; parameters as in `train_together`."""
     return train_together(setting, [seed], device=device, progress=progress, checkpoint=checkpoint)[0]
 
 

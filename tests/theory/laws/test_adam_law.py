@@ -63,10 +63,8 @@ def test_what_the_first_lags_gain_the_others_give():
 
 def test_noise_grows_with_the_batch_shrinking():
     """Smaller batches leave untracked lags where they are for longer, and so form the head later."""
-    formed = [
-        _formed(law(Setting.of("linear", states=2, context=50, optimizer="adam", batch=b)).trajectories[0])
-        for b in (16, 64, 256)
-    ]
+    settings = (Setting.of("linear", states=2, context=16, optimizer="adam", batch=b) for b in (16, 64, 256))
+    formed = [_formed(descend(NoisyMeanField(setting), setting.training)) for setting in settings]
     assert formed[0] > formed[1] > formed[2]
 
 
@@ -156,10 +154,3 @@ def test_dispatch_and_refusals():
         law(Setting.of("softmax", context=2000, optimizer="adam"))
     with pytest.raises(ValueError, match="context = 2:"):
         law(Setting.of("softmax", context=2, optimizer="adam"))
-
-
-def test_lags_that_no_source_has_yet_do_not_overflow():
-    """A strong head on few tokens: the exponents of lags beyond the first token, which nothing reads, stay finite
-    (warnings are errors)."""
-    prediction = law(Setting.of("softmax", states=2, context=12, optimizer="adam"))
-    assert np.isfinite(prediction.trajectories[0].loss).all()

@@ -271,3 +271,12 @@ def test_distances_are_means_over_chains_spread_evenly(family):
     dynamics.stand_for(even[0][:9], np.full(9, 1 / 9))
     assert abs(dynamics.measure(point).loss - expected.loss) > 1e-3
     assert dynamics.measure(point).loss == pytest.approx(dynamics.gradient(point).loss, rel=1e-12)
+
+
+def test_lags_that_no_source_has_yet_do_not_overflow():
+    """A strong head on few tokens: the exponents of lags beyond the first token, which nothing reads, stay finite
+    (warnings are errors)."""
+    dynamics = SoftmaxCorrected.of(Setting.of("softmax", states=2, context=12), count=8)
+    point = np.zeros_like(dynamics.layout.start)
+    point[0], point[2], point[dynamics.layout.lags.start + 1] = 10.0, 5.0, 8.0
+    assert np.isfinite(dynamics.gradient(point).derivative).all()

@@ -9,7 +9,8 @@ from scipy import integrate
 from scipy.special import digamma
 
 from onset.theory.mean_fields import linear
-from onset.theory.mean_fields.positions import LagShares, PositionGrid
+from onset.theory.mean_fields.linear import LagShares
+from onset.theory.mean_fields.positions import PositionGrid
 
 EPS = np.finfo(float).eps
 

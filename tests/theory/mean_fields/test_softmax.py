@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from onset.theory.mean_fields.limit import MeanField
-from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.mean_fields.positions import LagShares, PositionGrid
+from onset.theory.mean_fields.linear import LagShares, LinearMeanField
+from onset.theory.mean_fields.positions import PositionGrid
 from onset.theory.mean_fields.softmax import SoftmaxMeanField, _Chained
 from onset.theory.setting import Setting
 

@@ -155,8 +155,8 @@ class Corrected(PopulationLoss):
         """w (X, T, k, n) of `Moments`."""
 
     @abstractmethod
-    def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
-        """Logits (q, k) of the sequences of `early`; `seen` (q, last) is the attention of their sources on state 0."""
+    def early_logits(self, attention: Array, point: Array) -> tuple[Array, EarlyPullback]:
+        """Logits (q, k) of the sequences of `early`; `attention` (q, last) is that of their sources on state 0."""
 
     @abstractmethod
     def link(self, moments: Moments, point: Array) -> Link:
@@ -188,11 +188,13 @@ class Corrected(PopulationLoss):
         share = self.share[..., None]
         by_weights, by_readout = by_sums(by_mean * share, by_covariance * share[..., None])
         by_source_point = by_source(by_weights)
-        seen, by_lag_logits = self.early.first_layer(point[self.layout.lags])
-        logits, by_early = self.early_logits(seen, point)
+        attention, by_lag_logits = self.early.first_layer(point[self.layout.lags])
+        logits, by_early = self.early_logits(attention, point)
         early_loss, by_logits = self.early.loss(logits)
-        by_seen, by_matrices = by_early(by_logits)
-        derivative = np.concatenate([by_source_point[:2], by_readout, by_source_point[2:] + by_lag_logits(by_seen)])
+        by_attention, by_matrices = by_early(by_logits)
+        derivative = np.concatenate(
+            [by_source_point[:2], by_readout, by_source_point[2:] + by_lag_logits(by_attention)]
+        )
         derivative[: len(by_matrices)] += by_matrices
         return Gradient(early_loss + float((self.share * loss).sum()), derivative)
 

@@ -38,7 +38,7 @@ class Early:
         token.
     held : array, shape (q, last, k)
         1[x_s = j].
-    seen : array, shape (q, last, last)
+    matches : array, shape (q, last, last)
         1[x_{s-r} = 0] by source and lag.
     """
 
@@ -49,7 +49,7 @@ class Early:
         ]
         total = sum(len(tokens) for tokens in lengths)
         self.chance, self.row = np.zeros(total), np.zeros((total, k))
-        self.held, self.seen = np.zeros((total, last, k)), np.zeros((total, last, last))
+        self.held, self.matches = np.zeros((total, last, k)), np.zeros((total, last, last))
         unigram, bigram = np.zeros((total, k)), np.zeros((total, k))
         start = 0
         for t, tokens in enumerate(lengths, start=1):
@@ -62,7 +62,7 @@ class Early:
             held = np.eye(k)[tokens]
             self.held[here, :t] = held
             for r in range(t):
-                self.seen[here, r:t, r] = held[:, : t - r, 0]
+                self.matches[here, r:t, r] = held[:, : t - r, 0]
             counts, moves = held.sum(axis=1), (held[:, :-1, :1] * held[:, 1:, :]).sum(axis=1)
             unigram[here] = (counts + alpha) / (t + k * alpha)
             bigram[here] = (moves + alpha) / (moves.sum(axis=1, keepdims=True) + k * alpha)
@@ -76,15 +76,15 @@ class Early:
         weight = np.ones(last)
         weight[:tracked] = np.exp(lag_logits[:tracked])
         total = weight.cumsum()
-        shown = (self.seen @ weight) / total
+        attention = (self.matches @ weight) / total
 
-        def pullback(by_shown: Array) -> Array:
-            scaled = by_shown / total
-            by_weight = scaled.ravel() @ self.seen.reshape(-1, last)
-            by_weight -= (scaled * shown).sum(axis=0)[::-1].cumsum()[::-1]
+        def pullback(by_attention: Array) -> Array:
+            scaled = by_attention / total
+            by_weight = scaled.ravel() @ self.matches.reshape(-1, last)
+            by_weight -= (scaled * attention).sum(axis=0)[::-1].cumsum()[::-1]
             return np.append((by_weight * weight)[:tracked], np.zeros(len(lag_logits) - tracked))
 
-        return shown, pullback
+        return attention, pullback
 
     def loss(self, logits: Array) -> tuple[float, Array]:
         """These positions' part of the loss for logits (q, k), and its derivative by them."""

@@ -51,13 +51,13 @@ class LinearCorrected(Corrected):
 
         return weights, pullback
 
-    def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
+    def early_logits(self, attention: Array, point: Array) -> tuple[Array, EarlyPullback]:
         omega, held = point[0] - point[1], self.early.held
-        logits = ((point[1] + omega * seen)[:, None, :] @ held)[:, 0]
+        logits = ((point[1] + omega * attention)[:, None, :] @ held)[:, 0]
 
         def pullback(by_logits: Array) -> tuple[Array, Array]:
             by_score = (held @ by_logits[..., None])[..., 0]
-            by_omega, by_c = float((by_score * seen).sum()), float(by_score.sum())
+            by_omega, by_c = float((by_score * attention).sum()), float(by_score.sum())
             return omega * by_score, np.array([by_omega, by_c - by_omega])
 
         return logits, pullback

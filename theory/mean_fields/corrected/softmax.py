@@ -155,9 +155,9 @@ class SoftmaxCorrected(Corrected):
             derivative.append((1 + low) / bottom**2)
         return rate, derivative
 
-    def early_logits(self, seen: Array, point: Array) -> tuple[Array, EarlyPullback]:
+    def early_logits(self, attention: Array, point: Array) -> tuple[Array, EarlyPullback]:
         omega, mu, held = point[0] - point[1], point[2] - point[3], self.early.held
-        weight = np.exp(omega * seen - max(omega, 0.0))
+        weight = np.exp(omega * attention - max(omega, 0.0))
         summed = (weight[:, None, :] @ held)[:, 0]
         total = summed.sum(axis=1, keepdims=True)
         read = summed / total
@@ -165,7 +165,7 @@ class SoftmaxCorrected(Corrected):
         def pullback(by_logits: Array) -> tuple[Array, Array]:
             by_mu = (by_logits * read).sum(axis=1, keepdims=True)
             by_exponent = weight * (held @ (mu * (by_logits - by_mu) / total)[..., None])[..., 0]
-            by_omega, by_mu = float((by_exponent * seen).sum()), float(by_mu.sum())
+            by_omega, by_mu = float((by_exponent * attention).sum()), float(by_mu.sum())
             return omega * by_exponent, np.array([by_omega, -by_omega, by_mu, -by_mu])
 
         return mu * read, pullback

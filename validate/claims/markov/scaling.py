@@ -85,8 +85,8 @@ def seed_scatter(runs: Runs) -> SeedScatter:
         if isinstance(observed, Observation) and observed.setting.model.architecture is not None
     ]
     logs = [np.log(steps) for observed in transformers if len(steps := _steps(observed)) > 1]
-    freedom = sum(len(own) - 1 for own in logs)
-    squares = sum(float(((own - own.mean()) ** 2).sum()) for own in logs)
+    freedom = sum(len(by_seed) - 1 for by_seed in logs)
+    squares = sum(float(((by_seed - by_seed.mean()) ** 2).sum()) for by_seed in logs)
     return SeedScatter(math.sqrt(squares / freedom) if freedom else math.inf, freedom)
 
 
