@@ -20,7 +20,7 @@ validate: install
 	$(BIN)/onset validate --suite quick
 
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: install
 	$(BIN)/ruff check .

@@ -131,12 +131,12 @@ def _checked(derivation: Derivation, *passed: bool | None) -> CheckedDerivation:
 
 
 @needs_latex
-@pytest.mark.parametrize("name", names())
-def test_every_derivation_compiles_within_its_margins(tmp_path, name):
-    """No error, and no line wider than the page by more than a millimetre."""
-    (path,) = latex.write([_checked(get(name))], tmp_path, together=False)
-    assert path.name == f"{name}.tex"
-    compiled, log = _compiles(tmp_path, path.name)
+@pytest.mark.parametrize("together", [names(), ["two-state-chain"]], ids=["all", "one"])
+def test_derivations_compile_within_their_margins(tmp_path, together):
+    """No error, and no line wider than the page by more than a millimetre: all in one document, and one by itself."""
+    paths = latex.write([_checked(get(name)) for name in together], tmp_path, together=len(together) > 1)
+    assert {f"{name}.tex" for name in together} <= {path.name for path in paths}
+    compiled, log = _compiles(tmp_path, latex.ALL if len(together) > 1 else paths[0].name)
     assert compiled, log[-2000:]
     assert not _too_wide(log)
     assert "undefined" not in log

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from onset.theory.arrays import Array
@@ -14,6 +16,9 @@ __all__ = ["CHECKS"]
 
 GROUPS, SEQUENCES = 32, 48
 """Groups behind a standard error, and sequences of each chain in one."""
+
+READOUT = 2.0
+"""μ, beyond the small values of the signals' derivation."""
 
 
 def _drives(context: int, chains: Array, readout: float, generator: np.random.Generator) -> Array:
@@ -41,6 +46,17 @@ def _drives(context: int, chains: Array, readout: float, generator: np.random.Ge
     return -context * mixed[1, :5].numpy()
 
 
+@cache
+def _growths() -> tuple[Array, Array]:
+    """The chains, and the growth of their drives over T = 64, …, 128, shape (groups, lags)."""
+    chains = np.random.default_rng(5).dirichlet(np.full(2, 2.0), size=(4, 4))
+    drives = [
+        [_drives(context, chains, READOUT, generator) for context in (64, 128)]
+        for generator in np.random.default_rng(7).spawn(GROUPS)
+    ]
+    return chains, np.diff(drives, axis=1)[:, 0]
+
+
 @check(
     r"$S_r$ with the growth over $T = 64, \dots, 128$ of the trained model's own mixed derivative by $\omega_2$ and "
     "$v^2_r$, autograd, four chains"
@@ -51,15 +67,11 @@ def _second_head() -> Residual:
     from onset.theory.derivations import third_order
     from onset.theory.markov.chains import block_law
 
-    readout, chains = 2.0, np.random.default_rng(5).dirichlet(np.full(2, 2.0), size=(4, 4))
-    model = np.exp(readout * block_law(chains, 3).sum(axis=1) / block_law(chains, 2).sum(axis=1)[:, :, None])
+    chains, growths = _growths()
+    model = np.exp(READOUT * block_law(chains, 3).sum(axis=1) / block_law(chains, 2).sum(axis=1)[:, :, None])
     model /= model.sum(axis=2, keepdims=True)
-    expected = readout * third_order.signals(chains, np.full(4, 0.25), model, 5) * np.log(2)
-    drives = [
-        [_drives(context, chains, readout, generator) for context in (64, 128)]
-        for generator in np.random.default_rng(7).spawn(GROUPS)
-    ]
-    return all_zero(standard_scores(np.diff(drives, axis=1)[:, 0] - expected), GROUPS - 1)
+    expected = READOUT * third_order.signals(chains, np.full(4, 0.25), model, 5) * np.log(2)
+    return all_zero(standard_scores(growths - expected), GROUPS - 1)
 
 
 CHECKS = (_second_head,)

@@ -7,13 +7,15 @@ import pytest
 
 from onset.simulate.finite_context.dynamics import loss_and_gradient
 from onset.simulate.tasks.markov_chains import sample
+from onset.theory.dynamics.flow import flow
 from onset.theory.dynamics.layout import Layout
 from onset.theory.markov.task import MarkovChains
-from onset.theory.mean_fields import positions
+from onset.theory.mean_fields import linear
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField
 from onset.theory.mean_fields.positions import PositionGrid
 from onset.theory.mean_fields.predict import mean_field
+from onset.theory.mean_fields.quadrature import SCRAMBLINGS
 from onset.theory.models import FAMILIES
 from onset.theory.setting import Setting
 
@@ -27,7 +29,7 @@ def point_of(dynamics: NgramLinearMeanField, context: int) -> np.ndarray:
 def test_order_two_is_the_plain_mean_field(monkeypatch):
     """With one head, on the same chains, loss and gradient tend to those of onset.theory.mean_fields.linear as
     positions are resolved."""
-    monkeypatch.setattr(positions, "ROOT_NODES", 24)
+    monkeypatch.setattr(linear, "ROOT_NODES", 24)
     setting = Setting.of("linear", states=3, context=100)
     plain, other = LinearMeanField.of(setting, lags=4, count=16), NgramLinearMeanField.of(setting, lags=4, count=16)
     chains = np.random.default_rng(0).dirichlet(np.ones(3), size=(5, 3))
@@ -123,12 +125,19 @@ def test_grid_resolves_the_head_that_has_grown_least():
 def test_bigrams_are_where_the_linear_family_ends():
     """It passes to bigram, forms the lag-2 head later than the previous-token head, and never comes nearer to trigram
     than to bigram."""
-    setting = Setting.of("linear", order=3, context=50)
-    transitions, formations = mean_field(setting).read(0.1)
+    setting = Setting.of("linear", order=3, context=30)
+    transitions, formations = flow(NgramLinearMeanField.of(setting), setting.training).read(0.1)
     assert transitions[1].step is not None
     assert transitions[2].step is None
     assert "never nearer to trigram" in transitions[2].reason
     assert formations[0].step < formations[1].step
+
+
+def test_replicates_are_those_of_the_prediction():
+    """Four scramblings, each with its own chains; two lags need a head."""
+    prediction = mean_field(Setting.of("linear", order=3, context=20, steps=4))
+    assert len({trajectory.loss[0] for trajectory in prediction.trajectories}) == SCRAMBLINGS
+    assert prediction.trajectories[0].lags == (1, 2)
 
 
 def test_what_knows_pairs_only_says_so():
