@@ -1,4 +1,4 @@
-"""onset.simulate.predict: predictions at finite context, and the table of methods."""
+"""onset.simulate: predictions at finite context, and the table of methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from onset.simulate.predict import METHODS, REPLICATES, finite_context, predict
+from onset.simulate.finite_context.predict import REPLICATES, finite_context
+from onset.simulate.predict import METHODS, predict
 from onset.theory.markov import ideal
 from onset.theory.setting import Setting
 

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from onset.simulate.predict import predict
-from onset.theory.laws.basins import escapes
 from onset.theory.recording import Progress, Trajectory
 from onset.validate.store.jobs import BASIN, TRAIN, Job
 from onset.validate.store.provenance import provenance
@@ -180,6 +179,8 @@ def _prediction(job: Job) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
 
 
 def _basin(job: Job) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
+    from onset.theory.laws.basins import escapes
+
     basin = escapes(job.setting, seed=job.seed)
     return (), {"basin": asdict(basin) | {"drives": basin.drives.tolist()}}
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onset.simulate.predict import METHODS
 from onset.theory.expectation import Expectation
-from onset.theory.laws.basins import Basin
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Trajectory, combined
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, Transition, TransitionSource
 from onset.validate.store.runs import Record, Store
+
+if TYPE_CHECKING:
+    from onset.theory.laws.basins import Basin
 
 __all__ = ["BASIN", "KINDS", "TRAIN", "Job", "Observation", "Refused", "basin", "observation", "prediction"]
 
@@ -114,6 +116,8 @@ def prediction(setting: Setting, method: str, store: Store, seed: int = 0) -> Pr
 
 def basin(setting: Setting, store: Store) -> Basin:
     """The basin of `setting` in `store`; raises as `prediction` does."""
+    from onset.theory.laws.basins import Basin
+
     fields = _load(store, Job(setting, BASIN)).notes["basin"]
     return Basin(**(fields | {"drives": np.array(fields["drives"]), "lags": tuple(fields["lags"])}))
 

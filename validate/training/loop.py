@@ -24,11 +24,12 @@ from torch.func import stack_module_state
 from onset.theory import arguments
 from onset.theory.recording import Progress, Recorder, Trajectory
 from onset.theory.setting import Setting
-from onset.validate.models import Model, build
+from onset.validate.models import build
 from onset.validate.models.model import cross_entropy
 from onset.validate.training.batches import Batches, MaskBits, streams
 from onset.validate.training.checkpoints import load_checkpoint, save_checkpoint
 from onset.validate.training.held_out import HeldOut
+from onset.validate.training.optimizer import Optimizer
 
 __all__ = ["DEVICES", "TrainingRun", "resolve_device", "train", "train_together"]
 
@@ -155,7 +156,7 @@ class TrainingRun:
         if not self.alone:
             self.parameters = stack_module_state(models)[0]  # type: ignore[arg-type]
         self.sites = self.model.sites(setting.training.batch, setting.task.context)
-        self.optimizer = _optimizer(self.model, self.parameters, setting)
+        self.optimizer = Optimizer(self.model, self.parameters, setting)
         scored = setting.task.scored
         self.positions = None if scored.all() else torch.from_numpy(np.flatnonzero(scored)).to(device)
 
@@ -188,7 +189,7 @@ class TrainingRun:
                 loss = loss_of(tokens, mask_bits)
             else:
                 loss = torch.vmap(loss_of)(tokens, mask_bits, self.parameters).sum()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.clear_gradients()
         loss.backward()
 
     def record(self) -> None:
@@ -215,7 +216,7 @@ class TrainingRun:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, and plain data, that `restore` continues from."""
         tensors = {f"parameter.{name}": values.detach() for name, values in self.parameters.items()}
-        for i, moments in self.optimizer.state_dict()["state"].items():
+        for i, moments in self.optimizer.state.items():
             tensors |= {f"optimizer.{i}.{name}": values for name, values in moments.items()}
         for n, recorder in enumerate(self.recorders):
             tensors |= {f"record.{n}.{name}": torch.from_numpy(values) for name, values in recorder.arrays().items()}
@@ -229,7 +230,6 @@ class TrainingRun:
 
     def restore(self, tensors: dict[str, Tensor], data: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
-        moments = self.optimizer.state_dict()
         records: list[dict[str, np.ndarray]] = [{} for _ in self.recorders]
         for key, values in tensors.items():
             kind, _, name = key.partition(".")
@@ -238,32 +238,12 @@ class TrainingRun:
                 continue
             index, _, name = name.partition(".")
             if kind == "optimizer":
-                moments["state"].setdefault(int(index), {})[name] = values
+                self.optimizer.state[int(index)][name].copy_(values)
             else:
                 records[int(index)][name] = values.numpy()
-        self.optimizer.load_state_dict(moments)
         self.step, self.ended = data["step"], data["ended"]
         for recorder, arrays, names in zip(self.recorders, records, data["names"], strict=True):
             recorder.restore(arrays, tuple(names))
         generators = [*self.batches, *self.mask_bits]
         for generator, state in zip(generators, data["batches"] + data["words"], strict=True):
             generator.restore(state)
-
-
-def _optimizer(model: Model, parameters: dict[str, Tensor], setting: Setting) -> torch.optim.Optimizer:
-    choice = setting.training.optimizer
-    decayed = model.decayed() if choice.weight_decay else set()
-    groups: dict[tuple[str, bool], list[Tensor]] = {}
-    for name, parameter in parameters.items():
-        frozen = model.part(name) in setting.training.frozen
-        parameter.requires_grad_(not frozen)
-        if not frozen:
-            groups.setdefault((model.group(name), name in decayed), []).append(parameter)
-    options = [
-        {"params": group, "lr": choice.learning_rate[rate]} | ({"weight_decay": choice.weight_decay} if decays else {})
-        for (rate, decays), group in groups.items()
-    ]
-    if choice.name == "sgd":
-        return torch.optim.SGD(options, fused=True)
-    kind = torch.optim.AdamW if choice.name == "adamw" else torch.optim.Adam
-    return kind(options, betas=choice.betas, eps=choice.epsilon, weight_decay=0.0, fused=True)

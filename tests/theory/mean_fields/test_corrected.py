@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import pkgutil
 from math import factorial
 
 import numpy as np
@@ -198,7 +199,7 @@ def test_steps_of_the_linear_family_at_a_short_context(states, concentration):
 
 def test_prediction_is_registered_and_plain():
     """Registered by name; repeats itself; JSON; families without one are named."""
-    assert METHODS["mean-field-corrected"] is mean_field_corrected
+    assert pkgutil.resolve_name(METHODS["mean-field-corrected"]) is mean_field_corrected
     setting = Setting.of("softmax", states=3, context=12, steps=20)
     computed, again = mean_field_corrected(setting, seed=1), mean_field_corrected(setting, seed=1)
     assert [t.loss.tolist() for t in computed.trajectories] == [t.loss.tolist() for t in again.trajectories]
