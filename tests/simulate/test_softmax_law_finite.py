@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onset.simulate import predict as finite
 from onset.simulate.explain import explain
+from onset.simulate.finite_context import predict as finite
+from onset.simulate.predict import predict
 from onset.theory.laws import expansion, law
 from onset.theory.laws.softmax import escape
 from onset.theory.setting import Setting
@@ -59,7 +60,7 @@ def test_the_corrected_law_agrees_with_finite_context(setting, monkeypatch):
     monkeypatch.setattr(finite, "REPLICATES", 1)
     for example in (Setting.of("linear", states=2, context=64, record_every=2), setting.replace(record_every=5)):
         expected = finite.finite_context(example).transitions()[1]
-        predicted = finite.predict(example, "law-corrected").transitions()[1]
+        predicted = predict(example, "law-corrected").transitions()[1]
         print(f"{example.label}: {predicted.step / expected.step - 1:+.3f}")
         assert abs(predicted.step / expected.step - 1) < 0.1
         assert predicted.low < predicted.step < predicted.high
