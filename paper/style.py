@@ -29,6 +29,7 @@ __all__ = [
     "RED",
     "ROSE",
     "RUNG_COLOURS",
+    "STYLE",
     "VIOLET",
     "bars",
     "grid_of_axes",
@@ -43,6 +44,9 @@ BLUE, AMBER, GREEN, VIOLET, ROSE, BROWN = "#1F6FB2", "#D98E04", "#2E8B57", "#8A4
 """Colours of categories, in this order; they can be told apart by colour-blind readers."""
 GREY, DARK, RED = "#8C8C8C", "#444444", "#B03030"
 """Colours of reference lines, of axes and legends, and of warnings."""
+
+STYLE: list[Any] = [str(Path(__file__).with_name("onset.mplstyle"))]
+"""Style sheets of all figures; a later one overrides."""
 
 RUNG_COLOURS = {
     "law": ROSE,
@@ -96,7 +100,7 @@ def bars(values: Sequence[float] | Array) -> Array:
 def styled() -> Iterator[None]:
     """Figures drawn inside have the shared style, on a canvas that needs no screen."""
     mpl.use("Agg")
-    with plt.style.context(str(Path(__file__).with_name("onset.mplstyle"))):
+    with plt.style.context(STYLE):
         yield
 
 

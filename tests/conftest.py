@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -92,10 +94,22 @@ def quadratic() -> type[Quadratic]:
     return Quadratic
 
 
+@pytest.fixture(scope="session", autouse=True)
+def coarse_figures():
+    """Pictures have few pixels and fonts that embed quickly: they are looked at elsewhere."""
+    from onset.paper.style import STYLE
+
+    STYLE.append({"pdf.fonttype": 3, "savefig.dpi": 50})
+    yield
+    STYLE.pop()
+
+
 @pytest.fixture(scope="session")
 def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
     """A suite of seconds, registered as "tiny" for the session, and the folder with its finished runs: a toy and a
     transformer too short to pass.
+
+    Processes of one session share the runs.
     """
     pytest.importorskip("torch")
     from onset.theory.architecture import Architecture
@@ -112,9 +126,11 @@ def tiny_suite(tmp_path_factory: pytest.TempPathFactory):
         return suite.Case(toy, 2, methods=QUICK), suite.Case(transformer, 2, surrogate, "transformer")
 
     suite.SUITES["tiny"] = tiny
-    folder = tmp_path_factory.mktemp("tiny")
+    shared, folder = tmp_path_factory.getbasetemp(), tmp_path_factory.mktemp("tiny")
+    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "tiny-runs"
+    suite.run_jobs("tiny", Store(shared), workers=1)
+    shutil.copytree(shared, folder / "runs")
     store = Store(folder / "runs")
-    suite.run_jobs("tiny", store, workers=1)
     results = suite.collect("tiny", store)
     yield folder, results
     del suite.SUITES["tiny"]

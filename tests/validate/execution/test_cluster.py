@@ -61,8 +61,9 @@ class Machines:
         return process
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def machines():
+    """One test kills a worker, the next the scheduler: each goes on with what is left."""
     with ExitStack() as held:
         yield Machines(held)
 
