@@ -139,6 +139,14 @@ class Training:
     def __post_init__(self) -> None:
         check_entries(self)
 
+    def require_all_trained(self, method: str) -> None:
+        """Raise ``ValueError`` if a part is frozen, which `method` does not support."""
+        if self.frozen:
+            raise ValueError(
+                f"frozen = {list(self.frozen)}: {method} supports training of all parts only; "
+                "use the mean field or the finite context."
+            )
+
     def records(self, step: int) -> bool:
         """Whether a curve has a record at this step: every `record_every` steps and at the last."""
         return step % self.record_every == 0 or step == self.steps

@@ -13,6 +13,7 @@ from onset.simulate.explain.linear import explain_terms, mean_field_explanation
 from onset.simulate.explain.remarks import remarks
 from onset.simulate.explain.softmax import explain_escape
 from onset.theory.laws.softmax import escape, predict_from_escape
+from onset.theory.markov.task import require_markov_chains
 from onset.theory.setting import Setting
 
 __all__ = ["Explanation", "Stage", "explain"]
@@ -24,8 +25,9 @@ def explain(setting: Setting, *, seed: int = 0) -> Explanation:
     Raises
     ------
     ValueError
-        If the setting's family has no mean field.
+        If the task has no theory, or the setting's family no mean field.
     """
+    require_markov_chains(setting.task, "explain")
     if (setting.model.family, setting.training.optimizer.name) == ("softmax", "sgd"):
         try:
             escaped = escape(setting, seed=seed)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onset.simulate.explain import explain
 from onset.simulate.predict import predict
+from onset.theory.laws import law, law_corrected
+from onset.theory.laws.basins import escapes
+from onset.theory.laws.softmax import escape
+from onset.theory.laws.terms import terms
 from onset.theory.setting import Setting
 
 
@@ -29,3 +34,20 @@ def test_frozen_parts_stay_where_they_are_in_theory_too(family, method):
     assert formed.step is None
     with pytest.raises(ValueError, match="supports training of all parts only"):
         predict(setting.replace(frozen=("match",)), "law")
+
+
+@pytest.mark.parametrize(
+    ("family", "ask"),
+    [("linear", law), ("linear", law_corrected), ("linear", terms), ("linear", escapes), ("softmax", escape)],
+)
+def test_laws_refuse_frozen_parts_whoever_calls(family, ask):
+    with pytest.raises(ValueError, match=r"frozen = \['match'\]: the .* supports training of all parts only"):
+        ask(Setting.of(family, context=64, frozen=["match"]))
+
+
+def test_a_setting_with_frozen_parts_is_explained_by_the_mean_field():
+    """Not by the terms of a law that moves all parts."""
+    explanation = explain(Setting.of("linear", context=32, frozen=["match"], initialization={"match": 0.0}))
+    assert explanation.regime == "outside"
+    assert "frozen" in explanation.sentences[0]
+    assert "terms" not in explanation.numbers

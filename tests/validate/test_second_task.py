@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 
 import torch
 
+from onset.simulate.explain import explain
 from onset.simulate.losses import strategy_losses
 from onset.simulate.strategies.laws import TRUE, SparseLaws
 from onset.simulate.tasks import SAMPLERS, Sampler, register, token_type
@@ -22,6 +23,9 @@ from onset.theory import arguments, tasks
 from onset.theory.architecture import Architecture
 from onset.theory.entries import entry
 from onset.theory.expectation import Expectation
+from onset.theory.laws import law, law_corrected
+from onset.theory.laws.basins import escapes
+from onset.theory.mean_fields.predict import mean_field
 from onset.theory.setting import Setting
 from onset.theory.tasks import TASKS
 from onset.validate.judging.verdicts import AGREES
@@ -208,3 +212,10 @@ def test_registries_know_it():
     """One entry in each registry."""
     assert TASKS["copy-first"] is CopyFirst
     assert SAMPLERS[CopyFirst] is CopyFirstSampler
+
+
+@pytest.mark.parametrize("ask", [explain, law, law_corrected, escapes, mean_field])
+def test_theory_of_markov_chains_says_that_it_has_no_answer(ask):
+    """Every entry to it, whoever calls: a sentence with the task's name."""
+    with pytest.raises(ValueError, match=r"task = 'copy-first': .* Markov chains only"):
+        ask(Setting.of("linear", task=CopyFirst()))

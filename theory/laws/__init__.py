@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from onset.theory.laws import adam, corrected, linear, softmax
 from onset.theory.laws.law import Law
+from onset.theory.markov.task import require_first_order
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Progress, no_progress
 from onset.theory.setting import Setting
@@ -53,10 +54,6 @@ def _select(laws: Mapping[tuple[str, str], Law], name: str, setting: Setting) ->
             f"family of the {name} = {family!r} with optimizer = {optimizer!r}: expected one of {known}; "
             "predict by another method, or train it."
         )
-    setting.task.require_first_order(f"the {name}")
-    if setting.training.frozen:
-        raise ValueError(
-            f"frozen = {list(setting.training.frozen)}: the {name} supports training of all parts only; "
-            "use the mean field or the finite context."
-        )
+    require_first_order(setting.task, f"the {name}")
+    setting.training.require_all_trained(f"the {name}")
     return laws[family, optimizer]

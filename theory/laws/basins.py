@@ -31,7 +31,7 @@ from onset.theory import arguments
 from onset.theory.arrays import Array
 from onset.theory.laws.sampling import best_readout, covariance, positions, relative
 from onset.theory.markov.chains import stationary
-from onset.theory.markov.task import MarkovChains
+from onset.theory.markov.task import MarkovChains, require_first_order
 from onset.theory.setting import Setting
 
 __all__ = ["FALSE_ALARM", "Basin", "escapes", "limit_constants", "supports"]
@@ -116,7 +116,8 @@ def escapes(setting: Setting, *, count: int = 16384, seed: int = 0) -> Basin:
     k = 2, T = 10, is trapped as predicted at a rate of 0.1 for the lag logits, and escapes at a rate of 1.
     """
     arguments.one_of("family of a basin", setting.model.family, FAMILIES)
-    setting.task.require_first_order("the map of basins")
+    require_first_order(setting.task, "the map of basins")
+    setting.training.require_all_trained("the map of basins")
     count = arguments.integer("count", count, least=2)
     pilot, main = np.random.default_rng(seed).spawn(2)
     waits = setting.training.optimizer.name == "sgd"  # the read-out settles before the match moves

@@ -36,6 +36,7 @@ from onset.theory.dynamics.layout import last_attention
 from onset.theory.laws.expansion import LAGS, Expansion, drive, expansion
 from onset.theory.laws.law import Law
 from onset.theory.markov.ideal import limit_losses
+from onset.theory.markov.task import require_first_order
 from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
@@ -179,7 +180,8 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
     """
     arguments.one_of("family of the softmax plateau law", setting.model.family, ("softmax",))
     arguments.one_of("optimizer of the softmax plateau law", setting.training.optimizer.name, ("sgd",))
-    setting.task.require_first_order("the plateau law")
+    require_first_order(setting.task, "the plateau law")
+    setting.training.require_all_trained("the plateau law")
     context, rates = setting.task.context, _rates(setting)
     if context < SHORTEST_CONTEXT:
         raise ValueError(

@@ -24,6 +24,7 @@ from onset.theory.laws.linear import LARGEST_DELAY, path_at_rates, predict, star
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.slow_manifold import manifold, table_contexts
 from onset.theory.markov.priors import Dirichlet, Prior
+from onset.theory.markov.task import require_first_order
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, find_formation, find_transition
 
@@ -102,7 +103,8 @@ def terms(setting: Setting) -> dict[str, Terms]:
     """
     arguments.one_of("family of the plateau law", setting.model.family, ("linear",))
     arguments.one_of("optimizer of the plateau law", setting.training.optimizer.name, ("sgd",))
-    setting.task.require_first_order("the plateau law")
+    require_first_order(setting.task, "the plateau law")
+    setting.training.require_all_trained("the plateau law")
     prior, context, rates = setting.task.prior, setting.task.context, setting.training.optimizer.learning_rate
     unit = _unit_path(prior, context)
     if isinstance(unit, str):

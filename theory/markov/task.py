@@ -17,7 +17,7 @@ from onset.theory.entries import entry
 from onset.theory.expectation import Expectation
 from onset.theory.markov.priors import Dirichlet, Mixture, Prior, prior_from_dict, prior_label, prior_to_dict
 
-__all__ = ["STRATEGIES", "MarkovChains", "strategies"]
+__all__ = ["STRATEGIES", "MarkovChains", "require_first_order", "require_markov_chains", "strategies"]
 
 NAMED = ("uniform", "unigram", "bigram", "trigram")
 
@@ -142,10 +142,18 @@ class MarkovChains(tasks.Task):
         }
         return facts | ({"weight": self.prior.weights[0]} if isinstance(self.prior, Mixture) else {})
 
-    def require_first_order(self, method: str) -> None:
-        """Raise ``ValueError`` if the chains are of higher order than `method` supports."""
-        if self.order != 2:
-            raise ValueError(
-                f"order = {self.order}: {method} supports Markov chains, order = 2, only; "
-                "use the finite context, or order = 2."
-            )
+
+def require_markov_chains(task: tasks.Task, method: str) -> None:
+    """Raise ``ValueError`` unless `task` is of Markov chains, all that `method` supports."""
+    if not isinstance(task, MarkovChains):
+        raise ValueError(f"task = {task.kind!r}: {method} supports Markov chains only; train it.")
+
+
+def require_first_order(task: tasks.Task, method: str) -> None:
+    """Raise ``ValueError`` unless `task` is of Markov chains of order 2, all that `method` supports."""
+    require_markov_chains(task, method)
+    if task.order != 2:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"order = {task.order}: {method} supports Markov chains, order = 2, only; "  # type: ignore[attr-defined]
+            "use the finite context, or order = 2."
+        )

@@ -33,7 +33,7 @@ from onset.theory.dynamics.flow import Measured
 from onset.theory.dynamics.layout import Gradient, last_attention
 from onset.theory.markov.chains import entropy, stationary
 from onset.theory.markov.expectations import calibrated_nodes
-from onset.theory.markov.task import MarkovChains
+from onset.theory.markov.task import MarkovChains, require_first_order
 from onset.theory.mean_fields.base import LAGS, PopulationLoss, query_powers, signals
 from onset.theory.recording import Measurement
 
@@ -92,7 +92,7 @@ class MeanField(PopulationLoss):
         rule: tuple[Array, Array] | None = None,
     ) -> None:
         super().__init__(task, initialization, lags)
-        task.require_first_order("this mean field")
+        require_first_order(task, "this mean field")
         self.stand_for(*rule or calibrated_nodes(task.prior, count, partial(signals, lags=lags), generator))
 
     def stand_for(self, transition: Array, weights: Array) -> None:

@@ -8,6 +8,7 @@ from onset.theory import arguments
 from onset.theory.dynamics.adam_steps import adam_steps
 from onset.theory.dynamics.flow import Ensemble, SingleReplicate, flows, sharpness
 from onset.theory.markov.ideal import limit_losses
+from onset.theory.markov.task import require_markov_chains
 from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.limit import MeanField
 from onset.theory.mean_fields.linear import LinearMeanField
@@ -56,6 +57,7 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = no_progr
         If the family has no mean field; `AtSaddle` if that has no gradient at the start.
     """
     task, training, name = setting.task, setting.training, setting.model.family
+    require_markov_chains(task, "the mean field")
     first_order = task.order == 2
     argument = "family of a mean-field prediction" + ("" if first_order else " for chains of higher order")
     arguments.one_of(argument, name, MEAN_FIELDS if first_order else NGRAM_MEAN_FIELDS)

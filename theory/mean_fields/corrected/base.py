@@ -32,7 +32,7 @@ from onset.theory.dynamics.layout import Gradient, last_attention
 from onset.theory.markov import ideal
 from onset.theory.markov.chains import entropy
 from onset.theory.markov.expectations import calibrated_nodes, has_product_rule
-from onset.theory.markov.task import MarkovChains
+from onset.theory.markov.task import MarkovChains, require_first_order
 from onset.theory.mean_fields.base import LAGS, PopulationLoss, signals, softmax
 from onset.theory.mean_fields.corrected.early import Early, reach
 from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
@@ -110,7 +110,7 @@ class Corrected(PopulationLoss):
             raise ValueError(
                 f"lags = {lags} at context = {task.context}: expected at most one lag per token; track {task.context}."
             )
-        task.require_first_order("the corrected mean field")
+        require_first_order(task, "the corrected mean field")
         self.followed = min(followed, lags)
         self._last = reach(task.states, task.context)
         self.at, self.position_share = positions(task.context, self._last)
