@@ -58,7 +58,10 @@ class Cluster(Executor):
     def workers(self) -> int:
         """Threads of the cluster when it first had any."""
         if not self._threads:
-            self._threads = sum(dict(self._client.nthreads()).values())  # type: ignore[arg-type]
+            try:
+                self._threads = sum(dict(self._client.nthreads()).values())  # type: ignore[arg-type]
+            except OSError as problem:
+                raise ComputationStopped(self._gone()) from problem
         return self._threads
 
     def submit(self, assignment: Assignment) -> None:

@@ -21,6 +21,7 @@ pytest.importorskip("distributed")
 import distributed
 
 from onset.theory.setting import Setting
+from onset.validate.errors import ComputationStopped
 from onset.validate.execution import compute
 from onset.validate.execution.cluster import Cluster, _on_worker
 from onset.validate.execution.computing import missing
@@ -164,3 +165,12 @@ def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
     assert socket.gethostname() in answer.reason
     assert missing(JOBS[:1], Store(tmp_path)) == JOBS[:1]
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_scheduler_that_goes_away_before_its_workers_are_counted():
+    """Whatever is asked first of a scheduler that is gone: the same sentence."""
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as scheduler:
+        cluster = Cluster(scheduler.scheduler_address)
+    with pytest.raises(ComputationStopped, match=r"is gone.*give the same command"):
+        _ = cluster.workers
+    cluster.__exit__()
