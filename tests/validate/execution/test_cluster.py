@@ -170,7 +170,7 @@ def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path):
 def test_a_scheduler_that_goes_away_before_its_workers_are_counted():
     """Whatever is asked first of a scheduler that is gone: the same sentence."""
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as scheduler:
-        cluster = Cluster(scheduler.scheduler_address)
+        cluster = Cluster(scheduler.scheduler_address, patience=1)
     with pytest.raises(ComputationStopped, match=r"is gone.*give the same command"):
         _ = cluster.workers
     cluster.__exit__()
