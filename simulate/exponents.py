@@ -13,6 +13,7 @@ integral, which knows no delay). In the softmax family under SGD the closed form
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -93,10 +94,13 @@ def fits(grid: Grid, rows: Sequence[Row], method: str) -> list[Fit]:
 
 def regression(x: Array, y: Array) -> tuple[float, float | None]:
     """Slope of y against x, shapes (n,), n ≥ 2, and its standard error from the residuals (None for two points)."""
+    off = x - x.sum() / len(x)
+    spread = off @ off
+    slope = off @ y / spread
     if len(x) < 3:
-        return float(np.polyfit(x, y, 1)[0]), None
-    line, covariance = np.polyfit(x, y, 1, cov=True)
-    return float(line[0]), float(np.sqrt(covariance[0, 0]))
+        return float(slope), None
+    residuals = y - y.sum() / len(x) - slope * off
+    return float(slope), math.sqrt(residuals @ residuals / (len(x) - 2) / spread)
 
 
 def _lines(grid: Grid, n: int) -> Iterator[tuple[tuple[Any, ...], dict[str, float]]]:

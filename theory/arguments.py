@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -84,6 +84,8 @@ def flag(name: str, value: object) -> bool:
 
 def items(name: str, value: object, *, least: int = 0) -> tuple[Any, ...]:
     """The entries of a list, or raise ``ValueError`` unless `value` is one with at least `least`."""
+    if isinstance(value, tuple) and len(value) >= least:
+        return value
     if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) < least:
         wanted = f" of {least} or more" if least else ""
         raise ValueError(f"{name} = {shown(value)}: expected a list{wanted}; write it as one.")
@@ -97,19 +99,19 @@ def table(name: str, value: object) -> Mapping[str, Any]:
     return value
 
 
-def one_of(name: str, value: object, known: Iterable[str]) -> str:
+def one_of(name: str, value: object, known: Collection[str]) -> str:
     """Return `value`, or raise ``ValueError`` naming the nearest of the `known` names."""
+    if isinstance(value, str) and value in known:
+        return value
     names = sorted(known)
-    if value not in names:
-        raise ValueError(f"{name} = {shown(value)}: expected one of {', '.join(names)}; {_nearest(str(value), names)}")
-    return str(value)
+    raise ValueError(f"{name} = {shown(value)}: expected one of {', '.join(names)}; {_nearest(str(value), names)}")
 
 
-def only_known(where: str, given: Mapping[str, object], known: Iterable[str]) -> None:
+def only_known(where: str, given: Mapping[str, object], known: Collection[str]) -> None:
     """Raise ``ValueError`` if `given` has a key that is not `known`, naming the nearest known one."""
-    names = sorted(known)
     for key in given:
-        if key not in names:
+        if key not in known:
+            names = sorted(known)
             raise ValueError(
                 f"{where} has no entry {shown(key)}: expected {', '.join(names)}; {_nearest(str(key), names)}"
             )

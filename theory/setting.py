@@ -74,7 +74,8 @@ class Setting(Generic[TaskT]):
             )
         arguments.one_of("precision", training.precision, PRECISIONS if family.has_architecture else PRECISIONS[:1])
         in_order = tuple(part for part in parts if part in training.frozen)
-        object.__setattr__(self, "training", dataclasses.replace(training, frozen=in_order))
+        if in_order != training.frozen:
+            object.__setattr__(self, "training", dataclasses.replace(training, frozen=in_order))
 
     def __hash__(self) -> int:
         return int(self.id, 16)
@@ -88,7 +89,7 @@ class Setting(Generic[TaskT]):
     @property
     def default_rates(self) -> Mapping[str, float]:
         """Learning rate of each group where a setting of this task, family and optimiser gives none, per step."""
-        return FAMILIES[self.model.family].defaults(self.training.optimizer.name, self.task).optimizer.learning_rate
+        return FAMILIES[self.model.family].schedule(self.training.optimizer.name, self.task)[0]
 
     @property
     def label(self) -> str:
@@ -151,14 +152,15 @@ class Setting(Generic[TaskT]):
         name = arguments.one_of("optimizer", named.optimizers[0] if optimizer is None else optimizer, OPTIMIZERS)
         if named.has_architecture and architecture is None:
             architecture = published(max(1, len(task.lags)))
-        training = named.defaults(name, task)
-        rates = _per_group("learning_rate", learning_rate, training.optimizer.learning_rate)
+        usual_rates, steps, record_every = named.schedule(name, task)
+        rates = _per_group("learning_rate", learning_rate, usual_rates)
         decay = _given(epsilon=epsilon, betas=betas, weight_decay=weight_decay)
-        chosen = dataclasses.replace(training.optimizer, learning_rate=rates, **decay)
+        chosen = Optimizer(name, rates, **(OPTIMIZERS[name] | decay))
+        schedule: dict[str, Any] = {"steps": steps, "record_every": record_every}
         return cls(
             task,  # type: ignore[arg-type]
             ModelSpec(family, _per_group("initialization", initialization, named.initialization), architecture),
-            dataclasses.replace(training, optimizer=chosen, **_given(**entries)),
+            Training(chosen, **(schedule | _given(**entries))),
         )
 
     def explicit(self) -> dict[str, Any]:

@@ -115,15 +115,14 @@ def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress
     if not max(abs(ratio), abs(along.second_order) / along.slow[formed]) <= LARGEST_DELAY:
         return _match_limited(setting, ratio)
     steps, earliest, latest = steps_with_bounds(along.slow, along.delay, along.second_order)
-    target = along.manifold.target
-    entries = np.column_stack([target.sum(axis=1), target[:, 0]]) / task.context
+    scale, match = along.manifold.target.T / task.context
     names = Layout.of(setting.task, setting.model.initialization, lag_logits.shape[1]).names
     predicted = Trajectory(
         steps=steps,
         loss=curves[:, 0],
         distances=dict(zip(STRATEGIES, curves[:, 1:].T, strict=True)),
         attention=attention[:, None],
-        parameters=dict(zip(names, np.column_stack([entries, lag_logits]).T, strict=True)),
+        parameters=dict(zip(names, [scale + match, scale, *lag_logits.T], strict=True)),
     )
     validity = (
         f"delay of the match {ratio:.2g} of the slow time; "
@@ -187,17 +186,13 @@ def path_at_rates(prior: Prior, context: int, learning_rate: Mapping[str, float]
         )
     fine = SlowManifold(context, log_e[:driven], values[:driven], table.third)
     fine.lag_logits[:, 1] = fine.log_e  # exactly, not by the spline
-    slow = (
-        context
-        / learning_rate["lag_logits"]
-        * cumulative_trapezoid(np.exp(-fine.log_e) / fine.force, fine.log_e, initial=0)
-    )
     relaxation = fine.hessian @ mobility(prior.states, context, learning_rate["match"])
     per_shift = np.linalg.solve(relaxation, (fine.pull / fine.force[:, None])[..., None])[..., 0]
     shift = (per_shift * np.gradient(fine.target, log_e[1], axis=0)).sum(axis=1)
     first, second, _ = start_delay(prior, context, learning_rate["match"], start)
-    delay = first + second + cumulative_trapezoid(shift, fine.log_e, initial=0)
-    return Path(fine, slow, delay, second)
+    integrands = np.stack([np.exp(-fine.log_e) / fine.force, shift])
+    waiting, late = cumulative_trapezoid(integrands, fine.log_e, initial=0)
+    return Path(fine, context / learning_rate["lag_logits"] * waiting, first + second + late, second)
 
 
 def mobility(states: int, context: int, rate: float = 1.0) -> Array:
