@@ -87,15 +87,23 @@ class Grid:
     def _data(self) -> Mapping[str, Any]:
         return self.base.explicit()
 
+    @cached_property
+    def _entries(self) -> list[list[str]]:
+        """Entries of a setting that each axis changes."""
+        groups = self.base.model.groups
+        return [
+            [entry_name(name) for name in ([f"{axis}.{group}" for group in groups] if axis in PER_GROUP else [axis])]
+            for axis in self.axes
+        ]
+
     def setting(self, point: Sequence[float]) -> Setting:
         """The setting at `point`, one value per axis."""
         point = tuple(point)
         if point not in self._settings:
-            changes = {}
-            for axis, value in zip(self.axes, point, strict=True):
-                names = [f"{axis}.{group}" for group in self.base.model.groups] if axis in PER_GROUP else [axis]
-                changes |= {entry_name(name): value for name in names}
-            self._settings[point] = setting_from(self._data, changes)
+            by_axis = zip(self._entries, point, strict=True)
+            self._settings[point] = setting_from(
+                self._data, {name: value for names, value in by_axis for name in names}
+            )
         return self._settings[point]
 
 

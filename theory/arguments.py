@@ -10,6 +10,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 __all__ = [
@@ -119,14 +120,19 @@ def only_known(where: str, given: Mapping[str, object], known: Collection[str]) 
 
 def made_from(where: str, kind: type, entries: Mapping[str, Any]) -> Any:
     """An instance of the dataclass `kind` from named entries; ``ValueError`` for an unknown or a missing one."""
-    fields = [field for field in dataclasses.fields(kind) if field.init]
-    only_known(where, entries, {field.name for field in fields})
-    required = [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in entries]
-    if required:
-        raise ValueError(
-            f"{where} lacks {', '.join(required)}: expected {', '.join(f.name for f in fields)}; add {required[0]}."
-        )
+    names, required = _names(kind)
+    only_known(where, entries, names)
+    missing = [name for name in required if name not in entries]
+    if missing:
+        raise ValueError(f"{where} lacks {', '.join(missing)}: expected {', '.join(names)}; add {missing[0]}.")
     return kind(**entries)
+
+
+@cache
+def _names(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the entries of the dataclass `kind`, and of those without a default."""
+    fields = [field for field in dataclasses.fields(kind) if field.init]
+    return tuple(f.name for f in fields), tuple(f.name for f in fields if f.default is dataclasses.MISSING)
 
 
 def _nearest(value: str, names: list[str]) -> str:
