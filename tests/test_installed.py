@@ -77,7 +77,7 @@ def test_the_installed_package_is_used(installed):
 COMMANDS = [
     ("predict", "--states", "2", "--context", "16", "--json"),
     ("predict", "--context", "6", "--steps", "4", "--method", "finite-context", "--json"),
-    ("explain", "--states", "3", "--context", "200", "--json"),
+    ("explain", "--states", "2", "--context", "64", "--json"),
     ("scan", "--grid", "context=100:1000:3", "--json"),
     ("simulate", "--states", "4", "--prior", "doubly-stochastic", "--sequences", "64", "--json"),
     ("derive", "two-state-chain", "--json"),

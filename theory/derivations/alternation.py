@@ -84,6 +84,14 @@ def _beta(n: sp.Expr) -> sp.Expr:
     return (sp.digamma(n / 2 + 1) - sp.digamma((n + 1) / 2)) / 2
 
 
+def _integrated(polynomial: sp.Expr) -> sp.Poly:
+    """∫₀¹ dx of a polynomial in x and y, termwise, as a polynomial in y."""
+    terms: dict[tuple[int], sp.Expr] = {}
+    for (power, e), c in sp.Poly(polynomial, x, y).terms():
+        terms[e,] = terms.get((e,), sp.Integer(0)) + c / (power + 1)
+    return sp.Poly(terms, y)
+
+
 def moment(polynomial: Callable[[sp.Expr], sp.Expr], n: sp.Expr, concentration: int = 1) -> sp.Expr:
     r"""E[ρⁿ polynomial(w)] for two states, Dirichlet rows of whole `concentration`, n symbolic.
 
@@ -94,12 +102,13 @@ def moment(polynomial: Callable[[sp.Expr], sp.Expr], n: sp.Expr, concentration: 
     second = sp.expand((1 - (1 - y) * x) * (1 - (1 - y) * (1 - x)))
     norm = sp.gamma(2 * concentration) ** 2 / sp.gamma(concentration) ** 4
     density = norm * (1 - y) ** (2 * concentration - 1) * (first * second) ** (concentration - 1)
-    degree = int(sp.degree(polynomial(w), w))
-    over = sp.expand((1 + y) ** (2 * degree) * polynomial(second / (1 + y) ** 2))
-    halves = [sp.integrate(sp.expand(density * part), (x, 0, 1)) for part in (polynomial(first), over)]
-    positive = sum(c / (n + e + 1) for (e,), c in sp.Poly(halves[0], y).terms())
+    powers = sp.Poly(polynomial(w), w)
+    degree = int(powers.degree())
+    over = sum(c * second**e * (1 + y) ** (2 * (degree - e)) for (e,), c in powers.terms())  # (1+y)^2·degree times it
+    halves = [_integrated(density * part) for part in (polynomial(first), over)]
+    positive = sum(c / (n + e + 1) for (e,), c in halves[0].terms())
     factor, rest = sp.Integer(0), sp.Integer(0)
-    for (e,), c in sp.Poly(sp.expand(halves[1]).subs(y, y - 1), y).terms():  # powers of 1 + y
+    for (e,), c in halves[1].compose(sp.Poly(y - 1, y)).terms():  # powers of 1 + y
         power = 2 * degree - e
         if power > 0:
             inner = _tail(n, power)

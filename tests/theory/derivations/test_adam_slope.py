@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import sympy as sp
 
-from onset.theory.derivations import adam_law, get
+from onset.theory.derivations import adam_law
 
 
-def test_all_checks_pass():
-    for result in get("adam-law").run_checks():
+def test_all_checks_pass(theory_checks):
+    for result in theory_checks("adam-law"):
         print(result.check.name, result.residual, result.error)
         assert result.passed
 

@@ -7,11 +7,11 @@ import pytest
 import sympy as sp
 
 from onset.theory.checks import ballistic as checks
-from onset.theory.derivations import ballistic, get
+from onset.theory.derivations import ballistic
 
 
-def test_all_checks_pass():
-    for result in get("ballistic-growth").run_checks():
+def test_all_checks_pass(theory_checks):
+    for result in theory_checks("ballistic-growth"):
         print(result.check.name, result.residual, result.error)
         assert result.passed
 

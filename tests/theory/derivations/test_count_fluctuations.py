@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from onset.simulate.tasks.markov_chains import tokens_from_uniforms
-from onset.theory.derivations import count_fluctuations, get
+from onset.theory.derivations import count_fluctuations
 from onset.theory.markov.chains import stationary
 
 
-def test_all_checks_pass():
-    for result in get("count-fluctuations").run_checks():
+def test_all_checks_pass(theory_checks):
+    for result in theory_checks("count-fluctuations"):
         print(result.check.name, result.residual, result.error)
         assert result.passed
 

@@ -12,8 +12,8 @@ from onset.theory.mean_fields import linear
 
 
 @pytest.mark.parametrize("name", ["linear-mean-field", "softmax-mean-field", "plateau"])
-def test_all_checks_pass(name):
-    for result in get(name).run_checks():
+def test_all_checks_pass(name, theory_checks):
+    for result in theory_checks(name):
         print(result.check.name, result.residual, result.error)
         assert result.passed
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sympy as sp
 
-from onset.theory.derivations import get, plateau_law
+from onset.theory.derivations import plateau_law
 from onset.theory.derivations.plateau_law import resummed
 
 
-def test_all_checks_pass():
-    for result in get("plateau-law").run_checks():
+def test_all_checks_pass(theory_checks):
+    for result in theory_checks("plateau-law"):
         print(result.check.name, result.residual, result.error)
         assert result.passed
 

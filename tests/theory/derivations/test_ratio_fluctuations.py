@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from onset.theory.derivations import get, ratio_fluctuations
+from onset.theory.derivations import ratio_fluctuations
 
 
-def test_all_checks_pass():
-    for result in get("ratio-fluctuations").run_checks():
+def test_all_checks_pass(theory_checks):
+    for result in theory_checks("ratio-fluctuations"):
         print(result.check.name, result.residual, result.error)
         assert result.passed
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from onset.theory.derivations import get, third_order
+from onset.theory.derivations import third_order
 
 
-def test_all_checks_pass():
-    for result in get("third-order").run_checks():
+def test_all_checks_pass(theory_checks):
+    for result in theory_checks("third-order"):
         print(result.check.name, result.residual, result.error)
         assert result.passed
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sympy as sp
 
 from onset.theory.checks import trapped as checks
-from onset.theory.derivations import get, trapped
+from onset.theory.derivations import trapped
 from onset.theory.laws import basins
 
 
-def test_all_checks_pass():
-    for result in get("trapped-basin").run_checks():
+def test_all_checks_pass(theory_checks):
+    for result in theory_checks("trapped-basin"):
         print(result.check.name, result.residual, result.error)
         assert result.passed
 

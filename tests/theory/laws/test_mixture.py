@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onset.theory.derivations import get, mixture
+from onset.theory.derivations import mixture
 from onset.theory.dynamics.flow import flow
 from onset.theory.laws.mixture import PRIOR_NODES, balance
 from onset.theory.laws.slow_manifold import manifold
@@ -14,8 +14,8 @@ from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
 
 
-def test_all_checks_pass():
-    for result in get("mixture-delay").run_checks():
+def test_all_checks_pass(theory_checks):
+    for result in theory_checks("mixture-delay"):
         print(result.check.name, result.residual, result.error)
         assert result.passed
 
