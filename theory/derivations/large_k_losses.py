@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import cast
 
 import numpy as np
 import sympy as sp
@@ -37,16 +38,20 @@ bigram = draw(alpha) - 1 / (alpha**2 * k**3) + (alpha - 2) / (alpha**3 * k**4)
 unigram = draw(k * alpha)
 
 
+def _factored(expression: sp.Basic) -> sp.Expr:
+    return cast(sp.Expr, sp.factor(expression))
+
+
 def _moment(power: int) -> sp.Expr:
     """E (P_ij - 1/k)^power of one entry of a Dirichlet row."""
     terms = (
         sp.binomial(power, n) * sp.rf(alpha, n) / sp.rf(k * alpha, n) * (-1 / k) ** (power - n)
         for n in range(power + 1)
     )
-    return sp.factor(sp.Add(*(sp.expand_func(term) for term in terms)))
+    return _factored(sp.Add(*(sp.expand_func(term) for term in terms)))
 
 
-second, third = sp.factor(k * _moment(2)), sp.factor(k * _moment(3))
+second, third = _factored(k * _moment(2)), _factored(k * _moment(3))
 """E δ₁² and E δ₁³: δ₁ sums k independent entries, one of each row."""
 
 
@@ -56,11 +61,11 @@ def _covariance_of_power(power: int) -> sp.Expr:
     first, others = (alpha + power) / total, (k - 1) * alpha / total
     weighted = sp.digamma(total + 1) - first * sp.digamma(alpha + power + 1) - others * sp.digamma(alpha + 1)
     weight = sp.expand_func(sp.rf(alpha, power) / sp.rf(k * alpha, power))
-    return sp.factor(sp.simplify(weight * sp.expand_func(weighted - draw(alpha))))
+    return _factored(sp.simplify(weight * sp.expand_func(weighted - draw(alpha))))
 
 
 square = _covariance_of_power(2)
-cube = sp.factor(_covariance_of_power(3) - 3 / k * square)
+cube = _factored(_covariance_of_power(3) - 3 / k * square)
 """Cov(δ₂, H) and Cov(δ₃, H) of one state, exactly: only (P_ii - 1/k)² and (P_ii - 1/k)³ matter, as Cov(P_ii, H) = 0."""
 
 
