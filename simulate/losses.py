@@ -40,13 +40,13 @@ class Estimate(NamedTuple):
 
 def strategy_losses(
     setting: Setting,
-    count: int = 16384,
+    sequences: int = 16384,
     *,
     pseudo_count: float | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Estimate]:
-    r"""Expected loss of each ideal strategy on `count` fresh sequences of `setting`'s task.
+    r"""Expected loss of each ideal strategy of a setting's task, measured on fresh sequences.
 
     The next token is averaged out exactly, -Σ_j P_j ln s_j (Rao-Blackwell): the same mean with a smaller error. Errors
     are standard errors over sequences. The same seed gives the same numbers.
@@ -54,25 +54,25 @@ def strategy_losses(
     Parameters
     ----------
     setting : Setting
-    count : int
-        Number of sequences, at least 2.
+    sequences : int
+        Their number, at least 2.
     pseudo_count : float, optional
         Added to every count of symbols of Markov chains; by default the prior's concentration.
     seed : int
     progress : callable
         Called with the sequences done and in total.
     """
-    count, task = arguments.integer("count", count, least=2), setting.task
+    sequences, task = arguments.integer("sequences", sequences, least=2), setting.task
     source = sampler(task) if pseudo_count is None else sampler(task, pseudo_count=pseudo_count)
     scored = task.scored
     moments = {name: _Moments(int(scored.sum()) + 1) for name in task.strategies}
-    chunks = -(-count // CHUNK)
+    chunks = -(-sequences // CHUNK)
     for done, generator in enumerate(np.random.default_rng(seed).spawn(chunks)):
-        sample = source.sample(min(CHUNK, count - done * CHUNK), generator)
+        sample = source.sample(min(CHUNK, sequences - done * CHUNK), generator)
         for running, losses in zip(moments.values(), source.laws(sample).losses(), strict=True):
             loss = losses[:, scored]
             running.add(np.concatenate([loss, loss.mean(axis=1, keepdims=True)], axis=1))
-        progress(min((done + 1) * CHUNK, count), count)
+        progress(min((done + 1) * CHUNK, sequences), sequences)
     return {name: running.estimate() for name, running in moments.items()}
 
 

@@ -169,7 +169,7 @@ BAD = [
     (["predict", "--setting", "absent.toml"], "absent.toml"),
     (["predict", "--stats", "3"], "Did you mean --states"),
     (["predict", "--states", "three"], "three"),
-    (["simulate", "--sequences", "1"], "count = 1"),
+    (["simulate", "--sequences", "1"], "sequences = 1"),
     (["simulate", "--pseudo-count", "-1"], "pseudo_count = -1"),
     (["train", "--seeds", "0"], "seeds = 0"),
     (["train", "--device", "tpu"], "device = 'tpu'"),

@@ -117,7 +117,7 @@ def test_pseudo_count_is_the_concentration_by_default():
     setting = Setting.of(prior=Dirichlet(2, 0.5), context=10)
     assert strategy_losses(setting, 64)["bigram"].mean == strategy_losses(setting, 64, pseudo_count=0.5)["bigram"].mean
     assert strategy_losses(setting, 64)["bigram"].mean != strategy_losses(setting, 64, pseudo_count=1.0)["bigram"].mean
-    with pytest.raises(ValueError, match="count = 1"):
+    with pytest.raises(ValueError, match="sequences = 1"):
         strategy_losses(setting, 1)
     with pytest.raises(ValueError, match="pseudo_count = -1"):
         strategy_losses(setting, 64, pseudo_count=-1)
