@@ -26,6 +26,7 @@ from onset.theory import arguments
 from onset.theory.arrays import Array, Tokens
 from onset.theory.dynamics.layout import Gradient, Layout
 from onset.theory.markov.chains import entropy
+from onset.theory.markov.task import require_markov_chains
 from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 
@@ -53,6 +54,7 @@ class FiniteContext:
 
     def __init__(self, setting: Setting, *, count: int = 512, held_out: int = 512, seed: int = 0) -> None:
         arguments.one_of("family of a finite-context prediction", setting.model.family, ("linear", "softmax"))
+        require_markov_chains(setting.task, "the finite context")
         self.setting = setting
         self.layout = Layout.of(setting.task, setting.model.initialization, setting.task.context)
         self._count = arguments.integer("count", count, least=2)

@@ -29,9 +29,9 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
     """
     trajectories = []
     for replicate in range(REPLICATES):
-        own_seed = int(np.random.default_rng([seed, replicate]).integers(2**63))
+        replicate_seed = int(np.random.default_rng([seed, replicate]).integers(2**63))
         trajectory = descend(
-            FiniteContext(setting, count=SEQUENCES, seed=own_seed),
+            FiniteContext(setting, count=SEQUENCES, seed=replicate_seed),
             setting.training,
             progress=lambda step, steps, r=replicate: progress(r * steps + step, REPLICATES * steps),
         )

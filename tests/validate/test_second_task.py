@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 import torch
 
 from onset.simulate.explain import explain
+from onset.simulate.finite_context.predict import finite_context
 from onset.simulate.losses import strategy_losses
 from onset.simulate.strategies.laws import TRUE, SparseLaws
 from onset.simulate.tasks import SAMPLERS, Sampler, register, token_type
@@ -25,6 +26,7 @@ from onset.theory.entries import entry
 from onset.theory.expectation import Expectation
 from onset.theory.laws import law, law_corrected
 from onset.theory.laws.basins import escapes
+from onset.theory.mean_fields.corrected.predict import mean_field_corrected
 from onset.theory.mean_fields.predict import mean_field
 from onset.theory.setting import Setting
 from onset.theory.tasks import TASKS
@@ -214,7 +216,9 @@ def test_registries_know_it():
     assert SAMPLERS[CopyFirst] is CopyFirstSampler
 
 
-@pytest.mark.parametrize("ask", [explain, law, law_corrected, escapes, mean_field])
+@pytest.mark.parametrize(
+    "ask", [explain, law, law_corrected, escapes, mean_field, mean_field_corrected, finite_context]
+)
 def test_theory_of_markov_chains_says_that_it_has_no_answer(ask):
     """Every entry to it, whoever calls: a sentence with the task's name."""
     with pytest.raises(ValueError, match=r"task = 'copy-first': .* Markov chains only"):
