@@ -282,7 +282,7 @@ def predict_one(
         Gives the prediction of a setting by a method, with `seed` as keyword; by default it is computed.
     """
     setting = points.setting(point)
-    terms = None if setting.training.frozen else terms_or_refusal(setting)
+    terms = terms_or_refusal(setting)
     known = None if isinstance(terms, ValueError) else terms
     if method == "law" and known is not None:
         formation, passage = ((known[name].step, known[name].low, known[name].high) for name in TRANSITIONS)

@@ -21,7 +21,7 @@ def test_frozen_parts_stay_where_they_are_in_theory_too(family, method):
     moves, to the unigram strategy alone.
     """
     rate = {"optimizer": "adam"} if family == "softmax" else {}
-    setting = Setting.of(family, states=2, context=16, steps=80, initialization={"match": 0.0}, **rate)
+    setting = Setting.of(family, states=2, context=16, steps=200, initialization={"match": 0.0}, **rate)
     no_match = predict(setting.replace(frozen=("match",)), method)
     assert all(np.ptp(one.parameters["match.diagonal"]) == 0 for one in no_match.trajectories)
     assert no_match.transitions()[1].step is None

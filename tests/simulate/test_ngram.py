@@ -17,7 +17,7 @@ from onset.theory.dynamics.layout import Layout
 from onset.theory.markov.task import strategies
 from onset.theory.setting import Setting
 
-SEEDS = 3
+SEEDS = 6
 """Trained models that predictions are compared with."""
 
 CASES = [("linear", 2, 3), ("linear", 3, 3), ("softmax", 2, 3), ("softmax", 3, 4)]

@@ -183,7 +183,7 @@ def test_adam_is_shown_the_second_moment_of_a_mini_batch(family, within):
     point, moments = point_of(setting, "generic"), []
     for count in (2, 32):
         dynamics = FiniteContext(setting, count=count, held_out=2, seed=count)
-        drawn = [dynamics.gradient(point) for _ in range(2000)]
+        drawn = [dynamics.gradient(point) for _ in range(4000)]
         squares = np.array([(one.derivative**2 + one.variance / 8)[dynamics.layout.lags] for one in drawn])
         moments.append((squares.mean(axis=0), squares.std(axis=0) / np.sqrt(len(squares))))
     (few, error), (many, other) = moments

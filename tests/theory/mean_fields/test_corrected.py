@@ -186,7 +186,7 @@ def test_steps_of_the_linear_family_at_a_short_context(states, concentration):
     setting = Setting.of("linear", prior=Dirichlet(states, concentration), context=30)
     transitions, formation = mean_field_corrected(setting).transitions()
     runs = [
-        descend(FiniteContext(setting, count=128, held_out=512, seed=n), setting.training).transitions()
+        descend(FiniteContext(setting, count=256, held_out=2048, seed=n), setting.training).transitions()
         for n in range(3)
     ]
     for predicted, expected in ((formation, [f for _, f in runs]), (transitions[1], [p[1] for p, _ in runs])):

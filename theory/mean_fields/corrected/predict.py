@@ -7,7 +7,6 @@ import numpy as np
 from onset.theory import arguments
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.flow import flow
-from onset.theory.markov.task import require_first_order
 from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.corrected.base import COUNT, Corrected
 from onset.theory.mean_fields.corrected.linear import LinearCorrected
@@ -44,9 +43,8 @@ def mean_field_corrected(setting: Setting, *, seed: int = 0, progress: Progress 
         If the family has no mean field.
     """
     family = arguments.one_of("family of a corrected mean-field prediction", setting.model.family, CORRECTED)
-    require_first_order(setting.task, "the corrected mean field")
     task, follow = setting.task, flow if setting.training.optimizer.name == "sgd" else descend
-    scramblings, count = (1, 2 * COUNT) if task.states == 2 else (SCRAMBLINGS, COUNT)
+    scramblings, count = (1, 2 * COUNT) if task.vocabulary == 2 else (SCRAMBLINGS, COUNT)
     trajectories = []
     for done, generator in enumerate(np.random.default_rng(seed).spawn(scramblings), start=1):
         dynamics = CORRECTED[family].of(setting, lags=min(LAGS, task.context), count=count, generator=generator)
