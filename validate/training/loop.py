@@ -216,7 +216,7 @@ class TrainingRun:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, and plain data, that `restore` continues from."""
         tensors = {f"parameter.{name}": values.detach() for name, values in self.parameters.items()}
-        for i, moments in self.optimizer.state.items():
+        for i, moments in enumerate(self.optimizer.state):
             tensors |= {f"optimizer.{i}.{name}": values for name, values in moments.items()}
         for n, recorder in enumerate(self.recorders):
             tensors |= {f"record.{n}.{name}": torch.from_numpy(values) for name, values in recorder.arrays().items()}

@@ -18,11 +18,12 @@ __all__ = ["Optimizer"]
 
 
 class _Group(NamedTuple):
-    """Parameters with one learning rate and one weight decay."""
+    """Parameters with one learning rate and one weight decay, and Adam's moments of each."""
 
     parameters: list[Tensor]
     learning_rate: float
     weight_decay: float
+    moments: list[dict[str, Tensor]]
 
 
 class Optimizer:
@@ -32,8 +33,8 @@ class Optimizer:
     ----------
     parameters : list of tensor
         Those that are trained.
-    state : dict of int to dict of str to tensor
-        Adam's moments and steps of each, by its place among `parameters`; named as `torch.optim` names them.
+    state : list of dict of str to tensor
+        Adam's moments and steps of each of `parameters`, named as `torch.optim` names them; empty for SGD.
     """
 
     def __init__(self, model: Model, parameters: Mapping[str, Tensor], setting: Setting) -> None:
@@ -46,13 +47,16 @@ class Optimizer:
             if not frozen:
                 groups.setdefault((model.group(name), name in decayed), []).append(parameter)
         self._groups = [
-            _Group(group, choice.learning_rate[rate], choice.weight_decay if decays else 0.0)
+            _Group(
+                group,
+                choice.learning_rate[rate],
+                choice.weight_decay if decays else 0.0,
+                [] if choice.name == "sgd" else list(map(self._moments, group)),
+            )
             for (rate, decays), group in groups.items()
         ]
         self.parameters = [parameter for group in self._groups for parameter in group.parameters]
-        self.state: dict[int, dict[str, Tensor]] = {}
-        if choice.name != "sgd":
-            self.state = {n: self._moments(parameter) for n, parameter in enumerate(self.parameters)}
+        self.state = [moments for group in self._groups for moments in group.moments]
 
     @staticmethod
     def _moments(parameter: Tensor) -> dict[str, Tensor]:
@@ -66,9 +70,8 @@ class Optimizer:
     @torch.no_grad()
     def step(self) -> None:
         """Take one step along the gradients."""
-        choice, first = self._choice, 0
+        choice = self._choice
         for group in self._groups:
-            places = range(first, first := first + len(group.parameters))
             gradients = [cast(Tensor, parameter.grad) for parameter in group.parameters]
             common = {"lr": group.learning_rate, "weight_decay": group.weight_decay, "maximize": False, "fused": True}
             if choice.name == "sgd":
@@ -76,7 +79,7 @@ class Optimizer:
                 sgd(group.parameters, gradients, [None for _ in gradients], **common, **plain)
                 continue
             averages, squares, steps = (
-                [self.state[n][name] for n in places] for name in ("exp_avg", "exp_avg_sq", "step")
+                [moments[name] for moments in group.moments] for name in ("exp_avg", "exp_avg_sq", "step")
             )
             rates = {"beta1": choice.betas[0], "beta2": choice.betas[1], "eps": choice.epsilon, "amsgrad": False}
             update = adamw if choice.name == "adamw" else adam
