@@ -186,7 +186,7 @@ def _command_line() -> str:
         shared[found[1]] = found[2].strip()
         return f"\nand [options of {found[1].lower()}](#options-of-{found[1].lower()}).\n"
 
-    text = re.sub(r"\n\*\*(Setting|Computing)\*\*:\n\n((?:[* ].*\n?)+)", link, text)
+    text = re.sub(r"\n\*\*(Setting|Computing)\*\*:\n\n((?:\w.*\n\n)?(?:[* ].*\n?)+)", link, text)
     groups = (f"## Options of {group.lower()}\n\n{options}" for group, options in sorted(shared.items()))
     return "\n\n".join((text, *groups))
 

@@ -14,7 +14,7 @@ from pybtex.database import BibliographyData, Entry, Person, parse_file
 from onset.theory import arguments
 from onset.theory.derivations import get, names
 
-__all__ = ["OWN", "USES", "bibliography", "cited", "entry", "own_entry", "plain_references", "references"]
+__all__ = ["OWN", "USES", "bibliography", "citable", "cited", "entry", "own_entry", "plain_references", "references"]
 
 OWN = "onset"
 """Key of the project's own entry."""
@@ -46,11 +46,16 @@ def entry(key: str) -> str:
     return BibliographyData({key: known[arguments.one_of("reference", key, known)]}).to_string("bibtex").strip()
 
 
+def citable() -> set[str]:
+    """Derivations and commands that cite something."""
+    return {*names(), *USES}
+
+
 def cited(by: Iterable[str] = ()) -> dict[str, str]:
     """BibTeX by key that the derivations and commands `by` cite; by default all, the project's own entry first."""
     chosen = list(by)
     for name in chosen:
-        arguments.one_of("derivation or command", name, {*names(), *USES})
+        arguments.one_of("derivation or command", name, citable())
     keys = [key for name in chosen or (*USES, *names()) for key in (USES.get(name) or get(name).references)]
     return ({} if chosen else {OWN: own_entry()}) | {key: entry(key) for key in keys}
 

@@ -144,7 +144,7 @@ def disagreements(data: Mapping[str, Any]) -> str:
 
 def section(data: Mapping[str, Any]) -> str:
     """Claims, errors, exponents, basins and transformer of a suite."""
-    parts = (_summary, _claims, _errors, _exponents, _basins, _transformer)
+    parts = (_summary, _claims, _errors, _rules, _exponents, _basins, _transformer)
     return "\n\n".join(text for part in parts if (text := part(data)))
 
 
@@ -187,8 +187,29 @@ def _errors(data: Mapping[str, Any]) -> str:
     for name, error in _errors_by_pair(data).items():
         verdicts = " / ".join(str(error["verdicts"][kind]) for kind in VERDICTS)
         largest = f"{share(error['largest'])} ({error['where']})"
-        rows.append((name, error["numbers"], share(error["median"]), largest, verdicts))
-    return _table(("", "numbers", "median error", "largest", "agree / open / disagree"), rows)
+        held = (
+            (f"{error['held']} of {error['numbers']}, {' and '.join(error['intervals'])}",) if "held" in error else ()
+        )
+        rows.append((name, error["numbers"], share(error["median"]), largest, verdicts, *held))
+    head = ("", "numbers", "median error", "largest", "agree / open / disagree", "in the prediction's interval")
+    return _table(head[: max(map(len, rows), default=len(head))], rows)
+
+
+def _rules(data: Mapping[str, Any]) -> str:
+    """Verdicts by each version of the rule."""
+    errors = {name: error for name, error in _errors_by_pair(data).items() if "by_rule" in error}
+    versions = sorted({int(version) for error in errors.values() for version in error["by_rule"]})
+    if not errors:
+        return ""
+    rows = [
+        (name, *(" / ".join(str(error["by_rule"][str(v)][kind]) for kind in VERDICTS) for v in versions))
+        for name, error in errors.items()
+    ]
+    return (
+        f"Judged by rule {data['rule']}. The same numbers by every version of the rule, agree / open / disagree;\n"
+        "rule 2 was made after results had been seen under rule 1:\n\n"
+        + _table(("", *(f"rule {version}" for version in versions)), rows)
+    )
 
 
 def _exponents(data: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onset.paper.figures import caption, of_suite, render
+from onset.paper.figures.registry import caption, of_suite, render
 from onset.validate import report
 from onset.validate.suite import Results
 

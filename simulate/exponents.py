@@ -149,13 +149,13 @@ def _stated(
     terms = [row.terms[quantity] if row.terms else None for row in rows]
     if not any(terms):
         return _stated_by_softmax_law(grid, rows, settings) if quantity == "formation" else {}
-    slow, delay, per_start, log_e = (
-        np.array([getattr(t, name) if t else np.nan for t in terms]) for name in ("slow", "delay", "per_start", "log_e")
+    by_slow, by_delay, by_start, log_e = (
+        np.array([getattr(t, name) if t else np.nan for t in terms])
+        for name in ("by_slow", "by_delay", "by_start", "log_e")
     )
-    start = np.array([setting.model.initialization["match"] for setting in settings])
     result = {
         axis: (values.reshape(grid.shape), "plateau law, differentiated")
-        for axis, values in elasticities(slow, delay, per_start * start).items()
+        for axis, values in elasticities(by_slow, by_delay, by_start).items()
     }
     for axis, exponent in (("context", leading_exponent), ("concentration", concentration_exponent)):
         if quantity != "formation" or axis not in grid.axes:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from onset.simulate.tasks import sampler
-from onset.theory import arguments
+from onset.theory import arguments, randomness
 from onset.theory.arrays import Array
 from onset.theory.setting import Setting
 
@@ -67,7 +67,7 @@ def strategy_losses(
     scored = task.scored
     moments = {name: _Moments(int(scored.sum()) + 1) for name in task.strategies}
     chunks = -(-sequences // CHUNK)
-    for done, generator in enumerate(np.random.default_rng(seed).spawn(chunks)):
+    for done, generator in enumerate(randomness.generator(seed).spawn(chunks)):
         sample = source.sample(min(CHUNK, sequences - done * CHUNK), generator)
         for running, losses in zip(moments.values(), source.laws(sample).losses(), strict=True):
             loss = losses[:, scored]

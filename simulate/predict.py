@@ -34,8 +34,9 @@ def predict(
     Raises
     ------
     ValueError
-        If the method is unknown or does not support the setting, with the reason.
+        If the method is unknown or does not support the setting, with the reason; if the seed is out of range.
     """
+    arguments.seed("seed", seed)
     kind = type(setting.task)
     if kind not in PREDICTED:
         known = ", ".join(sorted(task.kind for task in PREDICTED))

@@ -1,8 +1,8 @@
 """Grids: a base setting and the values that some of its entries take; and predictions of all points of a grid.
 
-An axis is an entry of a setting under its dotted name in a setting's file, or a shorter name of `SHORT_NAMES`. Entries
-left at their default follow the grid (the learning rate of the match in the linear family goes as 1/T²); entries that
-are set stay. A point outside a method's range of validity is kept with the reason.
+An axis is an entry of a setting under the name that `onset.theory.setting_changes` gives it. Entries left at their
+default follow the grid (the learning rate of the match in the linear family goes as 1/T²); entries that are set stay.
+A point outside a method's range of validity is kept with the reason.
 """
 
 from __future__ import annotations
@@ -14,28 +14,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from onset.simulate.predict import predict
 from onset.theory import arguments
+from onset.theory.axes import MOST_POINTS, parse
+from onset.theory.laws.linear import NEGLECTED
 from onset.theory.laws.terms import TRANSITIONS, Terms, terms_or_refusal
-from onset.theory.markov.priors import Mixture, Unigram, prior_from_dict, prior_to_dict
 from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
+from onset.theory.setting_changes import entry_name, overlap, setting_from
 from onset.theory.transitions import Transition
 
-__all__ = ["MOST_POINTS", "Grid", "Row", "axes_of", "entry_name", "grid", "parse", "predict_one", "setting_from"]
-
-MOST_POINTS = 10**6
-"""Points of the largest grid."""
-
-SHORT_NAMES = {name: f"prior.{name}" for name in ("states", "order", "concentration", "weight")} | {
-    "learning_rate": "optimizer.learning_rate"
-}
-"""Entries of a setting by the shorter name of their axis; weight is that of a mixture's first component."""
-
-WHOLE_NUMBERS = ("context", "states", "batch")
-"""Axes whose ranges are rounded."""
+__all__ = ["Grid", "Row", "axes_of", "grid", "predict_one"]
 
 PER_GROUP = ("learning-rate", "initialization")
 """Axes with one value for all parameter groups, or for one group: learning-rate.match."""
@@ -87,6 +76,11 @@ class Grid:
     def _data(self) -> Mapping[str, Any]:
         return self.base.explicit()
 
+    @property
+    def entries(self) -> list[tuple[str, str]]:
+        """Each axis with an entry of a setting that it changes, by dotted name."""
+        return [(axis, entry) for axis, entries in zip(self.axes, self._entries, strict=True) for entry in entries]
+
     @cached_property
     def _entries(self) -> list[list[str]]:
         """Entries of a setting that each axis changes."""
@@ -107,129 +101,11 @@ class Grid:
         return self._settings[point]
 
 
-def entry_name(axis: str) -> str:
-    """Dotted name, in a setting's file, of the entry that an axis stands for."""
-    head, dot, rest = axis.replace("-", "_").partition(".")
-    return SHORT_NAMES.get(head, head) + dot + rest
-
-
-def setting_from(data: Mapping[str, Any], changes: Mapping[str, Any]) -> Setting:
-    """The setting that plain `data` describe, with `changes` of its entries by dotted name.
-
-    Raises
-    ------
-    ValueError
-        Naming the changes, if one of them is no entry of a setting or out of range.
-    """
-    changed = dict(data)
-    try:
-        # The weight comes last: at 0 and 1 it leaves one component, which may have no concentration.
-        for name, value in sorted(changes.items(), key=lambda change: change[0] == "prior.weight"):
-            *tables, last = name.split(".")
-            inner = changed
-            for table in tables:
-                inner[table] = dict(arguments.table(table, inner.get(table, {})))
-                inner = inner[table]
-            if last == "weight" and tables == ["prior"]:
-                changed["prior"] = _with_weight(inner, value)
-            elif last in ("states", "concentration") and tables == ["prior"] and inner.get("kind") == Mixture.kind:
-                changed["prior"] = _with_components(inner, last, value)
-            else:
-                inner[last] = value
-        return Setting.from_dict(changed)
-    except ValueError as problem:
-        point = ", ".join(f"{name} = {arguments.shown(value)}" for name, value in changes.items())
-        raise ValueError(f"at {point}: {problem}" if point else str(problem)) from problem
-
-
-def _with_components(mixture: Mapping[str, Any], name: str, value: float) -> dict[str, Any]:
-    """A mixture with another number of states, or another concentration of the components that have one."""
-    normal = prior_to_dict(prior_from_dict(mixture))
-    components = normal["components"]
-    affected = [part for part in components if name in part] or components[:1]
-    return normal | {"components": [part | {name: value} if part in affected else part for part in components]}
-
-
-def _with_weight(prior: Mapping[str, Any], weight: float) -> dict[str, Any]:
-    """A mixture whose first component has this weight, the others sharing the rest in proportion.
-
-    A prior that is no mixture is mixed with `Unigram`. Weights of 0 and 1 leave out one side.
-    """
-    if not 0 <= arguments.real("weight", weight) <= 1:
-        raise ValueError(f"weight = {weight:g}: expected a share between 0 and 1; give for instance 0.5.")
-    mixture = prior_from_dict(prior)
-    if not isinstance(mixture, Mixture):
-        mixture = Mixture((mixture, Unigram(mixture.states)), (0.5, 0.5))
-    others = [(1 - weight) * other / sum(mixture.weights[1:]) for other in mixture.weights[1:]]
-    pairs = [pair for pair in zip(mixture.components, (weight, *others), strict=True) if pair[1] > 0]
-    components, weights = zip(*pairs, strict=True)
-    return prior_to_dict(components[0] if len(pairs) == 1 else Mixture(components, weights))
-
-
 def axes_of(base: Setting) -> tuple[str, ...]:
     """Names of the axes along which `base` can be varied."""
     groups = base.model.groups
     per_group = [f"{name}{group}" for name in PER_GROUP for group in ("", *(f".{g}" for g in groups))]
     return ("context", "states", "concentration", "batch", "weight", *per_group)
-
-
-def parse(text: str) -> tuple[str, tuple[float, ...]]:
-    """Name and values of an axis from ``NAME=V,V,…``, or ``NAME=FIRST:LAST:COUNT``, geometric unless ``:lin`` follows.
-
-    Ranges of whole-number axes are rounded; equal values are taken once.
-
-    Raises
-    ------
-    ValueError
-        If there is no name, no value, or one that is not a number.
-    """
-    name, equals, values_text = text.partition("=")
-    name = name.strip().replace("_", "-").replace("lag-logits", "lag_logits")
-    if not equals or not name:
-        raise ValueError(f"grid = {text!r}: expected NAME=VALUES; give for instance context=50,100,200.")
-    if ":" in values_text:
-        values = _range(text, values_text)
-        if name in WHOLE_NUMBERS:
-            values = [float(round(value)) for value in values]
-    else:
-        values = [_number(text, value) for value in values_text.split(",") if value.strip()]
-    if not values:
-        raise ValueError(f"grid = {text!r}: expected at least one value; give for instance {name}=1,2,4.")
-    return name, tuple(dict.fromkeys(values))
-
-
-def _range(text: str, values_text: str) -> list[float]:
-    parts = values_text.split(":")
-    spacing = parts.pop() if len(parts) == 4 else "geo"
-    if len(parts) != 3 or spacing not in ("geo", "lin"):
-        raise ValueError(
-            f"grid = {text!r}: expected a range FIRST:LAST:COUNT, or with :lin behind it; give for instance 32:4096:8."
-        )
-    first, last = _number(text, parts[0]), _number(text, parts[1])
-    count = arguments.integer(f"count of grid {text!r}", _number(text, parts[2]), least=2)
-    if count > MOST_POINTS:
-        raise ValueError(f"grid = {text!r}: expected at most {MOST_POINTS} values; give fewer.")
-    if not first < last:
-        raise ValueError(
-            f"grid = {text!r}: expected a range that goes up, but it is empty; give the smaller end first."
-        )
-    if spacing == "lin":
-        return np.linspace(first, last, count).tolist()
-    if first <= 0:
-        raise ValueError(f"grid = {text!r}: expected ends above zero for a geometric range; put :lin behind it.")
-    return [first, *np.geomspace(first, last, count)[1:-1].tolist(), last]
-
-
-def _number(text: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(
-            f"grid = {text!r}: expected finite numbers, but {value.strip()!r} is none; give for instance 0.5."
-        )
-    return number
 
 
 def grid(base: Setting, axes: Sequence[str] | Mapping[str, Sequence[float]]) -> Grid:
@@ -238,8 +114,8 @@ def grid(base: Setting, axes: Sequence[str] | Mapping[str, Sequence[float]]) -> 
     Raises
     ------
     ValueError
-        If an axis is unknown or named twice (the bare name of a group is its learning rate), a value is out of range,
-        or there are more than `MOST_POINTS` points.
+        If an axis is unknown, named twice (the bare name of a group is its learning rate) or part of another, a value
+        is out of range, or there are more than `MOST_POINTS` points.
     """
     pairs = [(n, tuple(v)) for n, v in axes.items()] if isinstance(axes, Mapping) else [parse(text) for text in axes]
     if not pairs:
@@ -250,6 +126,8 @@ def grid(base: Setting, axes: Sequence[str] | Mapping[str, Sequence[float]]) -> 
         name = arguments.one_of("axis of the grid", f"learning-rate.{short}" if short in groups else short, known)
         if name in by_name:
             raise ValueError(f"grid has {name} twice: expected each axis once; put all its values into one.")
+        if wider := next((other for other in by_name if overlap(entry_name(name), entry_name(other))), None):
+            raise ValueError(f"grid has {wider} and {name}: expected one of them; leave the other out.")
         by_name[name] = values
     result = Grid(base, by_name)
     if len(result) > MOST_POINTS:
@@ -284,7 +162,7 @@ def predict_one(
     setting = points.setting(point)
     terms = terms_or_refusal(setting)
     known = None if isinstance(terms, ValueError) else terms
-    if method == "law" and known is not None:
+    if method == "law" and known is not None and known["formation"].neglected <= NEGLECTED * known["formation"].step:
         formation, passage = ((known[name].step, known[name].low, known[name].high) for name in TRANSITIONS)
         return Row(point, formation, passage, "", known)
     try:

@@ -173,13 +173,17 @@ def refused(run, monkeypatch, tmp_path):
 def comparison():
     """Make up a comparison of a setting: intervals of ± 1%, judged in all pairs that have both sides."""
     pytest.importorskip("torch")
+    from onset.theory.estimates import SEEDS, StandardError
     from onset.validate.judging.intervals import Interval
     from onset.validate.judging.verdicts import judge
     from onset.validate.suite import TRAINED, Comparison, PairVerdict
     from onset.validate.suite.tolerances import PAIRS
 
     def make(setting: Setting, predicted: dict[str, float], trained: float, quantity: str = "formation") -> Comparison:
-        sides = {name: Interval(t, 0.99 * t, 1.01 * t) for name, t in (predicted | {TRAINED: trained}).items()}
+        sides = {
+            name: Interval.around(t, StandardError(0.01 * t / 1.96), SEEDS)
+            for name, t in (predicted | {TRAINED: trained}).items()
+        }
         judged = tuple(
             PairVerdict(
                 pair.lower,

@@ -10,9 +10,11 @@ import sympy as sp
 
 from onset.paper.citation import USES
 from onset.paper.prose import to_text
+from onset.simulate import user_cache
 from onset.theory import derivations
 from onset.theory.derivations.derivation import Check, Derivation, Residual, Step
 from onset.validate.checks import running as derivation_checks
+from onset.validate.store import check_results
 
 NAME = "two-state-chain"
 
@@ -21,7 +23,7 @@ NAME = "two-state-chain"
 def cache(monkeypatch, tmp_path_factory):
     """Results of checks are remembered in a folder of the test's own."""
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(derivation_checks, "_folder", lambda: folder)
+    monkeypatch.setattr(check_results, "_folder", lambda: folder)
     return folder
 
 
@@ -130,14 +132,16 @@ def test_a_check_that_raises_fails_and_the_others_run(run, mine):
 
 
 def test_a_check_that_lacks_torch_is_skipped(run, mine):
-    """It neither passes nor fails, and says why."""
+    """It neither passes nor fails, and says why; where nothing else was checked, the exit status is 1."""
 
     def needs_torch() -> Residual:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
     mine(needs_torch)
+    mine(needs_torch, name="both", checks=[Check("needs torch", "a", needs_torch), Check("good", "b", _good)])
+    assert run("derive", "--check", "both")[0] == 0
     status, out, _ = run("derive", "--check", "mine")
-    assert status == 0
+    assert status == 1
     assert "skipped: torch is not installed" in out
     assert json.loads(run("derive", "mine", "--json")[1])["derivations"][0]["passed"] is None
 
@@ -178,11 +182,30 @@ def test_a_changed_derivation_counts_as_not_checked(run, mine):
 
 
 def test_changed_sources_count_as_not_checked(run, monkeypatch):
-    """An edit anywhere in a package that the checks reach."""
+    """An edit anywhere in a package that the checks reach; also in the list, which derives nothing."""
     run("derive", "--check", NAME)
     assert derivation_checks.recall(NAME).passed is True
-    monkeypatch.setattr(derivation_checks, "_sources", lambda package: "edited")
+    assert check_results.recalled_status(NAME) == derivation_checks.recall(NAME).summary == "4 passed"
+    monkeypatch.setattr(check_results, "_sources", lambda package: "edited")
     assert derivation_checks.recall(NAME).passed is None
+    assert check_results.recalled_status(NAME) == "not checked"
+
+
+def test_the_list_trusts_no_check_from_elsewhere(run, monkeypatch):
+    """One that was attached to a derivation of the library: its own content counts, so the derivation is asked."""
+    monkeypatch.setattr(derivations, "_ATTACHED", {})
+    derivations.attach(NAME, [Check("mine", "a with b", _good)])
+    run("derive", "--check", NAME)
+    assert check_results.recalled_status(NAME) is None
+    assert "5 passed" in run("derive")[1]
+    derivations.get.cache_clear()
+
+
+def test_titles_are_those_of_the_derivations():
+    """Read from the sources, or asked of the derivation."""
+    assert {name: derivations.title(name) for name in derivations.names()} == {
+        name: derivations.get(name).title for name in derivations.names()
+    }
 
 
 def test_a_derivation_that_cannot_be_built_does_not_hide_the_others(run, mine):
@@ -208,13 +231,17 @@ def test_a_damaged_cache_counts_as_not_run(run, mine, cache, content):
     assert json.loads(out)["derivations"][0]["passed"] is None
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning(run, mine, monkeypatch, cache):
+@pytest.mark.parametrize("folder", [None, "file"])
+def test_a_cache_that_cannot_be_written_is_a_warning(run, mine, monkeypatch, cache, folder):
+    """No home folder, or a file in its place: checks run, and what was never kept reads as not run."""
     (cache / "file").touch()
-    monkeypatch.setattr(derivation_checks, "_folder", lambda: cache / "file")
+    monkeypatch.setattr(check_results, "_folder", lambda: folder and cache / folder)
+    user_cache.warn.cache_clear()
     mine(_good)
-    with pytest.warns(UserWarning, match="not remembered"):
+    with pytest.warns(user_cache.NothingKept) as shown:
         status, out, _ = run("derive", "--check", "mine")
-    assert (status, "✓" in out) == (0, True)
+    assert (status, "✓" in out, len(shown)) == (0, True, 1)
+    assert derivation_checks.recall("mine").passed is None
 
 
 def test_latex_says_where(run, tmp_path):

@@ -26,8 +26,12 @@ def test_scan_writes_csv_json_and_a_figure(run, tmp_path):
 
 
 def test_scan_draws_even_if_nothing_is_answered(run, tmp_path):
-    status, out, _ = run("scan", "--family", "softmax", "--grid", "context=50,100", "--out", str(tmp_path))
-    assert status == 0
+    """And says so by its exit status, also with JSON."""
+    call = ("scan", "--family", "softmax", "--grid", "context=50,100", "--out", str(tmp_path))
+    assert run(*call, "--json")[0] == 1
+    status, out, _ = run(*call)
+    assert status == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scan.csv", "scan.json", "scan.pdf", "scan.png"]
     assert "0 of 2 settings answered" in out
 
 

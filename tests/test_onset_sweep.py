@@ -74,6 +74,18 @@ def test_a_failure_is_reported_and_tried_again(run, monkeypatch, call):
     assert (status, json.loads(out)["missing"]) == (0, [])
 
 
+def test_a_sweep_in_which_nothing_is_answered_fails(run, tmp_path):
+    """A refusal is a result in the files, and exit status 1 if there is no other."""
+    file = tmp_path / "refused.toml"
+    file.write_text('kinds = ["law-corrected"]\n[setting.optimizer]\nname = "adam"\n[grid]\ncontext = [20, 30]\n')
+    call = ("sweep", str(file), "--out", str(tmp_path / "out"), "--workers", "1")
+    status, out, _ = run(*call, "--json")
+    assert (status, json.loads(out)["complete"]) == (1, True)
+    assert run(*call, "--list")[0] == 0
+    file.write_text(file.read_text().replace("law-corrected", "law"))
+    assert run(*call)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("more", "text"),
     [(["--scheduler", "tcp://127.0.0.1:1"], "expected one of them"), (["--seeds", "0"], "seeds = 0")],

@@ -15,6 +15,8 @@ from typing import Any
 
 __all__ = [
     "LARGEST_NUMBER",
+    "LARGEST_SEED",
+    "MOST_SEEDS",
     "flag",
     "integer",
     "items",
@@ -23,12 +25,22 @@ __all__ = [
     "only_known",
     "positive",
     "real",
+    "seed",
+    "seed_count",
+    "seeds",
+    "share",
     "shown",
     "table",
 ]
 
 LARGEST_NUMBER = 10**9
 """Default upper bound of whole numbers: more sequences, steps or tokens than can be computed."""
+
+LARGEST_SEED = 2**63 - 1
+"""Largest seed: the largest whole number of 64 bits with sign, which numpy, torch and run files all hold."""
+
+MOST_SEEDS = 10**5
+"""Most seeds of one setting: each is a run with a file of its own."""
 
 INTEGRAL, REAL = (int, numbers.Integral), (float, int, numbers.Real)
 """Accepted types, common ones first: ``isinstance`` is slow on abstract types."""
@@ -74,6 +86,33 @@ def positive(name: str, value: object) -> float:
     if number <= 0:
         raise ValueError(f"{name} = {shown(value)}: expected a number above zero; give a positive {name}.")
     return number
+
+
+def share(name: str, value: object) -> float:
+    """Return `value` as a float, or raise ``ValueError`` unless it lies between 0 and 1, both excluded."""
+    number = real(name, value)
+    if not 0 < number < 1:
+        raise ValueError(f"{name} = {shown(value)}: expected a share between 0 and 1; give for instance {name} = 0.1.")
+    return number
+
+
+def seed(name: str, value: object) -> int:
+    """Return `value` as an int, or raise ``ValueError`` unless it is a whole number from 0 to `LARGEST_SEED`."""
+    return integer(name, value, least=0, most=LARGEST_SEED)
+
+
+def seed_count(name: str, value: object) -> int:
+    """Return `value` as an int, or raise ``ValueError`` unless it is a whole number from 1 to `MOST_SEEDS`."""
+    return integer(name, value, least=1, most=MOST_SEEDS)
+
+
+def seeds(name: str, value: object) -> tuple[int, ...]:
+    """Seeds, each once: the first so many for a whole number, else those of a list; at most `MOST_SEEDS`."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        return tuple(range(seed_count(name, value)))
+    if len(value) > MOST_SEEDS:
+        raise ValueError(f"{name} = {shown(value)}: expected at most {MOST_SEEDS}; give fewer {name}.")
+    return tuple(dict.fromkeys(seed("seed", one) for one in items(name, value, least=1)))
 
 
 def flag(name: str, value: object) -> bool:

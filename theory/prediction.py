@@ -5,9 +5,12 @@ Each rung of the ladder makes its predictions itself; `onset.simulate.predict` h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from onset.theory.estimates import NUMERICAL, THEORETICAL, RelativeError, StandardError, ends
 from onset.theory.expectation import Expectation
 from onset.theory.recording import Trajectory, combined
 from onset.theory.setting import Setting
@@ -28,14 +31,16 @@ class Prediction(TransitionSource):
     setting : Setting
     method : str
     trajectories : tuple of Trajectory
-        Independent numerical replicates, whose spread is the interval; with `bounds`, the prediction, the earliest and
-        the latest.
+        Independent numerical replicates, one or more, whose mean is the prediction.
     plateaus : dict of strategy to Expectation
         Ideal loss of each strategy, nats per token, with the error of its evaluation.
     assumptions, validity : tuple of str
         What is neglected, and what is known of the consequences for this setting.
-    bounds : bool
-        Whether the trajectories bound the prediction.
+    neglected : mapping of str to (Trajectory, Trajectory) or None
+        For each neglected term whose size is known, the earliest and the latest that it may make the first trajectory;
+        None of a term that leaves nothing of it. Without any, the interval is numerical.
+    error : RelativeError or None
+        Numerical error of the steps that the replicates do not show.
     """
 
     setting: Setting
@@ -44,13 +49,42 @@ class Prediction(TransitionSource):
     plateaus: dict[str, Expectation]
     assumptions: tuple[str, ...]
     validity: tuple[str, ...]
-    bounds: bool = False
+    neglected: Mapping[str, tuple[Trajectory, Trajectory] | None] = field(default_factory=dict)
+    error: RelativeError | None = None
 
     def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
-        if not self.bounds:
-            return combined(self.trajectories, level)
-        transitions, formations = zip(*(trajectory.read(level) for trajectory in self.trajectories), strict=True)
-        return list(map(_bounded, *transitions)), list(map(_bounded, *formations))
+        transitions, formations = combined(self.trajectories, level, NUMERICAL)
+        first = self.trajectories[0].read(level)
+        bounds = {name: [curve.read(level) for curve in curves or ()] for name, curves in self.neglected.items()}
+        between, formed = (
+            [
+                self._widened(
+                    transition,
+                    first[kind][n],
+                    {name: [end[kind][n] for end in pair] for name, pair in bounds.items()},
+                )
+                for n, transition in enumerate(group)
+            ]
+            for kind, group in enumerate((transitions, formations))
+        )
+        return between, formed
+
+    def _widened(
+        self, transition: Transition, first: Transition, bounds: Mapping[str, Sequence[Transition]]
+    ) -> Transition:
+        """A transition with the whole error of its computation, and with what is neglected."""
+        if transition.step is None or first.step is None:
+            return transition
+        error = transition.error or StandardError(0.0)
+        if self.error is not None:
+            error = error.beside(self.error.times(transition.step))
+        neglected = {}
+        for name, pair in bounds.items():
+            steps = [math.inf if end.step is None else end.step for end in pair] or [0.0, math.inf]
+            neglected[name] = (max(0.0, first.step - min(steps)), max(0.0, max(steps) - first.step))
+        low, high = ends(transition.step, error, neglected)
+        kind = THEORETICAL if neglected else NUMERICAL
+        return replace(transition, low=low, high=high, kind=kind, error=error, neglected=neglected)
 
     def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
         transitions, formations = self.read(level)
@@ -63,9 +97,3 @@ class Prediction(TransitionSource):
             "assumptions": list(self.assumptions),
             "validity": list(self.validity),
         }
-
-
-def _bounded(predicted: Transition, *bounds: Transition) -> Transition:
-    """The predicted transition, with the interval that the steps of all span."""
-    steps = [t.step for t in (predicted, *bounds) if t.step is not None]
-    return predicted if predicted.step is None else replace(predicted, low=min(steps), high=max(steps))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from onset.theory.arrays import Array
+from onset.theory.estimates import SEEDS
 from onset.theory.tasks import Task
 from onset.theory.training import Training
 from onset.theory.transitions import (
@@ -115,10 +116,15 @@ class Trajectory(TransitionSource):
         return replace(transition, reason=f"diverged at step {self.diverged}; lower the learning rate")
 
 
-def combined(trajectories: Sequence[Trajectory], level: float) -> tuple[list[Transition], list[Transition]]:
+def combined(
+    trajectories: Sequence[Trajectory], level: float, kind: str = SEEDS
+) -> tuple[list[Transition], list[Transition]]:
     """Transitions and formations, combined over independent trajectories: seeds, or replicates of a prediction."""
     transitions, formations = zip(*(trajectory.read(level) for trajectory in trajectories), strict=True)
-    return list(map(combine, zip(*transitions, strict=True))), list(map(combine, zip(*formations, strict=True)))
+    between, formed = (
+        [combine(curves, kind) for curves in zip(*group, strict=True)] for group in (transitions, formations)
+    )
+    return between, formed
 
 
 class Recorder:

@@ -27,7 +27,7 @@ def read(path: str | Path) -> Any:
         Naming the file, if it cannot be read.
     """
     path = Path(path)
-    arguments.one_of("setting file's ending", path.suffix, ENDINGS)
+    arguments.one_of(f"ending of setting file {path}", path.suffix, ENDINGS)
     try:
         return parse(path)
     except (OSError, RecursionError, ValueError) as problem:
@@ -40,8 +40,8 @@ def read(path: str | Path) -> Any:
 def write(path: str | Path, data: Mapping[str, Any]) -> None:
     """Write plain `data` to a `.toml` or `.json` file."""
     path = Path(path)
-    arguments.one_of("setting file's ending", path.suffix, ENDINGS)
-    path.write_text(json.dumps(data, indent=2) + "\n" if path.suffix == ".json" else to_toml(data))
+    arguments.one_of(f"ending of setting file {path}", path.suffix, ENDINGS)
+    path.write_text(json.dumps(data, indent=2) + "\n" if path.suffix == ".json" else to_toml(data), encoding="utf-8")
 
 
 def parse(path: Path, largest: int = LARGEST_FILE) -> Any:

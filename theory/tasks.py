@@ -25,7 +25,7 @@ from onset.theory.expectation import Expectation
 __all__ = ["LARGEST_CONTEXT", "TASKS", "Task", "register", "task_from_dict"]
 
 LARGEST_CONTEXT = 10**7
-"""Largest context: theories whose cost does not grow with it have been used up to here."""
+"""Largest context: theories whose cost does not grow with it are tested up to here."""
 
 
 class Task(ABC):

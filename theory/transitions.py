@@ -10,22 +10,22 @@ That there is none is an answer: `step` is None and `reason` says why.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
 from onset.theory import arguments
+from onset.theory.estimates import RECORDS, SEEDS, StandardError, ends
+from onset.theory.plain_data import plain
 
 __all__ = [
     "FORMATION_LEVEL",
     "Transition",
     "TransitionSource",
-    "bootstrap",
     "combine",
     "find_crossing",
     "find_formation",
@@ -37,22 +37,27 @@ __all__ = [
 FORMATION_LEVEL = 0.1
 """Share of attention on its lag at which a head counts as formed."""
 
-RESAMPLES = 2000
-"""Bootstrap resamples."""
-
-CONFIDENCE = 0.95
-"""Confidence level of intervals."""
-
 ROUNDING = 1e-12
 """Difference of distances, nats per token, below which two strategies count as equally near."""
 
 
 @dataclass(frozen=True)
 class Transition:
-    """A transition from `source` to `target` at `step` (optimiser steps), with an interval.
+    """A transition from `source` to `target` at `step`, with an interval.
 
-    For one curve, `low` and `high` are the recorded steps around the crossing; over several curves, a bootstrap
-    interval that contains that resolution. `step`, `low`, `high` are None and `reason` is a sentence if there was none.
+    Attributes
+    ----------
+    source, target : str
+    step, low, high : float or None
+        Optimiser steps, all None if there was none.
+    reason : str or None
+        Why there was none.
+    kind : str or None
+        What the interval says, one of `onset.theory.estimates.KINDS`.
+    error : StandardError or None
+        Of the step, without what a theory neglects; of a single curve, the error of linear interpolation.
+    neglected : mapping of str to (float, float)
+        How much earlier and later each term that the theory neglects may make the step; optimiser steps.
     """
 
     source: str
@@ -61,9 +66,21 @@ class Transition:
     low: float | None = None
     high: float | None = None
     reason: str | None = None
+    kind: str | None = None
+    error: StandardError | None = None
+    neglected: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain data; what is not known is left out."""
+        data = {name: getattr(self, name) for name in ("source", "target", "step", "low", "high", "reason")}
+        if self.step is not None:
+            data |= {"interval": self.kind}
+        if self.error is not None:
+            data |= {"standard_error": self.error.value, "degrees_of_freedom": plain(self.error.freedom)}
+        if self.neglected:
+            sides = {name: dict(zip(("earlier", "later"), term, strict=True)) for name, term in self.neglected.items()}
+            data |= {"neglected": plain(sides)}
+        return data
 
 
 def find_transition(steps: ArrayLike, distances: Mapping[str, ArrayLike], source: str, target: str) -> Transition:
@@ -88,11 +105,7 @@ def find_formation(
     steps: ArrayLike, attention: ArrayLike, level: float = FORMATION_LEVEL, *, lag: int = 1
 ) -> Transition:
     """First step at which `attention` on `lag`, shape (n,), exceeds `level`, a share of attention in (0, 1)."""
-    if not 0 < arguments.real("formation_level", level) < 1:
-        raise ValueError(
-            f"formation_level = {level}: expected a share of attention between 0 and 1; give for instance 0.1."
-        )
-    excess = np.asarray(attention, dtype=float) - level
+    excess = np.asarray(attention, dtype=float) - arguments.share("formation_level", level)
     head = "previous-token head" if lag == 1 else f"lag-{lag} head"
     return find_crossing(np.asarray(steps, dtype=float), excess, "none", head, f"lag-{lag} attention above {level:g}")
 
@@ -112,9 +125,10 @@ def find_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str,
         reason = f"{state} already at the first recorded step, {steps[0]:g}"
     elif len(crossings):
         after = crossings[0]
-        low, high = steps[after - 1], steps[after]
-        step = low + (high - low) * lead[after - 1] / (lead[after - 1] - lead[after])
-        return Transition(source, target, float(step), float(low), float(high))
+        low, high = float(steps[after - 1]), float(steps[after])
+        step = float(low + (high - low) * lead[after - 1] / (lead[after - 1] - lead[after]))
+        error = StandardError(_interpolation_error(steps, lead, int(after), step))
+        return Transition(source, target, step, low, high, kind=RECORDS, error=error)
     elif above[-1]:
         reason = f"{state} at the last recorded step, {steps[-1]:g}, only: run longer to confirm it"
     else:
@@ -122,11 +136,32 @@ def find_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str,
     return Transition(source, target, None, reason=reason)
 
 
-def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
-    """Mean step over independent curves (seeds, or scramblings of a prediction) with a 95% bootstrap interval.
+def _interpolation_error(steps: np.ndarray, lead: np.ndarray, after: int, step: float) -> float:
+    """By how much linear interpolation before record `after` misplaces a crossing, from the curve's second differences.
 
-    Resampled means of the steps give the spread over curves (`bootstrap`); the mean distance to the records around the
-    crossings is added on each side, since curves share their recording grid.
+    The larger one of those at both ends; at most the distance to the nearer record.
+    """
+    low, high = steps[after - 1], steps[after]
+    slope, bends = (lead[after] - lead[after - 1]) / (high - low), [0.0]
+    for n in (after - 2, after + 1):
+        if 0 <= n < len(steps):
+            outer = (lead[n] - lead[after]) / (steps[n] - high)
+            bends.append(abs(outer - slope) / abs(steps[n] - low))
+    off = max(bends) * (step - low) * (high - step) / slope
+    return float(min(off, step - low, high - step))
+
+
+def combine(transitions: Sequence[Transition], kind: str = SEEDS) -> Transition:
+    """Mean step over independent curves with its 95% interval by Student's law.
+
+    The curves share their records, so the mean error of interpolation is added to the standard error.
+
+    Parameters
+    ----------
+    transitions : sequence of Transition
+        Of single curves.
+    kind : str
+        What the interval says: over seeds, or over numerical replicates.
 
     Raises
     ------
@@ -142,39 +177,15 @@ def combine(transitions: Sequence[Transition], *, seed: int = 0) -> Transition:
     missing = [t.reason for t in transitions if t.step is None]
     if missing:
         count = f"in {len(missing)} of {len(transitions)} curves: " if len(transitions) > 1 else ""
-        return Transition(source, target, None, reason=count + str(missing[0]))
+        return Transition(source, target, None, reason=count + str(missing[0]), kind=kind)
     if len(transitions) == 1:
         return transitions[0]
-    step, low, high = np.array([(t.step, t.low, t.high) for t in transitions], dtype=float).T
-    below, above = bootstrap(lambda resample: step[resample].mean(axis=-1), len(step), seed=seed)
-    return Transition(
-        source, target, float(step.mean()), max(0.0, float(low.mean()) - below), float(high.mean()) + above
-    )
-
-
-def bootstrap(statistic: Callable[[np.ndarray], np.ndarray], count: int, *, seed: int = 0) -> tuple[float, float]:
-    """Distances of a statistic's 95% interval below and above its value over all `count` curves.
-
-    Parameters
-    ----------
-    statistic : callable
-        Takes indices of curves, shape (m, count), returns m values.
-    count : int
-        At least two.
-    seed : int
-
-    Notes
-    -----
-    The percentile bootstrap is too narrow for few curves n (Hesterberg, The American Statistician 69 (2015), 371-386):
-    deviations are widened by sqrt(n/(n-1)), its known narrowness, and by the ratio of the quantiles of Student's law
-    with n - 1 degrees of freedom and of the normal law, 6.5 for two curves.
-    """
-    resamples = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
-    upper = (1 + CONFIDENCE) / 2
-    widening = np.sqrt(count / (count - 1)) * stdtrit(count - 1, upper) / ndtri(upper)
-    deviations = (statistic(resamples) - statistic(np.arange(count)[None])) * widening
-    below, above = np.quantile(deviations, [1 - upper, upper])
-    return -min(float(below), 0.0), max(float(above), 0.0)
+    steps = [t.step for t in transitions if t.step is not None]
+    reading = float(np.mean([t.error.value for t in transitions if t.error is not None] or [0.0]))
+    scatter = StandardError.of_mean(steps)
+    error = StandardError(float(np.hypot(scatter.value, reading)), scatter.freedom)
+    mean = float(np.mean(steps))
+    return Transition(source, target, mean, *ends(mean, error, {}), kind=kind, error=error)
 
 
 def passed_transitions(distances: np.ndarray, attention: np.ndarray, lags: Sequence[int]) -> np.ndarray:

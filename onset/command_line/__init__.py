@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from typing import NoReturn
 
 import cyclopts
 
-from onset.command_line import deriving, predicting, training, validating
+from onset.command_line import deriving, predicting, terminal, training, validating
 from onset.command_line.application import app
 from onset.validate.errors import ComputationStopped
 
 __all__ = ["deriving", "main", "predicting", "training", "validating"]
 
-OPTIONAL = {"torch": "train", "xarray": "train", "h5netcdf": "train", "h5py": "train", "jinja2": "train"}
+OPTIONAL = dict.fromkeys(("torch", "xarray", "h5netcdf", "h5py", "filelock", "safetensors"), "train")
 """Packages that may be missing, and the extra that installs each."""
 
 
@@ -28,9 +28,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     warnings.formatwarning = lambda message, *_, **__: f"onset: {message}\n"
     try:
-        app(sys.argv[1:] if arguments is None else arguments, exit_on_error=False, print_error=False)
-    except (ValueError, cyclopts.CycloptsError) as problem:
-        _fail(" ".join(str(problem).split()))
+        with terminal.adapted():
+            _run(sys.argv[1:] if arguments is None else arguments)
+    except BrokenPipeError:  # the reader of stdout, such as head, has closed it
+        terminal.close_quietly(sys.stdout)
+        sys.exit(1)
+    except OSError as problem:  # among others, stdout is on a full disk
+        terminal.close_quietly(sys.stdout)
+        print(f"onset: {problem.filename or 'output'} cannot be written or read ({problem.strerror}).", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run(words: Sequence[str]) -> None:
+    try:
+        app(words, exit_on_error=False, print_error=False)
+    except ValueError as problem:
+        _fail(_as_given(problem, words))
+    except cyclopts.CycloptsError as problem:  # of which a check's own sentence may be the cause
+        _fail(_as_given(problem.__cause__ if isinstance(problem.__cause__, ValueError) else problem, words))
     except ModuleNotFoundError as problem:
         if problem.name not in OPTIONAL:
             raise
@@ -38,15 +53,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"this command needs {problem.name}, which is not installed: pip install 'icl-onset[{extra}]'.")
     except MemoryError as problem:
         _fail(f"not enough memory ({problem or 'none left'}): lower the context, the states or the batch.")
-    except BrokenPipeError:  # the reader of stdout, such as head, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except KeyboardInterrupt:
         print("onset: interrupted; finished results are kept, and the same command resumes.", file=sys.stderr)
         sys.exit(130)
     except ComputationStopped as problem:
         print(f"onset: {problem}", file=sys.stderr)
         sys.exit(1)
+
+
+def _as_given(problem: BaseException, words: Sequence[str]) -> str:
+    """The sentence of a problem with options named as they were given: ``--learning-rate`` for ``learning_rate``."""
+    sentence = " ".join(str(problem).split())
+    if sentence.startswith(("setting file", "sweep file")):  # it is about entries of the file
+        return sentence
+    for option in {word.partition("=")[0] for word in words if re.match("--[a-z]", word)}:
+        name = re.sub("[-_]", "[-_]", option[2:])
+        sentence = re.sub(rf"(?<![\w-]){name}\[(\w+)\]", rf"{option} \1", sentence)
+        sentence = re.sub(rf"(?<![\w-]){name}(?=( \w+)?( of [^=:;]*)? = | has no | lacks )", option, sentence)
+    return sentence
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -27,4 +27,4 @@ app = App(
 
 Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]
-Names = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())]
+Names = Annotated[tuple[str, ...], Parameter(consume_multiple=1, negative=())]

@@ -8,6 +8,7 @@ from typing import Any
 
 import sympy as sp
 
+from onset.command_line.terminal import fit, shows
 from onset.paper.citation import plain_references
 from onset.paper.prose import to_text
 from onset.theory.derivations.derivation import CheckResult
@@ -15,6 +16,9 @@ from onset.theory.derivations.printing import latex
 from onset.validate.checks.running import CheckedDerivation, location
 
 __all__ = ["as_text", "check_rows", "to_dict"]
+
+DRAWN = "─∑√π"
+"""Some of what formulas in Unicode are drawn with."""
 
 MARKS = {True: "✓", False: "✗", None: "–"}
 
@@ -92,18 +96,18 @@ def _both(name: str, text: str) -> dict[str, str]:
 
 
 def _pretty(expression: sp.Basic, columns: int) -> str:
-    text = sp.pretty(expression, use_unicode=True, num_columns=columns - 6, wrap_line=True)
+    text = sp.pretty(expression, use_unicode=shows(DRAWN), num_columns=columns - 6, wrap_line=True)
     return "\n" + textwrap.indent("\n".join(line.rstrip() for line in text.split("\n")), " " * 6).rstrip() + "\n"
 
 
 def _symbol(symbol: sp.Basic) -> str:
     """On one line: pretty where that has one, plain elsewhere."""
-    text = sp.pretty(symbol, use_unicode=True)
+    text = sp.pretty(symbol, use_unicode=shows(DRAWN))
     return str(symbol) if "\n" in text else text
 
 
 def _wrapped(text: str, columns: int, lead: str) -> str:
-    return textwrap.fill(to_text(text), columns, initial_indent=lead, subsequent_indent=" " * len(lead))
+    return textwrap.fill(fit(to_text(text)), columns, initial_indent=lead, subsequent_indent=" " * len(lead))
 
 
 def _pairs(pairs: dict[str, str], columns: int) -> list[str]:

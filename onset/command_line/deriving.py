@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import Annotated
 
 from onset.command_line.application import Flag, Json, app
+from onset.command_line.checked import OptionalFolder, one_of, text
 from onset.command_line.progress import progress
-from onset.command_line.tables import print_json, show_derivations
+from onset.command_line.tables import list_derivations, print_json, show_derivations
 
 __all__ = ["cite", "derive"]
 
 
 @app.command
-def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: Json = False) -> None:
-    """List derivations, show or check some, or write them as LaTeX. Exit status 1 if a check fails.
+def derive(
+    *names: Annotated[str, text(one_of("onset.theory.derivations:names"), called="derivation")],
+    check: Flag = False,
+    latex: OptionalFolder = None,
+    json_: Json = False,
+) -> None:
+    """List derivations, show or check some, or write them as LaTeX. Exit status 1 if a check fails, or none has run.
 
     Parameters
     ----------
@@ -28,10 +34,13 @@ def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: J
     json_
         Print JSON.
     """
-    from onset.theory import arguments, derivations
+    from onset.theory import derivations
+
+    if not (names or check or json_) and latex is None:
+        return _list()
     from onset.validate.checks import running as checks
 
-    chosen = [arguments.one_of("derivation", name, derivations.names()) for name in dict.fromkeys(names)]
+    chosen = list(dict.fromkeys(names))
     attached = checks.attach_all()
     checked, broken = [], list(attached.broken)
     with progress("checking", quiet=json_ or not check) as advance:
@@ -56,12 +65,42 @@ def derive(*names: str, check: Flag = False, latex: Path | None = None, json_: J
             print(file)
         for note in (*attached.skipped, *broken):
             print(f"onset: {' '.join(note.split())}", file=sys.stderr)
-    if broken or (check and any(derived.passed is False for derived in checked)):
+    ran = {result.passed for derived in checked for result in derived.results} - {None}
+    if broken or (check and ran != {True}):
+        sys.exit(1)
+    return None
+
+
+def _list() -> None:
+    """Names, titles and remembered status of all derivations; only those from elsewhere are derived."""
+    from onset.theory import derivations
+    from onset.validate.store import check_results
+
+    rows, broken = [], []
+    for name in derivations.names():
+        try:
+            known = None if derivations.is_own(name) else check_results.recalled_status(name)
+            rows.append((name, derivations.title(name), _status(name) if known is None else known))
+        except Exception as problem:  # as above
+            broken.append(f"{name} cannot be derived: {type(problem).__name__}: {problem}")
+    list_derivations(rows)
+    for note in broken:
+        print(f"onset: {' '.join(note.split())}", file=sys.stderr)
+    if broken:
         sys.exit(1)
 
 
+def _status(name: str) -> str:
+    from onset.validate.checks import running
+
+    return running.recall(name).summary
+
+
 @app.command
-def cite(*names: str, json_: Json = False) -> None:
+def cite(
+    *names: Annotated[str, text(one_of("onset.paper.citation:citable"), called="derivation or command")],
+    json_: Json = False,
+) -> None:
     """Print the BibTeX entries behind derivations and commands.
 
     Parameters

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 from onset.command_line.application import Flag, Json, Names, app
+from onset.command_line.checked import Folder, Method, Seed, Share, number
 from onset.command_line.options import SettingOptions
 from onset.command_line.progress import progress, watching
 from onset.command_line.tables import print_json, show_fits, show_transitions, table
+from onset.theory import arguments
 
 __all__ = ["explain", "predict", "scan", "simulate"]
 
@@ -17,9 +22,9 @@ __all__ = ["explain", "predict", "scan", "simulate"]
 def predict(
     options: SettingOptions | None = None,
     *,
-    method: str = "mean-field",
-    formation_level: float = 0.1,
-    seed: int = 0,
+    method: Method = "mean-field",
+    formation_level: Share = 0.1,
+    seed: Seed = 0,
     json_: Json = False,
 ) -> None:
     """Predict the plateau losses and the transitions of a setting.
@@ -60,20 +65,22 @@ def scan(
     options: SettingOptions | None = None,
     *,
     grid: Names = (),
-    method: str = "law",
-    out: Path = Path("out/scan"),
-    seed: int = 0,
+    method: Method = "law",
+    out: Folder = Path("out/scan"),
+    seed: Seed = 0,
     fresh: Flag = False,
     json_: Json = False,
 ) -> None:
     """Predict a setting over a grid; write scan.csv, scan.json and a figure; fit exponents of the time along each axis.
+
+    Exit status 1 if no setting is answered.
 
     Parameters
     ----------
     grid
         AXIS=V,V,… or AXIS=FIRST:LAST:COUNT (geometric; evenly spaced with :lin appended). Axes: context, states,
         concentration, batch, weight (of a mixture's first part; other priors are mixed with unigram), learning-rate and
-        initialization, or those of one group: learning-rate.GROUP.
+        initialization, or those of one group: learning-rate.GROUP. An entry is given here or by its option, not twice.
     method
         law, or any method of onset predict.
     out
@@ -87,12 +94,19 @@ def scan(
     """
     from onset.simulate.predict import METHODS
     from onset.simulate.scan import grid as grid_of
-    from onset.theory import arguments
+    from onset.theory.setting_changes import overlap
     from onset.validate.store.files import writable_folder
     from onset.validate.sweeps import scan as scans
 
-    points = grid_of((options or SettingOptions()).build(), grid)
+    options = options or SettingOptions()
+    points = grid_of(options.build(), grid)
     arguments.one_of("method", method, METHODS)
+    for axis, entry in points.entries:
+        if both := next((option for other, option in options.entries().items() if overlap(entry, other)), None):
+            raise ValueError(
+                f"grid = {axis} with {both} = {arguments.shown(options.given()[both])}: expected one of them; "
+                "leave the other out."
+            )
     writable_folder(out)
     with watching(f"scanning {len(points)} settings", quiet=json_) as watch:
         rows, fitted = scans.run(points, method, seed=seed, folder=out, fresh=fresh, progress=watch.steps, watch=watch)
@@ -105,14 +119,16 @@ def scan(
         title = f"{points.base.label}, varied: by {method}"
         files.append(style.save(picture.draw(picture.compute(data), title), out, "scan"))
     if json_:
-        return print_json(data)
-    show_fits(data, fitted)
-    return print("  ".join(map(str, files)))
+        print_json(data)
+    else:
+        show_fits(data, fitted)
+        print("  ".join(map(str, files)))
+    sys.exit(data["answered"] == 0)
 
 
 @app.command
 def explain(
-    options: SettingOptions | None = None, *, out: Path = Path("out/explain"), seed: int = 0, json_: Json = False
+    options: SettingOptions | None = None, *, out: Folder = Path("out/explain"), seed: Seed = 0, json_: Json = False
 ) -> None:
     """Explain, in words and with a picture, what sets the time of a setting: slow time, delays, drives, exponents.
 
@@ -148,9 +164,9 @@ def explain(
 def simulate(
     options: SettingOptions | None = None,
     *,
-    sequences: int = 16384,
-    pseudo_count: float | None = None,
-    seed: int = 0,
+    sequences: Annotated[int, number(partial(arguments.integer, least=2))] = 16384,
+    pseudo_count: Annotated[float | None, number(arguments.positive)] = None,
+    seed: Seed = 0,
     json_: Json = False,
 ) -> None:
     """Measure the losses of the ideal strategies on sampled sequences of a setting.

@@ -6,11 +6,15 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from onset.command_line.terminal import fit
+
 __all__ = [
+    "list_derivations",
     "open_page",
     "print_json",
     "show_derivations",
@@ -26,8 +30,8 @@ __all__ = [
 ]
 
 
-TRANSITION = ("source", "target", "step", "low", "high", "reason")
-"""Keys of a transition."""
+MOST_COLUMNS = 10**4
+"""Width that no terminal has."""
 
 
 def show_failures(failed: Iterable[Any], most: int = 20) -> None:
@@ -45,16 +49,29 @@ def print_json(data: dict[str, Any]) -> None:
 
 
 def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table of texts; where the terminal is too narrow for its words, each row as lines ``HEAD: CELL``."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
+    title, head, rows = fit(title), tuple(map(fit, head)), [tuple(map(fit, row)) for row in rows]
     grid = Table(*head, title=Text(title, style="italic"), title_justify="left", box=SIMPLE_HEAD)
     for row in rows:
         grid.add_row(*map(Text, row))  # as Text: [brackets] are no markup
-    console.print(grid)
+    least = Measurement.get(console, console.options.update(max_width=MOST_COLUMNS), grid).minimum  # breaks no word
+    if not rows or least <= console.width:
+        return console.print(grid)
+    console.print(Text(title, style="italic"))
+    wrapped = textwrap.TextWrapper(
+        console.width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    for row in rows:
+        cells = (f"{name}: {cell}" if name else cell for name, cell in zip(head, row, strict=True) if cell)
+        print("\n" + "\n".join(map(wrapped.fill, cells)))
+    return print()
 
 
 def _number(value: float | None, form: str) -> str:
@@ -62,22 +79,43 @@ def _number(value: float | None, form: str) -> str:
 
 
 def show_transitions(title: str, data: dict[str, Any]) -> None:
+    """Steps with their intervals, what each interval says, and what is neglected."""
+    from onset.theory.estimates import KINDS
+
     rows = []
     for transition in (*data["transitions"], *data["formations"]):
-        source, target, step, low, high, reason = (transition[name] for name in TRANSITION)
+        source, target, step = (transition[name] for name in ("source", "target", "step"))
         name = f"{source} → {target}" if source != "none" else f"formation of the {target}"
-        rows.append((name, "–", reason) if step is None else (name, f"{step:.1f}", f"[{low:.1f}, {high:.1f}]"))
-    table(title, ("transition", "step", "95% interval"), rows)
+        if step is None:
+            rows.append((name, "–", transition["reason"], "", ""))
+            continue
+        high = "∞" if transition["high"] is None else f"{transition['high']:.1f}"
+        terms = (f"{term} {_sides(**sides)}" for term, sides in transition.get("neglected", {}).items())
+        interval, says = f"[{transition['low']:.1f}, {high}]", KINDS[transition["interval"]]
+        rows.append((name, f"{step:.1f}", interval, says, "; ".join(terms)))
+    head = ("transition", "step", "interval", "what it says", "neglected, steps earlier and later")
+    shown = len(head) if any(row[-1] for row in rows) else len(head) - 1
+    table(title, head[:shown], [row[:shown] for row in rows])
+
+
+def _sides(earlier: float, later: float | None) -> str:
+    return f"−{earlier:.3g} +{'∞' if later is None else format(later, '.3g')}"
 
 
 def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
     """Exponents of the lines, the first `most`; then what was refused."""
     rows = []
-    for fit in fitted[:most]:
-        fixed = ", ".join(f"{name} {value:.4g}" for name, value in fit.fixed.items())
-        numbers = [(fit.exponent, ".4f"), (fit.error, ".2g"), (fit.predicted, ".4f"), (fit.z, ".1f"), (fit.law, ".4f")]
+    for line in fitted[:most]:
+        fixed = ", ".join(f"{name} {value:.4g}" for name, value in line.fixed.items())
+        numbers = [
+            (line.exponent, ".4f"),
+            (line.error, ".2g"),
+            (line.predicted, ".4f"),
+            (line.z, ".1f"),
+            (line.law, ".4f"),
+        ]
         exponent, error, predicted, z, law = (_number(*number) for number in numbers)
-        rows.append((fit.quantity, fit.axis, fixed, exponent, error, predicted, fit.theory, z, law))
+        rows.append((line.quantity, line.axis, fixed, exponent, error, predicted, line.theory, z, law))
     head = ("time", "axis", "others at", "d ln t/d ln x", "± error", "theory", "which", "z", "law's own fit")
     table(f"{data['answered']} of {len(data['rows'])} settings answered", head, rows)
     if len(fitted) > most:
@@ -180,6 +218,7 @@ def show_suites(as_json: bool) -> None:
 
 def show_results(results: Any, most: int = 12) -> None:
     """Claims, comparisons, errors between rungs, and the first `most` disagreements in words."""
+    from onset.theory.estimates import KINDS
     from onset.validate.judging.formats import percent, share
     from onset.validate.report.page import show
 
@@ -201,8 +240,13 @@ def show_results(results: Any, most: int = 12) -> None:
     head = ("setting", "quantity", "predicted", "trained", "errors", "verdict")
     table(f"suite {results.suite}", head, rows)
     head = ("prediction", "judged by", "numbers", "median", "largest", "where", "agrees", "inconclusive", "disagrees")
+    head = (*head, "in its interval", "which says", "rms z")
     rows = [
-        (p.lower, p.upper, str(p.numbers), share(p.median), share(p.largest), p.where, *map(str, p.verdicts.values()))
+        (
+            *(p.lower, p.upper, str(p.numbers), share(p.median), share(p.largest), p.where),
+            *map(str, p.verdicts.values()),
+            *(f"{p.held} of {p.numbers}", " and ".join(KINDS[kind] for kind in p.intervals), _number(p.z, ".2f")),
+        )
         for p in results.error_summaries
         if not p.group
     ]
@@ -217,7 +261,6 @@ def show_results(results: Any, most: int = 12) -> None:
 
 def show_derivations(checked: list[Any], *, ran: bool, whole: bool) -> None:
     from onset.command_line import derivation_text as plain
-    from onset.paper.prose import to_text
 
     if ran:
         head = ("check", "", "residual", "tolerance", "where the tolerance comes from", "seconds")
@@ -227,8 +270,14 @@ def show_derivations(checked: list[Any], *, ran: bool, whole: bool) -> None:
     if whole:
         columns = min(shutil.get_terminal_size((100, 24)).columns, 120)
         return print("\n\n".join(plain.as_text(c, columns) for c in checked))
-    rows = [(c.derivation.name, to_text(c.derivation.title), str(len(c.results)), c.summary) for c in checked]
-    return table("derivations", ("name", "title", "checks", "status"), rows)
+    return list_derivations([(c.derivation.name, c.derivation.title, c.summary) for c in checked])
+
+
+def list_derivations(rows: Iterable[tuple[str, str, str]]) -> None:
+    """Name, title and status of derivations."""
+    from onset.paper.prose import to_text
+
+    table("derivations", ("name", "title", "status"), [(name, to_text(title), status) for name, title, status in rows])
 
 
 def open_page(page: Path) -> None:

@@ -9,6 +9,15 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from onset.command_line.application import Flag, Json, Names, app
+from onset.command_line.checked import (
+    Export,
+    Folder,
+    Given,
+    OptionalFolder,
+    OptionalSeedCount,
+    SeedCount,
+    Share,
+)
 from onset.command_line.options import ComputingOptions, SettingOptions
 from onset.command_line.progress import progress, watching
 from onset.command_line.tables import print_json, show_failures, show_plan, show_runs, show_sweep, show_transitions
@@ -20,10 +29,10 @@ __all__ = ["runs", "sweep", "train"]
 def train(
     options: SettingOptions | None = None,
     *,
-    seeds: int = 3,
-    out: Path = Path("out"),
+    seeds: SeedCount = 3,
+    out: Folder = Path("out"),
     computing: ComputingOptions | None = None,
-    formation_level: float = 0.1,
+    formation_level: Share = 0.1,
     json_: Json = False,
 ) -> None:
     """Train PyTorch models of a setting and read off their transitions. Finished runs are kept and reused.
@@ -40,9 +49,6 @@ def train(
         Print JSON.
     """
     setting = (options or SettingOptions()).build()
-    from onset.theory import arguments
-
-    arguments.integer("seeds", seeds, least=1)
     how = (computing or ComputingOptions()).checked()
     from onset.validate.execution import compute
     from onset.validate.store.jobs import TRAIN, Job, observation
@@ -75,15 +81,17 @@ def train(
 
 @app.command
 def sweep(
-    file: Path,
+    file: Given,
     *,
-    out: Path | None = None,
-    seeds: int | None = None,
+    out: OptionalFolder = None,
+    seeds: OptionalSeedCount = None,
     list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
     computing: ComputingOptions | None = None,
     json_: Json = False,
 ) -> None:
     """Train and predict the settings of a sweep file; write sweep.json and sweep.csv. The same command resumes.
+
+    Exit status 1 if something failed, or if no setting is answered.
 
     Parameters
     ----------
@@ -103,13 +111,14 @@ def sweep(
 
     plan = load(file, seeds=seeds)
     folder = Path("out") / file.stem if out is None else out
-    how = (computing or ComputingOptions()).checked()
-    from onset.validate.execution import compute
     from onset.validate.store.runs import Store
 
     if list_:
         held = Store(folder / "runs") if (folder / "runs").is_dir() else ()
         return show_plan(plan, held, json_)
+    how = (computing or ComputingOptions()).checked()
+    from onset.validate.execution import compute
+
     store = Store(folder / "runs")
     with watching(f"sweep {file.stem}", quiet=json_) as watch:
         failed = compute(plan.jobs(), store, **how, watch=watch).failed
@@ -121,18 +130,18 @@ def sweep(
         show_sweep(data)
         print("  ".join(map(str, files)))
     show_failures(failed)
-    sys.exit(bool(failed))
+    sys.exit(bool(failed) or not sweeps.answered(data))
 
 
 @app.command
 def runs(
-    folder: Path,
+    folder: Given,
     *,
     where: Names = (),
     picture: Flag = False,
-    export: Path | None = None,
-    out: Path = Path("out/runs"),
-    formation_level: float = 0.1,
+    export: Export = None,
+    out: OptionalFolder = None,
+    formation_level: Share = 0.1,
     json_: Json = False,
 ) -> None:
     """List the runs in a folder with their transitions and losses; select, draw or export them.
@@ -150,19 +159,17 @@ def runs(
     export
         Write a .csv (one line per run) or a .nc (NetCDF, all curves with named dimensions).
     out
-        Folder for the picture.
+        Folder for the picture; by default out/runs.
     formation_level
         Share of the last position's layer-1 attention on lag 1 that counts as a formed head.
     json_
         Print JSON.
     """
-    from onset.theory import arguments
-    from onset.validate.store.export import ENDINGS
     from onset.validate.store.export import export as write
     from onset.validate.store.listing import list_runs, select
 
-    if export is not None:
-        arguments.one_of("export file's ending", export.suffix, ENDINGS)
+    if out is not None and not picture:
+        raise ValueError(f"out = {str(out)!r} without --picture: expected a picture to write there; add --picture.")
     with progress(f"reading {folder}", quiet=json_) as advance:
         present = list_runs(folder, advance)
     selected = select(present, where)
@@ -174,7 +181,9 @@ def runs(
         from onset.validate.store.files import writable_folder
 
         with style.styled():
-            files.append(style.save(figure.draw(figure.compute(selected)), writable_folder(out), "runs"))
+            files.append(
+                style.save(figure.draw(figure.compute(selected)), writable_folder(out or Path("out/runs")), "runs")
+            )
     if json_:
         return print_json({"folder": str(folder), "runs": rows, "files": [str(file) for file in files]})
     show_runs(rows, f"{len(selected)} of {len(present)} runs in {folder}")

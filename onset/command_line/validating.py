@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from onset.command_line.application import Json, Names, app
+from onset.command_line.application import Json, app
+from onset.command_line.checked import (
+    Given,
+    OptionalExisting,
+    OptionalFolder,
+    OptionalSeedCount,
+    one_of,
+    text,
+    texts,
+)
 from onset.command_line.options import ComputingOptions
 from onset.command_line.progress import progress, watching
 from onset.command_line.tables import open_page, print_json, show_failures, show_results, show_suites, table
@@ -22,11 +32,11 @@ QUICK = "quick"
 @app.command
 def validate(
     *,
-    suite: str = QUICK,
-    out: Path | None = None,
-    seeds: int | None = None,
-    methods: Names = (),
-    claims: Names = (),
+    suite: Annotated[str, text(one_of("onset.validate.suite:SUITES"))] = QUICK,
+    out: OptionalFolder = None,
+    seeds: OptionalSeedCount = None,
+    methods: Annotated[tuple[str, ...], texts(one_of("onset.validate.store.jobs:KINDS"))] = (),
+    claims: Annotated[tuple[str, ...], texts(one_of("onset.validate.claims:CLAIMS"))] = (),
     list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
     computing: ComputingOptions | None = None,
     json_: Json = False,
@@ -52,23 +62,15 @@ def validate(
     json_
         Print results.json.
     """
-    from onset.theory import arguments
-    from onset.validate import suite as suites
-    from onset.validate.claims import select as check_claims
-    from onset.validate.report import RESULTS
-    from onset.validate.store.jobs import KINDS
-
     if list_:
         return show_suites(json_)
-    check_claims(claims)
-    arguments.one_of("suite", suite, suites.SUITES)
-    for method in methods:
-        arguments.one_of("method", method, KINDS)
+    from onset.validate.report import RESULTS
+
     how = (computing or ComputingOptions()).checked()
     folder = Path("out") / suite if out is None else out
     results, page, failed = _run(suite, folder, seeds, quiet=json_, kinds=methods, claimed=claims, **how)
     if json_:
-        print((folder / RESULTS).read_text(), end="")
+        print_json(json.loads((folder / RESULTS).read_text(encoding="utf-8")))
     else:
         show_results(results)
         print(f"report: {page}")
@@ -80,7 +82,12 @@ def validate(
 
 
 @app.command
-def figures(*names: str, out: Path = Path("out/figures"), results: Path | None = None, json_: Json = False) -> None:
+def figures(
+    *names: Annotated[str, text(one_of("onset.paper.figures.registry:FIGURES"), called="figure")],
+    out: OptionalFolder = None,
+    results: OptionalExisting = None,
+    json_: Json = False,
+) -> None:
     """Draw figures as PDF and PNG: those of a suite from its results, those of the theory without.
 
     Parameters
@@ -88,18 +95,21 @@ def figures(*names: str, out: Path = Path("out/figures"), results: Path | None =
     names
         Which figures; by default all.
     out
-        Folder for the files.
+        Folder for the files; by default out/figures.
     results
         Folder of the suite's results; by default out/quick, computed first if it has none.
     json_
         Print the data of the figures as JSON, and draw none.
     """
-    from onset.paper.figures import FIGURES, OF_SUITE, numbers, render
-    from onset.theory import arguments
+    from onset.paper.figures.registry import OF_SUITE, numbers, render
     from onset.validate import report as pages
 
-    for name in names:
-        arguments.one_of("figure", name, FIGURES)
+    if out is not None and json_:
+        raise ValueError(f"out = {str(out)!r} with --json: expected one of them; --json draws nothing, leave one out.")
+    if results is not None and names and not set(names) & set(OF_SUITE):
+        raise ValueError(
+            f"results = {str(results)!r} with {', '.join(names)}: expected a figure of a suite's results; leave it out."
+        )
     shown = None
     if not names or set(names) & set(OF_SUITE):
         folder = Path("out") / QUICK if results is None else results
@@ -108,7 +118,7 @@ def figures(*names: str, out: Path = Path("out/figures"), results: Path | None =
         shown, _ = pages.results_of(folder)
     if json_:
         return print_json(numbers(shown, names))
-    for png in render(shown, out, names).values():
+    for png in render(shown, out or Path("out/figures"), names).values():
         print(f"{png.with_suffix('.pdf')}  {png}")
     return None
 
@@ -127,7 +137,7 @@ def _run(suite: str, folder: Path, seeds: int | None = None, *, quiet: bool, **o
 
 
 @app.command
-def report(folder: Path, *, readme: Path | None = None) -> None:
+def report(folder: Given, *, readme: OptionalExisting = None) -> None:
     """Write a suite's report and figures again from its stored runs; or update a README's section of results.
 
     Parameters
@@ -150,7 +160,11 @@ def report(folder: Path, *, readme: Path | None = None) -> None:
 
 
 @app.command
-def bench(*names: str, peer: Path | None = None, json_: Json = False) -> None:
+def bench(
+    *names: Annotated[str, text(one_of("onset.validate.bench:BENCHMARKS"), called="benchmark")],
+    peer: OptionalExisting = None,
+    json_: Json = False,
+) -> None:
     """Measure speed as ratios to named baselines and to stated limits, in one run.
 
     Parameters

@@ -12,7 +12,6 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from onset.paper.style import DARK, RED, RUNG_COLOURS, marker_handle
-from onset.validate.judging.intervals import Z
 from onset.validate.suite import TRAINED, Results
 
 __all__ = ["ExponentRow", "compute", "draw"]
@@ -41,9 +40,9 @@ def compute(results: Results) -> list[ExponentRow]:
     for series in results.exponents:
         trained = series.slopes[TRAINED]
         rungs = {
-            rung: (trained.exponent + slope.difference, Z * slope.difference_error)
+            rung: (trained.exponent + slope.difference, slope.difference_half)
             for rung, slope in series.slopes.items()
-            if slope.difference is not None and slope.difference_error is not None
+            if slope.difference is not None and slope.difference_half is not None
         }
         stated = None if series.stated is None else series.stated["exponent"]
         label = f"{series.series}, {SHORT.get(series.quantity, series.quantity)}"

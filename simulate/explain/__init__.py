@@ -12,6 +12,7 @@ from onset.simulate.explain.explanation import Explanation, Stage
 from onset.simulate.explain.linear import explain_terms, mean_field_explanation
 from onset.simulate.explain.remarks import remarks
 from onset.simulate.explain.softmax import explain_escape
+from onset.theory import arguments
 from onset.theory.laws.softmax import escape, predict_from_escape
 from onset.theory.markov.task import require_markov_chains
 from onset.theory.setting import Setting
@@ -27,6 +28,7 @@ def explain(setting: Setting, *, seed: int = 0) -> Explanation:
     ValueError
         If the task has no theory, or the setting's family no mean field.
     """
+    arguments.seed("seed", seed)
     require_markov_chains(setting.task, "explain")
     if (setting.model.family, setting.training.optimizer.name) == ("softmax", "sgd"):
         try:

@@ -16,6 +16,7 @@ from onset.theory.mean_fields.predict import AtSaddle, mean_field
 from onset.theory.plain_data import plain
 from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
+from onset.theory.transitions import Transition
 
 __all__ = ["explain_terms", "mean_field_explanation"]
 
@@ -33,7 +34,7 @@ def explain_terms(setting: Setting, seed: int) -> Explanation:
     along = path(setting)
     numbers = _numbers(setting, by_transition, along)
     regime = "lag-limited" if abs(numbers["ratio"]) < LAG_LIMITED else "mixed"
-    sentences = _sentences(by_transition["formation"], numbers, regime)
+    sentences = _sentences(predict(setting).transitions()[1], by_transition["formation"], numbers, regime)
     return Explanation.of(regime, numbers, sentences, prediction, method, _v_1_and_match(along))
 
 
@@ -79,18 +80,15 @@ def _v_1_and_match(along: Path) -> Array:
 def _numbers(setting: Setting, by_transition: dict[str, Terms], along: Path) -> dict[str, Any]:
     """Terms, plateau and exponents."""
     formation, prior = by_transition["formation"], setting.task.prior
-    start_part = np.array(formation.per_start * setting.model.initialization["match"])
-    exponents: dict[str, float | None] = {
-        name: float(exponent)
-        for name, exponent in elasticities(np.array(formation.slow), np.array(formation.delay), start_part).items()
-    }
+    by_term = (np.array(value) for value in (formation.by_slow, formation.by_delay, formation.by_start))
+    exponents: dict[str, float | None] = {name: float(exponent) for name, exponent in elasticities(*by_term).items()}
     by_context = leading_exponent(prior, np.array(setting.task.context), np.array(formation.log_e))
     exponents["context, leading form"] = plain(by_context)
     limit = plateau(prior)
     return {
         "terms": {name: terms._asdict() for name, terms in by_transition.items()},
         "ratio": formation.delay / formation.slow,
-        "moving": formation.delay - formation.start,
+        "moving": formation.moving,
         "start_integrated": relaxation_delay(setting),
         "plateau": {
             "match": limit.match.tolist(),
@@ -105,7 +103,7 @@ def _numbers(setting: Setting, by_transition: dict[str, Terms], along: Path) -> 
     }
 
 
-def _sentences(formation: Terms, numbers: dict[str, Any], regime: str) -> tuple[str, ...]:
+def _sentences(formed: Transition, formation: Terms, numbers: dict[str, Any], regime: str) -> tuple[str, ...]:
     limit, exponents, ratio = numbers["plateau"], numbers["exponents"], numbers["ratio"]
     scale, match = limit["match_at_context"]
     drives = limit["drives"]
@@ -123,15 +121,16 @@ def _sentences(formation: Terms, numbers: dict[str, Any], regime: str) -> tuple[
     by_regime = {
         "lag-limited": f"Lag-limited: the delay is {ratio:.2g} of the slow time. A higher rate of the lag logits "
         "shortens the plateau in proportion; a higher rate of the match or another start hardly changes it.",
-        "mixed": f"Mixed: the delay is {ratio:.2g} of the slow time (the law answers up to 0.7), so both rates count. "
+        "mixed": f"Mixed: the delay is {ratio:.2g} of the slow time (these terms hold below 1), so both rates count. "
         "A higher rate of the match or a longer context makes it lag-limited; a higher rate of the lag logits, "
         "match-limited.",
     }
     return (
-        f"The head forms at step {formation.step:.0f} [{formation.low:.0f}, {formation.high:.0f}], by the plateau law: "
-        f"slow time {formation.slow:.0f} steps (lag 1 growing while the match keeps to its plateau), "
-        f"delay {formation.delay:.0f}, of which {formation.start:.0f} from the start and {numbers['moving']:.0f} from "
-        f"the match moving late; with the second order, {formation.step - formation.slow - formation.delay:+.0f}.",
+        f"The head forms at step {formed.step:.0f} [{formed.low:.0f}, {formed.high:.0f}], by the plateau law. In "
+        f"closed form its time is {formation.step:.0f} steps: slow time {formation.slow:.0f} (lag 1 growing while the "
+        f"match keeps to its plateau) and delay {formation.delay:.0f}, of which {formation.start:.0f} from the start "
+        f"and {numbers['moving']:.0f} from the match moving late; the second order, of size "
+        f"{formation.neglected:.0f}, is neglected.",
         f"The plateau lies at C* = {scale:.3g}, Ω* = {match:.3g}, {limit['excess']:.2g} nats above the ideal unigram "
         f"loss. There lag 1 is driven by h = A (ln(T/E) + B) with A = {limit['A']:.3g} nats and B = {limit['B']:.3g} "
         "at small E/T.",

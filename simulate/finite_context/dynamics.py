@@ -22,7 +22,7 @@ from onset.simulate.finite_context import kernels, ngram_kernels
 from onset.simulate.finite_context.kernels import CHUNK, Model
 from onset.simulate.strategies.ngrams import predict
 from onset.simulate.tasks.markov_chains import MarkovSample, next_rows, sample
-from onset.theory import arguments
+from onset.theory import arguments, randomness
 from onset.theory.arrays import Array, Tokens
 from onset.theory.dynamics.layout import Gradient, Layout
 from onset.theory.markov.chains import entropy
@@ -61,7 +61,7 @@ class FiniteContext:
         self._noisy = setting.training.optimizer.name != "sgd"
         if self._noisy:
             self._count = max(self._count, setting.training.batch)
-        self._stream, fixed = np.random.default_rng(seed).spawn(2)
+        self._stream, fixed = randomness.generator(seed).spawn(2)
         self._held_out = sample(setting.task, arguments.integer("held_out", held_out, least=1), fixed)
         states, pseudo_count = setting.task.states, setting.task.prior.pseudo_count
         laws = {name: predict(self._held_out.tokens, states, name, pseudo_count) for name in setting.task.strategies}

@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from onset.simulate.compiling import njit
 from onset.theory.arrays import Array
 
 __all__ = ["CHUNK", "Model", "gradient", "gradient_serial", "log_predictions"]

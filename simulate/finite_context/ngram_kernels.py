@@ -15,8 +15,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from onset.simulate.compiling import njit
 from onset.simulate.finite_context.kernels import CHUNK, _exponentiate, _first_layer
 from onset.theory.arrays import Array
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from onset.simulate.finite_context.dynamics import FiniteContext
+from onset.theory import arguments
 from onset.theory.dynamics.descent import descend
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Progress
@@ -29,7 +30,7 @@ def finite_context(setting: Setting, *, seed: int = 0, progress: Progress = lamb
     """
     trajectories = []
     for replicate in range(REPLICATES):
-        replicate_seed = int(np.random.default_rng([seed, replicate]).integers(2**63))
+        replicate_seed = int(np.random.default_rng([arguments.seed("seed", seed), replicate]).integers(2**63))
         trajectory = descend(
             FiniteContext(setting, count=SEQUENCES, seed=replicate_seed),
             setting.training,

@@ -15,9 +15,9 @@ first token from the stationary law tells. Unigram is the posterior mean for mem
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from onset.simulate.compiling import njit
 from onset.theory import arguments
 from onset.theory.arrays import Array, Tokens
 from onset.theory.markov.task import strategies

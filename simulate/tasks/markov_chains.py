@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from onset.simulate.compiling import njit
 from onset.simulate.strategies.laws import TRUE, DenseLaws, Laws
 from onset.simulate.strategies.ngrams import first_visits, histories, predict
 from onset.simulate.tasks.sampler import Sampler, register, token_type

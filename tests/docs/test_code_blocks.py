@@ -8,6 +8,8 @@ import shlex
 import sys
 import types
 from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -67,9 +69,19 @@ def commands(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_commands_are_valid(page):
-    """The application parses each call: the command and all its options exist and have values of their type."""
+def test_commands_are_valid(page, tmp_path, monkeypatch):
+    """The application parses each call: the command and all its options exist and have values of their type.
+
+    The files that a call reads are there, and so are claims that the page registers.
+    """
+    monkeypatch.chdir(tmp_path)
+    for claim in re.findall(r'\bid="([\w-]+)"', page.read_text(encoding="utf-8")):
+        monkeypatch.setitem(CLAIMS, claim, None)
     for words in commands(page):
+        for option, value in pairwise(words):
+            if option in ("--setting", "--results", "--readme", "--peer"):
+                Path(value).parent.mkdir(parents=True, exist_ok=True)
+                Path(value).touch()
         if words != ["--version"]:
             app.parse_args(words, exit_on_error=False, print_error=False)
 

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.paper.figures import FIGURES, caption, of_suite
 from onset.paper.figures.claims import PANELS
+from onset.paper.figures.registry import FIGURES, caption, of_suite
 from onset.theory.architecture import Architecture
 from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.setting import Setting

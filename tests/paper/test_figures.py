@@ -9,20 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.paper.figures import (
-    FIGURES,
-    OF_SUITE,
-    attention,
-    caption,
-    ideal_losses,
-    ladder,
-    of_suite,
-    phase_portrait,
-    phases,
-    plateau_law,
-    render,
-    signals,
-)
+from onset.paper.figures import attention, ideal_losses, ladder, phase_portrait, phases, plateau_law, signals
+from onset.paper.figures.registry import FIGURES, OF_SUITE, caption, of_suite, render
 from onset.paper.style import strategy_colours
 from onset.theory.laws.terms import terms
 from onset.validate.execution import compute

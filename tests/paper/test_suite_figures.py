@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from onset.paper.figures import FIGURES, basins, errors, exponents, numbers, of_suite
+from onset.paper.figures import basins, errors, exponents
+from onset.paper.figures.registry import FIGURES, numbers, of_suite
 from onset.theory.setting import Setting
 from onset.validate.suite import CaseResult
 from onset.validate.suite.basins import BasinFinding

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from onset.simulate.exponents import fits
-from onset.simulate.scan import Grid, Row, grid, parse, predict_one
+from onset.simulate.scan import Grid, Row, grid, predict_one
+from onset.theory.axes import parse
 from onset.theory.laws import law
 from onset.theory.laws.terms import terms
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram

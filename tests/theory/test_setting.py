@@ -12,14 +12,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onset.theory.architecture import PRESETS, Architecture
-from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
+from onset.theory.markov.priors import (
+    LEAST_CONCENTRATION,
+    MOST_CONCENTRATION,
+    Dirichlet,
+    DoublyStochastic,
+    Mixture,
+    Unigram,
+)
 from onset.theory.models import FAMILIES
 from onset.theory.setting import Setting
 from onset.theory.training import OPTIMIZERS
 
 positive = st.floats(1e-12, 1e12)
+concentrations = st.floats(LEAST_CONCENTRATION, MOST_CONCENTRATION)
 simple = st.one_of(
-    st.builds(Dirichlet, st.just(3), positive), st.just(DoublyStochastic(3)), st.builds(Unigram, st.just(3), positive)
+    st.builds(Dirichlet, st.just(3), concentrations),
+    st.just(DoublyStochastic(3)),
+    st.builds(Unigram, st.just(3), concentrations),
 )
 mixed = st.tuples(simple, simple).map(lambda pair: Mixture(pair, (0.25, 0.75)))
 nested = st.tuples(mixed, simple).map(lambda pair: Mixture(pair, (0.5, 0.5)))

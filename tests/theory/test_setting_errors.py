@@ -77,7 +77,7 @@ def test_bad_files_are_named(tmp_path):
         ("bad.json", "bad.json: context = 1"),
         ("none.toml", "none.toml"),
         ("list.json", "setting = .*table"),
-        ("a.yaml", "ending = '.yaml'"),
+        ("a.yaml", "ending of setting file .*a.yaml = '.yaml'"),
     ):
         with pytest.raises(ValueError, match=message):
             Setting.load(tmp_path / name)

@@ -7,11 +7,13 @@ from scipy.optimize import brentq
 
 from onset.theory.derivations.derivation import Residual, check
 from onset.theory.derivations.mixture import push
-from onset.theory.laws.mixture import PRIOR_NODES, balance, unigram_slope
-from onset.theory.laws.slow_manifold import MatchAndLags
+from onset.theory.laws.mixture import PRIOR_NODES, balance, unigram_loss, unigram_slope
 from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
 from onset.theory.markov.signals import signal
+from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.base import LAGS
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.match_and_lags import MatchAndLags
 
 __all__ = ["CHECKS"]
 
@@ -32,7 +34,8 @@ def _sign() -> Residual:
 
     def resting(weight: float, count: int) -> float:
         mixture = Mixture((DoublyStochastic(states), Unigram(states)), (weight, 1 - weight))
-        return float(MatchAndLags(mixture, context, count).best_match(np.array([1.0, 0.0]), np.zeros(LAGS))[1])
+        field = LinearMeanField(MarkovChains(mixture, context), lags=LAGS, count=count)
+        return float(MatchAndLags(mixture, context, field).best_match(np.array([1.0, 0.0]), np.zeros(LAGS))[1])
 
     expected = balance(states, context, 0.5).critical
     shares = np.array(
@@ -42,9 +45,7 @@ def _sign() -> Residual:
         ]
     )
     odds, predicted = shares / (1 - shares), expected / (1 - expected)
-    few, many = (
-        unigram_slope(MatchAndLags(Unigram(states), context, count)) for count in (PRIOR_NODES // 2, PRIOR_NODES)
-    )
+    few, many = (unigram_slope(unigram_loss(states, context, count)) for count in (PRIOR_NODES // 2, PRIOR_NODES))
     return Residual(
         float(abs(odds[1] / predicted - 1)),
         float(2 * np.hypot(few / many - 1, odds[0] / odds[1] - 1)),

@@ -8,15 +8,15 @@ from scipy.integrate import solve_ivp
 from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Residual, check
 from onset.theory.laws.plateau import plateau
-from onset.theory.laws.slow_manifold import PRIOR_NODES, MatchAndLags
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.base import LAGS
+from onset.theory.mean_fields.match_and_lags import MatchAndLags
 
 __all__ = ["CHECKS"]
 
 
 def _gradient(context: int, match: Array) -> Array:
-    """∂L/∂(C, Ω) of the mean field at `match`, no lag grown, on the chains of `onset.theory.laws.slow_manifold`."""
+    """∂L/∂(C, Ω) of the mean field at `match`, no lag grown, on the mean rule for the prior."""
     return MatchAndLags(Dirichlet(2), context).gradient(match, np.zeros(LAGS))[:2]
 
 
@@ -28,7 +28,7 @@ def _differences(context: int, match: Array, h: float = 1e-3) -> Array:
 
 def _plateau() -> tuple[Array, Array]:
     """Match and Hessian."""
-    limit = plateau(Dirichlet(2), PRIOR_NODES)
+    limit = plateau(Dirichlet(2))
     return limit.match, limit.hessian
 
 

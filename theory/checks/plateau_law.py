@@ -12,9 +12,12 @@ from onset.theory.derivations.plateau_law import A, B, E, T, eta, leading
 from onset.theory.dynamics.flow import flow
 from onset.theory.laws.linear import path, predict, relaxation_delay, start_delay
 from onset.theory.laws.plateau import plateau
-from onset.theory.laws.slow_manifold import PRIOR_NODES, manifold
+from onset.theory.laws.slow_manifold import manifold
 from onset.theory.markov.priors import Dirichlet
+from onset.theory.mean_fields.base import LAGS
+from onset.theory.mean_fields.corrected.neglected import COUNTS
 from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.quadrature import rules
 from onset.theory.setting import Setting
 
 __all__ = ["CHECKS"]
@@ -24,17 +27,17 @@ RTOL = 1e-4
 
 
 def _law_errors(pairs: Iterable[tuple[Setting, LinearMeanField]]) -> Residual:
-    """Largest error of the law's transition to bigram, in units of twice its own interval."""
+    """Largest error of the law's transition to bigram, in units of what it neglects but for fluctuating counts."""
     largest = 0.0
     for setting, field in pairs:
         integrated, predicted = (
             run.transitions()[1] for run in (flow(field, setting.training, rtol=RTOL), predict(setting))
         )
-        if integrated.step is None or predicted.step is None or predicted.low is None:
+        if integrated.step is None or predicted.step is None:
             return Residual(np.nan, 1.0, "the head must form in both")
-        allowed = 2 * (predicted.step - predicted.low) + 100 * RTOL * predicted.step
-        largest = max(largest, abs(predicted.step - integrated.step) / allowed)
-    because = f"twice the law's own interval, and the solver's relative error {RTOL:g} for each of about 100 steps"
+        terms = [max(sides) for name, sides in predicted.neglected.items() if name != COUNTS]
+        largest = max(largest, abs(predicted.step - integrated.step) / (sum(terms) + 100 * RTOL * predicted.step))
+    because = f"what the law neglects, and the solver's relative error {RTOL:g} for each of about 100 steps"
     return Residual(largest, 1.0, because)
 
 
@@ -46,7 +49,8 @@ def _match_limited() -> Residual:
     pairs = []
     for states, rate in ((8, 1e-2), (3, 2.5e-3), (3, 6e-4)):
         setting = Setting.of("linear", states=states, context=100, learning_rate={"match": rate}, steps=10000)
-        pairs.append((setting, LinearMeanField.of(setting, count=128, generator=np.random.default_rng(0))))
+        rule = rules(LinearMeanField, setting.task.prior, LAGS).mean
+        pairs.append((setting, LinearMeanField.of(setting, rule=rule)))
     return _law_errors(pairs)
 
 
@@ -61,7 +65,7 @@ def _plateau_constants() -> Residual:
     prior, contexts = Dirichlet(2), (2**18, 2**20)
     first, last = (manifold(prior, t).force[0] for t in contexts)
     growth = (last - first) / np.log(contexts[1] / contexts[0])
-    residual = abs(growth / plateau(prior, PRIOR_NODES).drives[1] - 1)
+    residual = abs(growth / plateau(prior).drives[1] - 1)
     size = float(np.log(contexts[0]) ** 2 / contexts[0])
     because = rf"finite $T$ shifts the plateau by a relative $O(\ln^2 T/T) = {size:.1g}$, allowed 10 times"
     return Residual(float(residual), 10 * size, because)
@@ -76,7 +80,7 @@ def _frozen_limit() -> Residual:
     for t in contexts:
         curve = path(Setting.of("linear", prior=prior, context=int(t)))
         end = level * t / (1 - level)
-        slow_time = np.interp(np.log(end), curve.manifold.log_e, curve.slow)
+        slow_time = np.interp(np.log(end), curve.manifold.log_e[1:], curve.slow.cumsum())
         errors.append(abs(float(closed(int(t), 1.0, strength, offset, end)) / slow_time - 1))
     slope = np.polyfit(np.log(contexts), np.log(errors) - 3 * np.log(np.log(contexts)), 1)[0]
     because = r"slope $-1$ of error over $\ln^3 T$ against $T$; the next logarithm changes it by $3/\ln T = 0.2$"
@@ -89,9 +93,8 @@ def _start() -> Residual:
     for states, t in ((2, 128), (2, 1024), (3, 128), (3, 1024)):
         setting = Setting.of("linear", states=states, context=t, initialization={"match": 1 / t})
         first, second, _ = start_delay(setting.task.prior, t, setting.training.optimizer.learning_rate["match"], 1 / t)
-        largest = max(largest, abs(first + second - relaxation_delay(setting)) / abs(second / 2))
-    because = "in units of half of the second order, which is one deviation by the law's own interval: twice for 95%"
-    return Residual(largest, 2.0, because)
+        largest = max(largest, abs(first + second - relaxation_delay(setting)) / abs(second))
+    return Residual(largest, 1.0, "in units of the second order, the size of what is neglected")
 
 
 CHECKS = (_match_limited, _plateau_constants, _frozen_limit, _start, _mean_field)

@@ -23,7 +23,7 @@ def _law() -> Residual:
     # One source, so far on that lag 1 takes nothing from the others, sees the push and the drive of lag 1.
     table[:, -1, 0], table[:, -1, 2] = push * far, drive * far
     flat = np.polynomial.Chebyshev([0.0], domain=[0, 1])
-    path = follow(Expansion(1.0, table, np.zeros(len(READOUTS)), 1.0, flat), 100, rates)
+    path = follow(Expansion(1.0, table, np.zeros(len(READOUTS)), 1.0, flat, np.ones(len(READOUTS))), 100, rates)
     if path is None:
         return Residual(np.nan, 1.0, "the head must form")
     closed = wait(rates[1], rates[2], drive, push / drive, 0.0, float(path[-1, 4]))

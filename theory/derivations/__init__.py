@@ -11,11 +11,13 @@ of this package, by the decorator `onset.theory.derivations.text.derives`.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onset.theory import arguments
@@ -23,7 +25,7 @@ from onset.theory import arguments
 if TYPE_CHECKING:
     from onset.theory.derivations.derivation import Check, Derivation
 
-__all__ = ["attach", "get", "names", "register"]
+__all__ = ["attach", "get", "is_own", "names", "register", "title"]
 
 _MODULES: dict[str, str] = {
     "two-state-chain": "two_state_chain",
@@ -71,6 +73,21 @@ def get(name: str) -> Derivation:
     arguments.one_of("derivation", name, names())
     derivation = _REGISTERED[name]() if name in _REGISTERED else _imported(_MODULES[name])
     return replace(derivation, checks=[*derivation.checks, *_ATTACHED.get(name, {}).values()])
+
+
+def is_own(name: str) -> bool:
+    """Whether a derivation was registered from elsewhere."""
+    return name in _REGISTERED
+
+
+def title(name: str) -> str:
+    """Title of a derivation. That of a module here is read from its docstring, without deriving anything."""
+    arguments.one_of("derivation", name, names())
+    if is_own(name):
+        return get(name).title
+    source = Path(__file__).with_name(f"{_MODULES[name]}.py").read_text(encoding="utf-8")
+    (derive,) = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "derive")
+    return " ".join((ast.get_docstring(derive) or "").partition("\n\n")[0].split())
 
 
 def _imported(module: str) -> Derivation:

@@ -187,10 +187,18 @@ def _integrated(integrand: sp.Expr) -> Any:
 
 
 def general(concentration: float) -> tuple[float, float]:
-    """(bigram, unigram) losses as T → ∞ for two states and Dirichlet rows of any `concentration`, nats per token."""
+    """(bigram, unigram) losses as T → ∞ for two states and Dirichlet rows of any `concentration`, nats per token.
+
+    Below 1/2 unigram's integrand grows like (1-r)^{2α-1} as r → 1, where Euler's transformation of the hypergeometric
+    function and Gauss's value of it at 1 give the factor; this power is integrated on its own.
+    """
     value = sp.nsimplify(concentration)
-    bigram, unigram = (_integrated(form.subs(alpha, value)) for form in (general_bigram, general_unigram))
-    return float(bigram), float(unigram)
+    bigram = _integrated(general_bigram.subs(alpha, value))
+    power, power_integral = (1 - r) ** (2 * alpha - 1), 1 / (2 * alpha)
+    at_one = sp.gamma(3 * alpha) * sp.gamma(1 - 2 * alpha) / sp.gamma(2 * alpha) / sp.gamma(1 - alpha)
+    part = 2 * _ratio * at_one * sp.log(2) if value < sp.Rational(1, 2) else sp.Integer(0)
+    unigram = _integrated((general_unigram - part * power).subs(alpha, value))
+    return float(bigram), float(unigram + mpmath.mpf(sp.N((part * power_integral).subs(alpha, value), 30)))
 
 
 @check("integrals for any concentration, at concentration 1, with the closed forms")
@@ -200,10 +208,10 @@ def _general() -> Residual:
     return Residual(float(np.abs(differences).max()), 1e-14, because)
 
 
-@check("integrals for concentrations 1/2 and 2 with `onset.theory.markov.ideal.limit_loss`")
+@check("integrals for concentrations .001, .1, 1/2 and 2 with `onset.theory.markov.ideal.limit_loss`")
 def _quadrature() -> Residual:
     largest = 0.0
-    for concentration in (0.5, 2.0):
+    for concentration in (0.001, 0.1, 0.5, 2.0):
         for strategy, value in zip(("bigram", "unigram"), general(concentration), strict=True):
             loss = limit_loss(Dirichlet(2, concentration), strategy, tolerance=1e-4)
             largest = max(largest, abs(loss.value - value) / loss.error)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Residual
@@ -24,7 +24,7 @@ def standard_scores(groups: Array) -> Array:
 
 def score_limit(count: int = 1, freedom: float = math.inf, *, sides: int = 2) -> float:
     """Value that the largest of `count` scores exceeds with probability `FALSE_ALARM`, by Student's t."""
-    return float(student.isf(FALSE_ALARM / sides / count, freedom))
+    return -float(stdtrit(freedom, FALSE_ALARM / sides / count))
 
 
 def all_zero(scores: Sequence[float] | Array, freedom: float = math.inf) -> Residual:

@@ -8,7 +8,8 @@ only on the number ln T of e-folds of lag 1. The solver's interpolant is only ev
 ends when all transitions are a quarter past by the clock. Its pace grows with the lags, so a quarter of the steps is
 never sooner.
 
-Flow is the limit of gradient descent when η times the largest curvature is small, see `sharpness`.
+Flow is the limit of gradient descent when η times the largest curvature is small, see
+`onset.theory.mean_fields.stability`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "Measured",
     "Sampling",
     "SingleReplicate",
+    "curvatures",
     "flow",
     "flows",
     "sharpness",
@@ -349,17 +351,20 @@ class _ClockedFlow:
         return out.reshape(len(flat), len(flat))
 
 
-def sharpness(ensemble: Ensemble, training: Training, points: Array) -> Array:
-    """Largest eigenvalue of η × Hessian at points (replicates, n, coordinates), of the same leading shape.
+def curvatures(ensemble: Ensemble, points: Array) -> Array:
+    """Second derivatives of the loss at points (replicates, n, coordinates), shape (replicates, n, p, p).
 
-    Gradient descent is stable below 2. The Hessian is made of differences, so gradients have to be deterministic.
+    By differences, so gradients have to be deterministic.
     """
-    layout, size = ensemble.layout, points.shape[-1]
-    changes = DIFFERENCE * layout.scale
+    size, changes = points.shape[-1], DIFFERENCE * ensemble.layout.scale
     shifts = np.concatenate([np.zeros((1, size)), np.diag(changes)])
     gradients = ensemble.derivatives((points[:, :, None] + shifts).reshape(len(points), -1, size))
     gradients = gradients.reshape(*points.shape[:2], size + 1, size)
-    hessians = ((gradients[:, :, 1:] - gradients[:, :, :1]) / changes[:, None]).swapaxes(-1, -2)
+    hessians = (gradients[:, :, 1:] - gradients[:, :, :1]) / changes[:, None]
+    return (hessians + hessians.swapaxes(-1, -2)) / 2
+
+
+def sharpness(hessians: Array, layout: Layout, training: Training) -> Array:
+    """Largest eigenvalue of η × Hessian for Hessians (..., p, p); gradient descent is stable below 2."""
     root = np.sqrt(layout.rates(training) / layout.entries)
-    hessians = root[:, None] * hessians * root
-    return np.asarray(np.linalg.eigvalsh((hessians + hessians.swapaxes(-1, -2)) / 2)[..., -1], dtype=np.float64)
+    return np.asarray(np.linalg.eigvalsh(root[:, None] * hessians * root)[..., -1], dtype=np.float64)

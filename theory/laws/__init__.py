@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from onset.theory.laws import adam, corrected, linear, softmax
 from onset.theory.laws.law import Law
 from onset.theory.markov.task import require_first_order
+from onset.theory.mean_fields.stability import checked
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Progress, no_progress
 from onset.theory.setting import Setting
@@ -37,12 +38,14 @@ def law(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) ->
     ValueError
         If `LAWS` has none, or outside its range of validity, with the reason.
     """
-    return _select(LAWS, "plateau law", setting).predict(setting, seed=seed, progress=progress)
+    return checked(_select(LAWS, "plateau law", setting).predict(setting, seed=seed, progress=progress))
 
 
 def law_corrected(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
     """Predict from the plateau law at the setting's context, as `law`, from `CORRECTED_LAWS`."""
-    return _select(CORRECTED_LAWS, "corrected plateau law", setting).predict(setting, seed=seed, progress=progress)
+    return checked(
+        _select(CORRECTED_LAWS, "corrected plateau law", setting).predict(setting, seed=seed, progress=progress)
+    )
 
 
 def _select(laws: Mapping[tuple[str, str], Law], name: str, setting: Setting) -> Law:

@@ -29,6 +29,7 @@ from itertools import islice
 import numpy as np
 from scipy.special import softmax
 
+from onset.theory import randomness
 from onset.theory.arrays import Array
 from onset.theory.derivations.adam_law import profiles
 from onset.theory.dynamics.descent import descend
@@ -36,6 +37,7 @@ from onset.theory.dynamics.layout import Gradient, Layout, last_attention
 from onset.theory.laws.law import Law
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.sampling import best_readout, positions, relative
+from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.corrected.predict import CORRECTED
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Measurement, Progress, no_progress
@@ -44,10 +46,7 @@ from onset.theory.setting import Setting
 __all__ = ["LAW", "NoisyMeanField", "lag_noise", "matrix_noise", "plateau_point", "predict"]
 
 SEQUENCES = 1024
-"""Sequences n behind the variances, each known to √(2/n) = 4%, and its root to 2%; and matrices behind the plateau."""
-
-TRACKED_LAGS = 6
-"""Lags told apart at finite context, the others sharing one weight."""
+"""Sequences n behind the variances, each known to √(2/n) = 4%, and its root to 2%."""
 
 PRIOR_NODES = 64
 """Matrices that stand for the prior."""
@@ -59,10 +58,10 @@ LONGEST_CONTEXT = 1024
 """Longest context, every lag being followed: memory and time grow like T²."""
 
 NOISE_LEVELS = (1.0, 0.0, 2.0)
-"""Multiples of the variance of the prediction and of the ends of its interval."""
+"""Multiples of the variance of the prediction, and of the earliest and the latest that noise may make it."""
 
 ASSUMPTIONS = (
-    f"corrected mean field, {TRACKED_LAGS} lags told apart; the others, driven by what those gain alone",
+    f"corrected mean field, {LAGS} lags told apart; the others, driven by what those gain alone",
     "Adam with its expected second moment E g² + Var/B",
     "variances sampled at v = 0 on the plateau, those of lag logits then followed by their profile over sources",
     "prior and initialisation exchangeable",
@@ -72,7 +71,8 @@ ASSUMPTIONS = (
 def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
     """Predict a run under Adam.
 
-    The interval reaches from no noise, where every lag moves by its rate, to twice the variance.
+    The size of what the law knows of noise only approximately is that of noise itself: the interval reaches from none,
+    where every lag moves by its rate, to twice the variance.
 
     Parameters
     ----------
@@ -101,7 +101,9 @@ def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress
         "be trapped instead",
     )
     losses = setting.task.expected_losses(seed=seed)
-    return Prediction(setting, "law", tuple(trajectories), losses, ASSUMPTIONS, validity, bounds=True)
+    predicted, *bounds = trajectories
+    neglected = {"noise away from the plateau": tuple(bounds)}
+    return Prediction(setting, "law", (predicted,), losses, ASSUMPTIONS, validity, neglected)
 
 
 LAW = Law(predict, ASSUMPTIONS, f"a context of 3 to {LONGEST_CONTEXT}; a plateau that leads to an induction head")
@@ -120,10 +122,10 @@ class NoisyMeanField:
     """
 
     def __init__(self, setting: Setting, *, excess: float = 1.0, seed: int = 0) -> None:
-        nodes, noise, matrices = np.random.default_rng(seed).spawn(3)
+        nodes, noise, matrices = randomness.generator(seed).spawn(3)
         context = setting.task.context
         self.context, self.layout = context, Layout.of(setting.task, setting.model.initialization, context)
-        self.tracked = min(TRACKED_LAGS, context - 1)
+        self.tracked = min(LAGS, context - 1)
         self.base = CORRECTED[setting.model.family].of(setting, lags=self.tracked, count=PRIOR_NODES, generator=nodes)
         start, _ = profiles(np.zeros(context), self.tracked)
         self._matrix_noise = excess * matrix_noise(setting, matrices)
@@ -212,6 +214,6 @@ def plateau_point(setting: Setting, generator: np.random.Generator) -> tuple[flo
     """Read-out (c or μ) and match ω on the plateau."""
     prior, context = setting.task.prior, setting.task.context
     if setting.model.family == "linear":
-        scale, match = plateau(prior, SEQUENCES).match / context
+        scale, match = plateau(prior).match / context
         return float(scale), float(match)
     return best_readout(prior, context, generator, shares=True), 0.0

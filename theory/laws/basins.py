@@ -24,23 +24,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
-from scipy.stats import norm
+from scipy.special import ndtri, softmax
 
-from onset.theory import arguments
+from onset.theory import arguments, randomness
 from onset.theory.arrays import Array
 from onset.theory.laws.sampling import best_readout, covariance, positions, relative
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.task import MarkovChains, require_first_order
+from onset.theory.mean_fields.base import LAGS
 from onset.theory.setting import Setting
 
 __all__ = ["FALSE_ALARM", "Basin", "escapes", "limit_constants", "supports"]
 
 FAMILIES = ("linear", "softmax")
 """Families with a match and a plateau."""
-
-LAGS = 6
-"""Number of lags whose drive is computed."""
 
 CHUNK = 2048
 """Sequences that are sampled together."""
@@ -119,7 +116,7 @@ def escapes(setting: Setting, *, count: int = 16384, seed: int = 0) -> Basin:
     require_first_order(setting.task, "the map of basins")
     setting.training.require_all_trained("the map of basins")
     count = arguments.integer("count", count, least=2)
-    pilot, main = np.random.default_rng(seed).spawn(2)
+    pilot, main = randomness.generator(seed).spawn(2)
     waits = setting.training.optimizer.name == "sgd"  # the read-out settles before the match moves
     linear = setting.model.family == "linear"
     if waits:
@@ -138,7 +135,7 @@ def escapes(setting: Setting, *, count: int = 16384, seed: int = 0) -> Basin:
         # the push by the mixed second derivative.
         push = push - curvature[1] / curvature[0] * by_sequence[0]
     size, error = float(push.mean()), float(push.std(ddof=1) / np.sqrt(count))
-    sign = int(np.sign(size)) if abs(size) > norm.isf(FALSE_ALARM / 2) * error else 0
+    sign = int(np.sign(size)) if abs(size) > -ndtri(FALSE_ALARM / 2) * error else 0
     gains = np.sign(size) * drives
     lags = tuple(int(r) for r in np.argsort(-gains) if gains[r] > 0)
     stiffness = curvature[2] - curvature[1] ** 2 / curvature[0] if waits else np.nan

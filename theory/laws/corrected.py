@@ -8,8 +8,7 @@ from the mean field's manifold finds it: with gradient, Hessian and pull of the 
 
 `ROUNDS` times; the other lags follow by the ratio of drives at the new match. (With the mean field's own Hessian the
 iteration alternates, from T = 50 downwards without end.) `onset.theory.laws.planar` then follows match and lag 1,
-whatever the rates: the coefficients are computed once per prior and context, in seconds. For k > 2 they are means over
-`SCRAMBLINGS` rules for the prior, whose spread enters the interval.
+whatever the rates: the coefficients are computed once per prior and context, in seconds.
 
 Softmax family: `onset.theory.laws.softmax` has the finite context up to formation; after it the corrected mean field
 replaces the mean field.
@@ -19,27 +18,33 @@ Range of validity: that of the laws, and of `onset.theory.mean_fields.corrected`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from onset.theory import randomness
 from onset.theory.dynamics.layout import last_attention
 from onset.theory.laws import softmax
 from onset.theory.laws.expansion import LAGS
 from onset.theory.laws.law import Law
 from onset.theory.laws.linear import mobility
-from onset.theory.laws.planar import MATCH_AND_LAG, follow, formation, planar_law
-from onset.theory.laws.slow_manifold import MatchAndLags, SlowManifold, interpolated_manifold
+from onset.theory.laws.planar import LARGEST_CHANGE, MATCH_AND_LAG, follow, formation, planar_law
+from onset.theory.laws.slow_manifold import SlowManifold, interpolated_manifold
 from onset.theory.markov.priors import Prior
+from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.corrected.linear import LinearCorrected
+from onset.theory.mean_fields.corrected.neglected import bounded
 from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.match_and_lags import MatchAndLags, drive_error
+from onset.theory.mean_fields.quadrature import rules
 from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
 from onset.theory.recording import Progress, no_progress
 from onset.theory.setting import Setting
 
-__all__ = ["LINEAR", "SOFTMAX", "corrected_manifolds", "mean_manifold", "predict_linear", "predict_softmax"]
+__all__ = ["LINEAR", "SOFTMAX", "corrected_loss", "corrected_manifolds", "predict_linear", "predict_softmax"]
 
 EVERY = 3
 """Spacing of the points of the manifold that are corrected."""
@@ -49,9 +54,6 @@ HIGHEST_ATTENTION = 0.6
 
 ROUNDS = 3
 """Rounds of Newton's iteration, the last with the Hessian of the one before."""
-
-SCRAMBLINGS = 2
-"""Rules for the prior, k > 2."""
 
 PRIOR_NODES = 128
 """Matrices that stand for the prior in the softmax family."""
@@ -74,7 +76,10 @@ SOFTMAX_ASSUMPTIONS = (
 
 
 def predict_linear(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
-    """Predict from the corrected slow manifold; the interval adds the third order, the rounds and the rules.
+    """Predict from the corrected slow manifold.
+
+    Neglected are the loss beyond its third order, the last round of the iteration, and fluctuating counts to second
+    order.
 
     Parameters
     ----------
@@ -87,28 +92,39 @@ def predict_linear(setting: Setting, *, seed: int = 0, progress: Progress = no_p
         Outside the law's range of validity, with the reason.
     """
     prior, context = setting.task.prior, setting.task.context
-    by_rule = corrected_manifolds(prior, context)
+    manifolds = corrected_manifolds(prior, context)
     mobile = mobility(prior.states, context, setting.training.optimizer.learning_rate["match"])
     progress(1, 2)
-    formed = np.array([[formation(follow(m, setting, mobile), m) for m in rounds] for rounds in by_rule], dtype=float)
-    rules_apart = np.ptp(formed[:, 1]) / formed[:, 1].mean()
-    last_round = np.abs(1 - formed[:, 0] / formed[:, 1]).max()
-    trajectories, share = planar_law(
-        setting,
-        mean_manifold([last for _, last in by_rule]),
-        mobile,
-        MatchAndLags(prior, context, field=LinearCorrected).field.measure,
-        points=MEASURED_POINTS,
-        spread=float(rules_apart + last_round),
-    )
+    earlier, formed = (formation(follow(m, setting, mobile), m) for m in manifolds)
+    field = corrected_loss(prior, context).field
+    predicted, ends, share = planar_law(setting, manifolds[1], mobile, field.measure, points=MEASURED_POINTS)
+    round_share = abs(1 - earlier / formed) if earlier and formed else np.inf
+    if not round_share <= LARGEST_CHANGE:
+        raise ValueError(
+            f"setting {setting.label}: expected an iteration that settles, but its last round changes the time by "
+            f"{round_share:.2g} of it: expected at most {LARGEST_CHANGE:g}; use the finite context."
+        )
     progress(2, 2)
+    before, after = (replace(predicted, steps=predicted.steps * (1 + sign * round_share)) for sign in (-1, 1))
     validity = (
-        f"third order of the loss {share:.2g} of the time, of which the interval is half; the last round of Newton's "
-        f"iteration {last_round:.2g}",
-        f"prior by {len(by_rule)} rules {rules_apart:.2g} apart" if len(by_rule) > 1 else "prior by quadrature",
+        f"third order of the loss {share:.2g} of the time; the last round of Newton's iteration {round_share:.2g}",
     )
-    losses = setting.task.expected_losses(seed=seed)
-    return Prediction(setting, "law-corrected", trajectories, losses, LINEAR_ASSUMPTIONS, validity, bounds=True)
+    return bounded(
+        Prediction(
+            setting,
+            "law-corrected",
+            (predicted,),
+            setting.task.expected_losses(seed=seed),
+            LINEAR_ASSUMPTIONS,
+            validity,
+            neglected={
+                "loss beyond third order around the plateau": ends,
+                "rounds of Newton's iteration": (before, after),
+            },
+            error=drive_error(prior, context),
+        ),
+        order=2,
+    )
 
 
 def predict_softmax(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
@@ -126,12 +142,20 @@ def predict_softmax(setting: Setting, *, seed: int = 0, progress: Progress = no_
     """
     escaped, context = softmax.escape(setting, seed=seed), setting.task.context
     progress(1, 2)
-    field = SoftmaxCorrected.of(setting, lags=LAGS, count=PRIOR_NODES, generator=np.random.default_rng(seed))
+    field = SoftmaxCorrected.of(setting, lags=LAGS, count=PRIOR_NODES, generator=randomness.generator(seed))
     neglected = 2 * np.log(context) ** 3 / context**2
-    trajectories = softmax.trajectories(setting, escaped, field, neglected, points=MEASURED_POINTS)
+    predicted, bounds = softmax.trajectories(setting, escaped, field, neglected, points=MEASURED_POINTS)
     progress(2, 2)
-    losses, validity = setting.task.expected_losses(seed=seed), (escaped.uncertainty,)
-    return Prediction(setting, "law-corrected", trajectories, losses, SOFTMAX_ASSUMPTIONS, validity, bounds=True)
+    return Prediction(
+        setting,
+        "law-corrected",
+        (predicted,),
+        setting.task.expected_losses(seed=seed),
+        SOFTMAX_ASSUMPTIONS,
+        (escaped.uncertainty,),
+        bounds,
+        escaped.relative_error,
+    )
 
 
 _MEAN_FIELD_VALIDITY = "contexts longer than the chains take to mix"
@@ -143,27 +167,22 @@ LINEAR = Law(
 SOFTMAX = Law(predict_softmax, SOFTMAX_ASSUMPTIONS, f"{softmax.LAW.validity}; {_MEAN_FIELD_VALIDITY}")
 
 
+def corrected_loss(prior: Prior, context: int) -> MatchAndLags:
+    """The corrected loss of the linear family, on the mean rule for the prior."""
+    task, rule = MarkovChains(prior, context), rules(LinearMeanField, prior, LAGS).mean
+    return MatchAndLags(prior, context, LinearCorrected(task, lags=LAGS, rule=rule))
+
+
 @lru_cache(maxsize=KEPT_MANIFOLDS)
-def corrected_manifolds(prior: Prior, context: int) -> tuple[tuple[SlowManifold, SlowManifold], ...]:
-    """The corrected slow manifold for each rule that stands for the prior, after the last round but one and the last.
+def corrected_manifolds(prior: Prior, context: int) -> tuple[SlowManifold, SlowManifold]:
+    """The corrected slow manifold after the last round but one and the last.
 
     Raises
     ------
     ValueError
         If the corrected loss has no single best match along the manifold.
     """
-    return tuple(_corrected(prior, context, seed) for seed in range(1 if prior.states == 2 else SCRAMBLINGS))
-
-
-def mean_manifold(manifolds: Sequence[SlowManifold]) -> SlowManifold:
-    """Their mean, coefficient by coefficient; all are of one prior and context."""
-    first, columns = manifolds[0], np.mean([manifold.columns for manifold in manifolds], axis=0)
-    return SlowManifold(first.context, first.log_e, columns, first.third)
-
-
-def _corrected(prior: Prior, context: int, seed: int) -> tuple[SlowManifold, SlowManifold]:
-    uncorrected = interpolated_manifold(prior, context)
-    loss = MatchAndLags(prior, context, field=LinearCorrected, seed=seed)
+    uncorrected, loss = interpolated_manifold(prior, context), corrected_loss(prior, context)
     attention = last_attention(uncorrected.lag_logits, context)[:, 1]
     kept = np.flatnonzero((attention < HIGHEST_ATTENTION) & (uncorrected.force > 0))
     chosen, within = np.unique([*kept[::EVERY], kept[-1]]), slice(0, kept[-1] + 1)

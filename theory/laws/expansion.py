@@ -18,6 +18,7 @@ that stands for the prior, in groups that give standard errors; no moment of the
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -27,16 +28,15 @@ from scipy.integrate import solve_ivp
 from scipy.interpolate import KroghInterpolator
 from scipy.special import softmax
 
+from onset.theory import randomness
 from onset.theory.arrays import Array
 from onset.theory.laws.sampling import best_readout, draw
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Prior
+from onset.theory.mean_fields.base import LAGS
 from onset.theory.transitions import FORMATION_LEVEL
 
 __all__ = ["GROUPS", "LAGS", "READOUTS", "Expansion", "drive", "expansion", "second_order"]
-
-LAGS = 6
-"""Number R of tracked lags."""
 
 READOUTS = np.array([0.0, 0.5, 1.0, 1.5])
 """Read-outs of the table, in units of μ*; between them, cubic interpolation."""
@@ -79,6 +79,8 @@ class Expansion:
         v_1 up to which K is known.
     curvature : numpy Chebyshev series
         K as a function of v_1, at μ*, the other lags following.
+    levels : array, shape (4,)
+        K at `READOUTS` over K at μ*, with no lag grown: where the read-out still rises, none has.
     """
 
     readout: float
@@ -86,19 +88,20 @@ class Expansion:
     slope: Array
     farthest: float
     curvature: Chebyshev
+    levels: Array
 
     @cached_property
     def _by_readout(self) -> KroghInterpolator:
-        """`table` and `slope` side by side, as polynomials of the read-out in units of μ*."""
-        return KroghInterpolator(READOUTS, np.column_stack([self.table.reshape(len(READOUTS), -1), self.slope]))
+        """`table`, `slope` and `levels` side by side, as polynomials of the read-out in units of μ*."""
+        flat = self.table.reshape(len(READOUTS), -1)
+        return KroghInterpolator(READOUTS, np.column_stack([flat, self.slope, self.levels]))
 
     def at(self, readout: float) -> tuple[Array, Array, float, float]:
         """c and its derivative by μ at μ = `readout`, shapes (T, 1 + R), and ∂L₀/∂μ and K/K(μ*)."""
-        level = readout / self.readout
-        values, slopes = self._by_readout.derivatives(level, 2)
+        values, slopes = self._by_readout.derivatives(readout / self.readout, 2)
         shape = self.table.shape[1:]
-        table, by_readout = values[:-1].reshape(shape), slopes[:-1].reshape(shape) / self.readout
-        return table, by_readout, float(values[-1]), level
+        table, by_readout = values[:-2].reshape(shape), slopes[:-2].reshape(shape) / self.readout
+        return table, by_readout, float(values[-2]), float(values[-1])
 
     @property
     def plateau_drive(self) -> tuple[float, Array]:
@@ -125,7 +128,7 @@ def expansion(prior: Prior, context: int, seed: int = 0) -> tuple[Expansion, ...
     ValueError
         If the loss fixes no read-out, see `onset.theory.laws.sampling.best_readout`.
     """
-    pilot, main, rest = np.random.default_rng(seed).spawn(3)
+    pilot, main, rest = randomness.generator(seed).spawn(3)
     readout = best_readout(prior, context, pilot, shares=True)
     count = max(1, TOKENS // context // GROUPS) * GROUPS
     # One group after the other, so that memory stays that of one.
@@ -135,10 +138,21 @@ def expansion(prior: Prior, context: int, seed: int = 0) -> tuple[Expansion, ...
     farthest = float(np.log(attention / (1 - attention) * (context - 1)))
     at = farthest * (1 - np.cos(np.pi * np.arange(CURVATURE_POINTS) / (CURVATURE_POINTS - 1))) / 2
     path = _path(tables.mean(axis=0)[2], at)
-    sampled = second_order(prior, context, count // CURVATURE_SHARE, readout, path, rest)
+    share = count // CURVATURE_SHARE
+    sampled = second_order(prior, context, share, readout, path, deepcopy(rest))
+    # On the same sequences, so that the ratio hardly has an error.
+    levels = np.array(
+        [
+            second_order(prior, context, share, level * readout, path[:1], deepcopy(rest))[0] if level else 0.0
+            for level in READOUTS
+        ]
+    )
     series = Chebyshev.fit(at, sampled, CURVATURE_POINTS - 1, domain=[0, farthest])
     kept = [np.arange(GROUPS) != left_out for left_out in (-1, *range(GROUPS))]
-    return tuple(Expansion(readout, tables[k].mean(axis=0), slopes[k].mean(axis=0), farthest, series) for k in kept)
+    return tuple(
+        Expansion(readout, tables[k].mean(axis=0), slopes[k].mean(axis=0), farthest, series, levels / sampled[0])
+        for k in kept
+    )
 
 
 def _first_order(

@@ -11,12 +11,12 @@ from the plateau:
 
     delay = (∂ ln h/∂θ) (M H)⁻¹ (θ* - θ_start) |_{E=1} + ∫ (∂ ln h/∂θ) (M H)⁻¹ dθ*,
 
-the first part to second order in θ* - θ_start, which may be large. This is the first order in delay/slow. The steps are
-its [1/1] Padé approximant, and half of the change by that resummation is the interval: the expressions of
+the first part to second order in θ* - θ_start, which may be large. Each piece of slow time and delay is resummed; what
+that takes off is the size of the second order, which is neglected. Where it exceeds `NEGLECTED` of the time, the match
+relaxes about as slowly as lag 1 grows, and `onset.theory.laws.planar` follows both. All expressions are those of
 `onset.theory.derivations.plateau_law`. Derived here.
 
-Range of validity: mean field, SGD, exchangeable prior with a unique plateau, |delay| ≤ `LARGEST_DELAY` × slow. Beyond,
-the match relaxes more slowly than lag 1 grows, and `onset.theory.laws.planar` follows both.
+Range of validity: mean field, SGD, exchangeable prior with a unique plateau that drives lag 1 upwards.
 """
 
 from __future__ import annotations
@@ -26,27 +26,30 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import numpy as np
-from scipy.integrate import cumulative_trapezoid, solve_ivp
+from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.plateau_law import planar_bend, steps_and_doubt
+from onset.theory.derivations import plateau_law
+from onset.theory.derivations.plateau_law import planar_bend
 from onset.theory.dynamics.layout import Layout, last_attention
 from onset.theory.laws.law import Law
 from onset.theory.laws.planar import MATCH_AND_LAG, planar_law
-from onset.theory.laws.slow_manifold import GRID, MatchAndLags, SlowManifold, interpolated_manifold, manifold
+from onset.theory.laws.slow_manifold import GRID, SlowManifold, interpolated_manifold, manifold
 from onset.theory.markov.ideal import limit_losses
 from onset.theory.markov.priors import Prior
 from onset.theory.markov.task import STRATEGIES
 from onset.theory.mean_fields.base import LAGS
+from onset.theory.mean_fields.corrected.neglected import bounded
+from onset.theory.mean_fields.match_and_lags import MatchAndLags, drive_error
 from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
 from onset.theory.recording import Progress, Trajectory, no_progress
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 
 __all__ = [
-    "LARGEST_DELAY",
     "LAW",
+    "NEGLECTED",
     "Path",
     "mobility",
     "path",
@@ -54,11 +57,13 @@ __all__ = [
     "predict",
     "relaxation_delay",
     "start_delay",
-    "steps_with_bounds",
 ]
 
-LARGEST_DELAY = 0.7
-"""Largest ratio of delay to slow time for which the law has this form."""
+NEGLECTED = 0.1
+"""Share of the time beyond which match and lag 1 are followed together, which costs a thousand times as much.
+
+The closed form is right on both sides of it, within an interval of that width.
+"""
 
 ASSUMPTIONS = (
     "mean field; the match follows the slow manifold of its plateau, to first order in its delay, resummed",
@@ -81,20 +86,29 @@ class Path:
     ----------
     manifold : SlowManifold
         At n fine points of ln E, up to where lag 1 is driven.
-    slow, delay : array, shape (n,)
-        Slow time and delay up to each point; steps.
-    second_order : float
-        Second order of the start's delay, which is part of `delay`; steps.
+    slow, delay : array, shape (n - 1,)
+        Slow time and delay by the shift of the target, to first order, of each piece between two points; steps.
+    start : (float, float)
+        Delay by the start's distance from the plateau, to first order, and its second order; steps.
     """
 
     manifold: SlowManifold
     slow: Array
     delay: Array
-    second_order: float
+    start: tuple[float, float]
+
+    def steps_and_neglected(self) -> Array:
+        """Steps up to each point, at least zero, and the size of what they neglect, shape (2, n)."""
+        pieces = np.cumsum(np.pad(plateau_law.steps_and_neglected(self.slow, self.delay), ((0, 0), (1, 0))), axis=1)
+        start, second = sum(self.start), self.start[1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            by_start = np.where(pieces[0] > 0, start**2 / (pieces[0] + abs(start)), 0.0)
+        steps = np.where(pieces[0] > 0, np.maximum(pieces[0] + start, 0.0), 0.0)
+        return np.stack([steps, np.where(pieces[0] > 0, pieces[1] + by_start + abs(second), 0.0)])
 
 
 def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
-    """Predict from the plateau law; the interval is half of the change of the first order by resummation.
+    """Predict from the plateau law; the interval is the size of what it neglects.
 
     Parameters
     ----------
@@ -110,55 +124,63 @@ def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress
     along = path_at_rates(task.prior, task.context, rates, setting.model.initialization["match"])
     curves, lag_logits = along.manifold.curves, along.manifold.lag_logits
     attention = last_attention(lag_logits, task.context)
+    steps, neglected = along.steps_and_neglected()
     formed = int(np.argmax(attention[:, 1] > FORMATION_LEVEL)) or -1
-    ratio = float(along.delay[formed] / along.slow[formed])
-    if not max(abs(ratio), abs(along.second_order) / along.slow[formed]) <= LARGEST_DELAY:
-        return _match_limited(setting, ratio)
-    steps, earliest, latest = steps_with_bounds(along.slow, along.delay, along.second_order)
-    scale, match = along.manifold.target.T / task.context
+    share = neglected[formed] / steps[formed] if steps[formed] else np.inf
+    if not share <= NEGLECTED:
+        return _match_limited(setting, share)
     names = Layout.of(setting.task, setting.model.initialization, lag_logits.shape[1]).names
     predicted = Trajectory(
         steps=steps,
         loss=curves[:, 0],
         distances=dict(zip(STRATEGIES, curves[:, 1:].T, strict=True)),
         attention=attention[:, None],
-        parameters=dict(zip(names, [scale + match, scale, *lag_logits.T], strict=True)),
+        parameters=dict(zip(names, along.manifold.coordinates.T, strict=True)),
     )
-    validity = (
-        f"delay of the match {ratio:.2g} of the slow time; "
-        "the interval is the size of its second order and of the start's"
-    )
-    return Prediction(
-        setting,
-        "law",
-        (predicted, replace(predicted, steps=earliest), replace(predicted, steps=latest)),
-        limit_losses(task.prior),
-        ASSUMPTIONS,
-        (validity,),
-        bounds=True,
+    earliest, latest = (replace(predicted, steps=np.maximum(steps + sign * neglected, 0.0)) for sign in (-1, 1))
+    return bounded(
+        Prediction(
+            setting,
+            "law",
+            (predicted,),
+            limit_losses(task.prior),
+            ASSUMPTIONS,
+            (f"closed form, whose neglected second order is {share:.2g} of the time",),
+            neglected={"delay of the match to second order": (earliest, latest)},
+            error=drive_error(task.prior, task.context),
+        )
     )
 
 
-def _match_limited(setting: Setting, ratio: float) -> Prediction:
+def _match_limited(setting: Setting, share: float) -> Prediction:
     """Predict from the planar law, with the curves of the mean field."""
     prior, context = setting.task.prior, setting.task.context
     unit = mobility(prior.states, context, setting.training.optimizer.learning_rate["match"])
     field = MatchAndLags(prior, context).field
-    trajectories, share = planar_law(setting, interpolated_manifold(prior, context), unit, field.measure)
+    predicted, ends, third = planar_law(setting, interpolated_manifold(prior, context), unit, field.measure)
     validity = (
-        f"match-limited: the match alone would delay lag 1 by {ratio:.2g} of its slow time, of which the law's first "
-        f"form knows up to {LARGEST_DELAY:g}; "
-        f"the interval is half of what the third order adds, {share:.2g} of the time"
+        f"match and lag 1 followed together, since a closed form would neglect {share:.2g} of the time; the loss's "
+        f"third order adds {third:.2g} of it",
     )
-    assumptions = (f"mean field; {MATCH_AND_LAG}", EXCHANGEABLE_FLOW)
-    return Prediction(setting, "law", trajectories, limit_losses(prior), assumptions, (validity,), bounds=True)
+    return bounded(
+        Prediction(
+            setting,
+            "law",
+            (predicted,),
+            limit_losses(prior),
+            (f"mean field; {MATCH_AND_LAG}", EXCHANGEABLE_FLOW),
+            validity,
+            neglected={"loss beyond third order around the plateau": ends},
+            error=drive_error(prior, context),
+        )
+    )
 
 
 LAW = Law(
     predict,
     ASSUMPTIONS,
-    f"an exchangeable prior with a unique plateau that drives lag 1 upwards; a delay of at most {LARGEST_DELAY:g} of "
-    "the slow time, beyond which match and lag 1 are followed together",
+    "an exchangeable prior with a unique plateau that drives lag 1 upwards; a context at which fluctuating counts do "
+    "not reverse that drive",
 )
 
 
@@ -186,22 +208,24 @@ def path_at_rates(prior: Prior, context: int, learning_rate: Mapping[str, float]
         )
     fine = SlowManifold(context, log_e[:driven], values[:driven], table.third)
     fine.lag_logits[:, 1] = fine.log_e  # exactly, not by the spline
-    relaxation = fine.hessian @ mobility(prior.states, context, learning_rate["match"])
-    per_shift = np.linalg.solve(relaxation, (fine.pull / fine.force[:, None])[..., None])[..., 0]
-    shift = (per_shift * np.gradient(fine.target, log_e[1], axis=0)).sum(axis=1)
+    late = delay_by_shift(fine, prior.states, learning_rate["match"], np.gradient(fine.target, log_e[1], axis=0))
     first, second, _ = start_delay(prior, context, learning_rate["match"], start)
-    integrands = np.stack([np.exp(-fine.log_e) / fine.force, shift])
-    waiting, late = cumulative_trapezoid(integrands, fine.log_e, initial=0)
-    return Path(fine, context / learning_rate["lag_logits"] * waiting, first + second + late, second)
+    integrands = np.stack([np.exp(-fine.log_e) / fine.force * (context / learning_rate["lag_logits"]), late])
+    slow, delay = (integrands[:, 1:] + integrands[:, :-1]) / 2 * np.diff(fine.log_e)
+    return Path(fine, slow, delay, (first, second))
+
+
+def delay_by_shift(along: SlowManifold, states: int, rate: float, shift: Array) -> Array:
+    """Steps by which a shift (n, 2) of the target delays lag 1 at each of n points of a manifold, to first order."""
+    (cc, co), (_, oo) = np.moveaxis((along.hessian + along.hessian.swapaxes(1, 2)) / 2, 0, -1)
+    return plateau_law.delay_by_shift(
+        along.force, *along.pull.T, cc, co, oo, states, along.context, rate, *np.moveaxis(shift, -1, 0)
+    )
 
 
 def mobility(states: int, context: int, rate: float = 1.0) -> Array:
-    """M in d(C, Ω)/dstep = -M ∂L/∂(C, Ω), shape (2, 2).
-
-    All entries of W have the same `rate`; k of them hold C + Ω, and k(k-1) hold C.
-    """
-    diagonal, off_diagonal = context**2 / states, context**2 / (states * (states - 1))
-    return rate * np.array([[off_diagonal, -off_diagonal], [-off_diagonal, diagonal + off_diagonal]])
+    """M in d(C, Ω)/dstep = -M ∂L/∂(C, Ω), shape (2, 2), at a learning rate common to all entries of W."""
+    return np.array(plateau_law.mobility_at(states, context, rate), dtype=float)
 
 
 def start_delay(prior: Prior, context: int, rate: float, start: float) -> tuple[float, float, float]:
@@ -233,31 +257,18 @@ def start_delay(prior: Prior, context: int, rate: float, start: float) -> tuple[
 def _start_polynomial(prior: Prior, context: int) -> tuple[Array, Array, Array]:
     """θ*, a and S of the start's delay a·δ + δᵀ S δ, δ = θ - θ*, at a unit rate of the match.
 
-    See `onset.theory.derivations.plateau_law`, step "start".
+    See `onset.theory.derivations.plateau_law`, step "delay".
     """
     table, unit = interpolated_manifold(prior, context), mobility(prior.states, context)
     force, target, pull = table.force[0], table.target[0], table.pull[0]
+    first = SlowManifold(context, table.log_e[:1], table.columns[:1], table.third)
+    gradient = np.concatenate([delay_by_shift(first, prior.states, 1.0, -unit_shift[None]) for unit_shift in np.eye(2)])
     relaxation = unit @ table.hessian[0]
     per_delay = np.linalg.solve(relaxation.T, pull)
     bend = np.array(planar_bend(force, target[1], *pull)) - np.einsum("i,ij,jkl->kl", per_delay, unit, table.third)
     both = np.einsum("ij,kl->ikjl", relaxation, np.eye(2)) + np.einsum("ij,kl->ikjl", np.eye(2), relaxation)
     spread = np.linalg.solve(both.reshape(4, 4).T, bend.ravel())
-    return target, -per_delay / force, -spread.reshape(2, 2) / 2 / force
-
-
-def steps_with_bounds(slow: Array, delay: Array, second_order: float) -> Array:
-    """Steps and the ends of their interval, shape (3, n); zero where the slow time is zero.
-
-    Parameters
-    ----------
-    slow, delay : array, shape (n,)
-    second_order : float
-        Of the start's delay.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        steps, doubt = steps_and_doubt(slow, delay, second_order)
-    steps, doubt = np.where(slow > 0, [steps, doubt], 0.0)
-    return np.array([steps, np.maximum(steps - doubt, 0.0), steps + doubt])
+    return target, gradient, -spread.reshape(2, 2) / 2 / force
 
 
 def relaxation_delay(setting: Setting) -> float:

@@ -25,12 +25,14 @@ from scipy.optimize import brentq
 
 from onset.theory import arguments
 from onset.theory.derivations.mixture import critical_weight, push, resting_match
-from onset.theory.laws.slow_manifold import MatchAndLags
 from onset.theory.markov.priors import DoublyStochastic, Unigram
 from onset.theory.markov.signals import signal
+from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.base import LAGS
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.match_and_lags import MatchAndLags
 
-__all__ = ["PRIOR_NODES", "Balance", "balance", "unigram_slope"]
+__all__ = ["PRIOR_NODES", "Balance", "balance", "unigram_loss", "unigram_slope"]
 
 PRIOR_NODES = 1024
 """Matrices for each kind of chains: H is so small that Ω_u from 128 would be off by half."""
@@ -90,11 +92,17 @@ def _constants(states: int, context: int) -> tuple[float, float, float, float]:
     prior = DoublyStochastic(states)
     strengths = [signal(prior, r, reference="uniform", tolerance=SIGNAL_TOLERANCE).value for r in range(LAGS)]
     gain = float(sum(strength * push(context, r) for r, strength in enumerate(strengths)))
-    loss, lag_logits = MatchAndLags(Unigram(states), context, PRIOR_NODES), np.zeros(LAGS)
+    loss, lag_logits = unigram_loss(states, context), np.zeros(LAGS)
     theta = loss.best_match(np.array([1.0, 0.0]), lag_logits)
     hessian = loss.slopes(theta, lag_logits)[:2]
     stiffness = float(hessian[1, 1] - hessian[0, 1] * hessian[1, 0] / hessian[0, 0])
     return gain, float(theta[1]), stiffness, unigram_slope(loss)
+
+
+def unigram_loss(states: int, context: int, count: int = PRIOR_NODES) -> MatchAndLags:
+    """Loss of the linear family on unigram chains alone, with `count` matrices that stand for them."""
+    field = LinearMeanField(MarkovChains(Unigram(states), context), lags=LAGS, count=count)
+    return MatchAndLags(Unigram(states), context, field)
 
 
 def unigram_slope(loss: MatchAndLags) -> float:

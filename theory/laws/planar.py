@@ -9,7 +9,7 @@ Around the slow manifold of `onset.theory.laws.slow_manifold` the loss is, up to
 All coefficients are tabulated functions of E = e^{v_1}, so that a setting costs one ODE of three variables, some 20 ms,
 whatever its rates. Where the match is fast, this is the plateau law of `onset.theory.laws.linear` with its start
 integrated; where it is slow, lag 1 waits for Ω. B is taken at E = 1, where the start is far from the plateau. The
-interval is half of the change by B, plus the tables' error. Derived here, "plateau-law" (step "planar").
+size of what is neglected is the change by B, plus the tables' error. Derived here, "plateau-law" (step "planar").
 
 Range of validity: mean field, SGD, exchangeable prior with a unique plateau; B changes the time to formation by at most
 `LARGEST_CHANGE`.
@@ -113,9 +113,8 @@ def planar_law(
     measure: Callable[[Array], Measurement],
     *,
     points: int = CURVE_POINTS,
-    spread: float = 0.0,
-) -> tuple[tuple[Trajectory, Trajectory, Trajectory], float]:
-    """The predicted, the earliest and the latest trajectory, and the share of the third order in the time to formation.
+) -> tuple[Trajectory, tuple[Trajectory, Trajectory], float]:
+    """The predicted trajectory, the earliest and the latest, and the share of the third order in the time to formation.
 
     Parameters
     ----------
@@ -125,13 +124,11 @@ def planar_law(
         Measures a point in reduced coordinates with the manifold's lags.
     points : int
         Number of measured points from start to end; between them the curves are interpolated.
-    spread : float
-        Relative error of the manifold's times, which widens the interval; NaN where some manifold forms no head.
 
     Raises
     ------
     ValueError
-        If the third order or the spread is too large.
+        If the third order is too large.
     """
     run, quadratic = follow(manifold, setting, mobility), follow(manifold, setting, mobility, cubic=False)
     formed, without = formation(run, manifold), formation(quadratic, manifold)
@@ -147,11 +144,6 @@ def planar_law(
             f"setting {setting.label}: the start is too far from the plateau for the plateau law, the loss's third "
             f"order being {share:.2g} of the time: expected at most {LARGEST_CHANGE:g}; use the mean field, or another "
             "start of the match."
-        )
-    if not spread <= LARGEST_CHANGE:
-        raise ValueError(
-            f"setting {setting.label}: expected coefficients that fix the time, but rules for the prior and rounds of "
-            f"iteration put it {spread:.2g} of it apart: expected at most {LARGEST_CHANGE:g}; use the finite context."
         )
     # Evenly in v_1, which hardly moves at first, and in the solver's own steps.
     progress = np.arange(len(run)) / (len(run) - 1) + run[:, 3] / run[-1, 3]
@@ -179,6 +171,6 @@ def planar_law(
             )
         ),
     )
-    doubt = abs(share) / 2 + INTERPOLATION_ERROR + spread
+    doubt = abs(share) + INTERPOLATION_ERROR
     earliest, latest = (replace(predicted, steps=steps * (1 + sign * doubt)) for sign in (-1, 1))
-    return (predicted, earliest, latest), float(share)
+    return predicted, (earliest, latest), float(share)

@@ -23,23 +23,18 @@ from scipy.special import softmax
 
 from onset.theory.arrays import Array
 from onset.theory.markov.chains import entropy, lag_matrices, stationary
-from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Prior
 from onset.theory.mean_fields import linear
+from onset.theory.mean_fields.base import LAGS
+from onset.theory.mean_fields.quadrature import rules
 
 __all__ = ["Plateau", "plateau"]
 
 POSITIONS = 16
 """Nodes of the Gauss-Legendre rule in u."""
 
-PRIOR_NODES = 4096
-"""Default number of matrices that stand for the prior."""
-
 NEWTON_STEPS = 50
 """Most steps of Newton's iteration for the match."""
-
-LAGS = 6
-"""Number of lags whose drive is computed."""
 
 EPS = np.finfo(float).eps
 """Spacing of floating-point numbers at one."""
@@ -77,13 +72,14 @@ class Plateau:
 class _Chains:
     """Chains that stand for the prior, and the loss with no lag grown."""
 
-    def __init__(self, prior: Prior, count: int) -> None:
-        transition, weights = nodes(prior, count, np.random.default_rng(0))
+    def __init__(self, prior: Prior, rule: tuple[Array, Array]) -> None:
+        transition, weights = rule
         self.law, self.row = stationary(transition), transition[:, 0, :]
         self.query = self.law[:, 0]
         self.lever = self.query[:, None] * (lag_matrices(transition, LAGS)[:, :, 0, :] - self.law)
         x, w = np.polynomial.legendre.leggauss(POSITIONS)
         self.u, self.measure = (x + 1) / 2, (prior.states * weights * self.query)[:, None, None] * w / 2
+        self.times_log = _logarithmic(x, w) / w
 
     def model(self, match: Array) -> tuple[Array, Array]:
         """The model's law σ, and ∂f/∂(C, Ω) less its mean under σ."""
@@ -98,16 +94,27 @@ class _Chains:
         return self.measure * (self.row[:, :, None] - model)
 
 
+def _logarithmic(x: Array, w: Array) -> Array:
+    """Weights with which the Gauss-Legendre nodes integrate S(u) ln u over u = (1 + x)/2, exactly as they do S.
+
+    The polynomial through S at the nodes is Σ_n (n + ½) P_n(x) Σ_i w_i P_n(x_i) S_i, and ∫₀¹ P_n(2u - 1) ln u du = -1
+    for n = 0, (-1)^{n+1}/(n(n + 1)) beyond.
+    """
+    n = np.arange(1, len(x))
+    moments = np.append(-1.0, (-1.0) ** (n + 1) / (n * (n + 1)))
+    return w * (np.polynomial.legendre.legvander(x, len(x) - 1) @ ((2 * np.arange(len(x)) + 1) * moments))
+
+
 @lru_cache(maxsize=256)
-def plateau(prior: Prior, count: int = PRIOR_NODES) -> Plateau:
-    """The plateau of `prior`, by Newton's iteration, with `count` matrices that stand for the prior.
+def plateau(prior: Prior) -> Plateau:
+    """The plateau of `prior`, by Newton's iteration, on the mean rule of `onset.theory.mean_fields.quadrature`.
 
     Raises
     ------
     ValueError
         If the loss does not fix the match, as for doubly stochastic matrices, whose stationary law says nothing.
     """
-    chains = _Chains(prior, count)
+    chains = _Chains(prior, rules(linear.LinearMeanField, prior, LAGS).mean)
     match, hessian = np.array([1.0, 1.0]), np.eye(2)
     for _ in range(NEWTON_STEPS):
         model, slopes = chains.model(match)
@@ -126,5 +133,5 @@ def plateau(prior: Prior, count: int = PRIOR_NODES) -> Plateau:
     signal = np.einsum("rnj,njg->rg", chains.lever, chains.residual(model))
     height = -float((chains.measure * chains.row[:, :, None] * np.log(model)).sum())
     ideal = float(chains.measure.sum(axis=(1, 2)) @ entropy(chains.law))
-    offset = -1 + float(signal[1] @ np.log(chains.u) / signal[1].sum())
+    offset = -1 + float(signal[1] @ chains.times_log / signal[1].sum())
     return Plateau(match, height, height - ideal, hessian, match[1] * signal.sum(axis=1), offset)

@@ -13,31 +13,21 @@ mean field (`onset.theory.mean_fields.linear`). Derived here; `onset.theory.laws
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import CubicSpline, KroghInterpolator
 
 from onset.theory.arrays import Array
 from onset.theory.markov.priors import Prior
-from onset.theory.markov.task import STRATEGIES, MarkovChains
+from onset.theory.markov.task import STRATEGIES
 from onset.theory.mean_fields.base import LAGS
-from onset.theory.mean_fields.limit import MeanField
-from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.match_and_lags import MatchAndLags
+from onset.theory.tasks import LARGEST_CONTEXT
 
-if TYPE_CHECKING:
-    from onset.theory.mean_fields.corrected.base import Corrected
-
-__all__ = ["MatchAndLags", "SlowManifold", "interpolated_manifold", "manifold", "table_contexts"]
-
-PRIOR_NODES = 128
-"""Matrices that stand for the prior."""
+__all__ = ["SlowManifold", "interpolated_manifold", "manifold", "table_contexts"]
 
 HIGHEST_ATTENTION = 0.9
 """Share of the last position's attention on lag 1 up to which the manifold is followed."""
-
-DIFFERENCE = 1e-4
-"""Relative change of θ in central differences of the gradient, whose error is of order its square."""
 
 KEPT_MANIFOLDS = 1 << 12
 """Priors and contexts whose manifolds are cached, some 5 kB each."""
@@ -45,17 +35,12 @@ KEPT_MANIFOLDS = 1 << 12
 KEPT_INTERPOLATED = 1 << 14
 """Priors and contexts whose interpolated manifolds are cached."""
 
-NEWTON_STEPS = 30
-"""Most steps of Newton's iteration for θ*."""
-
-FLAT = 1e8
-"""Condition number of the Hessian above which the plateau does not fix the match."""
-
 LEAST_INVERSE = 0.1
 """Least e^{-v_r}: no other lag is followed to a head of its own."""
 
 SHORTEST_TABLE = 32
-"""Shortest context of a table; tables are made at powers of two and interpolated in ln T between four."""
+"""Shortest context of a table; tables are made at powers of two up to `LARGEST_CONTEXT`, and there, and interpolated in
+ln T between four."""
 
 GRID = (1 - np.cos(np.pi * np.arange(24) / 23)) / 2
 """Chebyshev points of ln E, as shares of its largest value."""
@@ -94,86 +79,17 @@ class SlowManifold:
         self.hessian = columns[:, 5:9].reshape(-1, 2, 2)
         self.curves, self.lag_logits = columns[:, 9:13], columns[:, 13:]
 
+    @property
+    def coordinates(self) -> Array:
+        """The points in reduced coordinates: entries of W on the diagonal and off it, lag logits; shape (n, 2 + R)."""
+        scale, match = self.target.T / self.context
+        return np.column_stack([scale + match, scale, self.lag_logits])
+
     def lag_logits_at(self, log_e: Array) -> Array:
         """Lag logits at any points of ln E, shape (…, R)."""
         lag_logits = CubicSpline(self.log_e, self.lag_logits)(log_e)
         lag_logits[..., 1] = log_e
         return lag_logits
-
-
-class MatchAndLags:
-    """Loss of the linear family as a function of θ = (C, Ω) and the lag logits.
-
-    Parameters
-    ----------
-    prior : Prior
-    context : int
-    count : int
-        Matrices that stand for the prior.
-    field : class
-        A mean field of the linear family.
-    seed : int
-        Scrambles the matrices (k > 2).
-    """
-
-    def __init__(
-        self,
-        prior: Prior,
-        context: int,
-        count: int = PRIOR_NODES,
-        field: type[MeanField | Corrected] = LinearMeanField,
-        seed: int = 0,
-    ) -> None:
-        self.prior, self.context = prior, context
-        task, generator = MarkovChains(prior, context), np.random.default_rng(seed)
-        self.field = field(task, lags=LAGS, count=count, generator=generator)
-
-    def point(self, theta: Array, lag_logits: Array) -> Array:
-        """Reduced coordinates of the field: the entries of W on the diagonal and off it, and the lag logits."""
-        return np.concatenate([[theta.sum() / self.context, theta[0] / self.context], lag_logits])
-
-    def gradient(self, theta: Array, lag_logits: Array) -> Array:
-        """∂L/∂(C, Ω, v_0, …)."""
-        derivative = self.field.gradient(self.point(theta, lag_logits)).derivative
-        return np.concatenate([[derivative[:2].sum() / self.context, derivative[0] / self.context], derivative[2:]])
-
-    def slopes(self, theta: Array, lag_logits: Array) -> Array:
-        """∂(gradient)/∂θ, shape (2 + R, 2), by central differences."""
-        steps = DIFFERENCE * (1 + np.abs(theta)) * np.eye(2)
-        columns = [
-            (self.gradient(theta + h, lag_logits) - self.gradient(theta - h, lag_logits)) / (2 * h.sum()) for h in steps
-        ]
-        return np.stack(columns, axis=1)
-
-    def third(self, theta: Array, lag_logits: Array) -> Array:
-        """Third derivatives of the loss by θ, shape (2, 2, 2), by central differences of its Hessian."""
-        steps = np.cbrt(DIFFERENCE) * (1 + np.abs(theta)) * np.eye(2)
-        rises = [
-            (self.slopes(theta + h, lag_logits)[:2] - self.slopes(theta - h, lag_logits)[:2]) / (2 * h.sum())
-            for h in steps
-        ]
-        return np.array(rises)
-
-    def best_match(self, theta: Array, lag_logits: Array) -> Array:
-        """θ* by Newton's iteration from `theta`; the loss is convex in θ.
-
-        Raises
-        ------
-        ValueError
-            If the loss does not fix θ*.
-        """
-        for _ in range(NEWTON_STEPS):
-            hessian = self.slopes(theta, lag_logits)[:2]
-            if np.linalg.cond(hessian) > FLAT:
-                break
-            step = np.linalg.solve(hessian, self.gradient(theta, lag_logits)[:2])
-            theta = theta - step
-            if np.abs(step).max() < DIFFERENCE**2 * (1 + np.abs(theta).max()):
-                return theta
-        raise ValueError(
-            f"prior = {self.prior} at T = {self.context}: expected a plateau with one best match (C, Ω), "
-            "but there is none; predict with the mean field."
-        )
 
 
 @lru_cache(maxsize=KEPT_MANIFOLDS)
@@ -212,9 +128,10 @@ def manifold(prior: Prior, context: int) -> SlowManifold:
 
 
 def table_contexts(context: int) -> list[int]:
-    """Contexts of the tables that are interpolated at `context`."""
-    middle = max(int(np.floor(np.log2(context))), int(np.log2(SHORTEST_TABLE)) + 1)
-    return [2**n for n in range(middle - 1, middle + 3)]
+    """Contexts of the four tables that are interpolated at `context`, the last of all at `LARGEST_CONTEXT`."""
+    octave, first, last = (number.bit_length() - 1 for number in (int(context), SHORTEST_TABLE, LARGEST_CONTEXT))
+    middle = min(max(octave, first + 1), last - 1)
+    return [min(2**n, LARGEST_CONTEXT) for n in range(middle - 1, middle + 3)]
 
 
 @lru_cache(maxsize=KEPT_INTERPOLATED)

@@ -28,12 +28,13 @@ from typing import Any
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from onset.theory import arguments
+from onset.theory import arguments, randomness
 from onset.theory.arrays import Array
 from onset.theory.derivations.softmax_law import wait
 from onset.theory.dynamics.flow import flow
 from onset.theory.dynamics.layout import last_attention
-from onset.theory.laws.expansion import LAGS, Expansion, drive, expansion
+from onset.theory.estimates import RelativeError
+from onset.theory.laws.expansion import GROUPS, LAGS, Expansion, drive, expansion
 from onset.theory.laws.law import Law
 from onset.theory.markov.ideal import limit_losses
 from onset.theory.markov.task import require_first_order
@@ -47,7 +48,7 @@ from onset.theory.transitions import FORMATION_LEVEL
 __all__ = ["ASSUMPTIONS", "LAW", "Escape", "escape", "exponents", "predict", "predict_from_escape", "trajectories"]
 
 LARGEST_CHANGE = 0.3
-"""Largest relative change of the wait by K for which the law gives an answer; the interval is half of it."""
+"""Largest relative change of the wait by K, the size of what is neglected, for which the law gives an answer."""
 
 SHORTEST_CONTEXT = 16
 """Context below which a head counts as formed, or nearly so, before it has grown."""
@@ -120,16 +121,21 @@ class Escape:
     def uncertainty(self) -> str:
         """Parts of the interval of the wait, as a sentence."""
         return (
-            f"second order in the match {self.second / self.steps:.2g} of the wait, of which the interval is half; "
+            f"second order in the match {self.second / self.steps:.2g} of the wait, the size of what is neglected; "
             f"standard error {self.error:.2g} steps"
         )
+
+    @property
+    def relative_error(self) -> RelativeError:
+        """Of the wait, by the jackknife over groups of samples."""
+        return RelativeError(self.error / self.steps, GROUPS - 1)
 
 
 def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
     """Predict from the plateau law of the softmax family.
 
-    The interval of the wait is half of its change by the second order and two standard errors; that of the rest is
-    twice the order ln²T/T of the terms that the mean field neglects there.
+    Neglected are the third order in the match, of which the second is the size, and after formation twice the order
+    ln²T/T of the terms that the mean field neglects there.
 
     Parameters
     ----------
@@ -159,14 +165,15 @@ LAW = Law(
 def predict_from_escape(setting: Setting, escaped: Escape, *, seed: int = 0) -> Prediction:
     """The prediction whose wait `escape` computed."""
     task = setting.task
-    field = SoftmaxMeanField.of(setting, lags=LAGS, count=PRIOR_NODES, generator=np.random.default_rng(seed))
+    field = SoftmaxMeanField.of(setting, lags=LAGS, count=PRIOR_NODES, generator=randomness.generator(seed))
     neglected = 2 * np.log(task.context) ** 2 / task.context
     validity = (
         escaped.uncertainty,
         f"beyond formation the mean field neglects terms of relative order ln²T/T = {neglected / 2:.2g}",
     )
-    predicted = trajectories(setting, escaped, field, neglected)
-    return Prediction(setting, "law", predicted, limit_losses(task.prior), ASSUMPTIONS, validity, bounds=True)
+    predicted, bounds = trajectories(setting, escaped, field, neglected)
+    losses = limit_losses(task.prior)
+    return Prediction(setting, "law", (predicted,), losses, ASSUMPTIONS, validity, bounds, escaped.relative_error)
 
 
 def escape(setting: Setting, *, seed: int = 0) -> Escape:
@@ -258,8 +265,8 @@ def trajectories(
     neglected: float,
     *,
     points: int = CURVE_POINTS,
-) -> tuple[Trajectory, Trajectory, Trajectory]:
-    """The predicted, the earliest and the latest trajectory: the wait, then `field` from the formed head on.
+) -> tuple[Trajectory, dict[str, tuple[Trajectory, Trajectory]]]:
+    """The wait, then `field` from the formed head on; and by neglected term the earliest and the latest trajectory.
 
     Parameters
     ----------
@@ -279,16 +286,17 @@ def trajectories(
     waiting = recorder.trajectory()
     field.layout = replace(field.layout, start=_coordinates(escaped.path[-1, 1:], setting.task.states))
     rest = flow(field, setting.training)
-    doubt = abs(escaped.second) / 2 + 2 * escaped.error
-    earliest, latest = (
-        _joined(
-            replace(waiting, steps=waiting.steps * (1 + sign * doubt / escaped.steps)),
-            replace(rest, steps=rest.steps * (1 + sign * neglected)),
-            escaped.steps + sign * doubt,
-        )
-        for sign in (-1, 1)
-    )
-    return _joined(waiting, rest, escaped.steps), earliest, latest
+
+    def joined(wait: float, after: float) -> Trajectory:
+        """The trajectory with the wait and the rest longer by these shares."""
+        longer = replace(waiting, steps=waiting.steps * (1 + wait))
+        return _joined(longer, replace(rest, steps=rest.steps * (1 + after)), escaped.steps * (1 + wait))
+
+    third = abs(escaped.second) / escaped.steps
+    return joined(0, 0), {
+        "third order in the match": (joined(-third, 0), joined(third, 0)),
+        "counts after formation": (joined(0, -min(neglected, 1.0)), joined(0, neglected)),
+    }
 
 
 def follow(coefficients: Expansion, context: int, rates: Array, *, second_order: bool = True) -> Array | None:

@@ -1,13 +1,14 @@
 r"""The plateau law of the linear family at its two transitions, term by term, for scans and explanations.
 
-The place of a transition on the slow manifold depends on prior and context only, and there the slow time is
-proportional to 1/η_v and the delay to 1/η_W. So each prior and context is followed once, at unit rates, and each
-further setting costs a few numbers. Exponents d ln t/d ln x differentiate the expressions of
+The place of a transition on the slow manifold depends on prior and context only, and there each piece of the slow time
+is proportional to 1/η_v and of the delay to 1/η_W. So each prior and context is followed once, at unit rates, and each
+further setting costs a sum over the pieces. Exponents d ln t/d ln x differentiate the expressions of
 `onset.theory.derivations.plateau_law`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -19,14 +20,20 @@ from scipy.special import expi
 from onset.theory import arguments
 from onset.theory.arrays import Array
 from onset.theory.derivations import plateau_law
-from onset.theory.dynamics.layout import last_attention
-from onset.theory.laws.linear import LARGEST_DELAY, path_at_rates, predict, start_delay, steps_with_bounds
+from onset.theory.dynamics.flow import sharpness
+from onset.theory.dynamics.layout import Layout, last_attention
+from onset.theory.estimates import RelativeError
+from onset.theory.laws.linear import path_at_rates, predict, start_delay
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.slow_manifold import manifold, table_contexts
-from onset.theory.markov.priors import Dirichlet, Prior
+from onset.theory.markov.priors import LEAST_CONCENTRATION, MOST_CONCENTRATION, Dirichlet, Prior
 from onset.theory.markov.task import require_first_order
+from onset.theory.mean_fields.corrected.neglected import drive_change, earlier_and_later
+from onset.theory.mean_fields.limit import MeanField
+from onset.theory.mean_fields.match_and_lags import MatchAndLags, drive_error
+from onset.theory.mean_fields.stability import curvatures_along, require_stable
 from onset.theory.setting import Setting
-from onset.theory.transitions import FORMATION_LEVEL, find_formation, find_transition
+from onset.theory.transitions import find_formation, find_transition
 
 __all__ = [
     "TRANSITIONS",
@@ -60,44 +67,71 @@ class Terms(NamedTuple):
     ----------
     log_e : float
         ln E = v_1 at the transition.
-    slow, delay, start : float
-        Slow time, delay of the match, and the start's part of the delay; steps.
-    per_start : float
-        ∂ delay/∂W₀; steps.
+    slow, moving, start : float
+        Slow time, and the delays by the moving match, resummed, and by the start; they add up to `step`. Steps.
+    by_slow, by_delay : float
+        ∂ ln t/∂ ln of the slow time and of both delays; they add up to one.
+    by_start : float
+        ∂ ln t/∂ ln W₀.
+    neglected : float
+        Size of the second order in the delay, steps.
     step, low, high : float
-        The law's step and its interval, as `onset.theory.laws.linear.predict` gives it.
+        The law's step and its interval.
     """
 
     log_e: float
     slow: float
-    delay: float
+    moving: float
     start: float
-    per_start: float
+    by_slow: float
+    by_delay: float
+    by_start: float
+    neglected: float
     step: float
     low: float
     high: float
 
+    @property
+    def delay(self) -> float:
+        """Both delays together; steps."""
+        return self.moving + self.start
+
 
 class _UnitPath(NamedTuple):
-    """The manifold at unit rates and W₀ = 0.
+    """The manifold at unit rates.
 
-    Arrays of shape (5,): its points before and after each transition, and the point that decides whether the law holds.
-    `shares` say how far each transition lies between its two points; empty if one does not happen.
+    Attributes
+    ----------
+    log_e : array, shape (n,)
+    slow, delay : array, shape (n - 1,)
+        Of each piece of the way.
+    places : mapping of transition to float
+        Where each transition lies, in pieces; without those that do not happen.
+    change : float
+        Relative change of the drive that fluctuating counts make.
+    error : RelativeError or None
+        Of the drive.
+    curvatures, layout
+        Second derivatives of the loss at a few points of the way, in these coordinates.
     """
 
     log_e: Array
     slow: Array
-    shift: Array
-    shares: tuple[float, ...]
+    delay: Array
+    places: Mapping[str, float]
+    change: float
+    error: RelativeError | None
+    curvatures: Array
+    layout: Layout
 
 
 def terms(setting: Setting) -> dict[str, Terms]:
-    """The terms of the law up to each of `TRANSITIONS`; microseconds once prior and context are tabulated.
+    """The terms of the law up to each of `TRANSITIONS`; some 50 µs once prior and context are tabulated.
 
     Raises
     ------
     MatchLimited
-        If the match relaxes too slowly.
+        If the delay is longer than the slow time: its orders then do not fall.
     ValueError
         If the plateau law has no such terms for another reason, or a transition never happens.
     """
@@ -106,29 +140,45 @@ def terms(setting: Setting) -> dict[str, Terms]:
     require_first_order(setting.task, "the plateau law")
     setting.training.require_all_trained("the plateau law")
     prior, context, rates = setting.task.prior, setting.task.context, setting.training.optimizer.learning_rate
-    unit = _unit_path(prior, context)
+    unit, initial = _unit_path(prior, context), setting.model.initialization["match"]
     if isinstance(unit, str):
         raise ValueError(unit)
-    first, second, per_start = start_delay(prior, context, rates["match"], setting.model.initialization["match"])
-    start = first + second
-    slow, delay = unit.slow / rates["lag_logits"], unit.shift / rates["match"] + start
-    ratio = delay[-1] / slow[-1]
-    if not max(abs(ratio), abs(second) / slow[-1]) <= LARGEST_DELAY:
-        raise MatchLimited(
-            f"setting {setting.label}: the match relaxes too slowly for the terms of the plateau law, which delays lag "
-            f"1 by {ratio:.2g} of the slow time: expected at most {LARGEST_DELAY:g}; "
-            "`onset.theory.laws.law` follows match and lag 1 together."
-        )
-    if not unit.shares:
-        transitions, formation = predict(setting).transitions()
-        raise ValueError(f"setting {setting.label}: {formation.reason or transitions[-1].reason}.")
-    rows = np.array([unit.log_e, slow, delay, *steps_with_bounds(slow, delay, second)])
+    require_stable(setting, sharpness(unit.curvatures, unit.layout, setting.training))
+    first, second, per_start = start_delay(prior, context, rates["match"], initial)
+    slow, delay = unit.slow / rates["lag_logits"], unit.delay / rates["match"]
+    steps, neglected = plateau_law.steps_and_neglected(slow, delay)
+    totals = np.array([slow, steps - slow, neglected, plateau_law.by_slow(slow, delay)]).cumsum(axis=1)
+    points, start = np.arange(len(unit.log_e)), first + second
     result = {}
-    for n, (name, share) in enumerate(zip(TRANSITIONS, unit.shares, strict=True)):
-        log_e, slow_time, delayed, *steps = (
-            float(v) for v in rows[:, 2 * n] * (1 - share) + rows[:, 2 * n + 1] * share
+    for name in TRANSITIONS:
+        if name not in unit.places:
+            transitions, formation = predict(setting).transitions()
+            raise ValueError(f"setting {setting.label}: {formation.reason or transitions[-1].reason}.")
+        at = unit.places[name]
+        slow_time, moving, second_order, by_slow = (float(np.interp(at, points[1:], total)) for total in totals)
+        if not max(abs(moving + start), abs(start)) <= slow_time:
+            raise MatchLimited(
+                f"setting {setting.label}: the match relaxes too slowly for the terms of the plateau law, which delays "
+                f"lag 1 by {(moving + start) / slow_time:.2g} of the slow time: expected less than all of it; "
+                "`onset.theory.laws.law` follows match and lag 1 together."
+            )
+        step = max(slow_time + moving + start, 0.0)
+        left_out = second_order + start**2 / (slow_time + abs(start)) + abs(second)
+        earlier, later = earlier_and_later(unit.change, step)
+        half = 0.0 if unit.error is None else unit.error.times(step).half
+        result[name] = Terms(
+            log_e=float(np.interp(at, points, unit.log_e)),
+            slow=slow_time,
+            moving=moving,
+            start=start,
+            by_slow=by_slow / step,
+            by_delay=1 - by_slow / step,
+            by_start=per_start * initial / step,
+            neglected=left_out,
+            step=step,
+            low=max(0.0, step - left_out - earlier - half),
+            high=step + left_out + later + half,
         )
-        result[name] = Terms(log_e, slow_time, delayed, start, per_start, steps[0], min(steps), max(steps))
     return result
 
 
@@ -142,20 +192,28 @@ def terms_or_refusal(setting: Setting) -> dict[str, Terms] | ValueError:
 
 @lru_cache(maxsize=1 << 14)
 def _unit_path(prior: Prior, context: int) -> _UnitPath | str:
-    """The manifold at unit rates around its transitions, or the reason why there is none."""
+    """The manifold at unit rates and where its transitions lie, or the reason why there is none."""
     if reason := next((reason for c in table_contexts(context) if (reason := _refusal(prior, c))), None):
         return reason
-    along = path_at_rates(prior, context, UNIT_RATES, 0.0)
-    points = np.arange(len(along.slow))
-    lag1 = last_attention(along.manifold.lag_logits, context)[:, 1]
-    curves = {"unigram": along.manifold.curves[:, 2], "bigram": along.manifold.curves[:, 3]}
+    along, change = path_at_rates(prior, context, UNIT_RATES, 0.0), drive_change(prior, context)
+    if abs(change) >= 1:
+        return (
+            f"prior = {prior} at T = {context}: fluctuations of counts change the drive on the plateau by "
+            f"{100 * change:.0f}%, so that the plateau law has no time to give; use the finite context."
+        )
+    manifold_of = along.manifold
+    points, lag1 = np.arange(len(manifold_of.log_e)), last_attention(manifold_of.lag_logits, context)[:, 1]
+    curves = {"unigram": manifold_of.curves[:, 2], "bigram": manifold_of.curves[:, 3]}
     crossings = (find_formation(points, lag1), find_transition(points, curves, "unigram", "bigram"))
-    at = [crossing.step for crossing in crossings if crossing.step is not None]
-    after = [int(np.ceil(x)) for x in at]
-    shares = tuple(float(x - np.ceil(x) + 1) for x in at) if len(at) == len(crossings) else ()
-    deciding = int(np.argmax(lag1 > FORMATION_LEVEL)) or len(points) - 1
-    chosen = np.array([*(n for m in after for n in (m - 1, m)), deciding])
-    return _UnitPath(along.manifold.log_e[chosen], along.slow[chosen], along.delay[chosen] - along.delay[0], shares)
+    places = {
+        name: crossing.step for name, crossing in zip(TRANSITIONS, crossings, strict=True) if crossing.step is not None
+    }
+    field = MatchAndLags(prior, context).field
+    assert isinstance(field, MeanField)
+    last = int(max(places.values(), default=len(points)))
+    curvatures = curvatures_along(field, manifold_of.coordinates[: last + 1])
+    error = drive_error(prior, context)
+    return _UnitPath(manifold_of.log_e, along.slow, along.delay, places, change, error, curvatures, field.layout)
 
 
 @cache
@@ -168,14 +226,7 @@ def _refusal(prior: Prior, context: int) -> str | None:
     return None
 
 
-@cache
-def _slopes() -> Any:
-    """(slow/t) ∂t/∂slow and (delay/t) ∂t/∂delay as functions of slow and delay."""
-    t, slow, delay = plateau_law.resummed, plateau_law.slow, plateau_law.delay
-    return sp.lambdify((slow, delay), [sp.simplify(x * sp.diff(t, x) / t) for x in (slow, delay)], "numpy")
-
-
-def elasticities(slow: Array, delay: Array, start_part: Array) -> dict[str, Array]:
+def elasticities(by_slow: Array, by_delay: Array, by_start: Array) -> dict[str, Array]:
     """d ln t/d ln x of the law, by the name of the axis x of a scan.
 
     The slow time goes as 1/η_v and the delay as 1/η_W; neither depends on the batch, nor on a start common to all lag
@@ -183,15 +234,10 @@ def elasticities(slow: Array, delay: Array, start_part: Array) -> dict[str, Arra
 
     Parameters
     ----------
-    slow, delay : array
-        Terms of the law; steps.
-    start_part : array
-        W₀ ∂ delay/∂W₀; steps.
+    by_slow, by_delay, by_start : array
+        Of `Terms`.
     """
-    by_slow, by_delay = (np.broadcast_to(x, np.shape(slow)) for x in _slopes()(slow, delay))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        by_start = np.where(delay == 0, 0.0, by_delay * start_part / delay)
-    zero = np.zeros(np.shape(slow))
+    zero = np.zeros(np.shape(by_slow))
     return {
         "learning-rate.lag_logits": -by_slow,
         "learning-rate.match": -by_delay,
@@ -244,8 +290,10 @@ def concentration_exponent(prior: Prior, context: Array, log_e: Array) -> Array:
     if not isinstance(prior, Dirichlet):
         return np.full(np.shape(context), np.nan)
     context, log_e = np.asarray(context, dtype=float), np.asarray(log_e, dtype=float)
+    above = min(prior.concentration * (1 + DIFFERENCE), MOST_CONCENTRATION)
+    below = max(prior.concentration * (1 - DIFFERENCE), LEAST_CONCENTRATION)
     more, less = (
-        _leading(replace(prior, concentration=prior.concentration * factor), context, log_e, exponent=False)
-        for factor in (1 + DIFFERENCE, 1 - DIFFERENCE)
+        _leading(replace(prior, concentration=concentration), context, log_e, exponent=False)
+        for concentration in (above, below)
     )
-    return np.log(more / less) / np.log((1 + DIFFERENCE) / (1 - DIFFERENCE))
+    return np.log(more / less) / np.log(above / below)

@@ -33,7 +33,12 @@ __all__ = [
     "lift",
     "order_of",
     "stationary",
+    "stationary_from_logs",
 ]
+
+LEAST_PRECISE = np.finfo(np.float64).tiny
+"""Least normal double: results below it are rounded to multiples of the least double, half of which is this times
+2^-53."""
 
 
 def check_transition(transition: ArrayLike) -> Array:
@@ -68,7 +73,8 @@ def stationary(transition: ArrayLike) -> Array:
     r"""Stationary law :math:`\pi = \pi P` of each chain.
 
     Elimination without subtractions (GTH), so that every entry keeps its relative accuracy however close the
-    chain is to reducible; chains that a state leaves for good are solved on their one recurrent class.
+    chain is to reducible, with logarithms where a number leaves the range of doubles; chains that a state leaves for
+    good are solved on their one recurrent class.
 
     Parameters
     ----------
@@ -86,25 +92,80 @@ def stationary(transition: ArrayLike) -> Array:
     matrix = check_transition(transition)
     states = matrix.shape[-1]
     flat = matrix.reshape(-1, states, states)
-    law, regular = _eliminate(flat.copy())
+    law, regular = _solve(flat)
     for n in np.flatnonzero(~regular):
         law[n] = _on_recurrent_class(flat[n])
     return law.reshape(matrix.shape[:-1])
 
 
-def _eliminate(matrices: Array) -> tuple[Array, NDArray[np.bool_]]:
+def stationary_from_logs(logs: Array) -> Array:
+    """Stationary law of chains whose transition probabilities, given by their logarithms, may be below all doubles.
+
+    Parameters
+    ----------
+    logs : array, shape (..., k, k)
+        ln P; the diagonal is not used. Every state can be reached from every other.
+
+    Returns
+    -------
+    array, shape (..., k)
+        Relative error of each entry: about that of a rounding of the largest -ln P.
+    """
+    states = logs.shape[-1]
+    law, _ = _eliminate_logs(logs.reshape(-1, states, states).copy())
+    return law.reshape(logs.shape[:-1])
+
+
+def _solve(matrices: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Stationary laws (n, k) of matrices (n, k, k), and which of these have no state without a way to the first."""
+    law, regular, lost = _eliminate(matrices.copy())
+    if lost.any():
+        with np.errstate(divide="ignore"):
+            law[lost], regular[lost] = _eliminate_logs(np.log(matrices[lost]))
+    return law, regular
+
+
+def _eliminate(matrices: Array) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
+    """As `_solve`, in place; also which laws have lost precision where a number left the range of doubles."""
     count, states, _ = matrices.shape
+    regular, lost = np.ones(count, dtype=bool), np.zeros(count, dtype=bool)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for last in range(states - 1, 0, -1):
+            to = matrices[:, last, None, :last]
+            leaving = to.sum(axis=-1)
+            regular &= leaving[:, 0] > 0
+            share = matrices[:, :last, last] / np.where(leaving > 0, leaving, 1.0)
+            matrices[:, :last, last] = share
+            added = share[:, :, None] * to
+            rest = matrices[:, :last, :last]
+            rest += added
+            if added.min() < LEAST_PRECISE:
+                lost |= ((rest < LEAST_PRECISE) & (share[:, :, None] > 0) & (to > 0)).any(axis=(1, 2))
+                lost |= ((share > 0) & (share < LEAST_PRECISE)).any(axis=1)
+        law = np.ones((count, states))
+        for state in range(1, states):
+            law[:, state] = np.einsum("ni,ni->n", law[:, :state], matrices[:, :state, state])
+            if law[:, state].min() < LEAST_PRECISE:
+                reached = ((law[:, :state] > 0) & (matrices[:, :state, state] > 0)).any(axis=1)
+                lost |= reached & (law[:, state] < LEAST_PRECISE)
+        total = law.sum(axis=-1, keepdims=True)
+        return law / total, regular, lost | ~np.isfinite(total[:, 0])
+
+
+def _eliminate_logs(logs: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """As `_solve`, in place, from logarithms."""
+    count, states, _ = logs.shape
     regular = np.ones(count, dtype=bool)
     for last in range(states - 1, 0, -1):
-        leaving = matrices[:, last, :last].sum(axis=-1)
-        regular &= leaving > 0
-        share = matrices[:, :last, last] / np.where(leaving > 0, leaving, 1.0)[:, None]
-        matrices[:, :last, last] = share
-        matrices[:, :last, :last] += share[:, :, None] * matrices[:, last, None, :last]
-    law = np.ones((count, states))
+        leaving = np.logaddexp.reduce(logs[:, last, :last], axis=-1)
+        regular &= leaving > -np.inf
+        share = logs[:, :last, last] - np.where(leaving > -np.inf, leaving, 0.0)[:, None]
+        logs[:, :last, last] = share
+        logs[:, :last, :last] = np.logaddexp(logs[:, :last, :last], share[:, :, None] + logs[:, last, None, :last])
+    law = np.zeros((count, states))
     for state in range(1, states):
-        law[:, state] = np.einsum("ni,ni->n", law[:, :state], matrices[:, :state, state])
-    return law / law.sum(axis=-1, keepdims=True), regular
+        law[:, state] = np.logaddexp.reduce(law[:, :state] + logs[:, :state, state], axis=-1)
+    return np.exp(law - np.logaddexp.reduce(law, axis=-1)[:, None]), regular
 
 
 def _on_recurrent_class(matrix: Array) -> Array:
@@ -117,7 +178,7 @@ def _on_recurrent_class(matrix: Array) -> Array:
         )
     members = np.flatnonzero(label == closed[0])
     law = np.zeros(len(matrix))
-    law[members] = 1.0 if len(members) == 1 else _eliminate(matrix[np.ix_(members, members)][None].copy())[0][0]
+    law[members] = 1.0 if len(members) == 1 else _solve(matrix[np.ix_(members, members)][None])[0][0]
     return law
 
 

@@ -11,14 +11,13 @@ from collections.abc import Callable
 import numpy as np
 from scipy import integrate
 from scipy.optimize import nnls
-from scipy.stats import qmc
 
-from onset.theory import arguments
+from onset.theory import arguments, randomness
 from onset.theory.arrays import Array
 from onset.theory.expectation import Expectation
 from onset.theory.markov.priors import MappedPrior, Mixture, Prior
 
-__all__ = ["calibrated_nodes", "expectation", "nearest_weights", "nodes"]
+__all__ = ["calibrated_nodes", "compressed", "expectation", "nearest_weights", "nodes"]
 
 RANDOMISATIONS = 16
 """Independent scramblings behind the error estimate of an expectation for k > 2."""
@@ -28,6 +27,12 @@ FIRST_POINTS = 64
 
 MOST_GAUSS_POINTS = 128
 """Points of a Gauss-Legendre rule beyond which nothing is gained."""
+
+LOW_CONCENTRATION = 0.2
+"""Concentration below which rules for two states are made in parts: with 49 points more precise there, less above."""
+
+PARTS = {1: 2, 2: 6}
+"""Parts of `_in_parts` by dimension."""
 
 RICH = 32
 """Size of the rule that a calibrated rule is a part of, relative to the latter's."""
@@ -47,15 +52,22 @@ def has_product_rule(prior: Prior) -> bool:
 def nodes(prior: Prior, count: int, generator: np.random.Generator | None = None) -> tuple[Array, Array]:
     """Weighted matrices that stand for the prior: (n, k, k) and weights (n,) summing to one.
 
-    For k = 2 a Gauss-Legendre product rule in the prior's uniforms with about `count` points (deterministic); for k > 2
-    a Sobol sequence scrambled with `generator` (`count` rounded up to a power of two, times what rejection costs).
+    For k = 2 a Gauss-Legendre product rule in the prior's uniforms with about `count` points (deterministic), in parts
+    at low concentrations; for k > 2 a Sobol sequence scrambled with `generator` (`count` rounded up to a power of two,
+    times what rejection costs).
     """
     if isinstance(prior, Mixture):
         rules = [(share, *nodes(part, count, generator)) for share, part in prior.parts]
         return np.concatenate([m for _, m, _ in rules]), np.concatenate([share * w for share, _, w in rules])
     if has_product_rule(prior):
-        per_axis = min(MOST_GAUSS_POINTS, max(2, round(count ** (1 / prior.dimension))))
-        points, weights = _product_rule(prior.dimension, per_axis)
+        width = _width(prior, LOW_CONCENTRATION)
+        shared = count if width is None else count / PARTS[prior.dimension]
+        points, weights = _product_rule(
+            prior.dimension, min(MOST_GAUSS_POINTS, max(2, round(shared ** (1 / prior.dimension))))
+        )
+        if width is not None:
+            parts, factors = _in_parts(points, width)
+            points, weights = parts.reshape(-1, prior.dimension), (weights * factors).ravel()
         matrices, accepted = prior.transform(points)
         weights = weights * accepted
     else:
@@ -105,6 +117,31 @@ def calibrated_nodes(
     return matrices[chosen], _calibrated(weights[chosen] / weights[chosen].sum(), values[chosen], weights @ values)
 
 
+def compressed(values: Array, exact: Array) -> Array:
+    """Positive weights, most of them zero, with which points integrate functions exactly.
+
+    Least squares with positive weights leave about as many points as there are functions; that as many suffice is
+    Tchakaloff's theorem (Davis, Math. Comp. 21 (1967), 578-582).
+
+    Parameters
+    ----------
+    values : array, shape (n, m)
+        Functions at the points.
+    exact : array, shape (m,)
+        Their integrals.
+
+    Returns
+    -------
+    weights : array, shape (n,)
+        They sum to one.
+    """
+    off = values - exact
+    scale = np.abs(off).max(axis=0)
+    constraint = np.vstack([(off / np.where(scale > 0, scale, 1.0)).T, np.ones(len(off))])
+    weights, _ = nnls(constraint, np.append(np.zeros(off.shape[1]), 1.0))
+    return weights / weights.sum()
+
+
 def _calibrated(weights: Array, values: Array, exact: Array) -> Array:
     """`weights` (n,) changed until they integrate functions with `values` (n, m) to `exact` (m,)."""
     varying = np.ptp(values, axis=0) > RANK * np.abs(values).max(axis=0)
@@ -134,6 +171,8 @@ def _product_rule(dimension: int, points: int) -> tuple[Array, Array]:
 
 
 def _scrambled(prior: MappedPrior, count: int, generator: np.random.Generator) -> tuple[Array, Array]:
+    from scipy.stats import qmc
+
     if prior.dimension > qmc.Sobol.MAXDIM:
         raise ValueError(
             f"states = {prior.states}: expected at most {qmc.Sobol.MAXDIM} free entries of a transition matrix, "
@@ -192,8 +231,17 @@ def expectation(
 
 
 def _cubature(prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int) -> Expectation:
+    width = _width(prior)
+
+    def integrand(points: Array) -> Array:
+        if width is None:
+            return function(prior.transform(points)[0])
+        uniforms, weights = _in_parts(points, width)
+        values = function(prior.transform(uniforms.reshape(-1, prior.dimension))[0])
+        return (weights * values.reshape(weights.shape)).sum(axis=0)
+
     result = integrate.cubature(
-        lambda u: function(prior.transform(u)[0]),
+        integrand,
         np.zeros(prior.dimension),
         np.ones(prior.dimension),
         rtol=0.0,
@@ -203,11 +251,37 @@ def _cubature(prior: MappedPrior, function: Callable[[Array], Array], tolerance:
     return Expectation(float(result.estimate), float(result.error))
 
 
+def _width(prior: MappedPrior, below: float = 1.0) -> float | None:
+    """Width of the layers in which a matrix changes with its uniforms, if the prior's concentration is low."""
+    concentration = getattr(prior, "concentration", 1.0)
+    return concentration if concentration < below and prior.dimension <= 2 else None
+
+
+def _in_parts(points: Array, width: float) -> tuple[Array, Array]:
+    """Uniforms (p, n, d) and weights (p, n) with which p parts of the unit interval or square make one integral.
+
+    At a concentration α below one a row is about one symbol, which changes within some α of the median u = 1/2, and the
+    stationary law changes as much within α of u_1 = 1 - u_2, where both states are left as rarely. So the interval is
+    cut at the median, the square into four, and the two squares on that diagonal along it. Points (n, d) of the unit
+    interval or square give the distances from the cuts, in units of `width`, α, on a logarithmic scale.
+    """
+    distance = width * np.expm1(points * np.log1p(1 / width))
+    weight = (np.log1p(1 / width) * (distance + width) / 2).prod(axis=-1)
+    near = 1 - distance
+    half = near / 2
+    if points.shape[-1] == 1:
+        return np.stack([half, 1 - half]), np.stack([weight, weight])
+    triangle, by_first = np.stack([half[:, 0], near[:, 1] * half[:, 0]], axis=-1), weight * near[:, 0]
+    corners = [np.abs(corner - part) for corner in np.eye(2) for part in (triangle, triangle[:, ::-1])]
+    return np.stack([*corners, half, 1 - half]), np.stack([*[by_first] * len(corners), weight, weight])
+
+
 def _randomised(
     prior: MappedPrior, function: Callable[[Array], Array], tolerance: float, most: int, seed: int
 ) -> Expectation:
-    generators = np.random.default_rng(seed).spawn(RANDOMISATIONS)
-    count = min(FIRST_POINTS, most)
+    generators = randomness.generator(seed).spawn(RANDOMISATIONS)
+    # At least a point or so of each scrambling where a row changes its symbol, see `_in_parts`.
+    count = min(max(FIRST_POINTS, round(1 / getattr(prior, "concentration", 1.0))), most)
     while True:
         means = np.array([np.average(function(m), weights=w) for m, w in (nodes(prior, count, g) for g in generators)])
         result = Expectation(float(means.mean()), float(means.std(ddof=1) / np.sqrt(RANDOMISATIONS)))

@@ -93,7 +93,7 @@ def finite_loss(
         If an argument is out of range, or the error estimate exceeds `tolerance`.
     """
     order = _order(prior, strategy)
-    context = arguments.integer("context", context, least=1)
+    context, seed = arguments.integer("context", context, least=1), arguments.seed("seed", seed)
     alpha = prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
     if order == 0:
         return Expectation(float(np.log(prior.states)), 0.0)

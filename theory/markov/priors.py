@@ -20,12 +20,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from scipy.special import betaincinv
 
 from onset.theory import arguments
 from onset.theory.arrays import Array
+from onset.theory.markov.chains import stationary_from_logs
+from onset.theory.markov.simplex import log_simplex, simplex
 
 __all__ = [
+    "LEAST_CONCENTRATION",
+    "LEAST_OF_HIGHER_ORDER",
+    "MOST_CONCENTRATION",
     "PRIORS",
     "Dirichlet",
     "DoublyStochastic",
@@ -64,17 +68,30 @@ MOST_ROWS = 4096
 """Most rows of a transition matrix."""
 
 
-def _simplex(uniforms: Array, concentration: float) -> Array:
-    """Dirichlet points (..., m + 1) from uniforms (..., m), by breaking a stick with Beta quantiles."""
-    left = np.ones(uniforms.shape[:-1])
-    parts = []
-    for j in range(uniforms.shape[-1], 0, -1):
-        u = uniforms[..., j - 1]
-        flat = concentration == 1.0
-        share = -np.expm1(np.log1p(-u) / j) if flat else betaincinv(concentration, concentration * j, u)
-        parts.append(left * share)
-        left = left * (1 - share)
-    return np.stack([*parts, left], axis=-1)
+LEAST_CONCENTRATION, MOST_CONCENTRATION = 1e-4, 1e6
+"""Concentrations between which the maps are tested."""
+
+LEAST_OF_HIGHER_ORDER = 0.03
+"""Least concentration of chains of order n > 2.
+
+A probability is below all doubles with probability e^{-708 α}, 6e-10 here, and two of them that leave a chain without a
+stationary law of its own with its square.
+"""
+
+VANISHING = 1e-290
+"""Probability below which a product of shares may have left the range of normal doubles, 2e-308."""
+
+RARE, LEAST_SHARE = 1e-200, 1e-50
+"""Probability of a rare move, see `_with_rare_moves`, and least share of one that leads to a given state."""
+
+
+def _with_rare_moves(rows: Array, law: Array) -> Array:
+    """Matrices `rows` whose stationary law is `law`, although some of their probabilities are below all doubles.
+
+    With probability `RARE` the next state is drawn from the stationary law, which stays stationary: a chain that no
+    double can move otherwise has its law, and no one waits long enough to see the difference.
+    """
+    return rows + RARE * np.maximum(law, LEAST_SHARE)[..., None, :]
 
 
 def _normalised(rows: Array) -> Array:
@@ -97,13 +114,19 @@ class _Prior:
 
 @dataclass(frozen=True)
 class _DirichletRows(_Prior):
-    """What priors of Dirichlet rows share: the concentration per entry, above zero, which is also the pseudo-count."""
+    """What priors of Dirichlet rows share: the concentration per entry, which is also the pseudo-count."""
 
     concentration: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "concentration", arguments.positive("concentration", self.concentration))
+        concentration = arguments.positive("concentration", self.concentration)
+        if not LEAST_CONCENTRATION <= concentration <= MOST_CONCENTRATION:
+            raise ValueError(
+                f"concentration = {concentration:g}: expected a number from {LEAST_CONCENTRATION:g} to "
+                f"{MOST_CONCENTRATION:g}; beyond, take chains that never move or rows that are all uniform."
+            )
+        object.__setattr__(self, "concentration", concentration)
 
     @property
     def pseudo_count(self) -> float:
@@ -127,7 +150,7 @@ class Dirichlet(_DirichletRows):
     states : int
         Number of symbols k, at least 2.
     concentration : float
-        Dirichlet concentration per entry, above zero.
+        Per entry, from `LEAST_CONCENTRATION` to `MOST_CONCENTRATION`; sampled from `LEAST_OF_HIGHER_ORDER` on if n > 2.
     order : int
         n of an n-gram: one row for each history of the last n - 1 symbols; 2 for a Markov chain.
     """
@@ -150,8 +173,18 @@ class Dirichlet(_DirichletRows):
         return self.states ** (self.order - 1) * (self.states - 1)
 
     def transform(self, uniforms: Array) -> tuple[Array, Array]:
+        if self.order > 2 and self.concentration < LEAST_OF_HIGHER_ORDER:
+            raise ValueError(
+                f"concentration = {self.concentration:g} with order = {self.order}: expected at least "
+                f"{LEAST_OF_HIGHER_ORDER:g}, below which transition probabilities leave the range of doubles; "
+                "raise the concentration, or take order = 2."
+            )
         shape = (*uniforms.shape[:-1], self.states ** (self.order - 1), self.states - 1)
-        rows = _normalised(_simplex(uniforms.reshape(shape), self.concentration))
+        by_row = uniforms.reshape(shape)
+        rows = _normalised(simplex(by_row, self.concentration))
+        if self.order == 2 and (vanishing := rows.min(axis=(-1, -2)) < VANISHING).any():
+            law = stationary_from_logs(log_simplex(by_row[vanishing], self.concentration))
+            rows[vanishing] = _with_rare_moves(rows[vanishing], law)
         return rows, np.ones(uniforms.shape[:-1])
 
 
@@ -180,7 +213,7 @@ class DoublyStochastic(_FirstOrder, _Prior):
 
     def transform(self, uniforms: Array) -> tuple[Array, Array]:
         k = self.states
-        rows = _normalised(_simplex(uniforms.reshape(*uniforms.shape[:-1], -1, k - 1), 1.0))
+        rows = _normalised(simplex(uniforms.reshape(*uniforms.shape[:-1], -1, k - 1), 1.0))
         if k > self.uniform_up_to:
             return _sinkhorn(rows), np.ones(uniforms.shape[:-1])
         last = 1 - rows.sum(axis=-2, keepdims=True)
@@ -209,7 +242,7 @@ class Unigram(_FirstOrder, _DirichletRows):
     states : int
         Number of symbols k, at least 2.
     concentration : float
-        Dirichlet concentration per entry, above zero.
+        Per entry, from `LEAST_CONCENTRATION` to `MOST_CONCENTRATION`.
     """
 
     kind: ClassVar[str] = "unigram"
@@ -219,7 +252,9 @@ class Unigram(_FirstOrder, _DirichletRows):
         return self.states - 1
 
     def transform(self, uniforms: Array) -> tuple[Array, Array]:
-        row = _normalised(_simplex(uniforms, self.concentration))
+        row = _normalised(simplex(uniforms, self.concentration))
+        if (vanishing := row.min(axis=-1) < VANISHING).any():
+            row[vanishing] = _with_rare_moves(row[vanishing, None], row[vanishing])[:, 0]
         rows = np.repeat(row[..., None, :], self.states, axis=-2)
         return rows, np.ones(uniforms.shape[:-1])
 

@@ -20,7 +20,7 @@ from onset.theory.setting import Setting
 __all__ = ["LAGS", "PopulationLoss", "query_powers", "signals", "softmax"]
 
 LAGS = 6
-"""Default number R of tracked lags."""
+"""Number R of tracked lags, in all theories: twice as many move no transition by 1%, half as many do."""
 
 
 class PopulationLoss(ABC):

@@ -113,6 +113,11 @@ class MeanField(PopulationLoss):
         self._share = self.weights.reshape(self.replicates, 1, -1, 1)
         self._prepare(powers)
 
+    @classmethod
+    def matrices(cls, states: int) -> int:
+        """Matrices of a rule that stands for a prior over more than two states to about a percent of the drive."""
+        return 1 << 11
+
     @property
     def replicates(self) -> int:
         """Number of rules."""
@@ -128,14 +133,14 @@ class MeanField(PopulationLoss):
 
     @abstractmethod
     def logits(self, points: Array) -> Logits:
-        """Logits at points (rules, points, p)."""
+        """Logits at points (rules, points, p), or (1, points, p) if the rules share them."""
 
     def _parts(self, points: Array) -> list[Array]:
         together = max(1, CACHED_LOGITS // self.row.size)
         return [points[:, n : n + together] for n in range(0, points.shape[1], together)]
 
     def derivatives(self, points: Array) -> Array:
-        """∂L/∂point of points (rules, points, p), of the same shape."""
+        """∂L/∂point, shape (rules, points, p), of points (rules, points, p); (1, points, p) if the rules share them."""
         if len(parts := self._parts(points)) > 1:
             return np.concatenate([self.derivatives(part) for part in parts], axis=1)
         logits, _, pullback = self.logits(points)

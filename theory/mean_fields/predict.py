@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from onset.theory import arguments
+from onset.theory import arguments, randomness
 from onset.theory.dynamics.adam_steps import adam_steps
-from onset.theory.dynamics.flow import Ensemble, SingleReplicate, flows, sharpness
+from onset.theory.dynamics.flow import Ensemble, SingleReplicate, flows
 from onset.theory.markov.ideal import limit_losses
 from onset.theory.markov.task import require_markov_chains
 from onset.theory.mean_fields.base import LAGS
+from onset.theory.mean_fields.corrected.neglected import bounded
 from onset.theory.mean_fields.limit import MeanField
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField
 from onset.theory.mean_fields.quadrature import SCRAMBLINGS, rules
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
+from onset.theory.mean_fields.stability import checked
 from onset.theory.prediction import Prediction
-from onset.theory.recording import Progress, Trajectory, no_progress
+from onset.theory.recording import Progress, no_progress
 from onset.theory.setting import Setting
 
 __all__ = ["MEAN_FIELDS", "AtSaddle", "common_assumptions", "mean_field"]
@@ -29,9 +31,6 @@ NGRAM_MEAN_FIELDS: dict[str, type[NgramLinearMeanField]] = {"linear": NgramLinea
 
 ROUNDING = 1e-14
 """Derivatives below this, in nats per token, are rounding errors of zero."""
-
-CURVATURE_POINTS = 4
-"""Points of a path at which the curvature is evaluated."""
 
 
 class AtSaddle(ValueError):
@@ -64,13 +63,13 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = no_progr
     follow = flows if training.optimizer.name == "sgd" else adam_steps
     if first_order:
         family, lags = MEAN_FIELDS[name], min(LAGS, task.context)
-        ensemble = family.of(setting, lags=lags, rule=rules(family, task.prior, lags, seed))
+        ensemble = family.of(setting, lags=lags, rule=rules(family, task.prior, lags, seed).each)
         _refuse_saddle(setting, ensemble)
         trajectories = follow(ensemble, training)
         first: Ensemble = family.of(setting, lags=lags, rule=(ensemble.transition[0], ensemble.node_weights[0]))
     else:
         fields = [
-            NGRAM_MEAN_FIELDS[name].of(setting, generator=g) for g in np.random.default_rng(seed).spawn(SCRAMBLINGS)
+            NGRAM_MEAN_FIELDS[name].of(setting, generator=g) for g in randomness.generator(seed).spawn(SCRAMBLINGS)
         ]
         first, lags, trajectories = SingleReplicate(fields[0]), fields[0].lags, []
         for done, field in enumerate(fields, start=1):
@@ -80,15 +79,17 @@ def mean_field(setting: Setting, *, seed: int = 0, progress: Progress = no_progr
         "T → ∞: counts equal their expectations; early sources are summed one by one",
         *common_assumptions(setting, lags, len(trajectories)),
     )
-    validity = _validity(setting, first, trajectories[0])
-    return Prediction(
-        setting, "mean-field", tuple(trajectories), limit_losses(task.prior), assumptions, tuple(validity)
+    prediction = Prediction(
+        setting, "mean-field", tuple(trajectories), limit_losses(task.prior), assumptions, tuple(_validity(setting))
     )
+    prediction = checked(prediction, first)
+    bounds_known = first_order and name == "linear" and training.optimizer.name == "sgd"
+    return bounded(prediction, least=True) if bounds_known else prediction
 
 
 def common_assumptions(setting: Setting, lags: int, replicates: int) -> tuple[str, ...]:
     """What all mean fields assume; the prior is replaced by `replicates` scramblings, or by a quadrature if one."""
-    rule = f"{replicates} scramblings of a Sobol sequence, whose spread is the interval"
+    rule = f"{replicates} scramblings of a Sobol sequence, whose spread is the numerical error"
     adam = "Adam on the population gradient; the mini-batch's share of its second moment is neglected"
     return (
         f"prior and initialisation exchangeable; {lags} lags tracked, the others at their start",
@@ -107,23 +108,14 @@ def _refuse_saddle(setting: Setting, ensemble: Ensemble) -> None:
         )
 
 
-def _validity(setting: Setting, ensemble: Ensemble, trajectory: Trajectory) -> list[str]:
-    context, training = setting.task.context, setting.training
-    statements = [f"neglects terms of relative order ln T/T = {np.log(context) / context:.2g} in the linear family"]
+def _validity(setting: Setting) -> list[str]:
+    context = setting.task.context
+    statements = [f"neglects terms of relative order ln T/T = {np.log(context) / context:.2g}"]
     if setting.model.family == "softmax":
         statements = [
             "from all-zero weights the neglected count fluctuations are of the same order, ln T/T, as the first signal "
             "for the match: expect the order of magnitude only"
         ]
-    if training.optimizer.name == "sgd":
-        points = np.array([trajectory.parameters[name] for name in ensemble.layout.names]).T
-        chosen = points[np.linspace(0, len(points) - 1, min(CURVATURE_POINTS, len(points)), dtype=int)]
-        worst = float(sharpness(ensemble, training, chosen[None]).max())
-        if worst < 1:
-            verdict = "stable, so flow stands for descent"
-        elif worst < 2:
-            verdict = "close to instability"
-        else:
-            verdict = "gradient descent is unstable there: lower the rates before trusting flow"
-        statements.append(f"learning rate × largest curvature along the path ≤ {worst:.2g} (stable below 2): {verdict}")
+    elif setting.training.optimizer.name != "sgd":
+        statements.append("the size of the neglected noise of mini-batches is not estimated")
     return statements

@@ -56,6 +56,7 @@ class SoftmaxMeanField(MeanField):
             self.source_law = _Chained(self.stationary.reshape(shape), self.transition.reshape(*shape, -1))
 
     def logits(self, points: Array) -> Logits:
+        points = np.broadcast_to(points, (self.replicates, *points.shape[1:]))
         grid = PositionGrid(points[..., self.layout.lags], self.task.context)
         omega = (points[..., 0] - points[..., 1])[..., None, None]
         mu = (points[..., 2] - points[..., 3])[..., None, None, None]
@@ -79,7 +80,7 @@ class SoftmaxMeanField(MeanField):
             by_score = law_pullback(by_law)
             by_omega = (by_score * attention).sum(axis=(-1, -2)) + (by_exponent * untracked).sum(axis=(-1, -2))
             by_attention = omega * (by_score - (self._pi_query * by_exponent).sum(axis=-2, keepdims=True))
-            out = np.empty_like(points)
+            out = np.empty(points.shape)
             out[..., 0], out[..., 1], out[..., 2], out[..., 3] = by_omega, -by_omega, by_mu, -by_mu
             out[..., self.layout.lags] = grid.by_lag_logits(by_attention)
             return out

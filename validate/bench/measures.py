@@ -12,9 +12,10 @@ import torch
 from torch.nn import functional as F
 
 from onset.simulate.finite_context.dynamics import loss_and_gradient
-from onset.simulate.scan import grid, parse
+from onset.simulate.scan import grid
 from onset.simulate.strategies.ngrams import predict
 from onset.simulate.tasks.markov_chains import next_rows, sample, tokens_from_uniforms
+from onset.theory.axes import parse
 from onset.theory.dynamics.layout import Layout
 from onset.theory.laws import law
 from onset.theory.laws.terms import terms

@@ -1,37 +1,23 @@
-"""Checks of derivations: attached from all packages, run, and remembered for as long as what they test is unchanged.
-
-The results of the last run stay in the user's cache folder, one small JSON file per derivation. Each carries a
-fingerprint of the derivation and of all source files of the packages that the check can reach; a result whose
-fingerprint differs counts as not run.
-"""
+"""Checks of derivations: attached from all packages, run, and remembered (`onset.validate.store.check_results`)."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import os
 import re
-import sys
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import sympy as sp
-
-from onset.theory.derivations import attach, get
+from onset.theory.derivations import attach, get, is_own
 from onset.theory.derivations.derivation import Check, CheckResult, Derivation, Step
-from onset.validate.store.files import write_text
+from onset.validate.store import check_results
+from onset.validate.store.check_results import PACKAGES
 
 __all__ = ["Attached", "CheckedDerivation", "all_passed", "attach_all", "location", "recall", "run"]
-
-PACKAGES = ("onset.theory", "onset.simulate", "onset.validate")
-"""In the order in which they build on each other."""
 
 OPTIONAL = ("torch", "xarray", "h5netcdf", "h5py")
 """Packages that may be missing: a check that needs one is then skipped, not failed."""
@@ -62,11 +48,7 @@ class CheckedDerivation:
     @property
     def summary(self) -> str:
         """A few words for a table."""
-        passed = [result.passed for result in self.results]
-        if not passed or passed.count(None) == len(passed):
-            return "not checked" if passed else "has no checks"
-        counts = {"passed": passed.count(True), "failed": passed.count(False), "not run": passed.count(None)}
-        return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        return check_results.status(result.passed for result in self.results)
 
     def results_of(self, step: Step) -> list[CheckResult]:
         """Results of the checks that test a step."""
@@ -115,13 +97,17 @@ def run(name: str, progress: Progress = lambda done, total, what: None) -> Check
         progress(done, total, f"{name}: {check.name}")
         results.append(_skipped_if_optional(next(running)))
     progress(total, total, "")
-    _remember(name, derivation, results)
+    kept = {
+        r.check.name: r.to_dict() | {"location": location(r.check), "fingerprint": _fingerprint(derivation, r.check)}
+        for r in results
+    }
+    check_results.remember(name, kept)
     return CheckedDerivation(derivation, tuple(results))
 
 
 def recall(name: str) -> CheckedDerivation:
     """The derivation `name` with the remembered results of those checks whose fingerprint is unchanged."""
-    derivation, remembered = get(name), _read(_file(name))
+    derivation, remembered = get(name), check_results.read(name)
     results = []
     for check in derivation.checks:
         data = remembered.get(check.name, {})
@@ -147,33 +133,12 @@ def _skipped_if_optional(result: CheckResult) -> CheckResult:
 
 
 def _fingerprint(derivation: Derivation, check: Check) -> str:
-    content = [str(part) for part in (derivation.statement, *((s.name, s.expression) for s in derivation.steps))]
-    where = location(check)
-    package = ".".join(where.split(".")[:2])
-    known = package in PACKAGES
-    reach = PACKAGES[: PACKAGES.index(package) + 1] if known else PACKAGES
-    source = "" if known else _source(check)
-    parts = [
-        sp.__version__,
-        derivation.name,
-        *content,
-        check.name,
-        check.compares,
-        where,
-        source,
-        *map(_sources, reach),
-    ]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-@cache
-def _sources(package: str) -> str:
-    """One hash of all Python files of `package`."""
-    digest = hashlib.sha256()
-    folder = Path(str(import_module(package).__file__)).parent
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """The fingerprint of a check; the content of what stands outside of the packages is part of it."""
+    where, content = location(check), []
+    if is_own(derivation.name) or not where.startswith(PACKAGES):
+        steps = ((step.name, step.expression) for step in derivation.steps)
+        content = [_source(check), *map(str, (derivation.statement, *steps))]
+    return check_results.fingerprint(derivation.name, check.name, check.compares, where, content)
 
 
 def _source(check: Check) -> str:
@@ -182,36 +147,3 @@ def _source(check: Check) -> str:
         return Path(inspect.getsourcefile(inspect.unwrap(check.run)) or "").read_text(encoding="utf-8")
     except (OSError, TypeError, UnicodeError):
         return f"{os.getpid()} {id(check)}"
-
-
-def _folder() -> Path:
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "onset" / "checks"
-
-
-def _file(name: str) -> Path:
-    return _folder() / f"{name}.json"
-
-
-def _remember(name: str, derivation: Derivation, results: list[CheckResult]) -> None:
-    data = {r.check.name: r.to_dict() | {"fingerprint": _fingerprint(derivation, r.check)} for r in results}
-    try:
-        write_text(_file(name), json.dumps(data, indent=1, allow_nan=False) + "\n")
-    except ValueError as problem:
-        warnings.warn(f"results of {name} are not remembered: {problem}", stacklevel=3)
-
-
-def _read(file: Path) -> dict[str, dict[str, Any]]:
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        return {name: dict(result) for name, result in data.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError, TypeError) as problem:
-        warnings.warn(f"{file} cannot be read ({problem}); its checks count as not run", stacklevel=4)
-        return {}

@@ -31,7 +31,7 @@ def needs(claim: Claim, size: str, seeds: int | None = None) -> dict[str, Need]:
     named = claim.needs(size) if size in claim.sizes else {}
     if seeds is None:
         return dict(named)
-    most = arguments.integer("seeds", seeds, least=1)
+    most = arguments.seed_count("seeds", seeds)
     return {name: replace(need, seeds=min(most, need.seeds)) for name, need in named.items()}
 
 
@@ -57,4 +57,4 @@ def evaluate(claim: Claim, size: str, store: Store, seeds: int | None = None) ->
                 if need.kind == TRAIN
                 else prediction(need.setting, need.kind, store)
             )
-    return ClaimResult(claim, needed, tuple(claim.judge(runs)), runs=runs)
+    return ClaimResult.of(claim, needed, runs)

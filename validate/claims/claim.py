@@ -1,6 +1,7 @@
 """A claim: a statement, its source, the runs that test it, and how they are judged.
 
-A claim's verdict is the worst of its findings'. Tolerances are fixed here, before anything is trained. A published
+A claim's verdict is the worst of its findings', once Holm's procedure has taken out those that disagree by chance as
+one of many (`onset.validate.judging.verdicts.holm`). Tolerances are fixed here, before anything is trained. A published
 number is one run's, so it agrees if it could be the number of one more of our seeds (`compare_published`); a sign or an
 order must hold over seeds (`is_positive`, `holds_in_all`). Controls are findings too: what must not happen on chains
 without structure, or before training.
@@ -9,15 +10,16 @@ without structure, or before training.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from onset.theory.arrays import Array
+from onset.theory.estimates import StandardError
 from onset.theory.setting import Setting
 from onset.validate.judging import verdicts
-from onset.validate.judging.intervals import Interval, mean_interval, relative_error, student
+from onset.validate.judging.intervals import Interval, mean_interval, relative_error
 from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, counted, of_share
 from onset.validate.store.jobs import TRAIN, Job
 
@@ -107,13 +109,21 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim with its findings and the runs behind them; `missing` names runs that are not computed yet."""
+    """A claim with its findings, judged as a family, and the runs behind them; `missing` names those to compute yet."""
 
     claim: Claim
     needs: Mapping[str, Need]
     findings: tuple[Finding, ...]
     missing: tuple[str, ...] = ()
     runs: Runs = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, claim: Claim, needs: Mapping[str, Need], runs: Runs) -> ClaimResult:
+        """The claim judged from its runs, its findings as one family."""
+        findings = claim.judge(runs)
+        family = verdicts.holm([finding.verdict for finding in findings])
+        judged = tuple(replace(f, verdict=verdict) for f, verdict in zip(findings, family, strict=True))
+        return cls(claim, needs, judged, runs=runs)
 
     @property
     def verdict(self) -> str:
@@ -204,31 +214,33 @@ def compare_published(
         return Finding(quantity, unit, Interval(center, low, high), mean_interval(ours), verdict)
 
     if not len(ours):
-        return finding(DISAGREES, "in none of our seeds")
+        return finding(DISAGREES, "in none of our seeds", p=0.0)
     if len(ours) < max(2, len(values)):
         decides = "more seeds" if len(values) < 2 else "longer runs: some seeds do not get there"
         return finding(INCONCLUSIVE, f"in {len(ours)} of {len(values)} seeds", decides)
     mean, deviation = float(ours.mean()), float(ours.std(ddof=1) * np.sqrt(1 + 1 / len(ours)))
-    half = student(len(ours) - 1) * deviation + resolution
-    distance = max(low - mean, mean - high, 0.0)
+    one_more = StandardError(deviation, len(ours) - 1)
+    half, distance = one_more.half + resolution, max(low - mean, mean - high, 0.0)
     because = f"ours {mean:.4g}, one more seed of ours within ± {half:.3g}"
-    z = distance / deviation if deviation else None
+    z, p = distance / deviation if deviation else None, verdicts.two_sided(distance - resolution, one_more)
     if distance <= half and half > WIDEST_PREDICTION * abs(center):
         decides = f"more seeds than {len(ours)}: they spread too widely for one more to say anything"
-        return finding(INCONCLUSIVE, because, decides, z=z)
-    return finding(DISAGREES if distance > half else AGREES, because, error=center / mean - 1, z=z)
+        return finding(INCONCLUSIVE, because, decides, z=z, p=p)
+    return finding(DISAGREES if distance > half else AGREES, because, error=center / mean - 1, z=z, p=p)
 
 
 def is_positive(quantity: str, unit: str, values: Sequence[float] | Array, *, control: bool = False) -> Finding:
     """Whether a number is above zero, by its 95% interval over seeds."""
     observed = mean_interval(values)
-    if observed.low is None or observed.high is None:
+    if observed.low is None or observed.high is None or observed.error is None:
         verdict = Verdict(INCONCLUSIVE, SIGN, because="one seed has no spread", decides="more seeds")
-    elif observed.low <= 0 <= observed.high:
-        verdict = Verdict(INCONCLUSIVE, SIGN, because="its interval holds zero", decides="more seeds")
     else:
-        kind = AGREES if observed.low > 0 else DISAGREES
-        verdict = Verdict(kind, SIGN, because=f"{observed.value:.3g} on the average")
+        p = verdicts.two_sided(-(observed.value or 0.0), observed.error)
+        kind = AGREES if observed.low > 0 else DISAGREES if observed.high < 0 else INCONCLUSIVE
+        because, decides = f"{observed.value:.3g} on the average", None
+        if kind == INCONCLUSIVE:
+            because, decides = "its interval holds zero", "more seeds"
+        verdict = Verdict(kind, SIGN, p=p, because=because, decides=decides)
     return Finding(quantity, unit, Interval(None, reason="above zero"), observed, verdict, control)
 
 

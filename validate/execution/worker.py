@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from onset.simulate.predict import predict
 from onset.theory.recording import Progress, Trajectory
-from onset.validate.store.jobs import BASIN, TRAIN, Job
+from onset.validate.store.jobs import BASIN, TRAIN, Job, curves_and_notes
 from onset.validate.store.provenance import provenance
 from onset.validate.store.runs import Record, Store
 
@@ -173,9 +173,7 @@ def _record(job: Job, trajectories: tuple[Trajectory, ...], notes: dict[str, Any
 
 
 def _prediction(job: Job) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
-    prediction = predict(job.setting, job.kind, seed=job.seed)
-    notes = {name: getattr(prediction, name) for name in ("plateaus", "assumptions", "validity", "bounds")}
-    return prediction.trajectories, notes
+    return curves_and_notes(predict(job.setting, job.kind, seed=job.seed))
 
 
 def _basin(job: Job) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:

@@ -1,30 +1,32 @@
-"""A value with its 95% interval, or the reason why there is none."""
+"""A value with an interval that says what it is, or the reason why there is none."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.special import stdtrit
 
 from onset.theory.arrays import Array
+from onset.theory.estimates import RECORDS, SEEDS, StandardError, ends
 from onset.theory.transitions import Transition
 
-__all__ = ["Interval", "Z", "mean_interval", "relative_error", "student", "z_score"]
-
-Z = 1.96
-"""Half of a 95% interval in standard errors."""
+__all__ = ["Interval", "mean_interval", "relative_error"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95% interval, or None with a reason.
+    """A value with its interval, or None with a reason.
 
     Attributes
     ----------
     value, low, high : float or None
+    kind : str or None
+        What the interval says, one of `onset.theory.estimates.KINDS`.
+    error : StandardError or None
+        Of the value, without what a theory neglects; None if it is not known, as of a single seed.
+    neglected : mapping of str to (float, float)
+        How much smaller and larger each term that the theory neglects may make the value.
     reason : str or None
         Why there is no value.
     refused : bool
@@ -40,6 +42,9 @@ class Interval:
     value: float | None
     low: float | None = None
     high: float | None = None
+    kind: str | None = None
+    error: StandardError | None = None
+    neglected: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     reason: str | None = None
     refused: bool = False
     limit: float | None = None
@@ -49,37 +54,47 @@ class Interval:
     @classmethod
     def of(cls, transition: Transition, limit: float | None = None, happens: Sequence[bool] = ()) -> Interval:
         """Interval of a transition looked for up to step `limit`; `happens` says for each curve whether it has one."""
-        interval = cls(transition.step, transition.low, transition.high, transition.reason, curves=len(happens) or None)
+        names = ("low", "high", "kind", "neglected", "reason")
+        interval = cls(transition.step, **{name: getattr(transition, name) for name in names})
+        interval = replace(interval, curves=len(happens) or None)
         if transition.step is not None:
-            return interval
+            return interval if transition.kind == RECORDS else replace(interval, error=transition.error)
         share = sum(happens) / len(happens) if happens else 0.0
         return replace(interval, limit=limit, share=share if 0 < share < 1 else None)
 
     @classmethod
     def exact(cls, value: float) -> Interval:
         """A value without error."""
-        return cls(value, value, value)
+        return cls(value, value, value, error=StandardError(0.0))
 
-    @property
-    def half(self) -> float:
-        """Half of the width; infinite if the value has no interval, zero if it is exact."""
-        return math.inf if self.low is None or self.high is None else (self.high - self.low) / 2
+    @classmethod
+    def around(cls, value: float, error: StandardError, kind: str) -> Interval:
+        """A value that may have any sign, with its 95% interval."""
+        return cls(value, value - error.half, value + error.half, kind, error)
 
+    def holds(self, other: Interval) -> bool | None:
+        """Whether this theory's interval, without what `other` neglects as well, holds the value of `other`.
 
-def student(freedom: int) -> float:
-    """Half of a 95% interval in standard errors, by Student's law with `freedom` degrees of freedom."""
-    return float(stdtrit(freedom, 0.975))
+        None where one of them has no value.
+        """
+        if self.value is None or other.value is None:
+            return None
+        if self.low is None or self.high is None:
+            return self.value == other.value
+        if not self.neglected:
+            return self.low <= other.value <= self.high
+        terms = {name: term for name, term in self.neglected.items() if name not in other.neglected}
+        low, high = ends(self.value, self.error, terms)
+        return low <= other.value <= high
 
 
 def mean_interval(values: Sequence[float] | Array) -> Interval:
     """Mean of independent values with its 95% interval by Student's law; no interval for fewer than two."""
     if not len(values):
         return Interval(None, reason="in no seed")
-    mean = float(np.mean(values))
     if len(values) < 2:
-        return Interval(mean)
-    half = student(len(values) - 1) * float(np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Interval(mean, mean - half, mean + half)
+        return Interval(float(values[0]))
+    return Interval.around(float(np.mean(values)), StandardError.of_mean(values), SEEDS)
 
 
 def relative_error(predicted: Interval, reference: Interval) -> float | None:
@@ -87,11 +102,3 @@ def relative_error(predicted: Interval, reference: Interval) -> float | None:
     if predicted.value is None or not reference.value:
         return None
     return (predicted.value - reference.value) / reference.value
-
-
-def z_score(predicted: Interval, reference: Interval) -> float | None:
-    """Difference over its standard error, by both 95% intervals, halves added in squares; None without intervals."""
-    if predicted.value is None or reference.value is None:
-        return None
-    half = math.hypot(predicted.half, reference.half)
-    return Z * (predicted.value - reference.value) / half if 0 < half < math.inf else None

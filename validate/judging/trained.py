@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from onset.theory.estimates import SEEDS, StandardError
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
-from onset.validate.judging.intervals import Interval, Z
+from onset.validate.judging.intervals import Interval
 from onset.validate.judging.verdicts import Tolerance, Verdict, judge
 
 __all__ = ["GAP_TOLERANCE", "ideal_losses", "takes_in_order"]
@@ -46,5 +47,4 @@ def _loss(runs: Sequence[Trajectory], records: Sequence[int], strategy: str, ide
     Seeds are measured on sequences of their own, so their errors are independent.
     """
     excess, error = np.mean([run.excess[strategy][n] for run, n in zip(runs, records, strict=True)], axis=0)
-    loss, half = ideal + float(excess), Z * float(error / np.sqrt(len(runs)))
-    return Interval(loss, loss - half, loss + half)
+    return Interval.around(ideal + float(excess), StandardError(float(error / np.sqrt(len(runs)))), SEEDS)

@@ -1,16 +1,7 @@
-r"""Verdicts: whether a number agrees with another within a tolerance that was fixed beforehand.
+"""Verdicts: whether a number agrees with another within a tolerance, by the current rule of `judging.rules`.
 
-With e the relative error and h half the width of its 95% interval (both sides' intervals, added in squares),
-
-    agrees        |e| ≤ τ and h ≤ 2 τ
-    disagrees     |e| - h > τ
-    inconclusive  otherwise, with what would decide.
-
-So an interval too wide to say anything never agrees (intervals over four curves carry Student's quantile, 1.6 times the
-normal one, hence the factor of two), and a disagreement is beyond the tolerance even at the near end of the interval.
-"Never" is an answer: two of them agree, and one disagrees with a number, unless the run ended before that number was
-out of reach. Where curves go both ways, their shares are compared: they disagree if chance alone would part them as far
-in less than 5% (Fisher's exact test); a side that goes one way counts as many curves as the other has.
+The size of what a theory neglects does not excuse it here: the verdict is on the number. Whether the theory's interval
+holds the observation is told beside it.
 """
 
 from __future__ import annotations
@@ -18,16 +9,24 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from scipy.stats import fisher_exact
-
-from onset.validate.judging.intervals import Interval, relative_error, z_score
+from onset.theory.estimates import StandardError, student
+from onset.validate.judging.intervals import Interval, relative_error
+from onset.validate.judging.rules import (
+    AGREES,
+    CURRENT,
+    DISAGREES,
+    INCONCLUSIVE,
+    ONE_SIDED,
+    RULES,
+    decide,
+    probability,
+    relative_spread,
+)
 
 __all__ = ["AGREES", "DISAGREES", "INCONCLUSIVE", "Tolerance", "Verdict"]
-__all__ += ["counted", "decide", "judge", "of_share", "worst"]
-
-AGREES, DISAGREES, INCONCLUSIVE = "agrees", "disagrees", "inconclusive"
+__all__ += ["counted", "decide", "holm", "judge", "of_share", "two_sided", "worst"]
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,19 @@ class Verdict:
     error : float or None
         (predicted - reference)/reference.
     half : float or None
-        Half the width of its 95% interval.
+        Half the width of its 95% interval, without what the theory neglects.
     z : float or None
         The difference in units of its standard error.
+    p : float or None
+        Probability of a deviation this large if the statement holds; 0 for a counterexample.
+    holds : bool or None
+        Whether the theory's interval, with what it neglects, holds the reference.
     because : str
         Reason in words.
     decides : str or None
         What would decide an inconclusive comparison.
+    by_rule : mapping of int to str
+        The verdict by each version of the rule.
     """
 
     kind: str
@@ -63,48 +68,77 @@ class Verdict:
     error: float | None = None
     half: float | None = None
     z: float | None = None
+    p: float | None = None
+    holds: bool | None = None
     because: str = ""
     decides: str | None = None
+    by_rule: dict[int, str] = field(default_factory=dict)
 
 
 IN_ALL = Tolerance(0.0, "holds for every trained model or does not")
 
-SIGNIFICANCE = 0.05
-"""Probability by chance below which shares of curves disagree."""
-
-WIDEST = 2
-"""Half-width of the widest interval with which a number still agrees, in tolerances."""
+FAMILY = 0.05
+"""Probability that any finding of a family that holds is refuted."""
 
 
 def judge(predicted: Interval, reference: Interval, tolerance: Tolerance, *, seeds: int | None = None) -> Verdict:
     """Verdict on `predicted` by `reference`, which rests on `seeds` trained models (None: on no training)."""
-    error, z = relative_error(predicted, reference), z_score(predicted, reference)
+    error = relative_error(predicted, reference)
     if error is None:
         return _without_number(predicted, reference, tolerance)
-    assert predicted.value is not None
-    assert reference.value is not None
-    predicted_half, reference_half = predicted.half, reference.half * abs(predicted.value / reference.value)
-    half, allowed = math.hypot(predicted_half, reference_half) / abs(reference.value), tolerance.value
-    because = f"error {100 * error:+.1f} ± {100 * half:.1f}%, tolerance {100 * allowed:.3g}%"
-    kind = decide(error, half, allowed)
-    if kind != INCONCLUSIVE:
-        return Verdict(kind, tolerance, error, half, z, because)
-    room = WIDEST * allowed if abs(error) <= allowed else abs(error) - allowed
-    decides = _decides(predicted_half / abs(reference.value), reference_half / abs(reference.value), room, seeds)
-    return Verdict(kind, tolerance, error, half if half < math.inf else None, z, because, decides)
-
-
-def decide(error: float, half: float, allowed: float) -> str:
-    """Verdict on an error known up to ± `half`, both in the unit of the tolerance `allowed`."""
-    if abs(error) <= allowed and half <= WIDEST * allowed:
-        return AGREES
-    return DISAGREES if abs(error) - half > allowed else INCONCLUSIVE
+    spread, allowed, holds = relative_spread(predicted, reference), tolerance.value, predicted.holds(reference)
+    if spread is None:
+        because = f"error {100 * error:+.1f}%, of unknown standard error, tolerance {100 * allowed:.3g}%"
+        decides = "more seeds: one has no spread" if reference.error is None else "a prediction with an interval"
+        return Verdict(INCONCLUSIVE, tolerance, error, holds=holds, because=because, decides=decides)
+    because = f"error {100 * error:+.1f} ± {100 * spread.half:.1f}%, tolerance {100 * allowed:.3g}%"
+    verdict = Verdict(
+        decide(error, spread, allowed),
+        tolerance,
+        error,
+        spread.half,
+        error / spread.value if spread.value else None,
+        probability(error, spread, allowed),
+        holds,
+        because,
+        by_rule={version: rule.numbers(error, spread, allowed) for version, rule in RULES.items()},
+    )
+    if verdict.kind != INCONCLUSIVE:
+        return verdict
+    return replace(verdict, decides=_decides(predicted, reference, spread, abs(abs(error) - allowed), seeds))
 
 
 def of_share(holding: int, total: int, what: str) -> Verdict:
     """Verdict on a statement that must hold for all of `total` models and holds for `holding`."""
     kind = AGREES if holding == total else DISAGREES
-    return Verdict(kind, IN_ALL, holding / total - 1, because=f"{holding} of {total} {what}")
+    p = None if holding == total else 0.0
+    return Verdict(kind, IN_ALL, holding / total - 1, p=p, because=f"{holding} of {total} {what}")
+
+
+def holm(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Verdicts of a family: those that chance alone would make with more than 5% in the family are inconclusive.
+
+    Holm's step-down procedure (Scandinavian Journal of Statistics 6 (1979), 65-70) on the p of those that can disagree.
+    """
+    tested = [n for n, verdict in enumerate(verdicts) if verdict.p is not None]
+    result, rejecting = list(verdicts), True
+    for rank, n in enumerate(sorted(tested, key=lambda n: verdicts[n].p or 0.0)):
+        verdict = verdicts[n]
+        rejecting = rejecting and (verdict.p or 0.0) * (len(tested) - rank) <= FAMILY
+        if verdict.kind == DISAGREES and not rejecting:
+            because = f"{verdict.because}; p = {verdict.p:.2g}, too large for one of {len(tested)} findings"
+            decides = "more seeds, for a smaller p"
+            result[n] = replace(verdict, kind=INCONCLUSIVE, because=because, decides=decides)
+    return result
+
+
+def two_sided(distance: float, error: StandardError) -> float:
+    """Probability of a deviation beyond `distance` on either side by chance; 1 for a distance below zero."""
+    if distance <= 0:
+        return 1.0
+    if error.value == 0:
+        return 0.0
+    return 2 * probability(distance, error, 0.0)
 
 
 def counted(kinds: Iterable[str]) -> dict[str, int]:
@@ -128,26 +162,14 @@ def _without_number(predicted: Interval, reference: Interval, tolerance: Toleran
         if nearest * (1 + tolerance.value) >= never.limit:
             decides = f"a longer run: it ended at step {never.limit:.0f}"
             return Verdict(INCONCLUSIVE, tolerance, because=because, decides=decides)
-    if predicted.share is None and reference.share is None:
-        return Verdict(AGREES if number.value is None else DISAGREES, tolerance, because=because)
-    probability = _probability(predicted, reference)
-    because = f"{because}, p = {probability:.2g}"
-    if probability < SIGNIFICANCE:
-        return Verdict(DISAGREES, tolerance, because=because)
-    decides = "more seeds and replicates, for the share of each"
-    return Verdict(INCONCLUSIVE, tolerance, because=because, decides=decides)
-
-
-def _probability(predicted: Interval, reference: Interval) -> float:
-    """Probability of shares at least so different if it happens to the curves of both sides alike."""
-    curves = max(predicted.curves or 1, reference.curves or 1)
-    table = []
-    for side in (predicted, reference):
-        # Where all curves go one way, the answer is taken to hold for every curve that there might be.
-        count = curves if side.share is None else side.curves or 1
-        share = float(side.value is not None) if side.share is None else side.share
-        table.append([round(share * count), round((1 - share) * count)])
-    return float(fisher_exact(table).pvalue)  # type: ignore[attr-defined]
+    by_rule = {version: rule.never(predicted, reference) for version, rule in RULES.items()}
+    kind = by_rule[CURRENT]
+    decides = "a prediction whose replicates all go one way" if kind == INCONCLUSIVE else None
+    if kind == AGREES and reference.curves:
+        most = 1 - FAMILY ** (1 / reference.curves)
+        because = f"{because}; in {reference.curves} models, so in fewer than {100 * most:.0f}% of all, at 95%"
+    p = 0.0 if kind == DISAGREES else None
+    return Verdict(kind, tolerance, p=p, because=because, decides=decides, by_rule=by_rule)
 
 
 def _text(interval: Interval) -> str:
@@ -159,12 +181,16 @@ def _text(interval: Interval) -> str:
     return "never" if interval.limit is None else f"never up to step {interval.limit:.0f}"
 
 
-def _decides(predicted_half: float, reference_half: float, room: float, seeds: int | None) -> str:
-    """What would bring the error's half-width below `room`; the halves are relative to the reference."""
-    if predicted_half >= room:
-        wide = "none" if predicted_half == math.inf else f"± {100 * predicted_half:.1f}%"
-        return f"a narrower prediction: its own interval is {wide}, and ± {100 * room:.1f}% would decide"
+def _decides(predicted: Interval, reference: Interval, spread: StandardError, room: float, seeds: int | None) -> str:
+    """What would bring the one-sided half-width of the relative error below `room`."""
+    assert predicted.error is not None
+    assert reference.value
+    quantile = student(spread.freedom, ONE_SIDED)
+    own = quantile * predicted.error.times(1 / reference.value).value
+    if own >= room:
+        return f"a narrower prediction: its own error is ± {100 * own:.1f}%, and ± {100 * room:.1f}% would decide"
+    others = math.sqrt(max((quantile * spread.value) ** 2 - own**2, 0.0))
     if seeds is None:
-        return f"more replicates of the upper rung: its interval is ± {100 * reference_half:.1f}%"
-    needed = math.ceil(seeds * reference_half**2 / (room**2 - predicted_half**2))
+        return f"more replicates of the upper rung: its error is ± {100 * others:.1f}%"
+    needed = math.ceil(seeds * others**2 / (room**2 - own**2))
     return f"more seeds: about {max(needed, seeds + 1)} instead of {seeds}" if needed < 1000 else "no number of seeds"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from onset.theory import arguments
 from onset.theory.setting import Setting
 from onset.validate.models.model import Model
 from onset.validate.models.ngram_toy import NgramToy
@@ -21,6 +22,6 @@ HIGHER_ORDER: dict[str, type[Model]] = {"linear": NgramToy, "softmax": NgramToy}
 
 def build(setting: Setting, seed: int = 0) -> Model:
     """A freshly initialised model of the setting's family."""
-    torch.manual_seed(seed)
+    torch.manual_seed(arguments.seed("seed", seed))
     models = MODELS if len(setting.task.lags) <= 1 else MODELS | HIGHER_ORDER
     return models[setting.model.family](setting)

@@ -6,6 +6,7 @@ into a file of its own. That a theory does not answer for a setting is stored li
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onset.simulate.predict import METHODS
+from onset.theory.estimates import RelativeError
 from onset.theory.expectation import Expectation
+from onset.theory.plain_data import plain
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Trajectory, combined
 from onset.theory.setting import Setting
@@ -23,7 +26,18 @@ from onset.validate.store.runs import Record, Store
 if TYPE_CHECKING:
     from onset.theory.laws.basins import Basin
 
-__all__ = ["BASIN", "KINDS", "TRAIN", "Job", "Observation", "Refused", "basin", "observation", "prediction"]
+__all__ = [
+    "BASIN",
+    "KINDS",
+    "TRAIN",
+    "Job",
+    "Observation",
+    "Refused",
+    "basin",
+    "curves_and_notes",
+    "observation",
+    "prediction",
+]
 
 TRAIN, BASIN = "train", "basin"
 
@@ -62,7 +76,7 @@ class Observation(TransitionSource):
     notes: tuple[dict[str, Any], ...]
 
     def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
-        """Means and bootstrap intervals over seeds."""
+        """Means and their intervals over seeds."""
         return combined(self.trajectories, level)
 
     def to_dict(self, level: float = FORMATION_LEVEL) -> dict[str, Any]:
@@ -111,7 +125,24 @@ def prediction(setting: Setting, method: str, store: Store, seed: int = 0) -> Pr
     notes = record.notes
     plateaus = {name: Expectation(*pair) for name, pair in notes["plateaus"].items()}
     reasons = tuple(notes["assumptions"]), tuple(notes["validity"])
-    return Prediction(setting, method, record.trajectories, plateaus, *reasons, notes.get("bounds", False))
+    curves, neglected = record.trajectories, notes.get("neglected", {})
+    if notes.get("bounds"):  # as earlier releases stored the ends of one interval
+        neglected = {"terms of higher order": [1, 2]}
+    bounds = {name: (curves[places[0]], curves[places[1]]) if places else None for name, places in neglected.items()}
+    error = notes.get("error") and RelativeError(notes["error"][0], notes["error"][1] or math.inf)
+    own = len(curves) - sum(len(places or ()) for places in neglected.values())
+    return Prediction(setting, method, curves[:own], plateaus, *reasons, bounds, error)
+
+
+def curves_and_notes(prediction: Prediction) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:
+    """What a run file holds of a prediction: its trajectories and those of what it neglects, and its notes."""
+    curves, places = list(prediction.trajectories), {}
+    for name, ends in prediction.neglected.items():
+        places[name] = ends and [len(curves), len(curves) + 1]
+        curves += ends or ()
+    error = prediction.error and plain(tuple(prediction.error))
+    notes = {name: getattr(prediction, name) for name in ("plateaus", "assumptions", "validity")}
+    return tuple(curves), notes | {"neglected": places, "error": error}
 
 
 def basin(setting: Setting, store: Store) -> Basin:

@@ -113,9 +113,9 @@ def select(runs: Sequence[ListedRun], where: Sequence[str]) -> list[ListedRun]:
         name, equals, given = text.partition("=")
         name = name.strip().replace("_", "-").replace("lag-logits", "lag_logits")
         values = [value.strip() for value in given.split(",") if value.strip()]
-        arguments.one_of("name in --where", name, {*NAMES, *(fact for run in runs for fact in run.facts)})
-        if not equals or not values:
+        if not name or not equals or not values:
             raise ValueError(f"where = {text!r}: expected NAME=VALUE; give for instance context=100.")
+        arguments.one_of("name in --where", name, {*NAMES, *(fact for run in runs for fact in run.facts)})
         present = [_values(run.facts.get(name)) for run in selected]
         if not any(matching := [any(_equal(fact, v) for fact in facts_of for v in values) for facts_of in present]):
             known = sorted({fact for facts_of in present for fact in facts_of}, key=lambda v: (isinstance(v, str), v))

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from onset.theory.setting import Setting
+from onset.validate.judging.rules import RULES
 from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE, counted
 from onset.validate.suite.comparisons import Comparison
 from onset.validate.suite.series import series
@@ -36,6 +37,14 @@ class ErrorSummary:
         Over all comparisons of the pair.
     refused : int
         Comparisons for which the lower rung does not answer.
+    intervals : tuple of str
+        What the lower rung's intervals say, of `onset.theory.estimates.KINDS`.
+    held : int
+        Numbers of the upper rung in the lower one's interval, without what both neglect.
+    z : float or None
+        Root mean square of the differences in units of their standard errors, where the lower rung neglects nothing.
+    by_rule : dict of rule to dict of verdict to int
+        `verdicts` by each version of the rule.
     """
 
     lower: str
@@ -47,6 +56,10 @@ class ErrorSummary:
     where: str
     verdicts: dict[str, int]
     refused: int
+    intervals: tuple[str, ...]
+    held: int
+    z: float | None
+    by_rule: dict[int, dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,7 @@ def error_summaries(comparisons: Sequence[Comparison], settings: Mapping[str, Se
                 (abs(verdict.error), f"{c.setting}, {c.quantity}") for c, verdict in judged if verdict.error is not None
             ]
             largest, where = max(errors, default=(None, ""))
+            scores = [verdict.z for _, verdict in judged if pair.exact and verdict.z is not None]
             yield ErrorSummary(
                 pair.lower,
                 pair.upper,
@@ -91,6 +105,13 @@ def error_summaries(comparisons: Sequence[Comparison], settings: Mapping[str, Se
                 where=where,
                 verdicts=counted(verdict.kind for _, verdict in judged),
                 refused=sum(pair.lower in c.predicted and c.predicted[pair.lower].refused for c in covered),
+                intervals=tuple(sorted({kind for c, _ in judged if (kind := c.predicted[pair.lower].kind)})),
+                held=sum(bool(verdict.holds) for _, verdict in judged),
+                z=math.sqrt(statistics.mean(z**2 for z in scores)) if scores else None,
+                by_rule={
+                    version: counted(verdict.by_rule.get(version, verdict.kind) for _, verdict in judged)
+                    for version in RULES
+                },
             )
 
 

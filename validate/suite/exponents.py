@@ -3,8 +3,8 @@ r"""Findings on exponents: how trained times scale with T, or with a rate, and w
 Along a series of settings that differ in x alone, ln t is regressed on ln x, over the settings that have a time. The
 standard error comes from the residuals, so it contains the curvature of the line as well as noise
 (`onset.simulate.exponents`). A rung is compared over the settings for which both have a time: the slope of
-ln(t_predicted/t_trained), in which a shared curvature cancels, with the standard error that the intervals give. Its
-tolerance is the slope that errors within `TOLERANCE` at both ends can make: 2 τ / ln(x_last/x_first).
+ln(t_predicted/t_trained), in which a shared curvature cancels, with the standard error of the times. Its tolerance is
+the slope that errors within `TOLERANCE` at both ends can make: 2 τ / ln(x_last/x_first).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from onset.simulate.exponents import fits, regression
 from onset.simulate.scan import Row, grid
 from onset.theory.laws.terms import terms_or_refusal
 from onset.theory.setting import Setting
-from onset.validate.judging.intervals import Interval, Z
-from onset.validate.judging.verdicts import decide
+from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import INCONCLUSIVE, decide
 from onset.validate.suite.comparisons import Comparison
 from onset.validate.suite.series import AXES, Series, series
 from onset.validate.suite.tolerances import TOLERANCE, TRAINED
@@ -35,8 +35,8 @@ FEWEST_TIMES = 3
 TERMS = {"formation": "formation", "unigram → bigram": "passage"}
 """Names of the quantities in the plateau law's terms."""
 
-Times = dict[float, tuple[float, float, float]]
-"""(step, low, high) by the value of the axis."""
+Times = dict[float, Interval]
+"""Steps by the value of the axis."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ class Slope:
         With its standard error.
     points : int
         Settings with a time.
-    difference, difference_error, z : float or None
-        Over the settings with both times, with the standard error that the intervals give.
+    difference, difference_error, difference_half, z : float or None
+        Over the settings with both times, with the standard error of the times, without what a theory neglects, and
+        half of the 95% interval; no error where a time has none.
     verdict : str or None
     """
 
@@ -59,6 +60,7 @@ class Slope:
     points: int
     difference: float | None = None
     difference_error: float | None = None
+    difference_half: float | None = None
     z: float | None = None
     verdict: str | None = None
 
@@ -112,7 +114,7 @@ def _exponent(along: Series, quantity: str, comparisons: Sequence[Comparison | N
         for rung, interval in ({} if c is None else {TRAINED: c.observed} | c.predicted).items():
             rung_times = times.setdefault(rung, {})
             if interval.value:
-                rung_times[x] = _ends(interval)
+                rung_times[x] = interval
     trained = times[TRAINED]
     if len(trained) < FEWEST_TIMES:
         return None
@@ -123,7 +125,7 @@ def _exponent(along: Series, quantity: str, comparisons: Sequence[Comparison | N
         along.axis,
         quantity,
         values,
-        {rung: [(x, *step) for x, step in times_of.items()] for rung, times_of in times.items() if times_of},
+        {rung: [(x, *_ends(step)) for x, step in times_of.items()] for rung, times_of in times.items() if times_of},
         {
             rung: _slope(times_of, trained, tolerance)
             for rung, times_of in times.items()
@@ -142,20 +144,24 @@ def _ends(interval: Interval) -> tuple[float, float, float]:
 
 def _slope(rung: Times, trained: Times, tolerance: float) -> Slope:
     """Exponent of a rung, and its difference to the trained one unless it is that one."""
-    exponent, error = regression(np.log(list(rung)), np.log([step for step, *_ in rung.values()]))
+    exponent, error = regression(np.log(list(rung)), np.log([_ends(time)[0] for time in rung.values()]))
     assert error is not None
-    both = np.array([(x, *rung[x], *trained[x]) for x in rung if x in trained])
+    both = [(x, rung[x], trained[x]) for x in rung if x in trained]
     if rung is trained or len(both) < 2:
         return Slope(exponent, error, len(rung))
-    x, step, low, high, other, other_low, other_high = both.T
-    off = np.log(x) - np.log(x).mean()
+    off = np.log([x for x, *_ in both])
+    off -= off.mean()
     weights = off / (off @ off)
-    difference = float(weights @ np.log(step / other))
-    deviations = np.hypot((high - low) / step, (other_high - other_low) / other) / (2 * Z)
-    difference_error = float(np.sqrt(weights**2 @ deviations**2))
-    verdict = decide(difference, Z * difference_error, tolerance)
-    z = difference / difference_error if difference_error else None
-    return Slope(exponent, error, len(rung), difference, difference_error, z, verdict)
+    pairs = [(a, b) for _, a, b in both]
+    difference = float(weights @ [math.log(_ends(a)[0] / _ends(b)[0]) for a, b in pairs])
+    relative = [time.error.times(1 / _ends(time)[0]) for pair in pairs for time in pair if time.error is not None]
+    if len(relative) < 2 * len(pairs):
+        return Slope(exponent, error, len(rung), difference, verdict=INCONCLUSIVE)
+    first, *others = (part.times(weight) for part, weight in zip(relative, np.repeat(weights, 2), strict=True))
+    spread = first.beside(*others)
+    z = difference / spread.value if spread.value else None
+    verdict = decide(difference, spread, tolerance)
+    return Slope(exponent, error, len(rung), difference, spread.value, spread.half, z, verdict)
 
 
 def _stated(along: Series, quantity: str, trained: Times) -> dict[str, Any] | None:
@@ -166,7 +172,7 @@ def _stated(along: Series, quantity: str, trained: Times) -> dict[str, Any] | No
     scanned = grid(along.settings[0], {along.axis: list(trained)})
     rows = []
     for point in scanned.points():
-        formation, passage = (trained[point[0]] if name == term else None for term in ("formation", "passage"))
+        formation, passage = (_ends(trained[point[0]]) if name == term else None for term in ("formation", "passage"))
         terms = terms_or_refusal(scanned.setting(point))
         rows.append(Row(point, formation, passage, terms=None if isinstance(terms, ValueError) else terms))
     fit = next((fit for fit in fits(scanned, rows, TRAINED) if fit.quantity == name), None)

@@ -18,7 +18,7 @@ __all__ = ["jobs", "run_jobs", "seeds_of", "suite_jobs"]
 
 def seeds_of(case: Case, seeds: int | None) -> range:
     """The seeds of a case, or the first `seeds`."""
-    return range(case.seeds if seeds is None else arguments.integer("seeds", seeds, least=1))
+    return range(case.seeds if seeds is None else arguments.seed_count("seeds", seeds))
 
 
 def jobs(selected: Iterable[Case], *, seeds: int | None = None, kinds: Sequence[str] = ()) -> list[Job]:

@@ -15,6 +15,8 @@ from onset.theory.setting import Setting
 from onset.validate import claims
 from onset.validate.claims import ClaimResult
 from onset.validate.inspection.formation import HeadFormation, head_formations
+from onset.validate.judging.rules import CURRENT, DISAGREES
+from onset.validate.judging.verdicts import holm
 from onset.validate.store.jobs import BASIN, TRAIN, Job, Observation, Refused, basin, observation, prediction
 from onset.validate.store.runs import Store
 from onset.validate.suite.basins import BasinFinding, basins
@@ -30,7 +32,7 @@ __all__ = ["FORMAT", "Results", "collect"]
 
 Answer = TypeVar("Answer")
 
-FORMAT = 3
+FORMAT = 4
 """Version of `Results.to_dict`."""
 
 
@@ -49,8 +51,10 @@ class Results:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing that the suite promises fails."""
-        return all(finding.holds for finding in (*self.comparisons, *self.promises))
+        """Whether all runs are there and nothing that the suite promises fails, comparisons judged as one family."""
+        promised = [pair.verdict for c in self.comparisons for pair in c.judged if pair.promised]
+        refuted = any(verdict.kind == DISAGREES for verdict in holm(promised))
+        return not (self.missing or refuted) and all(promise.holds for promise in self.promises)
 
     @cached_property
     def error_summaries(self) -> tuple[ErrorSummary, ...]:
@@ -85,6 +89,7 @@ class Results:
         data = {
             "format": FORMAT,
             "suite": self.suite,
+            "rule": CURRENT,
             "holds": self.holds,
             "missing": list(self.missing),
             "pairs": [{"lower": p.lower, "upper": p.upper, "next_rung": p.next_rung} for p in PAIRS],

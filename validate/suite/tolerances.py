@@ -41,6 +41,8 @@ class Pair:
     promised, applies : callable
         Whether the suite promises that the pair does not disagree at a setting; whether the pair is compared there at
         all.
+    exact : bool
+        Whether the lower one neglects nothing that the upper one has.
     """
 
     lower: str
@@ -49,6 +51,7 @@ class Pair:
     tolerance: Callable[[Setting], Tolerance]
     promised: Callable[[Setting], bool] = lambda setting: False
     applies: Callable[[Setting], bool] = lambda setting: True
+    exact: bool = False
 
 
 def _flat(setting: Setting) -> Tolerance:
@@ -71,7 +74,7 @@ PAIRS = (
     Pair("law-corrected", "mean-field-corrected", True, _flat, applies=_closed_form),
     Pair("mean-field", "finite-context", True, _limit),
     Pair("mean-field-corrected", "finite-context", True, _flat),
-    Pair("finite-context", TRAINED, True, _flat, lambda s: True),
+    Pair("finite-context", TRAINED, True, _flat, lambda s: True, exact=True),
     Pair("law", TRAINED, False, _limit),
     Pair("law-corrected", TRAINED, False, _flat),
     Pair("mean-field", TRAINED, False, _limit),

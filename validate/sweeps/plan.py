@@ -1,8 +1,8 @@
 """Sweep files (TOML): which settings, from which seeds, computed in which ways.
 
 ``[setting]`` is a setting as `Setting.from_dict` reads it. ``[grid]`` gives several values for some of its entries, by
-dotted name; each ``[[runs]]`` is a table of changes. With both, each run goes over the grid. Short names of entries,
-ranges FIRST:LAST:COUNT and what follows the grid are as in `onset.simulate.scan`.
+dotted name; each ``[[runs]]`` is a table of changes. With both, each run goes over the grid. Names of entries are those
+of `onset.theory.setting_changes`; ranges FIRST:LAST:COUNT are as in `onset.theory.axes`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onset.simulate.scan import entry_name, parse, setting_from
 from onset.theory import arguments, setting_files
+from onset.theory.axes import parse
 from onset.theory.setting import Setting
+from onset.theory.setting_changes import entry_name, setting_from
 from onset.validate.store.jobs import KINDS, TRAIN, Job
 
 __all__ = ["MOST_SETTINGS", "Point", "Sweep", "load", "read"]
@@ -70,7 +71,7 @@ def load(path: str | Path, *, seeds: int | None = None) -> Sweep:
         value out of range.
     """
     path = Path(path)
-    arguments.one_of("sweep file's ending", path.suffix, (".toml",))
+    arguments.one_of(f"ending of sweep file {path}", path.suffix, (".toml",))
     try:
         data = setting_files.parse(path, LARGEST_FILE)
     except (OSError, RecursionError, ValueError) as problem:
@@ -102,7 +103,7 @@ def read(data: Mapping[str, Any]) -> Sweep:
     kinds = [
         arguments.one_of("kind", kind, KINDS) for kind in arguments.items("kinds", data.get("kinds", [TRAIN]), least=1)
     ]
-    return Sweep(tuple(points.values()), _seeds(data.get("seeds", 1)), tuple(dict.fromkeys(kinds)))
+    return Sweep(tuple(points.values()), arguments.seeds("seeds", data.get("seeds", 1)), tuple(dict.fromkeys(kinds)))
 
 
 def _flat(where: str, given: Any) -> dict[str, Any]:
@@ -133,10 +134,3 @@ def _values(name: str, given: Any) -> list[Any]:
             'give for instance [1, 2] or "10:100:3".'
         )
     return [value for n, value in enumerate(given) if value not in given[:n]]
-
-
-def _seeds(given: Any) -> tuple[int, ...]:
-    if not isinstance(given, list):
-        return tuple(range(arguments.integer("seeds", given, least=1)))
-    seeds = arguments.items("seeds", given, least=1)
-    return tuple(dict.fromkeys(arguments.integer("seed", seed, least=0) for seed in seeds))

@@ -15,7 +15,7 @@ from onset.validate.store.jobs import BASIN, TRAIN, Job, Refused, basin, observa
 from onset.validate.store.runs import Store
 from onset.validate.sweeps.plan import Sweep
 
-__all__ = ["CSV", "JSON", "collect", "lines", "write"]
+__all__ = ["CSV", "JSON", "answered", "collect", "lines", "write"]
 
 CSV, JSON = "sweep.csv", "sweep.json"
 FORMAT = 1
@@ -58,6 +58,12 @@ def _answer(setting: Setting, kind: str, sweep: Sweep, store: Store) -> dict[str
     except Refused as problem:
         return {"refused": str(problem)}
     return without(curves.to_dict(), "setting", "method")
+
+
+def answered(data: dict[str, Any]) -> bool:
+    """Whether any setting of a sweep's results has an answer of any kind, not a refusal."""
+    answers = (answer for row in data["rows"] for answer in row["answers"].values())
+    return any(answer is not None and "refused" not in answer for answer in answers)
 
 
 def lines(data: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -8,8 +8,10 @@ base, axes, method and seed are taken as they are.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from onset.validate.store.files import write_table, write_text
 __all__ = ["CSV", "JSON", "run", "to_dict", "write"]
 
 CSV, JSON = "scan.csv", "scan.json"
+
+STORE = ("h5py", "h5netcdf", "xarray", "filelock")
+"""Packages without which predictions cannot be kept."""
 
 SMALL = 30.0
 """Estimated seconds of all predictions up to which they are computed in this process."""
@@ -51,7 +56,7 @@ def run(
         Seed of quadrature points and sampled sequences.
     folder : Path, optional
         Folder of an earlier, perhaps unfinished, scan to resume, and of the predictions of this one (methods other than
-        the law).
+        the law), where the packages to write files are installed.
     fresh : bool
         Compute what the folder holds again.
     progress : callable
@@ -65,9 +70,10 @@ def run(
         If a prediction failed other than by a refusal.
     """
     arguments.one_of("method", method, METHODS)
+    arguments.seed("seed", seed)
     known: dict[tuple[float, ...], Row] = {}
     predicted = predict
-    if method != "law" and folder is not None:
+    if method != "law" and folder is not None and _can_store():
         from onset.validate.execution import compute, cost
         from onset.validate.store.jobs import Job, prediction
         from onset.validate.store.runs import Store
@@ -84,6 +90,19 @@ def run(
         if method == "law" and len(rows) % 1000 == 0:
             progress(len(rows), len(points))
     return rows, fits(points, rows, method)
+
+
+def _can_store() -> bool:
+    """Whether predictions can be kept in files; a warning says why not."""
+    for package in STORE:
+        if find_spec(package) is None:
+            warnings.warn(
+                f"predictions are not kept, so that an interrupted scan begins anew: {package} is not installed; "
+                "pip install 'icl-onset[train]'.",
+                stacklevel=3,
+            )
+            return False
+    return True
 
 
 def to_dict(points: Grid, rows: list[Row], fitted: list[Fit], method: str, seed: int = 0) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
+from onset.simulate.compiling import njit
 from onset.simulate.tasks import sampler
+from onset.theory import arguments
 from onset.theory.markov import priors
 from onset.theory.markov.chains import history_law
 from onset.theory.markov.task import MarkovChains
@@ -35,7 +36,7 @@ STEPS_AHEAD_ON_HOST = 16
 
 def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.SeedSequence]:
     """Generators of the training and of the held-out sequences, and the seed of the mask bits."""
-    fresh, held_out, mask_bits = np.random.SeedSequence(seed).spawn(3)
+    fresh, held_out, mask_bits = np.random.SeedSequence(arguments.seed("seed", seed)).spawn(3)
     return np.random.default_rng(fresh), np.random.default_rng(held_out), mask_bits
 
 

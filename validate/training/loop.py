@@ -93,6 +93,7 @@ def train_together(
     list of Trajectory
         One for each seed; if its loss stops being finite, `diverged` is set and earlier records are kept.
     """
+    seeds = [arguments.seed("seed", seed) for seed in arguments.items("seeds", seeds, least=1)]
     device = resolve_device() if device is None else device
     with _threads(device):
         run = TrainingRun(setting, seeds, device)

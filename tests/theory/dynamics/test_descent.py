@@ -7,7 +7,7 @@ import pytest
 import sympy as sp
 
 from onset.theory.dynamics.descent import descend
-from onset.theory.dynamics.flow import SingleReplicate, flow, sharpness
+from onset.theory.dynamics.flow import SingleReplicate, curvatures, flow, sharpness
 from onset.theory.dynamics.layout import Layout
 from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.linear import LinearMeanField
@@ -73,7 +73,8 @@ def test_descent_and_flow_of_a_quadratic(quadratic):
         assert np.array_equal(points[0], dynamics.layout.start)
         assert computed.steps[-1] == 20
         np.testing.assert_allclose(points, decay ** computed.steps[:, None], rtol=0, atol=error * len(points))
-    computed = sharpness(SingleReplicate(dynamics), setting.training, np.ones((1, 1, 4)))
+    hessians = curvatures(SingleReplicate(dynamics), np.ones((1, 1, 4)))
+    computed = sharpness(hessians, dynamics.layout, setting.training)
     assert computed == pytest.approx(exponent.max(), rel=1e-6)
 
 

@@ -33,7 +33,7 @@ def test_variances_are_those_of_the_finite_context(within):
     for a standard error."""
     reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of("linear", states=2, context=16, optimizer="adam")
-    scale, match = plateau(setting.task.prior, 1024).match / setting.task.context
+    scale, match = plateau(setting.task.prior).match / setting.task.context
     dynamics = reduced.FiniteContext(setting, count=1024, held_out=1)
     point = dynamics.layout.start.copy()
     point[:2] = scale + match, scale

@@ -86,9 +86,28 @@ def test_table_agrees_with_exact_correlations_at_a_small_readout(within):
 def test_between_readouts_the_table_is_interpolated():
     """At `READOUTS` themselves exactly, and the derivative that of the cubic through them."""
     table = (READOUTS**3)[:, None, None]
-    coefficients = module.Expansion(1.0, table, READOUTS, 1.0, np.polynomial.Chebyshev([0.0]))
+    coefficients = module.Expansion(1.0, table, READOUTS, 1.0, np.polynomial.Chebyshev([0.0]), READOUTS)
     for x in READOUTS:
         value, derivative, slope, level = coefficients.at(float(x))
         np.testing.assert_allclose(value.item(), x**3, atol=1e-12)
         np.testing.assert_allclose(derivative.item(), 3 * x**2, atol=1e-12)
         assert (slope, level) == pytest.approx((x, x), abs=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.25, 0.75, 1.25])
+def test_second_order_at_other_readouts(level):
+    """K/K(μ*) between and at the read-outs of the table, against K sampled there on other sequences, within 4 standard
+    errors of their ratio; it is not μ/μ*."""
+    prior, context, count, groups = Dirichlet(3), 25, 2048, 8
+    coefficients = module.expansion(prior, context)[0]
+    stated = coefficients.at(level * coefficients.readout)[3]
+    start = [np.zeros(LAGS)]
+    ratios = [
+        module.second_order(prior, context, count, level * coefficients.readout, start, np.random.default_rng(seed))[0]
+        / module.second_order(prior, context, count, coefficients.readout, start, np.random.default_rng(seed))[0]
+        for seed in range(100, 100 + groups)
+    ]
+    error = np.std(ratios, ddof=1) / np.sqrt(groups)
+    print(f"μ = {level} μ*: stated {stated:.4f}, sampled {np.mean(ratios):.4f} ± {error:.4f}")
+    assert abs(stated - np.mean(ratios)) < 4 * error + 2e-3  # the cubic through four read-outs
+    assert abs(stated - level) > 0.1

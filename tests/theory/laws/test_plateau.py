@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy import integrate
 
+from onset.theory.laws import plateau as module
 from onset.theory.laws.plateau import plateau
-from onset.theory.laws.slow_manifold import PRIOR_NODES
 from onset.theory.markov.chains import entropy, stationary
 from onset.theory.markov.expectations import expectation, nodes
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.quadrature import rules
 from onset.theory.setting import Setting
 
 ERROR = 1e-6
@@ -52,11 +53,11 @@ def test_plateau_is_the_minimum_of_the_threefold_integral():
 def test_plateau_is_where_the_mean_field_stands_still(prior, slope):
     """On the same chains, no lag grown: the mean field's gradient by (C, Ω) falls like ln T/T, and lag r is driven as
     A_r ln T."""
-    limit = plateau(prior, PRIOR_NODES)
+    limit = plateau(prior)
     contexts, by_match, drives = 4 ** np.arange(4, 8), [], []
     for context in contexts:
-        dynamics = LinearMeanField.of(Setting.of("linear", prior=prior, context=int(context)), count=PRIOR_NODES)
-        dynamics.stand_for(*nodes(prior, PRIOR_NODES, np.random.default_rng(0)))
+        setting = Setting.of("linear", prior=prior, context=int(context))
+        dynamics = LinearMeanField.of(setting, rule=rules(LinearMeanField, prior, 6).mean)
         point = np.concatenate([[limit.match.sum() / context, limit.match[0] / context], np.zeros(6)])
         gradient = dynamics.gradient(point).derivative
         by_match.append(np.abs([gradient[:2].sum(), gradient[0]]).max() / context)
@@ -85,7 +86,31 @@ def test_doubly_stochastic_matrices_have_no_plateau():
 
 
 def test_height_does_not_depend_on_the_rule():
-    """Half the points: within the scatter that expectation() reports for the entropy of π."""
-    prior = Dirichlet(3)
+    """The loss at that match on a large rule: within the scatter that expectation() reports for the entropy of π."""
+    prior, limit = Dirichlet(3), plateau(Dirichlet(3))
     error = expectation(prior, lambda m: entropy(stationary(m)), tolerance=1e-2).error
-    assert abs(plateau(prior, 4096).height - plateau(prior, 2048).height) < 5 * error
+    chains = module._Chains(prior, nodes(prior, 4096, np.random.default_rng(9)))
+    height = -float((chains.measure * chains.row[:, :, None] * np.log(chains.model(limit.match)[0])).sum())
+    assert abs(limit.height - height) < 5 * error
+
+
+@pytest.mark.parametrize("prior", [Dirichlet(2), Dirichlet(3)])
+def test_the_offset_is_that_of_the_integral_over_the_logarithm(prior):
+    """B against adaptive quadrature of ∫ S₁ ln u du, with the logarithm as its weight; 16 plain Gauss-Legendre nodes on
+    the logarithm miss it by a thousandth."""
+    limit, (transition, weights) = plateau(prior), rules(LinearMeanField, prior, 6).mean
+    law, row = stationary(transition), transition[:, 0]
+
+    def signal(u: float) -> float:
+        f = u * (limit.match[0] + limit.match[1] * law[:, :1]) * law
+        model = np.exp(f - np.logaddexp.reduce(f, axis=1)[:, None])
+        return float(weights @ (law[:, 0] ** 2 * ((row - model) * (row - law)).sum(axis=1)))
+
+    by_log, _ = integrate.quad(signal, 0, 1, weight="alg-loga", wvar=(0, 0), epsabs=1e-13)
+    exact = by_log / integrate.quad(signal, 0, 1, epsabs=1e-13)[0] - 1
+    x, w = np.polynomial.legendre.leggauss(16)
+    values = w * np.array([signal(u) for u in (1 + x) / 2])
+    plain = values @ np.log((1 + x) / 2) / values.sum() - 1
+    print(limit.offset, exact, plain)
+    assert limit.offset == pytest.approx(exact, abs=1e-9)
+    assert abs(plain - exact) > 1e-3

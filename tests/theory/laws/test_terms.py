@@ -19,9 +19,9 @@ def _setting(states=2, context=100, lag_logits=0.7, match=0.01, start=0.007):
 
 
 @pytest.mark.parametrize(("states", "context"), [(2, 100), (2, 333), (3, 200)])
-def test_terms_give_the_law_to_rounding(states, context):
+def test_terms_give_the_law(states, context):
     """Step and interval of both transitions, at other rates than the unit ones that the terms are kept at."""
-    setting = _setting(states, context)
+    setting = _setting(states, context, match=0.7 / context)
     transitions, formation = law(setting).transitions()
     for name, expected in zip(TRANSITIONS, (formation, transitions[-1]), strict=True):
         predicted = terms(setting)[name]
@@ -29,17 +29,15 @@ def test_terms_give_the_law_to_rounding(states, context):
             (predicted.step, predicted.low, predicted.high),
             (expected.step, expected.low, expected.high),
         )
-        np.testing.assert_allclose(bounds, expected_bounds, rtol=1e-12)
-        resummed = predicted.slow + predicted.slow * predicted.delay / (predicted.slow + predicted.delay)
-        assert predicted.step == pytest.approx(resummed, rel=1e-3)  # between two nodes of 513
+        np.testing.assert_allclose(bounds, expected_bounds, rtol=1e-3)  # between two nodes of 513
+        assert predicted.step == pytest.approx(predicted.slow + predicted.moving + predicted.start, rel=1e-12)
+        assert predicted.by_slow + predicted.by_delay == pytest.approx(1)
 
 
 def test_elasticities_are_the_laws_derivatives():
     """Central differences of ln t by each rate and the start, all else fixed."""
     base, formation = {"lag_logits": 0.7, "match": 0.01, "start": 0.007}, terms(_setting(3, 200))["formation"]
-    exponents = elasticities(
-        np.array(formation.slow), np.array(formation.delay), np.array(formation.per_start * base["start"])
-    )
+    exponents = elasticities(*(np.array(getattr(formation, name)) for name in ("by_slow", "by_delay", "by_start")))
     names = {"lag_logits": "learning-rate.lag_logits", "match": "learning-rate.match", "start": "initialization.match"}
     for knob, name in names.items():
         h = 1e-3

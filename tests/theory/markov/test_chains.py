@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -98,6 +99,52 @@ def test_invariants_of_random_chains(matrices):
     np.testing.assert_allclose(law.sum(axis=-1), 1, atol=k * EPS)
     np.testing.assert_allclose(np.einsum("ni,nij->nj", law, chains), law, rtol=2 * gth_bound(k))
     assert np.array_equal(law, np.stack([stationary(chain) for chain in chains]))
+
+
+def eliminated(matrix: np.ndarray) -> list[float]:
+    """Stationary law by elimination in rational arithmetic, from the off-diagonal doubles as they are."""
+    rows = [[Fraction(float(p)) for p in row] for row in matrix]
+    for last in range(len(rows) - 1, 0, -1):
+        leaving = sum(rows[last][:last])
+        for i, j in itertools.product(range(last), repeat=2):
+            rows[i][j] += rows[i][last] * rows[last][j] / leaving
+        for i in range(last):
+            rows[i][last] /= leaving
+    law = [Fraction(1)]
+    for state in range(1, len(rows)):
+        law.append(sum((law[i] * rows[i][state] for i in range(state)), Fraction(0)))
+    return [float(share / sum(law)) for share in law]
+
+
+@st.composite
+def sparse_chains(draw):
+    """Off-diagonal entries between the least double and 1/k, many of them zero, that form at least a cycle."""
+    k = draw(st.integers(2, 5))
+    powers = draw(hnp.arrays(float, (k, k), elements=st.one_of(st.just(np.inf), st.floats(0, 323.3))))
+    order = draw(st.permutations(range(k)))
+    powers[order, np.roll(order, 1)] = draw(hnp.arrays(float, k, elements=st.floats(0, 323.3)))
+    chain = np.minimum(10.0**-powers, 1 / k)
+    np.fill_diagonal(chain, 0)
+    np.fill_diagonal(chain, 1 - chain.sum(axis=1))
+    return chain
+
+
+@given(sparse_chains())
+def test_probabilities_down_to_the_least_double_have_their_stationary_law(chain):
+    """Subnormal entries too, against rational arithmetic: to 1e-12, the rounding of logarithms up to some 1000 a
+    state."""
+    with np.errstate(all="raise", under="ignore"):
+        computed = stationary(chain)
+    np.testing.assert_allclose(computed, eliminated(chain), rtol=1e-12, atol=1e-300)
+
+
+def test_a_ratio_beyond_doubles_is_no_obstacle():
+    """The least double against one, on either side; three states that only rare moves connect."""
+    least = 5e-324
+    assert stationary([[0, 1], [least, 1]]).tolist() == pytest.approx([0, 1], abs=1e-300)
+    assert stationary([[1, least], [1, 0]]).tolist() == pytest.approx([1, 0], abs=1e-300)
+    rare = np.eye(3) + 1e-200 * np.roll(np.eye(3), 1, axis=1)
+    np.testing.assert_allclose(stationary(rare), np.full(3, 1 / 3), rtol=1e-12)
 
 
 @given(st.permutations(range(5)), st.integers(1, 4))

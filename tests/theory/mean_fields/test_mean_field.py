@@ -7,10 +7,12 @@ import pytest
 import sympy as sp
 from scipy import stats
 
+from onset.theory.dynamics.flow import flow
 from onset.theory.markov.expectations import RICH, calibrated_nodes, nodes
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Unigram
 from onset.theory.mean_fields import limit as mean_field
 from onset.theory.mean_fields import positions
+from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.setting import Setting
@@ -165,3 +167,19 @@ def test_calibration_narrows_the_scatter_and_moves_no_mean(family, within):
     print(f"{family}: variance falls {ratio:.1f} times")
     assert ratio > stats.f.isf(1e-4, 23, 23)
     within("mean", plain.mean(), calibrated.mean(), np.hypot(plain.std(), calibrated.std()) / np.sqrt(23))
+
+
+@pytest.mark.parametrize(("family", "context"), [("linear", 50), ("softmax", 100)])
+def test_as_many_lags_are_tracked_as_it_takes(family, context):
+    """Twice as many move no transition by 1%, half as many move one by more."""
+    setting = Setting.of(family, states=3, context=context)
+    field = MEAN_FIELDS[family]
+
+    def steps(lags: int) -> np.ndarray:
+        dynamics = field.of(setting, lags=lags, rule=nodes(setting.task.prior, 64))
+        transitions, formation = flow(dynamics, setting.training).transitions()
+        return np.array([transitions[-1].step, formation.step])
+
+    half, chosen, twice = (steps(lags) for lags in (LAGS // 2, LAGS, 2 * LAGS))
+    print(f"{family}: half {half / twice - 1}, chosen {chosen / twice - 1}")
+    assert np.abs(chosen / twice - 1).max() < 0.01 < np.abs(half / twice - 1).max()

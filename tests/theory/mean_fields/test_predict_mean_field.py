@@ -17,27 +17,31 @@ from onset.theory.transitions import combine
 
 
 def test_deterministic_for_two_states():
-    """k = 2: one trajectory, whose records around the crossing are the interval; the seed changes nothing."""
+    """k = 2: one trajectory, whose error is that of reading it; the interval is what it neglects; the seed changes
+    nothing."""
     setting = Setting.of("linear", context=50)
     computed, other = mean_field(setting), mean_field(setting, seed=9)
     assert len(computed.trajectories) == 1
     (_, bigram), formation = computed.transitions()
-    assert formation.low <= formation.step <= formation.high
+    assert formation.low < formation.step < formation.high
+    assert formation.kind == "theoretical"
+    assert formation.error.value < 1e-3 * formation.step
     assert other.transitions()[1] == formation
     assert bigram.step is None or bigram.step > formation.step
 
 
 def test_replicates_for_more_states():
-    """k = 3: independent scramblings whose combined interval holds their mean; another seed's interval overlaps it."""
+    """k = 3: independent scramblings whose mean is the prediction, with its standard error; another seed's mean is
+    within their 95%."""
     setting = Setting.of("linear", states=3, context=100)
     computed, other = mean_field(setting), mean_field(setting, seed=1)
     formation, again = computed.transitions()[1], other.transitions()[1]
     own = [t.transitions()[1] for t in computed.trajectories]
     assert len(own) == SCRAMBLINGS
     assert len({t.step for t in own}) == SCRAMBLINGS
-    assert formation == combine(own)
+    assert formation.error == combine(own, "numerical").error
     assert formation.step == pytest.approx(np.mean([t.step for t in own]))
-    assert max(formation.low, again.low) < min(formation.high, again.high)
+    assert abs(formation.step - again.step) < formation.error.beside(again.error).half
 
 
 def test_formation_scales_with_the_learning_rate():
@@ -48,7 +52,7 @@ def test_formation_scales_with_the_learning_rate():
         steps.append(
             mean_field(Setting.of("linear", context=50, learning_rate=rates, steps=1000 * scale)).transitions()[1]
         )
-    assert 2 * steps[0].low <= steps[1].step <= 2 * steps[0].high
+    assert steps[1].step == pytest.approx(2 * steps[0].step, rel=1e-3)
 
 
 def test_plateaus_are_the_ideal_limits():

@@ -14,8 +14,10 @@ import pytest
 pytest.importorskip("torch")
 
 from onset.paper import style
-from onset.paper.figures import FIGURES
+from onset.paper.figures.registry import FIGURES
 from onset.paper.figures.scaling import of_runs
+from onset.theory.estimates import SEEDS, StandardError
+from onset.theory.prediction import Prediction
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.claims import ClaimResult
@@ -81,14 +83,15 @@ def observed(setting: Setting, steps: list[float], power: float = 1.0) -> Observ
     return Observation(setting, tuple(range(len(steps))), runs, ({},) * len(steps))
 
 
-def runs(factor: Callable[[str], float] = lambda name: 1.0, power: float = 1.0) -> dict[str, Observation]:
+def runs(factor: Callable[[str], float] = lambda name: 1.0, power: float = 1.0) -> dict[str, Observation | Prediction]:
     """Everything that the claim needs: toys at their law's step, transformers at `CONSTANT` times that, times `factor`
     of the name and a spread over seeds.
     """
     result = {}
     for name, need in CLAIM.needs("standard").items():
         if name.endswith("toy"):
-            result[name] = observed(need.setting, [toy_step(need.setting)])
+            curve = made_run(need.setting, toy_step(need.setting), 1.0)
+            result[name] = Prediction(need.setting, "mean-field", (curve,), {}, (), ())
         else:
             away = np.random.default_rng(len(name)).permutation(np.linspace(-1, 1, need.seeds))
             middle = CONSTANT * toy_step(toy(need.setting)) * factor(name)
@@ -96,7 +99,7 @@ def runs(factor: Callable[[str], float] = lambda name: 1.0, power: float = 1.0) 
     return result
 
 
-def kinds(result: dict[str, Observation]) -> dict[str, str]:
+def kinds(result: dict[str, Observation | Prediction]) -> dict[str, str]:
     return {finding.quantity: finding.verdict.kind for finding in CLAIM.judge(result)}
 
 
@@ -175,16 +178,17 @@ def test_a_transformer_that_never_passes_has_no_step():
         assert kinds(result | {name: never})[f"{name}: unigram → bigram, calibrated at base"] == kind
 
 
-def test_intervals_of_a_product_add_in_squares():
-    """30% of the transformer and 40% of the toy make 50% of the constant; the constant's 50% and 120% of a toy make
-    130%.
-    """
-    constant = calibration(Interval(100.0, 70.0, 130.0), Interval(200.0, 120.0, 280.0))
-    assert (constant.value, constant.half) == pytest.approx((0.5, 0.25))
-    step = predicted(constant, Interval(10.0, -2.0, 22.0))
-    assert (step.value, step.half) == pytest.approx((5.0, 6.5))
+def test_standard_errors_of_a_product_add_in_squares():
+    """3% of the transformer and 4% of the toy make 5% of the constant; the constant's 5% and 12% of a toy make 13%."""
+    transformer, theory = (
+        Interval.around(value, StandardError(error), SEEDS) for value, error in ((100.0, 3.0), (200.0, 8.0))
+    )
+    constant = calibration(transformer, theory)
+    assert (constant.value, constant.error.value) == pytest.approx((0.5, 0.025))
+    step = predicted(constant, Interval.around(10.0, StandardError(1.2), SEEDS))
+    assert (step.value, step.error.value) == pytest.approx((5.0, 0.65))
     assert predicted(constant, Interval(None, reason="never")).value is None
-    assert calibration(Interval(100.0), Interval(200.0, 120.0, 280.0)).half == math.inf
+    assert calibration(Interval(100.0), theory).error is None
 
 
 def test_steps_are_averaged_as_logarithms():

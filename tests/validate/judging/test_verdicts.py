@@ -2,77 +2,90 @@
 
 from __future__ import annotations
 
-from math import comb
-
 import pytest
 
 pytest.importorskip("torch")
 
-from onset.validate.judging.intervals import Interval, z_score
+from onset.theory.estimates import NUMERICAL, SEEDS, StandardError, student
+from onset.validate.judging.intervals import Interval
 from onset.validate.judging.verdicts import Tolerance, judge, of_share
 
 FIVE = Tolerance(0.05, "of the test")
 NEVER = Interval(None, reason="never", limit=1000.0)
-SOME = Interval(None, reason="in 2 of 4 curves: never", limit=1000.0, share=0.5, curves=4)
-FEW = Interval(None, reason="in 9 of 10 curves: never", limit=1000.0, share=0.1, curves=10)
+NO_SEED = Interval(None, reason="never", kind=SEEDS, limit=1000.0, curves=4)
+SOME = Interval(None, reason="in 2 of 4 curves: never", kind=SEEDS, limit=1000.0, share=0.5, curves=4)
+
+
+def step(value: float, error: float, kind: str = SEEDS) -> Interval:
+    """A step with a standard error that is known well."""
+    return Interval.around(value, StandardError(error), kind)
 
 
 @pytest.mark.parametrize(
     ("predicted", "observed", "verdict"),
     [
-        (Interval(104, 103, 105), Interval(100, 99, 101), "agrees"),
-        (Interval(104, 95, 113), Interval(100, 99, 101), "agrees"),  # half 9.1%, below twice the tolerance
-        (Interval(104, 93, 115), Interval(100, 99, 101), "inconclusive"),  # half 11%: too wide to agree
-        (Interval(110, 105, 115), Interval(100, 95, 105), "inconclusive"),  # 10 ± 7.4%
-        (Interval(110, 109, 111), Interval(100, 99, 101), "disagrees"),
-        (Interval(100), Interval(100, 99, 101), "inconclusive"),  # no interval says nothing
-        (NEVER, Interval(100, 99, 101), "disagrees"),
-        (Interval(110, 109, 111), NEVER, "disagrees"),
-        (Interval(980, 970, 990), NEVER, "inconclusive"),  # the run ended within 5% of what is predicted
-        (NEVER, NEVER, "agrees"),
+        (step(102, 0.5), step(100, 0.5), "agrees"),
+        (step(102, 2), step(100, 2), "inconclusive"),  # 2 ± 4.7%
+        (step(110, 2), step(100, 2.5), "inconclusive"),  # 10 ± 5.6%
+        (step(110, 0.5), step(100, 0.5), "disagrees"),
+        (Interval(102), step(100, 0.5), "inconclusive"),  # no interval says nothing
+        (step(102, 0.5), Interval(100, 95, 105, "records"), "inconclusive"),  # nor does a single seed
+        (NEVER, step(100, 1), "disagrees"),
+        (step(110, 1), NO_SEED, "disagrees"),
+        (step(980, 5), NO_SEED, "inconclusive"),  # the run ended within 5% of what is predicted
+        (NEVER, NO_SEED, "agrees"),
+        (step(110, 1), SOME, "disagrees"),  # two counterexamples
+        (step(980, 5), SOME, "inconclusive"),  # most runs ended within 5% of what is predicted
+        (NEVER, SOME, "disagrees"),
+        (SOME, step(110, 1), "inconclusive"),  # a prediction that goes both ways
         (SOME, SOME, "inconclusive"),
-        (Interval(110, 109, 111, curves=4), SOME, "inconclusive"),  # 2 of 4 beside all: p = 3/7
-        (SOME, Interval(110, 109, 111, curves=4), "inconclusive"),
-        (NEVER, SOME, "inconclusive"),
-        (Interval(110, 109, 111, curves=1), FEW, "disagrees"),  # 1 of 10 beside all
-        (Interval(980, 970, 990, curves=1), FEW, "inconclusive"),  # most runs ended within 5% of what is predicted
-        (NEVER, FEW, "inconclusive"),
-        (SOME, FEW, "inconclusive"),
     ],
 )
 def test_verdicts(predicted, observed, verdict):
     assert judge(predicted, observed, FIVE).kind == verdict
 
 
-def test_shares_are_compared_by_fishers_test():
-    """The hypergeometric chance of the table and of its mirror image; a side that goes one way stands for as many
-    curves as the other has.
-    """
-    all_ = Interval(110, 109, 111, curves=4)
-    assert judge(SOME, all_, FIVE).because.endswith(f"p = {2 * comb(4, 2) * comb(4, 4) / comb(8, 6):.2g}")
-    assert judge(all_, FEW, FIVE).because.endswith(f"p = {2 * comb(10, 1) * comb(10, 10) / comb(20, 11):.2g}")
-
-
 def test_the_verdict_tells_error_interval_and_z():
-    """Both sides' intervals add in squares, the reference's at the prediction's size."""
-    verdict = judge(Interval(110, 107, 113), Interval(100, 96, 104), FIVE)
+    """Standard errors add in squares, the reference's at the prediction's size; freedom by Welch and Satterthwaite."""
+    predicted = Interval.around(110.0, StandardError(2.0, 3), NUMERICAL)
+    observed = Interval.around(100.0, StandardError(1.5, 3), SEEDS)
+    verdict = judge(predicted, observed, FIVE)
+    parts = [0.02, 0.015 * 1.1]
+    spread = (parts[0] ** 2 + parts[1] ** 2) ** 0.5
+    freedom = spread**4 / sum(part**4 / 3 for part in parts)
     assert verdict.error == pytest.approx(0.1)
-    assert verdict.half == pytest.approx((0.03**2 + (0.04 * 1.1) ** 2) ** 0.5)
-    assert verdict.z == pytest.approx(1.96 * 10 / 5)
-    assert z_score(Interval(110), Interval(100, 96, 104)) is None
+    assert verdict.half == pytest.approx(spread * student(freedom))
+    assert verdict.z == pytest.approx(0.1 / spread)
+
+
+def test_what_a_theory_neglects_does_not_excuse_a_number_but_may_hold_the_observation():
+    """A theory that says 100, give or take 30 for what it neglects, is 20% off 125 and holds it; a term that the other
+    side neglects as well does not count."""
+    neglected = {"counts": (20.0, 20.0), "delay": (10.0, 10.0)}
+    predicted = Interval(100.0, 70.0, 130.0, "theoretical", StandardError(0.0), neglected)
+    verdict = judge(predicted, step(125, 1), FIVE)
+    assert (verdict.kind, verdict.holds) == ("disagrees", True)
+    upper = Interval(125.0, 105.0, 145.0, "theoretical", StandardError(0.0), {"counts": (20.0, 20.0)})
+    assert judge(predicted, upper, FIVE).holds is False
+    assert judge(NEVER, step(100, 1), FIVE).holds is None
 
 
 def test_an_open_verdict_says_how_many_seeds_would_decide():
-    """As many as bring the interval's half to what is needed, which grows like its square; where they cannot, what else
-    would.
-    """
-    wide = Interval(100, 85, 115)
-    verdict = judge(Interval(101, 100.9, 101.1), wide, FIVE, seeds=4)
-    assert "about 10 instead of 4" in str(verdict.decides)  # (15.15/10)² · 4 = 9.2, the prediction's own 0.1% aside
-    assert "narrower prediction" in str(judge(Interval(101, 80, 122), wide, FIVE, seeds=4).decides)
-    assert "replicates" in str(judge(Interval(101, 100.9, 101.1), wide, FIVE).decides)
-    assert "longer run" in str(judge(Interval(980, 970, 990), NEVER, FIVE).decides)
-    assert "longer run" in str(judge(Interval(980, 970, 990), FEW, FIVE).decides)
+    """As many as bring the error's half-width to what is needed, which grows like its square; where they cannot, what
+    else would."""
+    wide = step(100, 5)
+    verdict = judge(step(101, 0.01), wide, FIVE, seeds=4)
+    assert "about 18 instead of 4" in str(verdict.decides)  # (1.645 · 5.05/4)² · 4 = 17.3
+    assert "narrower prediction" in str(judge(step(101, 8), wide, FIVE, seeds=4).decides)
+    assert "replicates" in str(judge(step(101, 0.01), wide, FIVE).decides)
+    assert "longer run" in str(judge(step(980, 5), NO_SEED, FIVE).decides)
+    assert "longer run" in str(judge(step(980, 5), SOME, FIVE).decides)
+    assert "more seeds" in str(judge(step(101, 1), Interval(100, 95, 105, "records"), FIVE).decides)
+
+
+def test_a_never_in_few_models_says_how_much_it_excludes():
+    """None of four: fewer than 1 - 0.05^(1/4) = 53% of all models, at 95%."""
+    assert "fewer than 53%" in judge(NEVER, NO_SEED, FIVE).because
 
 
 def test_a_share_holds_for_all_or_not():

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from browser import CHROMIUM, opened
 
-from onset.paper.figures import caption, of_suite, render
+from onset.paper.figures.registry import caption, of_suite, render
 from onset.validate import report
 from onset.validate.claims import CLAIMS, ClaimResult
 from onset.validate.claims.claim import holds_in_all, is_positive

@@ -160,4 +160,4 @@ def test_disagreements_are_told_once_per_rung_promised_ones_first(comparison):
         "counted on, but linear sgd k=3 T=100, formation: finite-context 120 [119, 121]; trained 100"
     )
     assert "20% too late" in first
-    assert "mean-field 150 [148, 152]; finite-context 120 [119, 121], trained 100 [99, 101]: 50% too late" in second
+    assert "mean-field 150 [149, 151]; finite-context 120 [119, 121], trained 100 [99, 101]: 50% too late" in second

@@ -93,6 +93,8 @@ class Corrected(PopulationLoss):
         Fluctuating parts of the memory: the running count and `followed` - 1 lags.
     generator : numpy Generator, optional
         Scrambles the matrices (k > 2).
+    rule : (array, array), optional
+        Matrices and weights that stand for the prior instead, see `stand_for`.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Corrected(PopulationLoss):
         count: int = COUNT,
         followed: int = FOLLOWED,
         generator: np.random.Generator | None = None,
+        rule: tuple[Array, Array] | None = None,
     ) -> None:
         super().__init__(task, initialization, lags)
         if lags > task.context:
@@ -116,7 +119,7 @@ class Corrected(PopulationLoss):
         self.at, self.position_share = positions(task.context, self._last)
         self._sources = np.arange(1.0, task.context + 1)
         measuring = None if has_product_rule(task.prior) else self.calibrated(MEASURING_FACTOR * count, generator)
-        self.stand_for(*self.chosen(count, generator))
+        self.stand_for(*rule or self.chosen(count, generator))
         self._measuring_nodes = measuring
 
     def calibrated(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:

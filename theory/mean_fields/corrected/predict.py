@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
-from onset.theory import arguments
+from onset.theory import arguments, randomness
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.flow import flow
 from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.corrected.base import COUNT, Corrected
 from onset.theory.mean_fields.corrected.linear import LinearCorrected
+from onset.theory.mean_fields.corrected.neglected import bounded
 from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
+from onset.theory.mean_fields.linear import LinearMeanField
+from onset.theory.mean_fields.match_and_lags import drive_error
 from onset.theory.mean_fields.predict import common_assumptions
+from onset.theory.mean_fields.quadrature import rules
+from onset.theory.mean_fields.stability import checked
 from onset.theory.prediction import Prediction
 from onset.theory.recording import Progress, no_progress
 from onset.theory.setting import Setting
@@ -22,7 +30,7 @@ CORRECTED: dict[str, type[Corrected]] = {"linear": LinearCorrected, "softmax": S
 """The one place where a family's corrected mean field is registered."""
 
 SCRAMBLINGS = 2
-"""Independent scramblings of the prior's points behind an interval, for k > 2."""
+"""Independent scramblings of the prior's points in the softmax family, for k > 2."""
 
 
 def mean_field_corrected(setting: Setting, *, seed: int = 0, progress: Progress = no_progress) -> Prediction:
@@ -43,13 +51,13 @@ def mean_field_corrected(setting: Setting, *, seed: int = 0, progress: Progress 
         If the family has no mean field.
     """
     family = arguments.one_of("family of a corrected mean-field prediction", setting.model.family, CORRECTED)
-    task, follow = setting.task, flow if setting.training.optimizer.name == "sgd" else descend
-    scramblings, count = (1, 2 * COUNT) if task.vocabulary == 2 else (SCRAMBLINGS, COUNT)
+    task, sgd = setting.task, setting.training.optimizer.name == "sgd"
+    options = list(_linear(setting, seed) if family == "linear" else _softmax(setting, seed))
     trajectories = []
-    for done, generator in enumerate(np.random.default_rng(seed).spawn(scramblings), start=1):
-        dynamics = CORRECTED[family].of(setting, lags=min(LAGS, task.context), count=count, generator=generator)
-        trajectories.append(follow(dynamics, setting.training))
-        progress(done, scramblings)
+    for done, option in enumerate(options, start=1):
+        dynamics = CORRECTED[family].of(setting, lags=min(LAGS, task.context), **option)
+        trajectories.append((flow if sgd else descend)(dynamics, setting.training))
+        progress(done, len(options))
     moments, neglected = {
         "linear": (
             "are exact at the actual context",
@@ -61,11 +69,37 @@ def mean_field_corrected(setting: Setting, *, seed: int = 0, progress: Progress 
         f"mean and covariance of the logits given the query {moments}",
         "loss to second order in fluctuations of the logits: their third and higher cumulants are neglected",
         "early positions sequence by sequence",
-        *common_assumptions(setting, LAGS, scramblings),
+        *common_assumptions(setting, LAGS, len(options)),
     )
-    validity = (
+    validity = [
         f"third and higher cumulants of the logits are neglected, {neglected}",
         "how far it was off finite context elsewhere: suite corrections, paper/results/corrections.json",
+    ]
+    if not sgd:
+        validity.append("the size of the neglected noise of mini-batches is not estimated")
+    prediction = Prediction(
+        setting,
+        "mean-field-corrected",
+        tuple(trajectories),
+        task.expected_losses(seed=seed),
+        assumptions,
+        tuple(validity),
     )
-    losses = task.expected_losses(seed=seed)
-    return Prediction(setting, "mean-field-corrected", tuple(trajectories), losses, assumptions, validity)
+    prediction = checked(prediction)
+    if family != "linear":
+        return prediction
+    with suppress(ValueError):  # without a plateau no rule can miss its match
+        prediction = replace(prediction, error=drive_error(task.prior, task.context))
+    return bounded(prediction, order=2, least=True) if sgd else prediction
+
+
+def _linear(setting: Setting, seed: int) -> Iterator[dict[str, Any]]:
+    """One run on the mean rule of the mean field."""
+    yield {"rule": rules(LinearMeanField, setting.task.prior, LAGS, seed).mean}
+
+
+def _softmax(setting: Setting, seed: int) -> Iterator[dict[str, Any]]:
+    """A run for each scrambling."""
+    scramblings, count = (1, 2 * COUNT) if setting.task.vocabulary == 2 else (SCRAMBLINGS, COUNT)
+    for generator in randomness.generator(seed).spawn(scramblings):
+        yield {"count": count, "generator": generator}

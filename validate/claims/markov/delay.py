@@ -4,16 +4,18 @@ learns them first, and its loss on flat Dirichlet chains halves after more doubl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
 
 from onset.simulate.losses import strategy_losses
+from onset.theory.estimates import SEEDS, StandardError
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
-from onset.theory.transitions import Transition, bootstrap, find_crossing
+from onset.theory.transitions import Transition, find_crossing
 from onset.validate.claims.claim import (
     SPREAD,
     WIDEST_PREDICTION,
@@ -29,7 +31,7 @@ from onset.validate.claims.markov.published import EDELMAN, mixture, published
 from onset.validate.claims.markov.readings import no_repeats, untrained
 from onset.validate.judging.intervals import Interval
 from onset.validate.judging.trained import takes_in_order
-from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Verdict
+from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Verdict, two_sided
 
 __all__ = ["ARMS", "CLAIM", "CONTEXT", "SHARES", "STATES", "delay", "half_drop", "half_gain"]
 
@@ -68,20 +70,17 @@ def half_drop(run: Trajectory) -> Transition:
 
 
 def delay(pure: Sequence[float], mixed: Sequence[float]) -> Interval:
-    """Ratio of mean steps, counted in doubly stochastic sequences, with its bootstrap interval.
+    """Ratio of mean steps, counted in doubly stochastic sequences, with its 95% interval over seeds.
 
-    Seeds are drawn in pairs: both arms of a seed start from the same parameters.
+    Its standard error is that of the ratio to first order in both means. Seeds come in pairs: both arms of a seed start
+    from the same parameters.
     """
     without, with_unigram = np.array(pure), np.array(mixed)
-
-    def ratio(seeds: np.ndarray) -> np.ndarray:
-        return SHARES["mixture"] * with_unigram[seeds].mean(axis=-1) / without[seeds].mean(axis=-1)
-
-    value = float(ratio(np.arange(len(without))))
+    value = float(SHARES["mixture"] * with_unigram.mean() / without.mean())
     if len(without) < 2:
         return Interval(value)
-    below, above = bootstrap(ratio, len(without))
-    return Interval(value, value - below, value + above)
+    influence = value * (with_unigram / with_unigram.mean() - without / without.mean())
+    return Interval.around(value, StandardError.of_mean(influence), SEEDS)
 
 
 def judge(runs: Runs) -> list[Finding]:
@@ -110,16 +109,19 @@ def _against_published(pairs: Sequence[tuple[float, float]], ratios: Sequence[fl
         return Finding(quantity, "1", published_ratio, Interval(None, reason=because), verdict)
     observed = delay(*zip(*pairs, strict=True))  # type: ignore[arg-type]
     assert observed.value is not None
-    half = observed.half * np.sqrt(1 + len(pairs) / PUBLISHED_SEEDS) + DIGITS
+    assert observed.error is not None
+    other = observed.error.times(math.sqrt(1 + len(pairs) / PUBLISHED_SEEDS))
+    half, distance = other.half + DIGITS, abs(observed.value - PUBLISHED)
     kind = AGREES if half <= WIDEST_PREDICTION * PUBLISHED else INCONCLUSIVE
-    if abs(observed.value - PUBLISHED) > half:
+    if distance > half:
         kind = DISAGREES
     because = (
         f"ours {observed.value:.3g}, another mean of {PUBLISHED_SEEDS} within ± {half:.2g}; "
         f"seed by seed {min(ratios):.2g} to {max(ratios):.2g}"
     )
     decides = f"more seeds than {len(pairs)}" if kind == INCONCLUSIVE else None
-    verdict = Verdict(kind, SPREAD, PUBLISHED / observed.value - 1, None, None, because, decides)
+    error, p = PUBLISHED / observed.value - 1, two_sided(distance - DIGITS, other)
+    verdict = Verdict(kind, SPREAD, error, p=p, because=because, decides=decides)
     return Finding(quantity, "1", published_ratio, observed, verdict)
 
 

@@ -23,19 +23,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from onset.simulate.exponents import regression
 from onset.theory.arrays import Array
 from onset.theory.derivations import transformer_escape
+from onset.theory.estimates import SEEDS, THEORETICAL, StandardError
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.validate.claims.claim import Claim, Finding, Runs, compare_numbers, first_paragraph, holds_in_all
 from onset.validate.claims.markov.readings import probe_curve, transition, value_at
 from onset.validate.claims.markov.scaling_settings import ADAMW, BASE, SGD, SGD_BASE, VARIATIONS, line, needs
-from onset.validate.judging.intervals import Interval, mean_interval, student
+from onset.validate.judging.intervals import Interval, mean_interval
+from onset.validate.judging.rules import probability
 from onset.validate.judging.verdicts import INCONCLUSIVE, Tolerance, Verdict, decide
 from onset.validate.store.jobs import Observation
 
@@ -103,8 +105,9 @@ def geometric_mean(steps: Sequence[float | None], scatter: SeedScatter, limit: f
     value = math.exp(float(np.log(present).mean()))
     if not scatter.freedom:
         return Interval(value)
-    factor = math.exp(student(scatter.freedom) * scatter.deviation / math.sqrt(len(present)))
-    return Interval(value, value / factor, value * factor)
+    error = StandardError(scatter.deviation / math.sqrt(len(present)), scatter.freedom)
+    factor = math.exp(error.half)
+    return Interval(value, value / factor, value * factor, SEEDS, error.times(value))
 
 
 def step_of(run: Trajectory) -> float | None:
@@ -132,22 +135,24 @@ def predicted_step(runs: Runs, name: str) -> Interval:
 
 
 def calibration(transformer: Interval, theory: Interval) -> Interval:
-    """c, the transformer's step over the toy's, with the intervals of both."""
+    """c, the transformer's step over the toy's, with the standard errors of both."""
     return _product(transformer, theory, -1)
 
 
 def predicted(constant: Interval, theory: Interval) -> Interval:
-    """c times the toy's step, with the intervals of both; a toy without a transition predicts none."""
+    """c times the toy's step, with the standard errors of both; a toy without a transition predicts none."""
     return theory if theory.value is None else _product(constant, theory, 1)
 
 
 def _product(a: Interval, b: Interval, power: int) -> Interval:
-    """a·b^power, relative halves of the intervals added in squares."""
+    """a·b^power, with both relative standard errors."""
     if a.value is None or b.value is None:
         return Interval(None, reason=a.reason or b.reason)
     value = a.value * b.value**power
-    half = value * math.hypot(a.half / a.value, b.half / b.value)
-    return Interval(value) if math.isinf(half) else Interval(value, value - half, value + half)
+    if a.error is None or b.error is None:
+        return Interval(value)
+    error = a.error.times(value / a.value).beside(b.error.times(value / b.value))
+    return Interval.around(value, error, SEEDS)
 
 
 def judge(runs: Runs) -> list[Finding]:
@@ -175,11 +180,11 @@ def _uncalibrated(runs: Runs) -> Finding:
     """The base without a constant, the toy started at the untrained transformer's order parameters."""
     setting, trajectories = runs[BASE].setting, runs[BASE].trajectories
     theory, observed = predicted_step(runs, BASE), observed_step(runs, BASE)
-    if theory.value is not None:
+    if theory.value is not None and theory.low is not None and theory.high is not None:
         start = max(float(np.abs(path(setting, run)[0]).max()) for run in trajectories)
-        half = start / setting.training.optimizer.learning_rate["weights"]
-        half += 0.0 if math.isinf(theory.half) else theory.half
-        theory = Interval(theory.value, theory.value - half, theory.value + half)
+        most = start / setting.training.optimizer.learning_rate["weights"]
+        ends = {"low": max(0.0, theory.low - most), "high": theory.high + most}
+        theory = replace(theory, kind=THEORETICAL, neglected={"start of the toy": (most, most)}, **ends)
     quantity = f"{BASE}: unigram → bigram, uncalibrated, from the untrained transformer's order parameters"
     return compare_numbers(quantity, "steps", theory, observed, TOLERANCE, seeds=len(trajectories))
 
@@ -233,15 +238,14 @@ def _compare_slopes(quantity: str, x: Array, observed: Array, theory: Array) -> 
     (slope, error), (difference, deviation) = regression(x, observed), regression(x, theory - observed)
     assert error is not None
     assert deviation is not None
-    quantile = student(len(x) - 2)
-    half = quantile * deviation
+    spread = StandardError(deviation, len(x) - 2)
     tolerance = Tolerance(2 * TOLERANCE.value / float(np.ptp(x)), f"{TOLERANCE.source}, at both ends")
-    kind = decide(difference, half, tolerance.value)
-    because = f"difference {difference:+.3f} ± {half:.3f}, tolerance {tolerance.value:.3f}"
+    kind = decide(difference, spread, tolerance.value)
+    because = f"difference {difference:+.3f} ± {spread.half:.3f}, tolerance {tolerance.value:.3f}"
     decides = "more seeds" if kind == INCONCLUSIVE else None
-    z = difference / deviation if deviation else None
-    verdict = Verdict(kind, tolerance, difference, half, z, because, decides)
-    fitted = Interval(slope, slope - quantile * error, slope + quantile * error)
+    z, p = difference / deviation if deviation else None, probability(difference, spread, tolerance.value)
+    verdict = Verdict(kind, tolerance, difference, spread.half, z, p, because=because, decides=decides)
+    fitted = Interval.around(slope, StandardError(error, len(x) - 2), SEEDS)
     return Finding(quantity, "1", Interval(slope + difference), fitted, verdict)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from onset.theory.estimates import NUMERICAL, StandardError
 from onset.theory.setting import Setting
 from onset.theory.transitions import Transition
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, compare_numbers, first_paragraph
@@ -69,12 +70,12 @@ def _compare(name: str, runs: Runs, pure: Sequence[float | None], mixed: Sequenc
 
 
 def _ratio(pure: Transition, mixed: Transition) -> Interval:
-    """Ratio of predicted steps, counted in doubly stochastic sequences; halves of both intervals added in squares."""
+    """Ratio of predicted steps, counted in doubly stochastic sequences, with the standard errors of both."""
     if pure.step is None or mixed.step is None:
         return Interval(None, reason=pure.reason or mixed.reason)
     value = SHARES["mixture"] * mixed.step / pure.step
-    half = value * math.hypot(*((t.high - t.low) / 2 / t.step for t in (pure, mixed)))  # type: ignore[operator]
-    return Interval(value, value - half, value + half)
+    errors = [(t.error or StandardError(0.0)).times(value / t.step) for t in (pure, mixed) if t.step is not None]
+    return Interval.around(value, errors[0].beside(*errors[1:]), NUMERICAL)
 
 
 CLAIM = Claim(

@@ -15,8 +15,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, njit, prange
+from numba import float32, prange
 
+from onset.simulate.compiling import njit
 from onset.validate.models.compiled.elementwise import (
     affine,
     dropout,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, int32, njit
+from numba import float32, int32
 
+from onset.simulate.compiling import njit
 from onset.validate.models.compiled.layout import LANES
 
 __all__ = ["affine", "dropout", "exponentiate", "normalize", "normalize_backward", "softmax", "transpose"]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, njit, prange
+from numba import float32, prange
 
+from onset.simulate.compiling import njit
 from onset.validate.models.compiled.elementwise import affine, dropout, exponentiate, normalize, normalize_backward
 from onset.validate.models.compiled.layout import chunk, chunk_count, padded
 from onset.validate.models.compiled.matrix_product import multiply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
+from onset.simulate.compiling import njit
 
 __all__ = ["LANES", "chunk", "chunk_count", "padded", "row_start"]
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from onset.simulate.compiling import njit
 from onset.validate.models.compiled.layout import LANES
 
 __all__ = ["LOWER", "UPPER", "multiply"]
