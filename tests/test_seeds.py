@@ -15,7 +15,6 @@ from onset.theory.laws.basins import escapes
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.markov.signals import signal
 from onset.theory.setting import Setting
-from onset.theory.transitions import Transition, combine
 
 SETTING = Setting.of("linear", context=16, steps=2)
 
@@ -25,7 +24,6 @@ FUNCTIONS = {method: lambda seed, method=method: onset.predict(SETTING, method, 
     "expected losses": lambda seed: SETTING.task.expected_losses(seed=seed),
     "basins": lambda seed: escapes(SETTING, seed=seed),
     "signals": lambda seed: signal(Dirichlet(3), 2, seed=seed),
-    "bootstrap": lambda seed: combine([Transition("a", "b", 1.0, 0.0, 2.0)] * 2, seed=seed),
     "generator": randomness.generator,
 }
 if find_spec("torch"):
@@ -43,7 +41,7 @@ def test_a_bad_seed_is_named(name, seed):
 
 
 @pytest.mark.parametrize("seed", [0, 10**9 + 1, LARGEST_SEED, np.uint64(5), 7.0])
-@pytest.mark.parametrize("name", ["losses", "bootstrap", "generator", *(["train"] if find_spec("torch") else [])])
+@pytest.mark.parametrize("name", ["losses", "generator", *(["train"] if find_spec("torch") else [])])
 def test_every_seed_of_the_range_is_taken(name, seed):
     FUNCTIONS[name](seed)
 

@@ -52,7 +52,7 @@ class HeadFormation:
 
     @property
     def formed(self) -> Interval:
-        """Mean step over seeds with its bootstrap interval; no step but the share of seeds if some never form it."""
+        """Mean step over seeds with its interval; no step but the share of seeds if some never form it."""
         return Interval.of(
             combine(self.transitions), happens=[transition.step is not None for transition in self.transitions]
         )

@@ -193,5 +193,5 @@ def test_chains_of_higher_order_name_the_concentration_that_they_need(refused):
     with pytest.raises(ValueError, match=f"concentration = {0.99 * least:g} with order = 3: expected at least {least}"):
         priors.sample(Dirichlet(2, 0.99 * least, order=3), np.random.default_rng(0), 1)
     assert priors.sample(Dirichlet(2, least, order=3), np.random.default_rng(0), 100).shape == (100, 4, 2)
-    refused(["simulate", "--order", "3", "--concentration", "0.001"], "concentration = 0.001 with order = 3")
+    refused(["simulate", "--order", "3", "--concentration", "0.001"], "--concentration = 0.001 with --order = 3")
     refused(["simulate", "--concentration", "0.00001"], "concentration = 1e-05: expected a number from 0.0001")
