@@ -1,4 +1,5 @@
-r"""Derivations as LaTeX documents: each equation beside a mark that says whether its checks passed, and links to them.
+r"""Derivations as LaTeX documents: each equation beside a mark, whether the checks that evaluate it passed, and
+links to them.
 
 One self-contained file per derivation, ``derivations.tex`` with all, and ``references.bib``. They need pdflatex with
 the packages of texlive-latex-base and -recommended and lmodern. The same derivations and results give the same bytes.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-import sympy as sp
+from collections.abc import Iterable, Iterator, Sequence
 
 from onset.paper.citation import plain_references
-from onset.theory.derivations.derivation import CheckResult
+from onset.theory.derivations.derivation import STATEMENT, CheckResult
 from onset.theory.derivations.printing import latex
-from onset.validate.checks.running import attach_all, recall
+from onset.validate.checks.running import CheckedDerivation, attach_all, recall
 
 __all__ = ["derivation"]
 
@@ -20,8 +18,8 @@ MARKS = {True: "✓", False: "✗", None: "–"}
 def derivation(name: str, *, level: int = 2) -> str:
     """A derivation as Markdown: title, statement, symbols, assumptions, steps, validity, source and checks.
 
-    Mathematics stands between dollar signs; display equations stand between ``$$`` on lines of their own. An equation
-    with checks is followed by their marks: ✓ passed, ✗ failed, – not run on this machine since the code changed
+    Mathematics stands between dollar signs; display equations stand between ``$$`` on lines of their own, followed by
+    the marks of the checks that evaluate them: ✓ passed, ✗ failed, – not run on this machine since the code changed
     (``onset derive --check`` runs them).
 
     Parameters
@@ -42,15 +40,13 @@ def derivation(name: str, *, level: int = 2) -> str:
     symbols = {f"${latex(symbol)}$": meaning for symbol, meaning in derived.symbols.items()}
     blocks = [
         f"{'#' * level} {derived.title}",
-        _equation(derived.statement),
+        *_equation(checked, STATEMENT),
         _table("symbol, meaning", symbols.items()),
     ]
     blocks += [f"{heading} Assumptions", "\n".join(f"- {text}" for text in derived.assumptions), f"{heading} Steps"]
     for number, step in enumerate(derived.steps, 1):
         reason = f": {step.reason}" if step.reason else ""
-        blocks += [f"**{number}.** *{step.name}*{reason}", _equation(step.expression)]
-        if results := checked.results_of(step):
-            blocks.append("Tested by " + ", ".join(f"{result.check.name} {MARKS[result.passed]}" for result in results))
+        blocks += [f"**{number}.** *{step.name}*{reason}", *(_equation(checked, step.label) if step.label else ())]
     blocks += [f"{heading} Validity", derived.validity, f"{heading} Source", derived.source]
     blocks.append("\n".join(f"- {reference}" for reference in plain_references(derived.references)))
     checks = [(MARKS[r.passed], f"`{r.check.name}`", r.check.compares, _residual(r)) for r in checked.results]
@@ -58,8 +54,10 @@ def derivation(name: str, *, level: int = 2) -> str:
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _equation(expression: sp.Basic) -> str:
-    return f"$$\n{latex(expression)}\n$$"
+def _equation(checked: CheckedDerivation, label: str) -> Iterator[str]:
+    yield f"$$\n{latex(checked.derivation.equations[label])}\n$$"
+    marks = (f"{result.check.name} {MARKS[result.passed]}" for result in checked.results_of(label))
+    yield f"Evaluated by {', '.join(marks)}"
 
 
 def _table(header: str, rows: Iterable[Sequence[str]]) -> str:

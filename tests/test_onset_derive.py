@@ -41,7 +41,7 @@ def mine():
             "assumptions": ("none",),
             "validity": "everywhere",
             "source": "derived here",
-            "steps": (Step("double", 2 * x),),
+            "steps": (Step("double", label="double", expression=2 * x), Step("in words")),
             "checks": [Check("twice", "2x with x + x", check)],
         } | changes
         derivations.register(name)(lambda: Derivation(name=name, **parts))
@@ -53,7 +53,7 @@ def mine():
     derivations.get.cache_clear()
 
 
-def _good() -> Residual:
+def _good(statement, double) -> Residual:
     return Residual(0.0, 0.0, "exact [arithmetic]")
 
 
@@ -78,7 +78,8 @@ def test_a_derivation_is_shown_whole(run):
         shown.source,
         "Finite Markov Chains. Van Nostrand, 1960.",
     )
-    checks = (f"– {check.name}: {check.compares}" for check in shown.checks)
+    checks = [f"– {check.name}: {check.compares}" for check in shown.checks]
+    checks += [f"evaluated by {check.name} –" for check in shown.checks]
     for part in (*prose, *(f"{step.name}: {step.reason}" for step in shown.steps), *checks):
         assert to_text(part) in text
     assert "$" not in out
@@ -88,7 +89,7 @@ def test_check_prints_numbers_and_is_remembered(run):
     """Residual, tolerance, its origin; then the list says passed, and so does JSON."""
     status, out, err = run("derive", "--check", NAME)
     assert status == 0
-    assert "exact arithmetic, 8 identities" in out
+    assert "exact arithmetic, 16 identities" in out
     assert "1e-14" in out
     assert f"{NAME}: recursion" in err
     count = len(derivations.get(NAME).checks)
@@ -103,15 +104,33 @@ def test_json_of_a_check_has_its_numbers(run):
     data = json.loads(out)
     assert status == 0
     assert set(data) == {"derivations", "skipped", "broken"}
-    for check in data["derivations"][0]["checks"]:
+    (found,) = data["derivations"]
+    labels = {"statement", *(step["label"] for step in found["steps"])}
+    assert {label for check in found["checks"] for label in check["evaluates"]} == labels
+    for check in found["checks"]:
         assert {"check", "compares", "residual", "tolerance", "because", "seconds", "passed", "location"} <= set(check)
         assert check["residual"] <= check["tolerance"]
+
+
+def test_an_equation_that_is_only_printed_is_refused(run, mine):
+    """It is named with the mend; the other derivations are shown."""
+    mine(lambda statement: Residual(0.0, 0.0, ""))
+    status, out, err = run("derive")
+    assert (status, NAME in out) == (1, True)
+    assert "mine cannot be derived: ValueError: derivation mine: no check evaluates its equations ['double']" in err
+
+
+def test_a_step_in_words_has_no_equation(run, mine):
+    mine(_good)
+    first, second = json.loads(run("derive", "mine", "--json")[1])["derivations"][0]["steps"]
+    assert (first["label"], first["expression"]) == ("double", "2*x")
+    assert (second["label"], second["expression"], second["latex"]) == (None, None, None)
 
 
 def test_a_failing_check_fails_the_command(run, mine):
     """Exit status 1; a NaN counts as failed and JSON survives it."""
     for residual in (1.0, float("nan"), float("inf")):
-        mine(lambda residual=residual: Residual(residual, 0.5, "chosen"), name=f"mine-{residual}")
+        mine(lambda statement, double, residual=residual: Residual(residual, 0.5, "chosen"), name=f"mine-{residual}")
         status, out, _ = run("derive", "--check", f"mine-{residual}")
         assert status == 1
         assert "✗" in out
@@ -120,7 +139,7 @@ def test_a_failing_check_fails_the_command(run, mine):
 
 
 def test_a_check_that_raises_fails_and_the_others_run(run, mine):
-    def broken() -> Residual:
+    def broken(statement) -> Residual:
         raise ZeroDivisionError("by [nought]")
 
     mine(broken, checks=[Check("broken", "a", broken), Check("twice", "b", _good)])
@@ -134,7 +153,7 @@ def test_a_check_that_raises_fails_and_the_others_run(run, mine):
 def test_a_check_that_lacks_torch_is_skipped(run, mine):
     """It neither passes nor fails, and says why; where nothing else was checked, the exit status is 1."""
 
-    def needs_torch() -> Residual:
+    def needs_torch(statement, double) -> Residual:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
     mine(needs_torch)
@@ -185,7 +204,7 @@ def test_changed_sources_count_as_not_checked(run, monkeypatch):
     """An edit anywhere in a package that the checks reach; also in the list, which derives nothing."""
     run("derive", "--check", NAME)
     assert derivation_checks.recall(NAME).passed is True
-    assert check_results.recalled_status(NAME) == derivation_checks.recall(NAME).summary == "4 passed"
+    assert check_results.recalled_status(NAME) == derivation_checks.recall(NAME).summary == "5 passed"
     monkeypatch.setattr(check_results, "_sources", lambda package: "edited")
     assert derivation_checks.recall(NAME).passed is None
     assert check_results.recalled_status(NAME) == "not checked"
@@ -194,10 +213,10 @@ def test_changed_sources_count_as_not_checked(run, monkeypatch):
 def test_the_list_trusts_no_check_from_elsewhere(run, monkeypatch):
     """One that was attached to a derivation of the library: its own content counts, so the derivation is asked."""
     monkeypatch.setattr(derivations, "_ATTACHED", {})
-    derivations.attach(NAME, [Check("mine", "a with b", _good)])
+    derivations.attach(NAME, [Check("mine", "a with b", lambda statement: _good(statement, None))])
     run("derive", "--check", NAME)
     assert check_results.recalled_status(NAME) is None
-    assert "5 passed" in run("derive")[1]
+    assert "6 passed" in run("derive")[1]
     derivations.get.cache_clear()
 
 

@@ -1,4 +1,4 @@
-"""Checks of derivations that need nothing but theory."""
+"""Derivations with the checks that need nothing but theory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from onset.theory import derivations
-from onset.theory.derivations.derivation import CheckResult
+from onset.theory.derivations.derivation import Derivation
 
 
 @pytest.fixture
-def theory_checks() -> Callable[[str], list[CheckResult]]:
-    """Run the checks of a derivation, without those that other tests of the process have attached to it."""
-
-    def run(name: str) -> list[CheckResult]:
-        return list(derivations._imported(derivations._MODULES[name]).run_checks())
-
-    return run
+def theory_derivation() -> Callable[[str], Derivation]:
+    """A derivation without the checks that other tests of the process have attached to it."""
+    return lambda name: derivations._imported(derivations._MODULES[name])

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from onset.theory.derivations.ballistic import waiting
-from onset.theory.derivations.derivation import Residual, check
+from onset.theory.derivations.derivation import Residual, check, worst
 from onset.theory.dynamics.flow import flow
 from onset.theory.markov.priors import DoublyStochastic
 from onset.theory.markov.signals import signal
@@ -46,7 +46,7 @@ def _mean_field() -> Residual:
     for context in CONTEXTS:
         rates = _setting(context).training.optimizer.learning_rate
         predicted = waiting(context, LOGIT, strengths, rates["match"] * context**2, rates["lag_logits"])
-        largest = max(largest, abs(predicted / _integrated(context) - 1) * float(np.log(context)))
+        largest = worst(largest, abs(predicted / _integrated(context) - 1) * float(np.log(context)))
     return Residual(largest, 1.0, r"the next logarithm: relative error below $1/\ln T$ at every context")
 
 

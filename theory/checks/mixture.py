@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from onset.theory.derivations.derivation import Residual, check
+from onset.theory.derivations.derivation import Residual, check, worst
 from onset.theory.derivations.mixture import push
 from onset.theory.laws.mixture import PRIOR_NODES, balance, unigram_loss, unigram_slope
 from onset.theory.markov.priors import DoublyStochastic, Mixture, Unigram
@@ -24,7 +24,7 @@ def _push() -> Residual:
     for context in (64, 256):
         integrated = -MatchAndLags(prior, context).gradient(np.array([1.0, 0.0]), np.zeros(LAGS))[1]
         closed = sum(signal(prior, lag, reference="uniform").value * push(context, lag) for lag in range(LAGS))
-        largest = max(largest, abs(closed / integrated - 1) * context / np.log(context))
+        largest = worst(largest, abs(closed / integrated - 1) * context / np.log(context))
     return Residual(float(largest), 1.0, r"in units of $\ln T/T$: the mean field integrates where this sums")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import sympy as sp
 
-from onset.theory.derivations.derivation import Residual, check
-from onset.theory.derivations.plateau_law import A, B, E, T, eta, leading
+from onset.theory.derivations.derivation import Residual, check, worst
+from onset.theory.derivations.plateau_law import A, B, E, T, eta
 from onset.theory.dynamics.flow import flow
 from onset.theory.laws.linear import path, predict, relaxation_delay, start_delay
 from onset.theory.laws.plateau import plateau
@@ -36,7 +37,7 @@ def _law_errors(pairs: Iterable[tuple[Setting, LinearMeanField]]) -> Residual:
         if integrated.step is None or predicted.step is None:
             return Residual(np.nan, 1.0, "the head must form in both")
         terms = [max(sides) for name, sides in predicted.neglected.items() if name != COUNTS]
-        largest = max(largest, abs(predicted.step - integrated.step) / (sum(terms) + 100 * RTOL * predicted.step))
+        largest = worst(largest, abs(predicted.step - integrated.step) / (sum(terms) + 100 * RTOL * predicted.step))
     because = f"what the law neglects, and the solver's relative error {RTOL:g} for each of about 100 steps"
     return Residual(largest, 1.0, because)
 
@@ -72,10 +73,10 @@ def _plateau_constants() -> Residual:
 
 
 @check(r"the law's slow time with the logarithmic integral, $T = 2^{10}, \dots, 2^{18}$: falls like $\ln^3 T/T$")
-def _frozen_limit() -> Residual:
+def _frozen_limit(slow: Any) -> Residual:
     prior, contexts, level = Dirichlet(2), 2 ** np.arange(10, 20, 2), 0.1
     strength, offset = float(plateau(prior).drives[1]), plateau(prior).offset
-    closed = sp.lambdify((T, eta, A, B, E), leading, "mpmath")
+    closed = sp.lambdify((T, eta, A, B, E), slow.rhs, "mpmath")
     errors = []
     for t in contexts:
         curve = path(Setting.of("linear", prior=prior, context=int(t)))
@@ -93,7 +94,7 @@ def _start() -> Residual:
     for states, t in ((2, 128), (2, 1024), (3, 128), (3, 1024)):
         setting = Setting.of("linear", states=states, context=t, initialization={"match": 1 / t})
         first, second, _ = start_delay(setting.task.prior, t, setting.training.optimizer.learning_rate["match"], 1 / t)
-        largest = max(largest, abs(first + second - relaxation_delay(setting)) / abs(second))
+        largest = worst(largest, abs(first + second - relaxation_delay(setting)) / abs(second))
     return Residual(largest, 1.0, "in units of the second order, the size of what is neglected")
 
 

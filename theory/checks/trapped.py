@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations import signals
-from onset.theory.derivations.derivation import Residual, check
+from onset.theory.derivations import signals, trapped
+from onset.theory.derivations.derivation import Residual, check, numerical, worst
 from onset.theory.derivations.scores import all_zero
-from onset.theory.derivations.trapped import exact_two_states, limit_push, plateau_two_states, rows
+from onset.theory.derivations.trapped import exact_two_states, plateau_two_states, rows
 from onset.theory.laws.basins import escapes, limit_constants
 from onset.theory.markov.signals import correlations
 from onset.theory.setting import Setting
@@ -31,15 +33,17 @@ def _fast_chains(level: float) -> Array:
     r"$T/\mu$ times the exact push of two states less the statement tends to a constant like $\ln T/T$, fast chains, "
     r"$\mu = 0$ and 2, $T = 32, \dots, 256$"
 )
-def _limit() -> Residual:
+def _limit(statement: Any) -> Residual:
     matrices, weights = rows(CONCENTRATION)
     contexts, largest = np.array(CONTEXTS), 0.0
+    left = sp.lambdify(trapped.slope, statement.lhs)
+    right = numerical((trapped.T, trapped.mu, trapped.A, trapped.B), statement.rhs, "scipy")
     for level in (0.0, 2.0):
-        exact = _fast_chains(level)
+        slopes = -_fast_chains(level)[contexts - 1]
         constants = limit_constants(matrices, weights, level)
-        remainder = contexts * (exact[contexts - 1] - limit_push(contexts, 1.0, *constants))
+        remainder = contexts * (left(slopes) - right(contexts, 1.0, *constants))
         changes = np.log(np.abs(np.diff(remainder)))
-        largest = max(largest, float(abs(np.polyfit(np.log(contexts[:-1]), changes, 1)[0] + 1)))
+        largest = worst(largest, float(abs(np.polyfit(np.log(contexts[:-1]), changes, 1)[0] + 1)))
     allowed = 2 / np.log(float(np.sqrt(contexts[0] * contexts[-2])))
     because = r"slope $-1$ against $T$ of what a doubling changes; $\ln T$ shifts it by $1/\ln T$, allowed twice"
     return Residual(largest, float(allowed), because)
@@ -71,7 +75,7 @@ def _start() -> Residual:
         inner, mean = signals.kernel(context)
         known = correlations(matrices, weights, context)
         expected = -signals.evaluate(signals.softmax, T=context, mu=1.0, K=inner, M=mean, C=known)
-        largest = max(largest, abs(pushes[context - 1] - expected))
+        largest = worst(largest, abs(pushes[context - 1] - expected))
     rounding = np.finfo(float).eps * 12**2
     return Residual(largest / rounding, 1.0, "in units of one rounding per source and query")
 

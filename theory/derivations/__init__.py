@@ -68,11 +68,17 @@ def get(name: str) -> Derivation:
     Raises
     ------
     ValueError
-        If there is none of that name.
+        If there is none of that name, or if it prints an equation that no check evaluates.
     """
     arguments.one_of("derivation", name, names())
     derivation = _REGISTERED[name]() if name in _REGISTERED else _imported(_MODULES[name])
-    return replace(derivation, checks=[*derivation.checks, *_ATTACHED.get(name, {}).values()])
+    derivation = replace(derivation, checks=[*derivation.checks, *_ATTACHED.get(name, {}).values()])
+    if derivation.unevaluated:
+        raise ValueError(
+            f"derivation {name}: no check evaluates its equations {derivation.unevaluated}; give a check a parameter "
+            "of each of these names, which is given the expression, or say it in words instead."
+        )
+    return derivation
 
 
 def is_own(name: str) -> bool:

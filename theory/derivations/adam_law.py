@@ -13,11 +13,13 @@ e^v / √(1 + ρ² e^{2v}), which integrates to b = asinh ρ - asinh(ρ e^v).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Identities, Residual, check, numerical
+from onset.theory.derivations.derivation import Identities, Residual, check, numerical, worst
 from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.layout import Gradient, Layout
@@ -70,13 +72,13 @@ def derive() -> Expressions:
     -----
     - speed under Adam: first moment over the root of the second, both steady [speed]
     - against lag 1: the lag's own weight $e^b$ is a factor of its drive and of its noise; lag 1's weight is a factor of
-      its drive alone [integral, eliminated]
-    - without noise: sign regime: down as fast as lag 1 climbs [limits]
-    - all noise: lags without a signal stay; the mean field with few lags [limits]
+      its drive alone [eliminated]
+    - without noise: sign regime: down as fast as lag 1 climbs [signs]
+    - all noise: lags without a signal stay; the mean field with few lags [noisy]
     - noise along the way: summed over sources $s > r$ and relative to its value at $v = 0$: the slope of $a_{sr}$ by
-      its lag logit is $a_{sr} (1 - a_{sr})$, noise of sources independent [attention]
+      its lag logit is $a_{sr} (1 - a_{sr})$, noise of sources independent [noise]
     - loss of an untracked lag: summed over sources $s > r$: what lags with a signal gain together is taken from the
-      others, in proportion to the slope $-a_{sr} A_s$ of $A_s$ by their lag logits [attention]
+      others, in proportion to the slope $-a_{sr} A_s$ of $A_s$ by their lag logits [loss]
 
     Validity
     --------
@@ -94,15 +96,15 @@ def derive() -> Expressions:
     kingma2014adam, edelman2024evolution
     """
     b = sp.Function("b")(v)
-    return (
-        equation(b, background),
-        rate,
-        equation(sp.Derivative(b, v), slope),
-        sp.limit(background, rho, sp.oo),
-        sp.series(background, rho, 0, 2),
-        noise_share,
-        loss_share,
-    )
+    return {
+        "statement": equation(b, background),
+        "speed": rate,
+        "eliminated": equation(sp.Derivative(b, v), slope),
+        "signs": sp.limit(background, rho, sp.oo),
+        "noisy": sp.series(background, rho, 0, 2),
+        "noise": noise_share,
+        "loss": loss_share,
+    }
 
 
 _noise = numerical((a, source, context), noise_share)
@@ -129,26 +131,34 @@ def profiles(lag_logits: Array, tracked: int) -> tuple[Array, Array]:
 
 
 @check("slopes of $a_{sr}$ and $A_s$ in `noise_share` and `loss_share` from the softmax over five lags, symbolically")
-def _attention() -> Identities:
+def _attention(noise: Any, loss: Any) -> Identities:
     logits = sp.symbols("v1:6", real=True)
     shares = [sp.exp(logit) / sum(map(sp.exp, logits)) for logit in logits]
     tracked, untracked = shares[0] + shares[1], shares[4]
-    # One source that all queries see.
-    alone = {source: 1, context: 1}
+    # A source that a share of the queries sees.
+    share, known = (context + 1 - source) / context, {a: untracked, A: tracked}
     return (
-        sp.diff(untracked, logits[4]) ** 2 - noise_share.subs(alone).subs(a, untracked),
-        sp.diff(tracked, logits[4]) + loss_share.subs(alone).subs({a: untracked, A: tracked}),
+        share * sp.diff(untracked, logits[4]) ** 2 - noise.subs(known),
+        share * sp.diff(tracked, logits[4]) + loss.subs(known),
     )
 
 
 @check("$d/dv$ of the statement with the slope, and the start $b(0) = 0$, symbolically")
-def _integral() -> Identities:
-    return (sp.diff(background, v) - slope, background.subs(v, 0))
+def _integral(statement: Any, eliminated: Any) -> Identities:
+    return (
+        (eliminated.lhs - eliminated.rhs).subs(*statement.args).doit(),
+        statement.rhs.subs(v, 0),
+    )
 
 
-@check("no noise: $b = -v$; all noise: $b = 0$, symbolically")
-def _limits() -> Identities:
-    return (sp.limit(background, rho, sp.oo) + v, sp.limit(background, rho, 0))
+@check("no noise: $b = -v$; all noise: $b = 0$, and the first order, symbolically")
+def _limits(statement: Any, signs: Any, noisy: Any) -> Identities:
+    return (
+        sp.limit(statement.rhs, rho, sp.oo) - signs,
+        signs + v,
+        noisy.removeO().subs(rho, 0),
+        sp.diff(statement.rhs - noisy.removeO(), rho).subs(rho, 0),
+    )
 
 
 class _Steady:
@@ -166,25 +176,25 @@ class _Steady:
 
 
 @check("`onset.theory.dynamics.descent.descend` under Adam on a steady noisy gradient with `rate`")
-def _speed() -> Residual:
+def _speed(speed: Any) -> Residual:
     steps, largest = 50, 0.0
     setting = Setting.of("linear", context=16, optimizer="adam", steps=steps, record_every=steps)
-    speed = sp.lambdify((eta, g, sigma, B), rate, "numpy")
+    stated = sp.lambdify((eta, g, sigma, B), speed, "numpy")
     for pull, noise in ((1e-2, 0.0), (1e-2, 1e-2), (1e-3, 1.0)):
         moved = descend(_Steady(setting, pull, noise), setting.training).parameters["lag_logits.1"][-1]
-        step = speed(
+        step = stated(
             setting.training.optimizer.learning_rate["lag_logits"], pull, np.sqrt(noise), setting.training.batch
         )
         allowed = setting.training.optimizer.epsilon / pull + 1e-12
-        largest = max(largest, abs(moved / (steps * step) - 1) / allowed)
+        largest = worst(largest, abs(moved / (steps * step) - 1) / allowed)
     return Residual(float(largest), 1.0, "in units of Adam's epsilon over the gradient, and 1e-12 for rounding")
 
 
 @check(r"the two lags stepped in time with the statement, $\eta = 0.01$ and 0.005: error of order $\eta$")
-def _eliminated() -> Residual:
+def _eliminated(statement: Any, eliminated: Any) -> Residual:
     ratio, errors = 0.3, []
-    closed = sp.lambdify((rho, v), background, "numpy")
-    speed = sp.lambdify((rho, v), slope, "numpy")
+    closed = sp.lambdify((rho, v), statement.rhs, "numpy")
+    speed = sp.lambdify((rho, v), eliminated.rhs, "numpy")
     for step in (0.01, 0.005):
         climbed, fallen = 0.0, 0.0
         while climbed < 2.0 - step / 2:

@@ -6,9 +6,11 @@ constant beside ln T follows from Stirling's formula for one row (Clarke and Bar
 
 from __future__ import annotations
 
+import itertools
 from functools import cache, partial
 from typing import Any
 
+import mpmath
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
@@ -16,12 +18,14 @@ from scipy import special, stats
 
 from onset.theory.arrays import Array
 from onset.theory.derivations import ideal_limit_losses
-from onset.theory.derivations.derivation import Check, Identities, Residual, check
+from onset.theory.derivations.derivation import Check, Identities, Residual, check, worst
 from onset.theory.derivations.ideal_finite_losses import FLAT_CONTEXT, flat_losses
+from onset.theory.derivations.quadrature import evaluated, mean_over_entry
 from onset.theory.derivations.scores import score_limit
 from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.derivations.two_state_chain import a, b
 from onset.theory.markov import ideal
+from onset.theory.markov.bayes import position_losses
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.expectations import RANDOMISATIONS, expectation, nodes
 from onset.theory.markov.priors import Dirichlet
@@ -71,11 +75,11 @@ def derive() -> Expressions:
     Steps
     -----
     - regret of one row: $\mathbb{E} \ln \prod_j p_j^{N_j}$ less the log-evidence of $N$ draws, by Stirling and
-      $\mathbb{E} N_j \ln N_j = N p_j \ln(N p_j) + (1 - p_j)/2$ [stirling, row]
-    - average over the prior: $k$ rows, $N = \pi_i T$, $\mathbb{E} \ln p_j = \psi(\alpha) - \psi(k\alpha)$ [constant-2,
-      constant-3]
-    - slope: $k(k-1)$ free parameters at one half each, per unit of $\ln T$ [slope-2, slope-3, doublings]
-    - $\lambda$ for flat rows, $k = 2$: $\mathbb{E} \ln b - \mathbb{E} \ln(a+b) = -1 - (2 \ln 2 - 3/2)$ [constant-2]
+      $\mathbb{E} N_j \ln N_j = N p_j \ln(N p_j) + (1 - p_j)/2$ [row]
+    - average over the prior: $k$ rows, $N = \pi_i T$, $\mathbb{E} \ln p_j = \psi(\alpha) - \psi(k\alpha)$; the
+      statement
+    - slope: $k(k-1)$ free parameters at one half each, per unit of $\ln T$ [slope]
+    - $\lambda$ for flat rows, $k = 2$: $\mathbb{E} \ln b - \mathbb{E} \ln(a+b) = -1 - (2 \ln 2 - 3/2)$ [flat]
 
     Validity
     --------
@@ -91,17 +95,16 @@ def derive() -> Expressions:
     rissanen1984universal, clarke1990information
     """
     R = sp.Function("R")(T)
-    return (
-        equation(R, regret),
-        row_regret,
-        regret,
-        sp.simplify(sp.diff(regret, T) * T),
-        flat,
-    )
+    return {
+        "statement": equation(R, regret),
+        "row": row_regret,
+        "slope": equation(T * sp.Derivative(R, T), sp.simplify(sp.diff(regret, T) * T)),
+        "flat": flat,
+    }
 
 
 @check("regret of one row, $k = 2$ and 3, with its expansion, symbolically")
-def _stirling() -> Identities:
+def _stirling(row: Any) -> Identities:
     """Log-evidence of N draws to second order about N_j = N p_j; `moved` is ln Γ(x + shift) by Stirling's formula."""
 
     def moved(x: sp.Expr, shift: sp.Expr) -> sp.Expr:
@@ -115,15 +118,15 @@ def _stirling() -> Identities:
         curved = sp.diff(moved(x, alpha), x, 2)
         means = (moved(n * q, alpha) + n * q * (1 - q) / 2 * curved.subs(x, n * q) for q in p)
         counts = sp.Add(*means) - states * sp.loggamma(alpha)
-        formula = row_regret.subs({k: states, logs: sp.Add(*map(sp.log, p))})
+        formula = row.subs({k: states, logs: sp.Add(*map(sp.log, p))})
         rest = known - (sp.loggamma(states * alpha) - moved(n, states * alpha) + counts) - formula
         yield sp.limit(sp.simplify(sp.expand_log(rest, force=True)), n, sp.oo)
 
 
 @check("power of $1/N$ with which the exact regret of one row approaches the formula, with 1")
-def _row() -> Residual:
+def _row(row: Any) -> Residual:
     p, count, powers = 0.3, 1024, []
-    formula = sp.lambdify((n, alpha, logs), row_regret.subs(k, 2), "scipy")
+    formula = sp.lambdify((n, alpha, logs), row.subs(k, 2), "scipy")
     for value in (0.5, 1.0, 3.0):
         near, far = (
             _row_exactly(p, total, value) - formula(total, value, np.log(p * (1 - p))) for total in (count, 2 * count)
@@ -138,43 +141,66 @@ def _row_exactly(p: float, total: int, value: float) -> float:
     return float(total * (p * np.log(p) + (1 - p) * np.log(1 - p)) - stats.binom.pmf(counts, total, p) @ log_evidence)
 
 
+@check(r"$k$ rows' regret, $\mathbb{E} \ln p_j$ by quadrature, with the statement, $\alpha = 1/2$, 2 and $k = 2$, 5")
+def _averaged(statement: Any, row: Any) -> Residual:
+    largest, at = 0.0, {T: 100, log_stationary: -2}
+    for states, value in itertools.product((2, 5), (0.5, 2.0)):
+        draws = {n: 100 * sp.exp(-2), logs: states * mean_over_entry(states, value, mpmath.log)}
+        known = {k: states, alpha: value}
+        per_row, total = row.subs(draws).subs(known), statement.rhs.subs(at).subs(known)
+        largest = worst(largest, abs(float(states * per_row - total)))
+    return Residual(largest, 1e-11, "quadrature to 15 digits, times regrets of a few hundred")
+
+
+@check(r"$T\,dR/dT$ of the statement with the slope, symbolically")
+def _slope(statement: Any, slope: Any) -> Identities:
+    return (slope.lhs.subs(*statement.args).doit() - slope.rhs,)
+
+
+@check(r"$\lambda$ for flat rows with quadrature over the triangular law of $a + b$")
+def _flat(flat: Any) -> Residual:
+    total = sp.Symbol("a+b", positive=True)
+    rising, falling = (sp.Integral(f * sp.log(total), (total, n, n + 1)) for n, f in enumerate((total, 2 - total)))
+    difference = abs(float(evaluated(flat + rising + falling - sp.Integral(sp.log(total), (total, 0, 1)))))
+    return Residual(difference, 1e-14, "quadrature to 15 digits")
+
+
 @cache
-def total_regret(states: int) -> tuple[NDArray[Any], Array]:
-    """Contexts, longest first, and total regret of the bigram strategy there, nats; flat rows.
+def total_regret(states: int, concentration: float = 1.0) -> tuple[NDArray[Any], Array]:
+    """Contexts, longest first, and total regret of the bigram strategy there, nats.
 
     Exact for k = 2, shape (1, contexts); for k > 2 one row per scrambling, which all contexts share, of the chains.
     """
+    prior = Dirichlet(states, concentration)
     if states == 2:
-        contexts = FLAT_CONTEXT // 2 ** np.arange(4)
-        rate = np.arange(1, FLAT_CONTEXT + 1) * float(ideal_limit_losses.bigram)
-        return contexts, (np.cumsum(flat_losses().bigram) - rate)[None, contexts - 1]
+        losses = flat_losses() if concentration == 1 else position_losses(prior, FLAT_CONTEXT // 2)
+        contexts = len(losses.bigram) // 2 ** np.arange(4)
+        rate = np.arange(1, len(losses.bigram) + 1) * ideal_limit_losses.general(concentration)[0]
+        return contexts, (np.cumsum(losses.bigram) - rate)[None, contexts - 1]
     contexts, chains = 120 // 2 ** np.arange(4), 256
     rows = []
     for generator in np.random.default_rng(0).spawn(RANDOMISATIONS):
-        matrices, weights = nodes(Dirichlet(states), chains, generator)
+        matrices, weights = nodes(prior, chains, generator)
         limit = ideal.ngram_limit(matrices, order=2)
-        rows.append([t * weights @ (ideal.ngram_loss(matrices, int(t), 1.0, order=2) - limit) for t in contexts])
+        losses = (ideal.ngram_loss(matrices, int(t), concentration, order=2) for t in contexts)
+        rows.append([t * weights @ (loss - limit) for t, loss in zip(contexts, losses, strict=True)])
     return contexts, np.array(rows)
 
 
-def _coefficients(contexts: NDArray[Any], totals: Array, terms: int) -> NDArray[Any]:
-    """Coefficients of the first `terms` of ln T, 1, ln(T)/T, 1/T, through the longest contexts; shape (terms, rows)."""
+def _coefficients(contexts: NDArray[Any], totals: Array, terms: int, concentration: float) -> NDArray[Any]:
+    """Coefficients of the first `terms` of the regret's expansion, through the longest contexts; shape (terms, rows).
+
+    They are ln T, 1, ln(T)/T, 1/T for flat rows, ln T, 1, 1/T, ln(T)/T² for α = 2, where the mean of 1/p_j is finite.
+    """
     t = contexts[:terms, None].astype(float)
-    powers = np.hstack([np.log(t), np.ones_like(t), np.log(t) / t, 1 / t])[:, :terms]
-    return np.linalg.solve(powers, totals[:, :terms].T)
+    rest = (np.log(t) / t, 1 / t) if concentration == 1 else (1 / t, np.log(t) / t**2)
+    return np.linalg.solve(np.hstack([np.log(t), np.ones_like(t), *rest])[:, :terms], totals[:, :terms].T)
 
 
-def _fitted(states: int, which: int) -> Residual:
-    """`which` is 0 for the coefficient of ln T, 1 for the constant."""
-    contexts, totals = total_regret(states)
-    if states == 2:
-        mean = flat
-    else:
-        mean = expectation(Dirichlet(states), lambda p: np.log(stationary(p)).mean(axis=1), tolerance=2e-4).value
-    closed = regret.subs({k: states, alpha: 1, log_stationary: mean})
-    slope = sp.diff(closed, T) * T
-    predicted = float((slope, sp.expand_log(closed, force=True) - slope * sp.log(T))[which])
-    fewer, more = (_coefficients(contexts, totals, terms)[which] for terms in (3, 4))
+def _fitted(which: int, predicted: float, states: int, concentration: float = 1.0) -> Residual:
+    """The coefficient of ln T, `which` = 0, or the constant, 1, of the total regret."""
+    contexts, totals = total_regret(states, concentration)
+    fewer, more = (_coefficients(contexts, totals, terms, concentration)[which] for terms in (3, 4))
     rows = len(more)
     sampling = score_limit(freedom=rows - 1) * more.std(ddof=1) / np.sqrt(rows) if rows > 1 else 0.0
     neglected = abs(more.mean() - fewer.mean())
@@ -186,13 +212,34 @@ def _fitted(states: int, which: int) -> Residual:
     )
 
 
-_coefficient_checks = tuple(
-    Check(f"{name}-{states}", f"fitted {what}, $k = {states}$, with {expected}", partial(_fitted, states, which))
-    for states in (2, 3)
-    for name, which, what, expected in (
-        ("slope", 0, r"coefficient of $\ln T$", "$k(k-1)/2$"),
-        ("constant", 1, "constant", "the statement's"),
-    )
+def _fitted_slope(states: int, slope: Any) -> Residual:
+    return _fitted(0, float(slope.rhs.subs(k, states)), states)
+
+
+def _fitted_constant(states: int, concentration: float, statement: Any) -> Residual:
+    prior = Dirichlet(states, concentration)
+    mean = expectation(prior, lambda p: np.log(stationary(p)).mean(axis=1), tolerance=2e-4).value
+    known = {k: states, alpha: sp.nsimplify(concentration), log_stationary: mean, T: 1}
+    return _fitted(1, float(statement.rhs.subs(known)), states, concentration)
+
+
+_coefficient_checks = (
+    *(
+        Check(
+            f"slope-{states}",
+            rf"fitted coefficient of $\ln T$, $k = {states}$, flat rows, with the slope",
+            partial(_fitted_slope, states),
+        )
+        for states in (2, 3)
+    ),
+    *(
+        Check(
+            f"constant-{states}-{concentration:g}",
+            rf"fitted constant, $k = {states}$, $\alpha = {concentration:g}$, with the statement's",
+            partial(_fitted_constant, states, concentration),
+        )
+        for states, concentration in ((2, 1.0), (2, 2.0), (3, 1.0))
+    ),
 )
 
 

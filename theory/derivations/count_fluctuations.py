@@ -7,6 +7,7 @@ apart, Cov(1[x_s = i], 1[x_{s+r} = j]) = π_i ((P^r)_ij - π_j).
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import sympy as sp
 
 from onset.theory.arrays import Array
 from onset.theory.derivations import two_state_chain
-from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.derivation import Identities, Residual, check, worst
 from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov import chains
 
@@ -64,10 +65,9 @@ def derive() -> Expressions:
     Steps
     -----
     - finite length: $\operatorname{Cov}(N_i, N_j)$: $T - r$ pairs of tokens are $r$ apart, and each lag counts in both
-      orders [enumeration]
+      orders [finite]
     - limit: $\sum_{r \ge 1} (P^r - 1\pi) = Z - I$, so that $\Gamma = D - \pi\pi^\top + D (Z - I) + (Z - I)^\top D$
-      [rate, limit-two-states]
-    - two states: $\operatorname{Var}(N_0)/(\pi_0 \pi_1)$, from $(P^r)_{00} - \pi_0 = \pi_1 \rho^r$ [two-states]
+    - two states: $\operatorname{Var}(N_0)/(\pi_0 \pi_1)$, from $(P^r)_{00} - \pi_0 = \pi_1 \rho^r$ [two_states]
 
     Validity
     --------
@@ -85,12 +85,7 @@ def derive() -> Expressions:
     ----------
     kemeny1960finite
     """
-    return (
-        equation(Gamma, general),
-        finite,
-        general,
-        two_states,
-    )
+    return {"statement": equation(Gamma, general), "finite": finite, "two_states": two_states}
 
 
 def covariance(transition: Array, context: int) -> Array:
@@ -111,34 +106,47 @@ def limit(transition: Array) -> Array:
     return half + half.swapaxes(-1, -2) - np.eye(law.shape[-1]) * law[..., None] - outer
 
 
-@check("`covariance` with all sequences, $k = 2$, $T = 8$ and $k = 3$, $T = 6$")
-def _enumeration() -> Residual:
+@cache
+def _enumerated(states: int, context: int) -> tuple[Array, Array]:
+    """A random chain, and Cov(N) by the sum over all sequences."""
+    transition = np.random.default_rng(states).dirichlet(np.ones(states), size=states)
+    first, second = np.zeros(states), np.zeros((states, states))
+    for tokens in itertools.product(range(states), repeat=context):
+        probability = chains.stationary(transition)[tokens[0]] * np.prod(transition[tokens[:-1], tokens[1:]])
+        count = np.bincount(tokens, minlength=states)
+        first, second = first + probability * count, second + probability * np.outer(count, count)
+    return transition, second - np.outer(first, first)
+
+
+@check("the finite sum over lags, and `covariance`, with all sequences, $k = 2$, $T = 8$ and $k = 3$, $T = 6$")
+def _enumeration(finite: Any) -> Residual:
     largest = 0.0
     for states, context in ((2, 8), (3, 6)):
-        transition = np.random.default_rng(states).dirichlet(np.ones(states), size=states)
-        first, second = np.zeros(states), np.zeros((states, states))
-        for tokens in itertools.product(range(states), repeat=context):
-            probability = chains.stationary(transition)[tokens[0]] * np.prod(transition[tokens[:-1], tokens[1:]])
-            count = np.bincount(tokens, minlength=states)
-            first, second = first + probability * count, second + probability * np.outer(count, count)
-        largest = max(largest, np.abs(second - np.outer(first, first) - covariance(transition, context)).max())
-    return Residual(float(largest), 1e-11, "some thousand rounding errors of 2e-16 times squares of counts below 64")
+        transition, exact = _enumerated(states, context)
+        powers = chains.lag_matrices(transition, context)
+        by_sum = sp.lambdify((T, i, j, pi, power), finite, "numpy")
+        known = chains.stationary(transition), powers.item
+        printed = [[by_sum(context, row, column, *known) for column in range(states)] for row in range(states)]
+        largest = worst(
+            largest, *(float(np.abs(exact - by).max()) for by in (covariance(transition, context), printed))
+        )
+    return Residual(largest, 1e-11, "some thousand rounding errors of 2e-16 times squares of counts below 64")
 
 
 @check(r"the closed form with the finite sum, symbolically, $T = 1, \dots, 6$")
-def _two_states() -> Identities:
+def _two_states(two_states: Any) -> Identities:
     for length in range(1, 7):
         total = length + 2 * sum((length - lag) * rho**lag for lag in range(1, length))
-        yield sp.simplify(two_states.subs(T, length) - total)
+        yield two_states.subs(T, length) - total
 
 
-@check(r"$\Gamma_{00}$ with $\pi_0 \pi_1 (1 + \rho)/(1 - \rho)$, symbolically")
-def _limit_two_states() -> Identities:
+@check(r"$\Gamma$ with $\pm\pi_0 \pi_1 (1 + \rho)/(1 - \rho)$, symbolically")
+def _limit_two_states(statement: Any) -> Identities:
     law, fundamental = two_state_chain.stationary, two_state_chain.fundamental
     known: Any = {D: sp.diag(*law), Z: sp.ImmutableMatrix(fundamental), Pi: sp.ImmutableMatrix(law.T * law)}
-    value: Any = general.subs(known)
     ratio = (1 + rho) / (1 - rho)  # limit of two_states/T
-    return (value.as_explicit()[0, 0] - law[0] * law[1] * ratio.subs(rho, 1 - a - b),)
+    expected = law[0] * law[1] * ratio.subs(rho, 1 - a - b) * sp.Matrix([[1, -1], [-1, 1]])
+    yield from statement.rhs.subs(known).as_explicit() - expected
 
 
 @check(r"$\operatorname{Cov}(N) - T\Gamma$ at $T = 32, \dots, 512$: tends to a constant exponentially fast")

@@ -7,15 +7,17 @@ that both losses have one form, the entropy of a Dirichlet draw.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import cast
+from typing import Any, cast
 
+import mpmath
 import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Check, Identities, Residual, check
+from onset.theory.derivations.derivation import Check, Identities, Residual, check, worst
+from onset.theory.derivations.quadrature import mean_over_entry
 from onset.theory.derivations.scores import all_zero, score_limit
 from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.expectation import Expectation
@@ -24,7 +26,7 @@ from onset.theory.markov.expectations import RANDOMISATIONS, expectation
 from onset.theory.markov.ideal import limit_loss
 from onset.theory.markov.priors import Dirichlet
 
-__all__ = ["alpha", "bigram", "cube", "derive", "draw", "k", "remainder", "square", "unigram"]
+__all__ = ["alpha", "bigram", "cube", "derive", "draw", "k", "loss", "square", "unigram"]
 
 k, alpha, epsilon = sp.symbols("k alpha epsilon", positive=True)
 
@@ -69,18 +71,6 @@ cube = _factored(_covariance_of_power(3) - 3 / k * square)
 """Cov(δ₂, H) and Cov(δ₃, H) of one state, exactly: only (P_ii - 1/k)² and (P_ii - 1/k)³ matter, as Cov(P_ii, H) = 0."""
 
 
-def _expanded(expression: sp.Expr, order: int) -> sp.Expr:
-    """Powers of ε = 1/k below `order`."""
-    return sp.series(expression.subs(k, 1 / epsilon), epsilon, 0, order).removeO()
-
-
-def _digamma(argument: sp.Expr) -> sp.Expr:
-    """ψ(x + 1) for large x, up to x^{-3}."""
-    x = sp.Symbol("x", positive=True)
-    psi = sp.series(sp.digamma(x), x, sp.oo, 4).removeO()  # pyright: ignore[reportArgumentType]
-    return sp.expand_log((psi + 1 / x).subs(x, argument), force=True)
-
-
 _spread = sp.log(k) - (second + second**2) / 2 + third / 6 - 3 * second**2 / 12
 """ln k - E[δ²/2 - δ³/6 + δ⁴/12] with E δ² = E δ₁² + E δ₂², E δ₂² = (E δ₁²)², E δ⁴ = 3 (E δ₁²)²."""
 
@@ -105,20 +95,19 @@ def derive() -> Expressions:
     Steps
     -----
     - entropy of a row: $-\mathbb{E} \sum_j P_{ij} \ln P_{ij}$ of a Dirichlet draw, exact [row]
-    - $\delta_1$ squared: $k$ rows, independent: $k \operatorname{Var} P_{ij}$ [orders]
+    - $\delta_1$ squared: $k$ rows, independent: $k \operatorname{Var} P_{ij}$ [second]
     - $\delta_1$ cubed: likewise; $\mathbb{E} \delta_1 \delta_2 = 0$, since entries of a row are exchangeable and sum to
-      a constant [orders]
+      a constant [third]
     - entropy of $\pi$: $H(\pi) = \ln k - (1/k) \sum_j$ of this at $\delta_j$ with $\sum_j \delta_j = 0$; $\delta_2$
       adds $(\mathbb{E} \delta_1^2)^2$ to $\mathbb{E} \delta^2$, $\delta_1 \delta_3$ and $\delta_1^2 \delta_2$ add
-      nothing at this order
-    - collect: equals unigram's loss, $\psi(k^2\alpha + 1) - \psi(k\alpha + 1)$, up to $O(k^{-3})$ [orders,
-      unigram-rate]
+      nothing at this order [series]
+    - collect: equals unigram's loss, $\psi(k^2\alpha + 1) - \psi(k\alpha + 1)$, up to $O(k^{-3})$ [unigram]
     - covariance of $\delta_2$ with $H(P_i)$: $\delta_1$ has none, as $\sum_j \operatorname{Cov}(P_{ij}, H(P_i)) = 0$;
-      from $\delta_2$ only $(P_{ii} - 1/k)^2$ contributes [covariance]
-    - covariance of $\delta_3$ with $H(P_i)$: likewise only $(P_{ii} - 1/k)^3$ [covariance]
+      from $\delta_2$ only $(P_{ii} - 1/k)^2$ contributes [square]
+    - covariance of $\delta_3$ with $H(P_i)$: likewise only $(P_{ii} - 1/k)^3$ [cube]
     - covariance of $\delta_4$: the leading part: $\sum_j X_{ij}^2 X_{ji}^2$ over $j \ne i$ is $X_{ii}^2$ times $k
-      \operatorname{Var} P_{ji}$ on average; the rest is $O(k^{-5})$ [orders]
-    - collect: bigram's loss less $\mathbb{E} H(P_i)$: the three covariances in powers of $1/k$ [orders, bigram-rate]
+      \operatorname{Var} P_{ji}$ on average; the rest is $O(k^{-5})$ [fourth]
+    - collect: bigram's loss less $\mathbb{E} H(P_i)$: the three covariances in powers of $1/k$ [bigram]
 
     Validity
     --------
@@ -130,29 +119,18 @@ def derive() -> Expressions:
     """
     loss_2, loss_1 = sp.Function("L_2")(k, alpha), sp.Function("L_1")(k, alpha)
     delta = sp.Symbol("delta")
-    return (
-        equation(sp.ImmutableMatrix([loss_2, loss_1]), sp.ImmutableMatrix([bigram, unigram])),
-        draw(alpha),
-        second,
-        third,
-        sp.series((1 + delta) * sp.log(1 + delta), delta, 0, 5),
-        _spread,
-        square,
-        cube,
-        square * second,
-        bigram - draw(alpha),
-    )
-
-
-@check("both expansions in $1/k$ with those of the statement, symbolically")
-def _orders() -> Identities:
-    spread = _expanded(_spread - sp.log(k), 3)
-    dirichlet = sp.expand(_digamma(k**2 * alpha) - _digamma(k * alpha) - sp.log(k)).subs(k, 1 / epsilon)
-    correction = (bigram - draw(alpha)).subs(k, 1 / epsilon)
-    return (
-        spread - sp.series(dirichlet, epsilon, 0, 3).removeO(),
-        _expanded(square * (1 + second) + cube, 5) - correction,
-    )
+    return {
+        "statement": equation(sp.ImmutableMatrix([loss_2, loss_1]), sp.ImmutableMatrix([bigram, unigram])),
+        "row": draw(alpha),
+        "second": second,
+        "third": third,
+        "series": sp.series((1 + delta) * sp.log(1 + delta), delta, 0, 5),
+        "unigram": _spread,
+        "square": square,
+        "cube": cube,
+        "fourth": square * second,
+        "bigram": bigram - draw(alpha),
+    }
 
 
 def _terms(matrices: Array) -> tuple[Array, Array, Array, Array]:
@@ -169,8 +147,8 @@ def _at(expression: sp.Expr, prior: Dirichlet) -> float:
 
 
 @cache
-def remainder(strategy: str, prior: Dirichlet, tolerance: float) -> Expectation:
-    """Loss as T → ∞ less the statement's, nats, by QMC of what is left after every term of known mean is taken off."""
+def loss(strategy: str, prior: Dirichlet, tolerance: float) -> Expectation:
+    """Loss as T → ∞, nats, by QMC of what is left after every term of known mean is taken off."""
     row = _at(draw(alpha), prior)
 
     def beyond_bigram(matrices: Array) -> Array:
@@ -183,53 +161,132 @@ def remainder(strategy: str, prior: Dirichlet, tolerance: float) -> Expectation:
         return (known - (1 + delta) * np.log1p(delta)).mean(axis=1)
 
     beyond, known = {
-        "bigram": (beyond_bigram, draw(alpha) + square + cube - bigram),
-        "unigram": (beyond_unigram, sp.log(k) - second / 2 + third / 6 - unigram),
+        "bigram": (beyond_bigram, draw(alpha) + square + cube),
+        "unigram": (beyond_unigram, sp.log(k) - second / 2 + third / 6),
     }[strategy]
     mean = expectation(prior, beyond, tolerance=tolerance)
     return Expectation(mean.value + _at(known, prior), mean.error)
 
 
-def _score(prior: Dirichlet, function: Callable[[Array], Array], expected: sp.Expr, tolerance: float) -> float:
-    """z of the mean of `function` over the prior against `expected`."""
-    mean = expectation(prior, function, tolerance=tolerance)
-    return (mean.value - _at(expected, prior)) / mean.error
+CASES = tuple(Dirichlet(states, concentration) for states in (3, 8, 16) for concentration in (0.5, 1.0))
+"""Priors at which exact expressions are compared with quadrature."""
 
 
-@check(r"expected entropy of a row with the mean of QMC, $z$ at $k = 3, \dots, 16$")
-def _row() -> Residual:
-    priors = [Dirichlet(states, c) for states in (3, 8, 16) for c in (0.5, 1.0)]
-    scores = [_score(p, lambda m: entropy(m).mean(axis=1), draw(alpha), 1e-3) for p in priors]
-    return all_zero(scores, RANDOMISATIONS - 1)
+def _largest(pairs: Iterable[tuple[Any, Callable[[Dirichlet], float]]]) -> Residual:
+    """Largest relative difference between expressions and numbers by prior."""
+    differences = [abs(_at(expression, p) / by_prior(p) - 1) for expression, by_prior in pairs for p in CASES]
+    return Residual(
+        worst(*differences), 1e-11, "quadrature to 15 digits of numbers that cancel to covariances of $10^{-4}$"
+    )
+
+
+def _mean(prior: Dirichlet, function: Callable[[Any], Any]) -> float:
+    return mean_over_entry(prior.states, prior.concentration, function)
+
+
+@check("expected entropy of a row with quadrature over one entry")
+def _row(row: Any) -> Residual:
+    return _largest([(row, lambda prior: _mean(prior, lambda p: -prior.states * p * mpmath.log(p)))])
+
+
+@check(r"$\mathbb{E} \delta_1^2$ and $\mathbb{E} \delta_1^3$ with quadrature over one entry")
+def _moments(second: Any, third: Any) -> Residual:
+    def moment(power: int) -> Callable[[Dirichlet], float]:
+        return lambda prior: prior.states * _mean(prior, lambda p: (p - 1 / prior.states) ** power)
+
+    return _largest([(second, moment(2)), (third, moment(3))])
+
+
+@check("the series with its coefficients, $(-1)^n/(n(n-1))$, symbolically")
+def _series(series: Any) -> Identities:
+    delta = sp.Symbol("delta")
+    known = delta + sum((-delta) ** n / (n * (n - 1)) for n in range(2, 5))
+    return (series.removeO() - known, sp.Integer(series.getO() != sp.Order(delta**5)))
+
+
+@check("entropy of $\\pi$ with the mean of the series, term by term, symbolically")
+def _spread_of_series(second: Any, third: Any, series: Any, unigram: Any) -> Identities:
+    squared, cubed, fourth = second + second**2, third, 3 * second**2
+    coefficients = sp.Poly(series.removeO(), sp.Symbol("delta")).coeffs()[::-1]
+    mean = sum(c * m for c, m in zip(coefficients[1:], (squared, cubed, fourth), strict=True))
+    return (unigram - sp.log(k) + mean,)
+
+
+@check("covariances of $(P_{ii} - 1/k)^2$ and $(P_{ii} - 1/k)^3$ with $H(P_i)$ with quadrature over $P_{ii}$")
+def _weighted(square: Any, cube: Any) -> Residual:
+    """The other entries of the row are a Dirichlet draw of k - 1 entries, scaled by 1 - p."""
+
+    def covariance(power: int) -> Callable[[Dirichlet], float]:
+        def by_prior(prior: Dirichlet) -> float:
+            others = _at(draw(alpha), Dirichlet(prior.states - 1, prior.concentration))
+            mean = _at(draw(alpha), prior)
+
+            def product(p: Any) -> Any:
+                given = -p * mpmath.log(p) - (1 - p) * mpmath.log(1 - p) + (1 - p) * others
+                return (p - 1 / prior.states) ** power * (given - mean)
+
+            return _mean(prior, product)
+
+        return by_prior
+
+    return _largest([(square, covariance(2)), (cube, covariance(3))])
+
+
+@check("the three covariances with bigram's loss, and the parts of that with the statement, symbolically")
+def _collected(statement: Any, row: Any, second: Any, square: Any, fourth: Any, bigram: Any) -> Identities:
+    return (fourth - square * second, statement.rhs[0] - row - bigram)
+
+
+@check("powers of $1/k$ with which steps differ from the statement: at least 5 for bigram, 3 for unigram, $k = 2^{20}$")
+def _orders(statement: Any, row: Any, unigram: Any, square: Any, cube: Any, fourth: Any) -> Residual:
+    powers = []
+    for left in (row + square + cube + fourth - statement.rhs[0], unigram - statement.rhs[1]):
+        with mpmath.workdps(60):
+            remainder = sp.lambdify((k, alpha), left, "mpmath")
+            near, far = (remainder(mpmath.mpf(2) ** n, mpmath.mpf(1.5)) for n in (20, 21))
+            powers.append(float(mpmath.log(abs(near / far), 2)))
+    return Residual(
+        float(np.subtract((5, 3), powers).max()),
+        2.0**-16,
+        "the next order is $1/k$, here at most $2^{-20}$ times a few",
+    )
 
 
 @check(
     r"$\operatorname{Cov}(\delta_2, H)$ and $\operatorname{Cov}(\delta_3, H)$ by QMC with those of powers of $P_{ii}$, "
     "$z$ at $k = 3$ and 6"
 )
-def _covariance() -> Residual:
+def _covariance(square: Any, cube: Any) -> Residual:
     def product(order: int) -> Callable[[Array], Array]:
         return lambda m: (_terms(m)[order - 1] * entropy(m)).mean(axis=1)
 
-    cases = [(n, order, form) for n in (3, 6) for order, form in ((2, square), (3, cube))]
-    scores = [_score(Dirichlet(n), product(order), form, 0.03 / n ** (order + 1)) for n, order, form in cases]
+    scores = []
+    for states in (3, 6):
+        for order, form in ((2, square), (3, cube)):
+            prior = Dirichlet(states)
+            mean = expectation(prior, product(order), tolerance=0.03 / states ** (order + 1))
+            scores.append((mean.value - _at(form, prior)) / mean.error)
     return all_zero(scores, RANDOMISATIONS - 1)
 
 
-@check("statement and remainder with `onset.theory.markov.ideal.limit_loss`, $z$ at $k = 4$ and 8")
+@check("loss by QMC with `onset.theory.markov.ideal.limit_loss`, $z$ at $k = 4$ and 8")
 def _limit_loss() -> Residual:
     scores = []
     for states in (4, 8):
-        for strategy, formula in (("bigram", bigram), ("unigram", unigram)):
+        for strategy in ("bigram", "unigram"):
             prior = Dirichlet(states)
-            loss, rest = limit_loss(prior, strategy, tolerance=4e-4), remainder(strategy, prior, 1e-4)
-            scores.append((loss.value - _at(formula, prior) - rest.value) / np.hypot(loss.error, rest.error))
+            direct, reduced = limit_loss(prior, strategy, tolerance=4e-4), loss(strategy, prior, 1e-4)
+            scores.append((direct.value - reduced.value) / np.hypot(direct.error, reduced.error))
     return all_zero(scores, RANDOMISATIONS - 1)
 
 
-def _rate(strategy: str, power: int) -> Residual:
-    factor = 0.5 if strategy == "bigram" else 0.03
-    near, far = (remainder(strategy, Dirichlet(n), factor / n**power) for n in (6, 12))
+def _rate(strategy: str, power: int, statement: Any) -> Residual:
+    factor, formula = (0.5, statement.rhs[0]) if strategy == "bigram" else (0.03, statement.rhs[1])
+    remainders = []
+    for prior in (Dirichlet(6), Dirichlet(12)):
+        mean = loss(strategy, prior, factor / prior.states**power)
+        remainders.append(Expectation(mean.value - _at(formula, prior), mean.error))
+    near, far = remainders
     measured = float(np.log2(near.value / far.value))
     error = float(np.hypot(near.error / near.value, far.error / far.value) / np.log(2))
     because = f"powers are whole numbers, so half decides; measured {measured:.3f} ± {error:.3f}"
@@ -239,7 +296,7 @@ def _rate(strategy: str, power: int) -> Residual:
 _rate_checks = tuple(
     Check(
         f"{strategy}-rate",
-        f"power of $1/k$ with which the remainder of {strategy} falls from $k = 6$ to 12, with {power}",
+        f"power of $1/k$ with which the loss of {strategy} by QMC nears the statement from $k = 6$ to 12, with {power}",
         partial(_rate, strategy, power),
     )
     for strategy, power in (("bigram", 5), ("unigram", 3))

@@ -12,6 +12,7 @@ exactly, with a query i that is independent of the sources. The sum over s ≤ t
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -23,7 +24,7 @@ from onset.theory.mean_fields import linear
 
 __all__ = ["derive"]
 
-f = sp.Symbol("f_j")
+f, joint = sp.symbols("f_j P^r_ij")
 LAG_WEIGHTS = (2, 5, 1)
 """e^{v_r} of three lags, for the enumeration."""
 
@@ -57,10 +58,10 @@ def derive() -> Expressions:
 
     Steps
     -----
-    - layer 1: softmax over the lags of source $u'T$, of which all but a few keep $v_r = 0$ [sources]
-    - average over sources: $p_r = (1/u) \int_0^u a_r\,du'$ [lag-share]
+    - layer 1: softmax over the lags of source $u'T$, of which all but a few keep $v_r = 0$ [weight]
+    - average over sources: $p_r = (1/u) \int_0^u a_r\,du'$ [share]
     - one source: the symbol $r$ before a source that holds $j$ is $i$ with probability $\pi_i (P^r)_{ij} / \pi_j$
-      [enumeration]
+      [source]
 
     Validity
     --------
@@ -74,23 +75,32 @@ def derive() -> Expressions:
     ----------
     edelman2024evolution
     """
-    share, joint = sp.Symbol("p_r"), sp.Symbol("P^r_ij")
-    return (
-        equation(f, linear.logit()),
-        equation("a_r", linear.layer1_weight()),
-        equation(share, linear.lag_share()),
-        equation("E", linear.C * linear.pi_j + linear.Omega * linear.pi_i * joint),
-    )
+    return {
+        "statement": equation(f, linear.logit()),
+        "weight": equation("a_r", linear.layer1_weight()),
+        "share": equation("p_r", linear.lag_share()),
+        "source": equation("E", linear.C * linear.pi_j + linear.Omega * linear.pi_i * joint),
+    }
 
 
 @check("derivative of $u\\,p_r(u)$ with $a_r(u)$, symbolically")
-def _lag_share() -> Identities:
-    slope = sp.diff(linear.u * linear.lag_share(), linear.u) - linear.layer1_weight().subs(linear.source, linear.u)
-    return (slope, sp.limit(linear.u * linear.lag_share(), linear.u, 0))
+def _lag_share(weight: Any, share: Any) -> Identities:
+    slope = sp.diff(linear.u * share.rhs, linear.u) - weight.rhs.subs(linear.source, linear.u)
+    return (slope, sp.limit(linear.u * share.rhs, linear.u, 0))
+
+
+@check("one source, which holds $j$, with the sum over all pairs of symbols $r$ apart, symbolic $P$, $r = 0$, 1, 2")
+def _one_source(source: Any) -> Identities:
+    """Attention is on lag r alone."""
+    for r, i, j in itertools.product(range(3), (0, 1), (0, 1)):
+        pairs = [(x, stationary[x] * (transition**r)[x, j]) for x in (0, 1)]
+        expected = sum(probability * (linear.Omega * int(x == i) + linear.C) for x, probability in pairs)
+        known = {linear.pi_i: stationary[i], linear.pi_j: stationary[j], joint: (transition**r)[i, j]}
+        yield expected - source.rhs.subs(known)
 
 
 @check("logit with the sum over all sequences of two states, $T = 3$, symbolic $P$")
-def _enumeration() -> Identities:
+def _enumeration(statement: Any) -> Identities:
     context, c, omega = len(LAG_WEIGHTS), sp.Symbol("c"), sp.Symbol("omega")
     attention = [[sp.Rational(w, sum(LAG_WEIGHTS[:s])) for w in LAG_WEIGHTS[:s]] for s in range(1, context + 1)]
     for t, i, j in itertools.product(range(1, context + 1), (0, 1), (0, 1)):
@@ -103,14 +113,25 @@ def _enumeration() -> Identities:
         lags = sum(share * ((transition**r)[i, j] - stationary[j]) for r, share in enumerate(shares))
         values = {linear.u: sp.Rational(t, context), linear.C: c * context, linear.Omega: omega * context}
         law = {linear.pi_i: stationary[i], linear.pi_j: stationary[j], linear.excess: lags}
-        yield expected - linear.logit().subs(values | law)
+        yield expected - statement.rhs.subs(values | law)
+
+
+@check("$a_r$ with the softmax over the lags of a source, three of them tracked, symbolically")
+def _softmax(weight: Any) -> Identities:
+    context, position = sp.symbols("T s", positive=True)
+    logits = sp.symbols("v_0:3", real=True)
+    raised = [sp.exp(logit) for logit in logits]
+    for own in raised:
+        share = own / (sum(raised) + position - len(raised))
+        known = {linear.q: own / context, linear.Q: sum(w - 1 for w in raised) / context}
+        yield weight.rhs.subs(known).subs(linear.source, position / context) - share
 
 
 @check(r"sum of $a_r$ over sources with the integral, $T = 10^2, \dots, 10^5$: error falls like $1/T$")
-def _sources() -> Residual:
+def _sources(share: Any) -> Residual:
     """Lag 1 at q_1 = 0.2, u = 1."""
     q, contexts = 0.2, 10 ** np.arange(2, 6)
-    closed = float(linear.lag_share().subs({linear.q: q, linear.Q: q, linear.u: 1}))
+    closed = float(share.rhs.subs({linear.q: q, linear.Q: q, linear.u: 1}))
     weights = 1 + q * contexts
     shares = [(w / (np.arange(2, t + 1) - 1 + w)).sum() / t for t, w in zip(contexts, weights, strict=True)]
     slope = np.polyfit(np.log(contexts), np.log(np.abs(np.subtract(shares, closed))), 1)[0]

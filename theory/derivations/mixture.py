@@ -7,6 +7,8 @@ once C has followed. Their minimum is the plateau.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
 
 from onset.theory.derivations.derivation import Identities, check, numerical
@@ -26,8 +28,7 @@ critical = b / (b + g)
 lag_push = ((T + 1) * (sp.harmonic(T) - sp.harmonic(r)) - (T - r)) / T**2
 """Contribution of lag r to g per unit of its signal S_r: Σ_{s>r} (T + 1 - s)/(T² s)."""
 
-# Polygamma, as sympy's printer of harmonic numbers loses a pair of brackets behind a minus sign.
-push = numerical((T, r), lag_push.rewrite(sp.polygamma), "scipy")
+push = numerical((T, r), lag_push, "scipy")
 """`lag_push` as a function of T and r."""
 
 resting_match = numerical((g, Omega_u, h, w), resting, "math")
@@ -45,7 +46,8 @@ def derive() -> Expressions:
     -------
     Omega : match where it rests, $\Omega = T\omega$
     Omega_u : best match of unigram chains alone, below zero from four states on
-    w : share of doubly stochastic chains; $w_c$ is that at which the match rests at zero
+    w : share of doubly stochastic chains
+    w_c : share at which the match rests at zero
     g : push of their signals $S_r$, reference 'uniform', each times its `lag_push`; nats per token
     h : second derivative of the unigram chains' loss by $\Omega$, $C$ following; nats per token
     b : slope $\partial L/\partial\Omega$ of the unigram chains' loss at $\Omega = 0$; nats per token
@@ -59,10 +61,9 @@ def derive() -> Expressions:
 
     Steps
     -----
-    - loss: first order in $\Omega$ for the doubly stochastic chains, second for the others [minimum]
-    - push of a lag: $\sum_t \sum_{s \le t} (1/s)/T^2$ over the sources that have the lag: of order $\ln T/T$ [sum,
-      push]
-    - critical share: $w_c$, where the match rests at zero: $1 - w_c$ goes as $\ln T/T$ [minimum, sign]
+    - loss: first order in $\Omega$ for the doubly stochastic chains, second for the others [loss]
+    - push of a lag: $\sum_t \sum_{s \le t} (1/s)/T^2$ over the sources that have the lag: of order $\ln T/T$ [push]
+    - critical share: $w_c$, where the match rests at zero: $1 - w_c$ goes as $\ln T/T$ [critical]
 
     Validity
     --------
@@ -81,23 +82,36 @@ def derive() -> Expressions:
     ----------
     edelman2024evolution
     """
+    return {
+        "statement": equation(Omega, resting),
+        "loss": loss,
+        "push": lag_push,
+        "critical": equation("w_c", critical),
+    }
+
+
+@check(r"the loss: its slope at $\Omega = 0$ by either share of chains, and its curvature, symbolically")
+def _loss(loss: Any) -> Identities:
+    """The doubly stochastic chains' slope is -g; the others' vanishes at Ω_u, and its slope is h."""
+    mixed, unigram = loss.subs(w, 1), loss.subs(w, 0)
     return (
-        equation(Omega, resting),
-        loss,
-        lag_push,
-        critical,
+        loss - w * mixed - (1 - w) * unigram,
+        sp.diff(mixed, Omega) + g,
+        mixed.subs(Omega, 0),
+        sp.diff(unigram, Omega) - h * (Omega - Omega_u),
+        unigram.subs(Omega, Omega_u),
     )
 
 
 @check(r"$\partial/\partial\Omega$ of the loss at the statement, and its zero at $w_c$, symbolically")
-def _minimum() -> Identities:
-    at_zero = resting.subs(w, critical).subs(b, -h * Omega_u)
-    return (sp.diff(loss, Omega).subs(Omega, resting), at_zero)
+def _minimum(statement: Any, loss: Any, critical: Any) -> Identities:
+    at_zero = statement.rhs.subs(w, critical.rhs).subs(b, -h * Omega_u)
+    return (sp.diff(loss, Omega).subs(Omega, statement.rhs), at_zero)
 
 
 @check(r"the push of a lag with its sum over sources, exactly, $T = 1, \dots, 8$")
-def _sum() -> Identities:
+def _sum(push: Any) -> Identities:
     for context in range(1, 9):
         for lag in range(context):
             total = sum(sp.Rational(context + 1 - s, context**2 * s) for s in range(lag + 1, context + 1))
-            yield total - lag_push.subs({T: context, r: lag})
+            yield total - push.subs({T: context, r: lag})

@@ -11,6 +11,8 @@ the plateau enters in the same way. At small q = E/T, h = A (ln(T/E) + B), and t
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
 
 from onset.theory.derivations.derivation import Identities, check, numerical
@@ -131,18 +133,18 @@ def derive() -> Expressions:
     Steps
     -----
     - frozen plateau: expand $\ln(1 + u/q) - u/(q + u)$ at small $q$ and average: $A$ and $B$ are its moments
-      [plateau-constants]
+      [frozen]
     - logarithmic integral: substitute $T/E$ in $T/\eta \int dE/(E^2 h)$ from $E = 1$; $T/(\eta A \ln T)$ for large $T$
-      [antiderivative, frozen-limit]
-    - moving match: to first order in $\epsilon$ the time is that of the slow manifold times this [first-order]
+      [slow]
+    - moving match: to first order in $\epsilon$ the time is that of the slow manifold times this [moving]
     - delay: by the shift $d\theta_*$ of the target, with $M$ from the entries of $W$ that hold $C$ and $C + \Omega$;
       integrated along the manifold, and of the start $\theta_* - \theta$, whose second order is $-(1/h)(Q/2 -
-      \partial h K^{-1} M D/2) : X$ [mobility, shift, second-order, start]
+      \partial h K^{-1} M D/2) : X$ [shift]
     - resummation: on each piece of the way the [1/1] Padé approximant, which agrees with the first order and stays
-      positive and below twice the slow time; what it takes off is the size of the second order [resummed, mean-field]
+      positive and below twice the slow time; what it takes off is the size of the second order [resummation]
     - planar: where the match moves as slowly as lag 1 grows both are followed: the drive to first order around the
       manifold, with its factor $\Omega$, and $\theta$ with the loss to third order (`onset.theory.laws.planar`)
-      [planar, match-limited]
+      [planar]
 
     Validity
     --------
@@ -158,38 +160,38 @@ def derive() -> Expressions:
     ----------
     edelman2024evolution
     """
-    return (
-        equation(steps, resummed),
-        equation(h, drive),
-        equation(slow, leading),
-        sp.series(1 / (1 - epsilon * kappa), epsilon, 0, 2),
-        equation(delay, shifted),
-        equation(sp.Symbol("delta t"), neglected),
-        planar,
-    )
+    return {
+        "statement": equation(steps, resummed),
+        "frozen": equation(h, drive),
+        "slow": equation(slow, leading),
+        "moving": sp.series(1 / (1 - epsilon * kappa), epsilon, 0, 2),
+        "shift": equation(delay, shifted),
+        "resummation": equation(sp.Symbol("delta t"), neglected),
+        "planar": planar,
+    }
 
 
 @check(r"the drive off the manifold: its value and slopes there, and its zero at $\Omega = 0$, symbolically")
-def _planar() -> Identities:
+def _planar(planar: Any) -> Identities:
     manifold = {C: C_star, Omega: Omega_star}
     slopes = (sp.diff(planar, C).subs(manifold) - h_C, sp.diff(planar, Omega).subs(manifold) - h_Omega)
     return (planar.subs(manifold) - h, *slopes, planar.subs(Omega, 0))
 
 
-@check(r"derivative of the logarithmic integral by $E$ with $T/(\eta E^2 h)$, symbolically")
-def _antiderivative() -> Identities:
-    slope = sp.expand_log(sp.diff(leading, E), force=True)
-    return (slope - T / (eta * E**2 * sp.expand_log(drive, force=True)),)
+@check(r"derivative of the logarithmic integral by $E$ with $T/(\eta E^2 h)$, and its zero at $E = 1$, symbolically")
+def _antiderivative(frozen: Any, slow: Any) -> Identities:
+    slope = sp.expand_log(sp.diff(slow.rhs, E), force=True)
+    return (slope - T / (eta * E**2 * sp.expand_log(frozen.rhs, force=True)), slow.rhs.subs(E, 1))
 
 
-@check("delay with the second-order expansion of a solved linear model, symbolically")
-def _first_order() -> Identities:
+@check("delay with the first-order expansion of a solved linear model, symbolically")
+def _first_order(moving: Any) -> Identities:
     """θ' = -K (θ - c v), v' = f θ/θ*: after the transient the exact θ is c v - c v'/K, and dt = dv/f + dθ*/(K θ*)."""
     K, c, f, v, rate = sp.symbols("K c f v rate", positive=True)
     behind = c * v - c * rate / K
     exact = sp.series(1 / (f * behind / (c * v)), rate, 0, 2).removeO()
-    predicted = 1 / f + sp.diff(c * v, v) / (K * c * v) * rate / f
-    return (exact - predicted,)
+    late = sp.diff(c * v, v) / (K * c * v)
+    return (exact - moving.removeO().subs({kappa: late, epsilon: rate}) / f,)
 
 
 @check("the mobility with gradient descent on the entries of $W$, $k = 2$ and 5, symbolically")
@@ -206,24 +208,22 @@ def _mobility() -> Identities:
 
 
 @check(r"the delay by a shift with the lag $X$ that it leaves, $K X = d\theta_*$, symbolically")
-def _shift() -> Identities:
+def _shift(shift: Any) -> Identities:
     lag = sp.Matrix(sp.symbols("X_C X_Omega", real=True))
     by_shift = dict(zip((dC, dOmega), _relaxation * lag, strict=True))
-    return (shifted.subs(by_shift, simultaneous=True) - (h_C * lag[0] + h_Omega * lag[1]) / h,)
+    return (shift.rhs.subs(by_shift, simultaneous=True) - (h_C * lag[0] + h_Omega * lag[1]) / h,)
 
 
 @check(
     "the resummed time: first order in the delay, limits 0 and twice the slow time, and what it takes off, symbolically"
 )
-def _resummed() -> Identities:
+def _resummed(statement: Any, resummation: Any) -> Identities:
     ratio = sp.Symbol("r", positive=True)
     for sign in (1, -1):
-        of_ratio = sp.simplify(resummed.subs(delay, sign * ratio * slow) / slow)
-        yield sp.series(of_ratio, ratio, 0, 2).removeO() - (1 + sign * ratio)
-        yield sp.limit(of_ratio, ratio, sp.oo) - (1 + sign)
-        first = slow + sign * ratio * slow
-        off = first - resummed.subs(delay, sign * ratio * slow)
-        yield sp.simplify(sp.Abs(off) - neglected.subs(delay, sign * ratio * slow))
+        time, off = (sp.simplify(side.rhs.subs(delay, sign * ratio * slow) / slow) for side in (statement, resummation))
+        yield sp.series(time, ratio, 0, 2).removeO() - (1 + sign * ratio)
+        yield sp.limit(time, ratio, sp.oo) - (1 + sign)
+        yield sp.simplify(sp.Abs(1 + sign * ratio - time) - off)
 
 
 @check("what a start's distance adds in second order, one mode solved exactly, symbolically")

@@ -8,11 +8,14 @@ chains, whose match is driven down and trapped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Identities, Residual, check, numerical
+from onset.theory.derivations.derivation import Identities, Residual, check, numerical, worst
 from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov.chains import stationary
 from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
@@ -66,10 +69,10 @@ def derive() -> Expressions:
 
     Steps
     -----
-    - fluctuation: $S_j = y_j M + \epsilon a_j$ and $|S| = M + \epsilon b$, to second order in $\epsilon$ [expansion]
-    - second order: $\mathbb{E} u_j u_l$ at $\epsilon = 0$: the delta method, or Taylor linearisation [expansion]
+    - fluctuation: $S_j = y_j M + \epsilon a_j$ and $|S| = M + \epsilon b$, to second order in $\epsilon$ [fluctuation]
+    - second order: $\mathbb{E} u_j u_l$ at $\epsilon = 0$: the delta method, or Taylor linearisation [second_order]
     - third order: $\mathbb{E} u_j u_l$ has minus twice $\epsilon/M^3$ times the third cumulant of $a_j - y_j b$, $a_l -
-      y_l b$ and $b$; $b$ is regressed on $N_0$ [rate]
+      y_l b$ and $b$; $b$ is regressed on $N_0$ [regression]
 
     Validity
     --------
@@ -89,47 +92,61 @@ def derive() -> Expressions:
     derived here
     """
     fluctuation = (a_j - y_j * b) / M * (1 - epsilon * b / M)
-    return (
-        equation(sp.Function("Cov")(y_j, y_l), read),
-        equation("u_j", fluctuation),
-        second,
-        equation(tilt, joint / variance),
-    )
+    return {
+        "statement": equation(sp.Function("Cov")(y_j, y_l), read),
+        "fluctuation": equation("u_j", fluctuation),
+        "second_order": second,
+        "regression": equation(tilt, joint / variance),
+    }
 
 
-_read = numerical((y_j, y_l, M, t, c_jl, c_j, c_l, c, tilt, skew), read)
+_ARGUMENTS = y_j, y_l, M, t, c_jl, c_j, c_l, c, tilt, skew
+_read = numerical(_ARGUMENTS, read)
 
 
-def covariance(mean: Array, spread: Array, tilted: Array, skewness: Array, position: Array | float) -> Array:
-    """Cov(y), shape (..., k, k), from mean (..., k) and covariance of S, β (...), and κ₃(N_j, N_l, N_0) (..., k, k)."""
+def covariance(
+    mean: Array,
+    spread: Array,
+    tilted: Array,
+    skewness: Array,
+    position: Array | float,
+    formula: Callable[..., Array] = _read,
+) -> Array:
+    """Cov(y), shape (..., k, k), from mean (..., k) and covariance of S, β (...), and κ₃(N_j, N_l, N_0) (..., k, k).
+
+    The `formula` is the statement's right-hand side.
+    """
     total = mean.sum(axis=-1)[..., None, None]
     scaled = spread / total**2
     with_total, shares = scaled.sum(axis=-1), mean / total[..., 0]
     of_total = with_total.sum(axis=-1)[..., None, None]
     pairs = shares[..., :, None], shares[..., None, :]
     sums = with_total[..., :, None], with_total[..., None, :]
-    return _read(*pairs, total, position, scaled, *sums, of_total, np.asarray(tilted)[..., None, None], skewness)
+    return formula(*pairs, total, position, scaled, *sums, of_total, np.asarray(tilted)[..., None, None], skewness)
 
 
-@check(r"$\mathbb{E} u_j u_l$ with the ratio's expansion to third order, symbolically")
-def _expansion() -> Identities:
+@check(r"$u_j$ with the ratio's expansion to second order, and its square with that to third, symbolically")
+def _expansion(fluctuation: Any, second_order: Any) -> Identities:
     moved = [(y * M + epsilon * a) / (M + epsilon * b) - y for y, a in ((y_j, a_j), (y_l, a_l))]
+    products = {c_jl: a_j * a_l / M**2, c_j: a_j * b / M**2, c_l: a_l * b / M**2, c: b**2 / M**2}
+    leading = second_order.subs(products)
     exact = sp.series(sp.together(moved[0] * moved[1]), epsilon, 0, 4).removeO()
-    leading = (a_j - y_j * b) * (a_l - y_l * b) / M**2
-    stated = epsilon**2 * leading - 2 * epsilon**3 * leading * b / M
-    squares = second.subs({c_jl: a_j * a_l / M**2, c_j: a_j * b / M**2, c_l: a_l * b / M**2, c: b**2 / M**2})
-    return (exact - stated, squares - leading)
+    return (
+        sp.series(sp.together(moved[0] / epsilon), epsilon, 0, 2).removeO() - fluctuation.rhs,
+        exact - epsilon**2 * leading * (1 - 2 * epsilon * b / M),
+    )
 
 
 @check("covariance of `onset.theory.mean_fields.corrected` with the statement, $k = 3$, $T = 40$")
-def _library() -> Residual:
+def _library(statement: Any) -> Residual:
     dynamics = SoftmaxCorrected.of(Setting.of("softmax", states=3, context=40), count=4)
     point = np.array([1.5, 0, 2.0, 0, 0.3, 1.0, 0.1, 0, 0, 0])
     moments = dynamics.moments(point)
     total = moments.mean.sum(axis=-1)
     position = dynamics.at[:, None, None, None].astype(float)
     tilted = dynamics.tilt(moments, total)[0] * total
-    stated = covariance(moments.mean, moments.covariance, tilted, dynamics.counts.third, position)
+    known = moments.mean, moments.covariance, tilted, dynamics.counts.third, position
+    stated = covariance(*known, numerical(_ARGUMENTS, statement.rhs))
     readout = point[2] - point[3]
     largest = np.abs(dynamics.link(moments, point).covariance - readout**2 * stated).max()
     return Residual(float(largest), 1e-12, "some thousand rounding errors of 2e-16 times covariances below one")
@@ -145,6 +162,16 @@ def _sequences(context: int) -> tuple[Array, Array, Array]:
         probability = probability * chain[tokens[:, s - 1], tokens[:, s]]
     holds = np.stack([tokens == 0, tokens == 1]).astype(float)
     return probability, holds[0].cumsum(axis=1), holds
+
+
+@check(r"$\beta$ with the least-squares slope of $|S|$ on $N_0$ over all sequences, $\omega = 1$, $T = 8$")
+def _regression(regression: Any) -> Residual:
+    probability, running, holds = _sequences(8)
+    total, count = _weights(holds, running, 1.0).sum(axis=0), holds[0].sum(axis=-1)
+    slope = np.polyfit(count, total, 1, w=np.sqrt(probability))[0]
+    covariances = np.cov(total, count, aweights=probability, ddof=0)
+    stated = regression.rhs.subs({joint: covariances[0, 1], variance: covariances[1, 1]})
+    return Residual(abs(float(stated) - float(slope)), 1e-12, "some thousand rounding errors of 2e-16 times a few")
 
 
 def _weights(holds: Array, running: Array, omega: float) -> Array:
@@ -187,7 +214,7 @@ def _slopes() -> tuple[float, float]:
 def _rate() -> Residual:
     stated, without = _slopes()
     return Residual(
-        max(abs(stated + 3), abs(without + 2)),
+        worst(abs(stated + 3), abs(without + 2)),
         0.5,
         "half the distance between the two orders; the next order changes a slope by a few times $1/T$",
     )
@@ -217,6 +244,4 @@ def _shares(context: int = CONTEXTS[-1], readout: float = 2.0, step: float = 1e-
 )
 def _orders() -> Residual:
     kept, *neglected = _shares()
-    return Residual(
-        float(max(np.abs(neglected)) / abs(kept)), 2.0 / CONTEXTS[-1], r"relative order $1/T$, times $\mu = 2$"
-    )
+    return Residual(worst(*np.abs(neglected)) / abs(kept), 2.0 / CONTEXTS[-1], r"relative order $1/T$, times $\mu = 2$")

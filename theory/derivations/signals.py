@@ -18,6 +18,7 @@ first.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,7 @@ by_scale = -1 / T * sp.Sum((T - d) * u[d], (d, 0, T - 1))
 by_readout = -1 / T * sp.Sum(sp.Sum(u[d], (d, 0, t - 1)) / t, (t, 1, T))
 """∂L/∂μ of the softmax family at U = W = 0, U = μI + d·11ᵀ; ∂L/∂d = 0."""
 
+gradient = sp.Derivative(sp.Function("L")(v[r]), v[r])
 background = sp.Sum(signal[n], (n, 0, source - 1)) / source
 by_lag = -omega * sp.Sum((T + 1 - source) / source * (signal[r] - background), (source, r + 1, T)) / T
 by_match_limit = -mu * sp.Sum(sp.Sum(background, (source, 1, t)) / t, (t, 1, T)) / T
@@ -103,18 +105,18 @@ def derive() -> Expressions:
 
     Steps
     -----
-    - attention of layer 1: softmax over the past of source $s$
+    - attention of layer 1: softmax over the past of source $s$ [attention]
     - its slope at $v = 0$: $\partial a_{s,q}/\partial v_r$ of a softmax: $a_{s,q}$ times the difference of $[q = s -
       r]$ and $a_{s,s-r}$ [slope]
     - linear family: $K = 1/s$ gives $\partial L/\partial\omega$; $K = \omega$ times the slope gives $\partial
-      L/\partial v_r$ to first order, which vanishes with $\omega$ [enumerated-linear, sequences-linear, silent]
+      L/\partial v_r$ to first order, which vanishes with $\omega$ [linear]
     - softmax family: to first order in $\mu$, with the same $K$; scores enter less their mean over sources; at $\mu =
-      0$ it is zero [enumerated-softmax, sequences-softmax, silent]
-    - linear family, by $c$: $u_d$ tends to $\mathbb{E} \sum_j \pi_j^2 - 1/k$ [enumerated-linear]
-    - softmax family, by $\mu$: layer 2 reads frequencies: the first signal of all [enumerated-softmax]
-    - sources far before the query: $\sum_q K_{s,q} = 0$ removes $S_\infty$ [limit, mean-field, rate]
-    - softmax family likewise: frequencies and match do not covary in the limit: $M$ drops out [mean-field,
-      softmax-rate]
+      0$ it is zero [softmax]
+    - linear family, by $c$: $u_d$ tends to $\mathbb{E} \sum_j \pi_j^2 - 1/k$ [by_scale]
+    - softmax family, by $\mu$: layer 2 reads frequencies: the first signal of all [by_readout]
+    - sources far before the query: $\sum_q K_{s,q} = 0$ removes $S_\infty$ from the linear family's gradient: the
+      statement
+    - softmax family likewise: frequencies and match do not covary in the limit: $M$ drops out [by_match]
 
     Validity
     --------
@@ -137,17 +139,16 @@ def derive() -> Expressions:
     ----------
     edelman2024evolution
     """
-    return (
-        equation(sp.Derivative(sp.Function("L")(v[r]), v[r]), by_lag),
-        attention,
-        slope,
-        linear,
-        softmax,
-        by_scale,
-        by_readout,
-        by_lag,
-        by_match_limit,
-    )
+    return {
+        "statement": equation(gradient, by_lag),
+        "attention": attention,
+        "slope": slope,
+        "linear": linear,
+        "softmax": softmax,
+        "by_scale": by_scale,
+        "by_readout": by_readout,
+        "by_match": by_match_limit,
+    }
 
 
 def compiled(expression: sp.Expr, *names: str) -> Callable[..., Any]:
@@ -171,20 +172,21 @@ def kernel(context: int, lag: int | None = None) -> tuple[Array, Array]:
 
 
 @check(
-    r"$\partial a_{s,q}/\partial v_r$ of the explicit softmax at $v = 0$ with the expression, symbolically, $s \le 4$"
+    r"$\sum_q a_{s,q}$ with 1, and $\partial a_{s,q}/\partial v_r$ of the explicit softmax at $v = 0$ with the slope, "
+    r"symbolically, $s \le 4$"
 )
-def _slope() -> Identities:
+def _slope(attention: Any, slope: Any) -> Identities:
     for s in range(1, 5):
         zero = {v[i]: 0 for i in range(s)}
-        for position in range(1, s + 1):
-            explicit = attention.subs(source, s).subs(q, position).doit()
-            for lag in range(5):
-                stated = slope.subs({source: s, q: position, r: lag})
-                yield sp.diff(explicit, v[lag]).subs(zero).doit() - stated
+        explicit = [attention.subs(source, s).subs(q, position).doit() for position in range(1, s + 1)]
+        yield sum(explicit) - 1
+        for position, lag in itertools.product(range(1, s + 1), range(5)):
+            stated = slope.subs({source: s, q: position, r: lag})
+            yield sp.diff(explicit[position - 1], v[lag]).subs(zero).doit() - stated
 
 
 @check(r"`linear` with $C_{q,s,t} = S_\infty + S_{s-q}$ with the statement, symbolically, $T = 4$, all lags")
-def _limit() -> Identities:
+def _limit(statement: Any, slope: Any, linear: Any) -> Identities:
     context = 4
     far = np.zeros((context + 1,) * 3, object)
     for position, s, query in np.indices(far.shape).reshape(3, -1).T:
@@ -195,5 +197,9 @@ def _limit() -> Identities:
         for s in range(1, context + 1):
             for position in range(1, s + 1):
                 inner[s, position] = omega * slope.subs({source: s, q: position, r: lag})
-        stated = by_lag.subs({T: context, r: lag}).doit()
-        yield compiled(linear, "T", "K", "C")(context, inner, far) - stated
+        difference = statement.lhs - statement.rhs
+        yield (
+            difference.subs({T: context, r: lag})
+            .doit()
+            .subs(gradient.subs(r, lag), compiled(linear, "T", "K", "C")(context, inner, far))
+        )

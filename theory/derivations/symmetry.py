@@ -83,8 +83,8 @@ def derive() -> Expressions:
     - matrices fixed by relabelling, $k = 3$: $\Pi W \Pi^\top = W$ for the generators leaves two entries free; so for
       any $k \ge 2$, because relabelling moves any $(i, i)$ to any other and any $(i, j \ne i)$ to any other [fixed]
     - partials of $G = a\,\mathbf{1}\mathbf{1}^\top + b\,I$: $\langle \mathbf{1}\mathbf{1}^\top, I\rangle = k$, $\langle
-      I, I\rangle = k$, $\langle \mathbf{1}\mathbf{1}^\top, \mathbf{1}\mathbf{1}^\top\rangle = k^2$ [decomposition]
-    - solve for $a$ and $b$: $b = (g_\omega - g_c/k)/(k-1)$, $a = (g_c/k - b)/k$ [decomposition, gradient]
+      I, I\rangle = k$, $\langle \mathbf{1}\mathbf{1}^\top, \mathbf{1}\mathbf{1}^\top\rangle = k^2$ [partials]
+    - solve for $a$ and $b$: $b = (g_\omega - g_c/k)/(k-1)$, $a = (g_c/k - b)/k$
     - an optimiser that acts entry by entry: $\phi$ of every entry of $a\,\mathbf{1}\mathbf{1}^\top + b\,I$ gives the
       coefficients of $\mathbf{1}\mathbf{1}^\top$ and $I$ [entrywise]
 
@@ -111,23 +111,22 @@ def derive() -> Expressions:
     """
     phi, (diagonal, other) = sp.Function("phi"), sp.symbols("w_0 w_1")
     fixed = fixed_matrices(3)
-    coefficients = sp.ImmutableMatrix(decomposition())
-    return (
-        equation(sp.ImmutableMatrix([a, b]), coefficients),
-        sp.ImmutableMatrix(fixed.subs({fixed[0, 0]: diagonal, fixed[0, 1]: other})),
-        sp.Tuple(sp.Eq(g_omega, k * a + k * b), sp.Eq(g_c, k**2 * a + k * b)),
-        coefficients,
-        sp.Tuple(phi(a), phi(a + b) - phi(a)),
-    )
+    return {
+        "statement": equation(sp.ImmutableMatrix([a, b]), decomposition()),
+        "fixed": fixed.subs({fixed[0, 0]: diagonal, fixed[0, 1]: other}),
+        "partials": sp.Tuple(sp.Eq(g_omega, k * a + k * b), sp.Eq(g_c, k**2 * a + k * b)),
+        "entrywise": sp.Tuple(phi(a), phi(a + b) - phi(a)),
+    }
 
 
 @check(
     r"solutions of $\Pi W \Pi^\top = W$ with $\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$, symbolically, "
     r"$k = 2, \dots, 5$"
 )
-def _fixed() -> Identities:
-    for states in range(2, 6):
-        matrix = fixed_matrices(states)
+def _fixed(fixed: Any) -> Identities:
+    solutions = [fixed, *map(fixed_matrices, range(2, 6))]
+    for matrix in solutions:
+        states = len(matrix.row(0))
         yield sp.Integer(len(matrix.free_symbols) - 2)
         spanned = matrix[0, 1] * sp.ones(states, states) + (matrix[0, 0] - matrix[0, 1]) * sp.eye(states)
         yield from matrix - spanned
@@ -137,20 +136,21 @@ def _fixed() -> Identities:
     r"$a\,\mathbf{1}\mathbf{1}^\top + b\,I$ from its partials with itself, symbolically, $k = 2, \dots, 6$, and the "
     "formula of the text"
 )
-def _decomposition() -> Identities:
+def _decomposition(statement: Any, partials: Any) -> Identities:
     text_b = (g_omega - g_c / k) / (k - 1)
-    yield from decomposition() - sp.Matrix([(g_c / k - text_b) / k, text_b])
+    yield from statement.rhs - sp.Matrix([(g_c / k - text_b) / k, text_b])
     for states in range(2, 7):
         matrix = a * sp.ones(states, states) + b * sp.eye(states)
-        partials = {g_omega: matrix.trace(), g_c: sum(matrix), k: states}
-        yield from decomposition().subs(partials) - sp.Matrix([a, b])
+        known = {g_omega: matrix.trace(), g_c: sum(matrix), k: states}
+        yield from statement.rhs.subs(known) - sp.Matrix([a, b])
+        yield from ((part.lhs - part.rhs).subs(known) for part in partials)
 
 
 @check(
     r"gradient of a symmetrised generic cubic in $W$ at $W = \omega I + c\,\mathbf{1}\mathbf{1}^\top$ with its "
     "decomposition, $k = 2$, 3"
 )
-def _gradient() -> Identities:
+def _gradient(statement: Any) -> Identities:
     """A loss with random whole coefficients, made exchangeable by adding up all relabellings."""
     omega, c = sp.symbols("omega c", real=True)
     for states in (2, 3):
@@ -168,19 +168,21 @@ def _gradient() -> Identities:
         gradient = sp.Matrix(states, states, [sp.diff(loss, entry).subs(at) for entry in matrix])
         along = loss.subs(at)
         partials = {g_omega: sp.diff(along, omega), g_c: sp.diff(along, c), k: states}
-        of_ones, of_eye = decomposition().subs(partials)
+        of_ones, of_eye = statement.rhs.subs(partials)
         yield from gradient - of_ones * sp.ones(states, states) - of_eye * sp.eye(states)
         yield sp.Integer(gradient.is_zero_matrix is True)
 
 
 @check(
-    r"$\phi$ applied entry by entry with $\Pi$ before and after, $k = 2, \dots, 4$; and that a rotation does not "
-    "commute"
+    r"$\phi$ applied entry by entry with its coefficients, and with $\Pi$ before and after, $k = 2, \dots, 4$; and "
+    "that a rotation does not commute"
 )
-def _entrywise() -> Identities:
+def _entrywise(entrywise: Any) -> Identities:
     phi = sp.Function("phi")
     for states in range(2, 5):
-        matrix = _generic(states)
+        matrix, ones, eye = _generic(states), sp.ones(states, states), sp.eye(states)
+        of_ones, of_eye = entrywise
+        yield from (a * ones + b * eye).applyfunc(phi) - of_ones * ones - of_eye * eye
         for p in relabellings(states):
             yield from (p * matrix * p.T).applyfunc(phi) - p * matrix.applyfunc(phi) * p.T
     turn = sp.Matrix([[1, -1], [1, 1]]) / sp.sqrt(2)

@@ -16,6 +16,7 @@ r"""Derivations written as functions: the docstring is the text, the result is t
         Steps
         -----
         - solve $\pi P = \pi$: two equations and $\pi_0 + \pi_1 = 1$ [stationary]
+        - split off the limit: $1\pi$ is a projection
 
         Validity
         --------
@@ -29,10 +30,10 @@ r"""Derivations written as functions: the docstring is the text, the result is t
         ----------
         kemeny1960finite
         '''
-        return equation(P**r, power), stationary
+        return {"statement": equation(P**r, power), "stationary": stationary}
 
 A symbol stands by its name in sympy; without a meaning it has that of `MEANINGS`. A step is its name, the reason behind
-a colon, and in brackets the checks that test it. Indented lines continue the line before.
+a colon, and in brackets the label of its equation, if it has one. Indented lines continue the line before.
 """
 
 from __future__ import annotations
@@ -40,20 +41,21 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeAlias
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from onset.theory.derivations.derivation import Check, Derivation, Step
+from onset.theory.derivations.derivation import STATEMENT, Check, Derivation, Step
 from onset.theory.derivations.notation import MEANINGS
 
 __all__ = ["Expressions", "derives", "equation"]
 
-Expressions: TypeAlias = Sequence[Any]
-"""Statement, and one expression per step: of sympy, whose types are not precise enough to say more."""
+Expressions: TypeAlias = Mapping[str, Any]
+"""The statement and the equations of steps, by label: of sympy, whose types are not precise enough to say more."""
 
 _SYMBOLS = (sp.Symbol, sp.MatrixSymbol, sp.Indexed, sp.IndexedBase, AppliedUndef)
 
@@ -71,22 +73,22 @@ def derives(name: str) -> Callable[[Callable[[], Expressions]], Callable[[], Der
         def build() -> Derivation:
             title, *parts = re.split(r"\n\n(\w+)\n-+\n", inspect.getdoc(function) or "")
             sections = dict(zip(parts[::2], parts[1::2], strict=True))
-            steps = _items(sections.get("Steps", ""))
-            statement, *expressions = map(_immutable, function())
-            if len(steps) != len(expressions):
+            steps = list(map(_step, _items(sections.get("Steps", ""))))
+            equations = {label: _immutable(expression) for label, expression in function().items()}
+            if (labels := [STATEMENT, *(step.label for step in steps if step.label)]) != list(equations):
                 raise ValueError(
-                    f"derivation {name}: expected an expression for each of the {len(steps)} steps of its docstring, "
-                    f"got {len(expressions)}; return the statement and then one expression per step."
+                    f"derivation {name}: expected the equations {labels}, as labelled in brackets by the steps of its "
+                    f"docstring, got {list(equations)}; return one for each label, in this order."
                 )
             return Derivation(
                 name=name,
                 title=" ".join(title.split()),
-                statement=statement,
-                symbols=_symbols(_items(sections.get("Symbols", "")), [statement, *expressions]),
+                statement=equations[STATEMENT],
+                symbols=_symbols(_items(sections.get("Symbols", "")), equations.values()),
                 assumptions=_items(sections.get("Assumptions", "")),
                 validity=" ".join(sections["Validity"].split()),
                 source=" ".join(sections["Source"].split()),
-                steps=[_step(*pair) for pair in zip(steps, expressions, strict=True)],
+                steps=[replace(step, expression=equations.get(step.label)) for step in steps],
                 checks=_checks(function.__globals__),
                 references=re.findall(r"[^\s,]+", sections.get("References", "")),
             )
@@ -111,13 +113,14 @@ def _items(section: str) -> list[str]:
     return [line.removeprefix("- ") for line in re.sub(r"\n\s+", " ", section).splitlines()]
 
 
-def _step(text: str, expression: sp.Basic) -> Step:
-    checks = re.search(r" \[([a-z0-9, -]+)\]$", text)
-    name, _, reason = (text[: checks.start()] if checks else text).partition(": ")
-    return Step(name, expression, reason, checks[1].split(", ") if checks else ())
+def _step(text: str) -> Step:
+    """A step without its expression."""
+    label = re.search(r" \[([a-z0-9_]+)\]$", text)
+    name, _, reason = (text[: label.start()] if label else text).partition(": ")
+    return Step(name, reason, label[1] if label else "")
 
 
-def _symbols(rows: Sequence[str], expressions: Sequence[sp.Basic]) -> dict[sp.Basic, str]:
+def _symbols(rows: Sequence[str], expressions: Iterable[sp.Basic]) -> dict[sp.Basic, str]:
     """Meaning of each symbol; one that only the prose uses has no assumptions."""
     known: dict[str, sp.Basic] = {}
     for node in (node for expression in expressions for node in sp.preorder_traversal(expression)):

@@ -28,7 +28,7 @@ import numpy as np
 import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.derivation import Identities, Residual, check, worst
 from onset.theory.derivations.text import Expressions, derives, equation
 from onset.theory.markov.chains import block_law, lift
 from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField, lag_pairs
@@ -59,6 +59,8 @@ after_linear = sp.Sum(law[h, i] * (P[h, i, j] - sigma[i, j]) * D[h, j], *every)
 
 before = sp.Sum((pi[j] - sigma[j]) * sp.Sum(pi[h] * D[h, j], (h, 0, k - 1)), (j, 0, k - 1))
 """Before the first head has formed, either family: σ is the model of frequencies alone."""
+
+mean = sp.Function("E")
 
 STATES, CHAINS = 3, 4
 """States and number of the chains with rational entries."""
@@ -105,13 +107,13 @@ def derive() -> Expressions:
     Steps
     -----
     - unigram plateau: $z^1_t = \pi$ for every query: the gain does not depend on the last tokens, and the expectation
-      of $P_{hij} - \sigma_j$ at $h = x_{t-1}$, $i = x_t$ is $\pi_j - \sigma_j$ [unigram]
+      of $P_{hij} - \sigma_j$ at $h = x_{t-1}$, $i = x_t$ is $\pi_j - \sigma_j$ [before]
     - what a small $\omega_2$ adds on the bigram plateau:
       $\partial f_j/\partial\omega_2 = \mu \operatorname{Cov}([x_s = j], z^2_s[h])$ over the sources with
-      $x_{s-1} = i$; the share of lag $r$ in $z^2$ multiplies this gain [lag-1, second-head]
+      $x_{s-1} = i$; the share of lag $r$ in $z^2$ multiplies this gain [gain]
     - ideal read-out, lag 2: $J_{hij} = \kappa P_{hij}$; $\sum_h \lambda_{hi} (P_{hij} - b_{ij}) \kappa$ would vanish if
-      $\kappa$ were uniform in $h$: with $\sigma = b$ only the square is left [lag-2]
-    - linear family: layer 2 sums over all sources: no condition on $x_{s-1}$ [mean-field]
+      $\kappa$ were uniform in $h$: with $\sigma = b$ only the square is left [square]
+    - linear family: layer 2 sums over all sources: no condition on $x_{s-1}$ [linear]
 
     Validity
     --------
@@ -131,13 +133,13 @@ def derive() -> Expressions:
     edelman2024evolution
     """
     square = sp.Sum(law[h, i] ** 2 / pi[i] * (P[h, i, j] - row) ** 2, *every)
-    return (
-        equation(S[r], after),
-        before,
-        gain,
-        sp.Function("E")(square),
-        after_linear,
-    )
+    return {
+        "statement": equation(S[r], after),
+        "before": before,
+        "gain": gain,
+        "square": mean(square),
+        "linear": after_linear,
+    }
 
 
 @cache
@@ -159,12 +161,15 @@ def gains(transition: Array, lags: int) -> Array:
     return np.stack(joint[:lags]) / pairs.sum(axis=1)[:, None, :, None]
 
 
-def signals(transition: Array, weights: Array, model: Array, lags: int) -> Array:
-    """S_r, shape (lags,), of chains (n, k², k) with weights (n,) and the model's law (n, k, k) given the last."""
+def signals(transition: Array, weights: Array, model: Array, lags: int, formula: Any = after) -> Array:
+    """S_r, shape (lags,), of chains (n, k², k) with weights (n,) and the model's law (n, k, k) given the last.
+
+    The `formula` is the statement's right-hand side.
+    """
     states = transition.shape[-1]
     chains = block_law(transition, 2), transition.reshape(-1, states, states, states), model
     joint = np.moveaxis(gains(transition, lags), (0, 1), (-2, -1))
-    return _compiled(after, k, law, P, sigma, J)(states, *(np.moveaxis(x, 0, -1) for x in chains), joint) @ weights
+    return _compiled(formula, k, law, P, sigma, J)(states, *(np.moveaxis(x, 0, -1) for x in chains), joint) @ weights
 
 
 def _rational_chains() -> Iterator[tuple[Any, Any]]:
@@ -179,29 +184,47 @@ def _rational_chains() -> Iterator[tuple[Any, Any]]:
         yield rows, np.array(solution).reshape(STATES, STATES)
 
 
-def _exact(rows: Any, pair: Any, model: Any, joint: Any) -> Any:
-    """`after` with exact numbers: arrays of sympy's."""
-    return _compiled(after, k, law, P, sigma, J)(STATES, pair, rows, model, joint)
+def _exact(signal: Any, rows: Any, pair: Any, model: Any, joint: Any) -> Any:
+    """S_r by `signal` with exact numbers: arrays of sympy's."""
+    return _compiled(signal, k, law, P, sigma, J)(STATES, pair, rows, model, joint)
 
 
 def _bigram(rows: Any, pair: Any) -> Any:
     return (pair[:, :, None] * rows).sum(axis=0) / pair.sum(axis=0)[:, None]
 
 
-@check(r"$S_2$ at $\sigma = b$ with $\sum \lambda^2/\pi\,(P - b)^2$, four random chains, $k = 3$, exact arithmetic")
-def _lag_2() -> Identities:
+@check(r"$S_2$ at $\sigma = b$ with the square, four random chains, $k = 3$, exact arithmetic")
+def _lag_2(statement: Any, square: Any) -> Identities:
     for rows, pair in _rational_chains():
-        bigram, share = _bigram(rows, pair), pair / pair.sum(axis=0)
-        stated = _exact(rows, pair, bigram, share[:, :, None] * rows)
-        yield stated - ((pair * share)[:, :, None] * (rows - bigram) ** 2).sum()
+        bigram, single = _bigram(rows, pair), pair.sum(axis=0)
+        signal = _exact(statement.rhs, rows, pair, bigram, (pair / single)[:, :, None] * rows)
+        expected = (pair[:, :, None] ** 2 / single[:, None] * (rows - bigram) ** 2).sum()
+        yield signal - expected
+        yield _compiled(square, k, law, P, pi, mean)(STATES, pair, rows, single, lambda value: value) - expected
+
+
+@check(
+    "the gain with the slope of the softmax over sources by the second match, lag 2, the same chains, exact arithmetic"
+)
+def _slope(gain: Any) -> Identities:
+    match = sp.Symbol("omega_2")
+    for rows, pair in _rational_chains():
+        joint, bigram = (pair / pair.sum(axis=0))[:, :, None] * rows, _bigram(rows, pair)
+        stated = _compiled(gain, k, law, P, J, h, i, j)
+        for where in itertools.product(range(STATES), repeat=3):
+            before, last, symbol = where
+            raised = bigram[last] + (sp.exp(match) - 1) * joint[before, last]
+            yield sp.diff(raised[symbol] / raised.sum(), match).subs(match, 0) - stated(
+                STATES, pair, rows, joint, *where
+            )
 
 
 @check(r"$S_1$ at any $\sigma$ with 0, the same chains, exact arithmetic")
-def _lag_1() -> Identities:
+def _lag_1(statement: Any) -> Identities:
     for rows, pair in _rational_chains():
         model = np.array(sp.Matrix(STATES, STATES, lambda a, b: sp.Rational(a + 2 * b + 1, 7)))
         joint = np.array(sp.eye(STATES))[:, :, None] * _bigram(rows, pair)[None]
-        yield _exact(rows, pair, model, joint)
+        yield _exact(statement.rhs, rows, pair, model, joint)
 
 
 @check(r"$\sum_{hij} \lambda_{hi} (P_{hij} - \pi_j)$ times any function of $j$ alone with 0, exact arithmetic")
@@ -212,10 +235,10 @@ def _unigram() -> Identities:
 
 
 @check(
-    "drives of `onset.theory.mean_fields.ngram_linear` with `after_linear` and, before the first head has formed, with "
-    "`before`, over its own chains, $k = 2$ and 3"
+    "drives of `onset.theory.mean_fields.ngram_linear` with those of the linear family and, before the first head has "
+    "formed, with those of the unigram plateau, over its own chains, $k = 2$ and 3"
 )
-def _mean_field() -> Residual:
+def _mean_field(before: Any, linear: Any) -> Residual:
     largest = 0.0
     for states, lags in ((2, 4), (3, 4)):
         setting = Setting.of("linear", states=states, order=3, context=CONTEXT)
@@ -229,8 +252,8 @@ def _mean_field() -> Residual:
             step = SMALL / CONTEXT * np.eye(len(point))[2]
             ahead, behind = (dynamics.gradient(point + sign * step).derivative[-lags:] for sign in (1, -1))
             drives = (behind - ahead) / (2 * SMALL)
-            expected = _expected_drives(dynamics, point, chains, formed)
-            largest = max(largest, float(np.abs(drives - expected).max() / np.abs(expected).max()))
+            expected = _expected_drives(dynamics, point, chains, linear if formed else before, formed=formed)
+            largest = worst(largest, float(np.abs(drives - expected).max() / np.abs(expected).max()))
     return Residual(
         largest, lags / CONTEXT, "the first positions, which lack lags, weigh as many as there are lags over $T$"
     )
@@ -242,8 +265,8 @@ def _relabelled(chains: Array, order: tuple[int, ...]) -> Array:
     return cube.reshape(chains.shape)
 
 
-def _expected_drives(dynamics: Any, point: Array, chains: Array, formed: bool) -> Array:
-    """-∂²L/∂Ω_2∂v²_r at Ω_2 = 0 from the statement's signals at every position, shape (lags,)."""
+def _expected_drives(dynamics: Any, point: Array, chains: Array, signal: Any, *, formed: bool) -> Array:
+    """-∂²L/∂Ω_2∂v²_r at Ω_2 = 0 from `signal` at every position, shape (lags,)."""
     grid, model = dynamics.model(point)
     states, lags = chains.shape[-1], grid.attention.shape[1]
     laws = block_law(chains, 1)
@@ -259,9 +282,9 @@ def _expected_drives(dynamics: Any, point: Array, chains: Array, formed: bool) -
         query_0 = np.zeros_like(pair)
         query_0[:, 0] = states * pair[:, 0]
         same = np.broadcast_to(predicted, (states, *predicted.shape))
-        drives = _compiled(after_linear, k, law, P, sigma, D)(states, query_0, cube, same, known)
+        drives = _compiled(signal, k, law, P, sigma, D)(states, query_0, cube, same, known)
     else:
-        drives = _compiled(before, k, pi, sigma, D)(states, single, states * single[0] * predicted, known)
+        drives = _compiled(signal, k, pi, sigma, D)(states, single, states * single[0] * predicted, known)
     by_share = drives.sum(axis=0) * grid.weights * grid.u / len(chains)
     both = np.zeros_like(grid.attention)
     both[1] = (by_share / grid.u) @ grid.cumulative

@@ -12,12 +12,15 @@ proportional to the match, which grows with time, ω = w t, so that ln(v/v_0) = 
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import numpy as np
 import sympy as sp
 from scipy.integrate import solve_ivp
 
 from onset.theory.derivations import adam_law
-from onset.theory.derivations.derivation import Identities, Residual, check
+from onset.theory.derivations.derivation import Identities, Residual, check, worst
 from onset.theory.derivations.text import Expressions, derives, equation
 
 __all__ = ["batch_exponents", "derive", "escape_time"]
@@ -42,6 +45,10 @@ e_folds = sp.integrate(growth.subs(D, kappa * w * t), (t, 0, t))
 
 MATCH_SPEEDS = {"sign-like": eta, "noise-limited": r * sp.limit(adam_law.rate.subs(sigma, g / r) / r, r, 0)}
 """dω/dt under Adam without noise, or where noise dominates the match's gradient too, with signal-to-noise ratio r."""
+
+
+SPAN = 1e-2, 1e6
+"""Steps from and until which the flow of all weights is followed at most: at 0 there is no gradient to divide."""
 
 
 def batch_exponents() -> dict[str, float]:
@@ -85,10 +92,10 @@ def derive() -> Expressions:
     - flow of a product: the gradient by each factor is the other one times $D/\sqrt{d}$ [flow]
     - growth: $q + x\rho$ grows at the rate $\Lambda/2$, $q - x\rho$ decays at it, and $v$ is the difference of their
       squares [growth]
-    - mobility under noise: derivation adam-law: $\eta/\sqrt{1 + \sigma^2/(B g^2)}$ over $g$, as $g \to 0$ [integrated]
-    - e-folds: $\int_0^t \Lambda\,dt$ with $D = \kappa w t$; the statement solves this for $t$ [integrated]
+    - mobility under noise: derivation adam-law: $\eta/\sqrt{1 + \sigma^2/(B g^2)}$ over $g$, as $g \to 0$ [mobility]
+    - e-folds: $\int_0^t \Lambda\,dt$ with $D = \kappa w t$; the statement solves this for $t$ [folds]
     - two speeds of the match: $w = \eta$ and $w = \eta\sqrt{B}\,r$: $t \propto B^{-1/4}/\eta$ and $t \propto
-      B^{-1/2}/\eta$ [exponents]
+      B^{-1/2}/\eta$ [speeds]
 
     Validity
     --------
@@ -105,53 +112,73 @@ def derive() -> Expressions:
     ----------
     kingma2014adam, edelman2024evolution
     """
-    return (
-        equation(t, escape_time),
-        sp.Tuple(*(sp.Eq(sp.Derivative(factor, t), speed) for factor, speed in flow.items())),
-        equation("Lambda", growth),
-        equation(m, mobility),
-        equation(n, e_folds),
-        sp.Tuple(*(escape_time.subs(w, speed) for speed in MATCH_SPEEDS.values())),
-    )
+    return {
+        "statement": equation(t, escape_time),
+        "flow": sp.Tuple(*(sp.Eq(sp.Derivative(factor, t), speed) for factor, speed in flow.items())),
+        "growth": equation("Lambda", growth),
+        "mobility": equation(m, mobility),
+        "folds": equation(n, e_folds),
+        "speeds": sp.Tuple(*(escape_time.subs(w, speed) for speed in MATCH_SPEEDS.values())),
+    }
 
 
 @check(r"gradient of $-D v$ by $\rho$ and, through $q$, by $W$ with the flow, symbolically, two components")
-def _flow() -> Identities:
+def _flow(flow: Any) -> Identities:
     matrix, embedding, offset = (
         sp.Matrix(*shape, sp.symbols(names)) for shape, names in (((2, 2), "W:4"), ((2, 1), "x:2"), ((2, 1), "rho:2"))
     )
     query = matrix * embedding
     loss = -D * query.dot(offset) / sp.sqrt(d)
-    moved = matrix.applyfunc(lambda entry: -m * sp.diff(loss, entry)) * embedding
-    for i in range(2):
+    by_offset = offset.applyfunc(lambda entry: -m * sp.diff(loss, entry))
+    by_query = matrix.applyfunc(lambda entry: -m * sp.diff(loss, entry)) * embedding
+    for i, (part, moved) in itertools.product(range(2), zip(flow, (by_offset, by_query), strict=True)):
+        (speed,) = part.lhs.atoms(sp.Derivative)
         known = {rho: offset[i], q: query[i], x: sp.sqrt(embedding.dot(embedding))}
-        yield from (-m * sp.diff(loss, offset[i]) - flow[rho].subs(known), moved[i] - flow[q].subs(known))
+        yield (part.lhs - part.rhs).subs(speed, moved[i]).subs(known)
 
 
 @check(r"growth and decay of $q \pm x\rho$ and $q\rho$ by their squares, symbolically")
-def _growth() -> Identities:
-    modes = q + x * rho, q - x * rho
-    growing, decaying = (sp.diff(mode, t).subs({sp.diff(f, t): speed for f, speed in flow.items()}) for mode in modes)
+def _growth(flow: Any, growth: Any) -> Identities:
+    rate, modes = growth.rhs, (q + x * rho, q - x * rho)
+    speeds: Any = {sp.diff(f, t): part.rhs for f, part in zip((rho, q), flow, strict=True)}
+    growing, decaying = (sp.diff(mode, t).subs(speeds) for mode in modes)
     return (
-        growing - growth / 2 * modes[0],
-        decaying + growth / 2 * modes[1],
+        growing - rate / 2 * modes[0],
+        decaying + rate / 2 * modes[1],
         modes[0] ** 2 - modes[1] ** 2 - 4 * x * q * rho,
     )
 
 
-@check(r"exponents of $t$ in $B$ with $-1/4$ and $-1/2$, and in $\eta$ with $-1$, symbolically")
-def _exponents() -> Identities:
-    yield from map(sp.nsimplify, np.subtract(list(batch_exponents().values()), [-0.25, -0.5]))
-    for speed in MATCH_SPEEDS.values():
-        time = escape_time.subs(w, speed)
+@check(
+    "speed of a weight under Adam over its gradient where noise dominates, and e-folds at the statement, symbolically"
+)
+def _folds(statement: Any, growth: Any, mobility: Any, folds: Any) -> Identities:
+    return (
+        sp.limit(adam_law.rate / g, g, 0) - mobility.rhs,
+        sp.diff(folds.rhs, t) - growth.rhs.subs(D, kappa * w * t),
+        folds.rhs.subs(t, 0),
+        folds.rhs.subs(m, mobility.rhs).subs(t, statement.rhs) - n,
+    )
+
+
+@check(
+    r"the statement at both speeds; exponents of $t$ in $B$ with $-1/4$ and $-1/2$, in $\eta$ with $-1$, symbolically"
+)
+def _exponents(statement: Any, speeds: Any) -> Identities:
+    for time, speed, exponent in zip(
+        speeds, (eta, eta * sp.sqrt(B) * r), (sp.Rational(1, 4), sp.Rational(1, 2)), strict=True
+    ):
+        yield statement.rhs.subs(w, speed) - time
+        yield B * sp.diff(time, B) / time + exponent
         yield eta * sp.diff(time, eta) / time + 1
+    yield from map(sp.nsimplify, np.subtract(list(batch_exponents().values()), [-0.25, -0.5]))
 
 
 @check("the statement with the flow of all weights by `adam_law.rate` in time, eight components, $B = 1$, 16 and 64")
-def _integrated() -> Residual:
+def _integrated(statement: Any) -> Residual:
     width, deviation, rate, slope, goal, largest = 8, 1.0, 1e-3, 5e-6, 6.0, 0.0
     speed = sp.lambdify((eta, g, sigma, B), adam_law.rate, "numpy")
-    closed = sp.lambdify((eta, B, sigma, d, x, kappa, w, n), escape_time, "math")
+    closed = sp.lambdify((eta, B, sigma, d, x, kappa, w, n), statement.rhs, "math")
     start = 0.02 * np.random.default_rng(0).normal(size=(width + 1, width))
     embedding = np.random.default_rng(1).normal(size=width) / np.sqrt(width)
     norm = float(np.linalg.norm(embedding))
@@ -173,8 +200,7 @@ def _integrated() -> Residual:
     reached.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
     for batch in (1, 16, 64):
         expected = closed(rate, batch, deviation, width, norm, slope, 1.0, goal)
-        span = 1e-6 * expected, 2 * expected
-        solution = solve_ivp(velocity, span, start.ravel(), events=reached, args=(batch,), rtol=1e-8, atol=1e-12)
+        solution = solve_ivp(velocity, SPAN, start.ravel(), events=reached, args=(batch,), rtol=1e-8, atol=1e-12)
         signal = float(np.abs(gradients(solution.t[-1], solution.y[:, -1])).max())
-        largest = max(largest, abs(solution.t[-1] / expected - 1) / (signal**2 * batch / deviation**2))
+        largest = worst(largest, abs(solution.t[-1] / expected - 1) / (signal**2 * batch / deviation**2))
     return Residual(largest, 1.0, r"in units of the largest $g^2 B/\sigma^2$ at the end, which is neglected")

@@ -13,23 +13,29 @@ other sign. Hence short contexts trap.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import sympy as sp
 from scipy.optimize import brentq
 
 from onset.theory.arrays import Array
-from onset.theory.derivations.derivation import Identities, check, numerical
+from onset.theory.derivations import count_fluctuations
+from onset.theory.derivations.derivation import Identities, Residual, check, numerical, worst
 from onset.theory.derivations.text import Expressions, derives, equation
-from onset.theory.markov.chains import stationary
+from onset.theory.markov.chains import lag_matrices, stationary
 from onset.theory.markov.expectations import nodes
 from onset.theory.markov.priors import Dirichlet
 
-__all__ = ["asymptotic", "derive", "exact_two_states", "limit_push"]
+__all__ = ["asymptotic", "derive", "exact_two_states"]
 
 T, t = sp.symbols("T t", integer=True, positive=True)
 mu = sp.Symbol("mu", positive=True)
 A, B = sp.symbols("A B", real=True)
 pi_i, Y, X, V, residual = sp.symbols("pi_i Y_ij X_ij V_ij D_ij", real=True)
+
+omega = sp.Symbol("omega")
+slope = sp.Derivative(sp.Function("L")(omega), omega)
 
 at_position = (A * sp.harmonic(t) - B) / t
 """Contribution of position t to T × push/μ, up to O(ln t / t²)."""
@@ -38,9 +44,6 @@ asymptotic = mu / T * (A * (sp.harmonic(T) ** 2 + sp.harmonic(T, 2)) / 2 - B * s
 
 CHAINS = 64
 """Nodes for the average over two Dirichlet rows."""
-
-limit_push = numerical((T, mu, A, B), asymptotic.rewrite(sp.polygamma), "scipy")
-"""The statement as a function of T, μ, A and B."""
 
 
 @derives("trapped-basin")
@@ -71,12 +74,12 @@ def derive() -> Expressions:
     Steps
     -----
     - covariance of a source's symbol with the counts before it: $(1/t) \sum_{s \le t} (1/s) \sum_{m<s} \pi_i (P^m -
-      1\pi)_{ij}$: the sum over $m < s$ is $Y_{ij}$ less its tail, and the tails sum to $X_{ij}$ [limit]
+      1\pi)_{ij}$: the sum over $m < s$ is $Y_{ij}$ less its tail, and the tails sum to $X_{ij}$ [of_source]
     - covariance of frequencies with the mean score: $t^{-2} \sum_{s \le t} (1/s) \operatorname{Cov}(N_j(t), N_i(s))$
-      with a covariance that tends to $s V_{ij}$ [limit]
+      with a covariance that tends to $s V_{ij}$ [of_frequencies]
     - their difference against the residual: averaged with weights $\pi_i$ over query states: $A H_t - B$. Fluctuations
-      of the prediction enter with two others: $O(\ln t/t^2)$ [limit]
-    - sum over positions: every pair of positions once, the diagonal twice [sum]
+      of the prediction enter with two others: $O(\ln t/t^2)$ [difference]
+    - sum over positions: every pair of positions once, the diagonal twice [over_positions]
 
     Validity
     --------
@@ -94,14 +97,15 @@ def derive() -> Expressions:
     ----------
     edelman2024evolution, kemeny1960finite
     """
-    n, omega = sp.Symbol("n", integer=True, positive=True), sp.Symbol("omega")
-    return (
-        equation(-sp.Derivative(sp.Function("L")(omega), omega), asymptotic),
-        pi_i * (sp.harmonic(t) * Y - X) / t,
-        V / t,
-        sp.collect(sp.expand(residual * (pi_i * (sp.harmonic(t) * Y - X) - V)), sp.harmonic(t)) / t,
-        equation(sp.Sum(sp.harmonic(n) / n, (n, 1, T)), (sp.harmonic(T) ** 2 + sp.harmonic(T, 2)) / 2),
-    )
+    n = sp.Symbol("n", integer=True, positive=True)
+    pairs = (sp.harmonic(T) ** 2 + sp.harmonic(T, 2)) / 2
+    return {
+        "statement": equation(-slope, asymptotic),
+        "of_source": pi_i * (sp.harmonic(t) * Y - X) / t,
+        "of_frequencies": V / t,
+        "difference": sp.collect(sp.expand(residual * (pi_i * (sp.harmonic(t) * Y - X) - V)), sp.harmonic(t)) / t,
+        "over_positions": equation(sp.Sum(sp.harmonic(n) / n, (n, 1, T)), pairs),
+    }
 
 
 def exact_two_states(transition: Array, weights: Array, readout: float, context: int) -> tuple[Array, Array]:
@@ -154,9 +158,59 @@ def rows(concentration: float) -> tuple[Array, Array]:
     return nodes(Dirichlet(2, concentration), CHAINS)
 
 
-@check(r"$\sum_t (A H_t - B)/t$ with the statement, exactly, $T = 1, \dots, 12$")
-def _sum() -> Identities:
+@check(
+    r"$\sum_t (A H_t - B)/t$ with the statement, and $\sum_n H_n/n$ with its closed form, exactly, $T = 1, \dots, 12$"
+)
+def _sum(statement: Any, over_positions: Any) -> Identities:
     total = sp.Integer(0)
     for position in range(1, 13):
         total += at_position.subs(t, position)
-        yield total - asymptotic.subs(T, position) * position / mu
+        yield total - statement.rhs.subs(T, position) * position / mu
+        yield (over_positions.lhs - over_positions.rhs).subs(T, position).doit()
+
+
+@check("difference of the two covariances against the residual with $A H_t - B$ at one query and symbol, symbolically")
+def _difference(of_source: Any, of_frequencies: Any, difference: Any) -> Identities:
+    known = {A: pi_i**2 * residual * Y, B: pi_i * residual * (pi_i * X + V)}
+    return (
+        residual * (of_source - of_frequencies) - difference,
+        pi_i * difference - at_position.subs(known),
+    )
+
+
+def _random_chain() -> tuple[Array, Array, Array, Array, Array]:
+    """Powers P^m - 1π, m < 256, of three states, with π, Y, X and V."""
+    chain = np.random.default_rng(0).dirichlet(np.full(3, 5.0), size=3)
+    law, excess = stationary(chain), lag_matrices(chain, 256) - stationary(chain)
+    harmonic = np.cumsum(np.r_[0.0, 1 / np.arange(1, 256)])
+    return excess, law, excess.sum(axis=0), np.einsum("m,mij->ij", harmonic, excess), count_fluctuations.limit(chain)
+
+
+@check("covariance of a source's symbol with the counts before it by its sum, three states, $t = 128$")
+def _of_source(of_source: Any) -> Residual:
+    excess, law, *known = _random_chain()
+    position = 128
+    exact = law[:, None] * (excess[:position].cumsum(axis=0) / np.arange(1, position + 1)[:, None, None]).sum(axis=0)
+    closed = numerical((t, pi_i, Y, X), of_source, "scipy")(position, law[:, None], *known[:2])
+    largest = float(np.abs(exact / position - closed).max())
+    return Residual(largest, 1e-14, "the tails beyond $t$ fall exponentially; a hundred roundings of numbers below 0.1")
+
+
+@check(
+    r"covariance of frequencies with the mean score by its sum, three states, $t = 16, \dots, 128$: error falls like "
+    r"$\ln t/t^2$"
+)
+def _of_frequencies(of_frequencies: Any) -> Residual:
+    excess, law, *_, asymptotic_covariance = _random_chain()
+    positions, errors = np.array([16, 32, 64, 128]), []
+    for position in positions:
+        # Σ over x ≤ t, y ≤ s of Cov(1[x_x = j], 1[x_y = i]), by the lag between them.
+        later, earlier = np.arange(1, position + 1)[:, None], np.arange(1, position + 1)
+        forth = (law[:, None] * excess)[np.maximum(later - earlier, 0)]
+        back = (law[:, None] * excess).swapaxes(1, 2)[np.maximum(earlier - later, 0)]
+        pairs = np.where((later >= earlier)[..., None, None], forth, back)
+        exact = (pairs.sum(axis=0).cumsum(axis=0) / earlier[:, None, None]).sum(axis=0) / position**2
+        closed = sp.lambdify((t, V), of_frequencies)(position, asymptotic_covariance)
+        errors.append(np.abs(exact - closed).max() * position**2 / np.log(position))
+    because = r"in units of $\ln t/t^2$: a few times $V$"
+    return Residual(worst(*errors), 4 * float(np.abs(asymptotic_covariance).max()), because)

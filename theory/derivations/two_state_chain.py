@@ -6,6 +6,8 @@ b, but for the logarithms of the entropy rate.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import sympy as sp
 
@@ -17,6 +19,7 @@ __all__ = ["a", "b", "derive", "fundamental", "power", "stationary", "transition
 
 a, b = sp.symbols("a b", positive=True)
 r = sp.symbols("r", integer=True, nonnegative=True)
+P = sp.MatrixSymbol("P", 2, 2)
 
 transition = sp.Matrix([[1 - a, a], [b, 1 - b]])
 stationary = sp.Matrix([[b, a]]) / (a + b)
@@ -48,9 +51,9 @@ def derive() -> Expressions:
     -----
     - solve $\pi P = \pi$: two equations and $\pi_0 + \pi_1 = 1$ [stationary]
     - split off the limit: $P - 1\pi = \rho\,(I - 1\pi)$, and $I - 1\pi$ is a projection that $1\pi$ annihilates
-      [recursion]
+      [rest]
     - fundamental matrix: $Z = 1\pi + \sum_r (P^r - 1\pi)$ [fundamental]
-    - entropy rate: $\sum_i \pi_i H(P_i)$, nats per token [entropy-rate]
+    - entropy rate: $\sum_i \pi_i H(P_i)$, nats per token [entropy_rate]
 
     Validity
     --------
@@ -64,33 +67,43 @@ def derive() -> Expressions:
     ----------
     kemeny1960finite
     """
-    P = sp.MatrixSymbol("P", 2, 2)
-    return (
-        equation(P**r, power),
-        stationary,
-        sp.ImmutableMatrix((transition - limit).applyfunc(sp.factor)),
-        fundamental,
-        entropy_rate,
-    )
+    return {
+        "statement": equation(P**r, power),
+        "stationary": stationary,
+        "rest": (transition - limit).applyfunc(sp.factor),
+        "fundamental": fundamental,
+        "entropy_rate": entropy_rate,
+    }
 
 
-@check(r"$\pi P$ with $\pi$, symbolically")
-def _stationary() -> Identities:
-    return stationary * transition - stationary
+@check(r"$\pi P$ with $\pi$, and its sum with 1, symbolically")
+def _stationary(stationary: Any) -> Identities:
+    return (*(stationary * transition - stationary), sum(stationary) - 1)
 
 
-@check("$P^{r+1}$ with $P^r P$, symbolically")
-def _recursion() -> Identities:
-    return (*(power.subs(r, r + 1) - power * transition), *(power.subs(r, 0) - sp.eye(2)))
+@check("$P^{r+1}$ with $P^r P$, and the first powers with products of $P$, symbolically")
+def _recursion(statement: Any) -> Identities:
+    closed = statement.rhs
+    yield from closed.subs(r, r + 1) - closed * transition
+    for n in range(3):
+        yield from statement.lhs.subs({P: sp.ImmutableMatrix(transition), r: n}).as_explicit() - closed.subs(r, n)
+
+
+@check(r"$P - 1\pi$ with $\rho$ times a projection that $1\pi$ annihilates, symbolically")
+def _rest(rest: Any) -> Identities:
+    rho = 1 - a - b
+    yield from transition - limit - rest
+    yield from rest * rest - rho * rest
+    yield from limit * rest
 
 
 @check(r"$Z (I - P + 1\pi)$ with $I$, symbolically")
-def _fundamental() -> Identities:
+def _fundamental(fundamental: Any) -> Identities:
     return fundamental * (sp.eye(2) - transition + limit) - sp.eye(2)
 
 
 @check("closed form with `onset.theory.markov.chains` on 1,000 random chains")
-def _entropy_rate() -> Residual:
+def _entropy_rate(entropy_rate: Any) -> Residual:
     leaving = np.random.default_rng(0).uniform(0.01, 0.99, size=(2, 1000))
     matrices = np.array([[1 - leaving[0], leaving[0]], [leaving[1], 1 - leaving[1]]]).transpose(2, 0, 1)
     closed = sp.lambdify((a, b), entropy_rate)(*leaving)

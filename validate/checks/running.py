@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from onset.theory.derivations import attach, get, is_own
-from onset.theory.derivations.derivation import Check, CheckResult, Derivation, Step
+from onset.theory.derivations.derivation import Check, CheckResult, Derivation
 from onset.validate.store import check_results
 from onset.validate.store.check_results import PACKAGES
 
@@ -50,9 +50,9 @@ class CheckedDerivation:
         """A few words for a table."""
         return check_results.status(result.passed for result in self.results)
 
-    def results_of(self, step: Step) -> list[CheckResult]:
-        """Results of the checks that test a step."""
-        return [result for result in self.results if result.check.name in step.checks]
+    def results_of(self, label: str) -> list[CheckResult]:
+        """Results of the checks that evaluate the equation of a label."""
+        return [result for result in self.results if label in result.check.labels]
 
 
 def all_passed(results: Iterable[CheckResult]) -> bool | None:
@@ -136,8 +136,7 @@ def _fingerprint(derivation: Derivation, check: Check) -> str:
     """The fingerprint of a check; the content of what stands outside of the packages is part of it."""
     where, content = location(check), []
     if is_own(derivation.name) or not where.startswith(PACKAGES):
-        steps = ((step.name, step.expression) for step in derivation.steps)
-        content = [_source(check), *map(str, (derivation.statement, *steps))]
+        content = [_source(check), *(f"{label} {equation}" for label, equation in derivation.equations.items())]
     return check_results.fingerprint(derivation.name, check.name, check.compares, where, content)
 
 

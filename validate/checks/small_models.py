@@ -38,13 +38,13 @@ def one_thread(check: Callable[..., Residual]) -> Callable[..., Residual]:
     """Run a check on one thread: its tensors are small, and on a shared machine threads mostly wait for each other."""
 
     @wraps(check)
-    def run(*arguments: Any) -> Residual:
+    def run(*equations: Any, **labelled: Any) -> Residual:
         import torch
 
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return check(*arguments)
+            return check(*equations, **labelled)
         finally:
             torch.set_num_threads(before)
 

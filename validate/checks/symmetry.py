@@ -8,10 +8,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from onset.theory.arrays import Array
-from onset.theory.derivations import get, symmetry
-from onset.theory.derivations.derivation import Residual, check
+from onset.theory.derivations import symmetry
+from onset.theory.derivations.derivation import Residual, check, worst
 from onset.theory.setting import Setting
 from onset.validate.checks.small_models import (
     CASES,
@@ -27,22 +28,24 @@ from onset.validate.checks.small_models import (
 __all__ = ["CHECKS"]
 
 
-def _outside(matrix: Array) -> float:
-    """Largest entry of a matrix less a·11ᵀ + b·I, with a and b from the derivation's formula."""
-    of_ones, of_eye = _decomposition()(np.trace(matrix), matrix.sum(), len(matrix)).ravel()
+def _outside(matrix: Array, statement: Any) -> float:
+    """Largest entry of a matrix less a·11ᵀ + b·I, with a and b from the statement."""
+    of_ones, of_eye = _compiled(statement.rhs)(np.trace(matrix), matrix.sum(), len(matrix)).ravel()
     return float(np.abs(matrix - of_ones - of_eye * np.eye(len(matrix))).max())
 
 
 @cache
-def _decomposition() -> Callable[..., Array]:
-    return get("symmetry").function(symmetry.g_omega, symmetry.g_c, symmetry.k)
+def _compiled(decomposition: Any) -> Callable[..., Array]:
+    return sp.lambdify((symmetry.g_omega, symmetry.g_c, symmetry.k), decomposition)
 
 
-def _gradient_outside(setting: Setting, tokens: Any, targets: Any) -> tuple[float, float]:
+def _gradient_outside(statement: Any, setting: Setting, tokens: Any, targets: Any) -> tuple[float, float]:
     """Largest part of any matrix's gradient outside the subspace, and the rounding to expect."""
     parameters = dict(distinct_model(setting).named_parameters())
     weighted_loss(distinct_model(setting), parameters, tokens, targets).backward()
-    outside = max(_outside(np.asarray(p.grad)) for name, p in parameters.items() if name != "lag_logits")
+    outside = worst(
+        *(_outside(np.asarray(p.grad), statement) for name, p in parameters.items() if name != "lag_logits")
+    )
     return outside, gradient_rounding(setting, len(tokens))
 
 
@@ -51,11 +54,11 @@ def _gradient_outside(setting: Setting, tokens: Any, targets: Any) -> tuple[floa
     r"$\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$, $k = 2, \dots, 4$"
 )
 @one_thread
-def _autodiff() -> Residual:
+def _autodiff(statement: Any) -> Residual:
     settings = [Setting.of(family, states=states, context=6) for family, states in CASES]
-    parts = (_gradient_outside(setting, *random_batch(setting, 3)) for setting in settings)
+    parts = (_gradient_outside(statement, setting, *random_batch(setting, 3)) for setting in settings)
     return Residual(
-        max(outside / limit for outside, limit in parts), 1.0, "in units of one rounding per token and source"
+        worst(*(outside / limit for outside, limit in parts)), 1.0, "in units of one rounding per token and source"
     )
 
 
@@ -64,17 +67,17 @@ def _autodiff() -> Residual:
     r"$\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$"
 )
 @one_thread
-def _leaves() -> Residual:
+def _leaves(statement: Any) -> Residual:
     largest = 0.0
     for family, states in CASES:
         setting = Setting.of(family, states=states, context=4)
-        outside, limit = _gradient_outside(setting, *every_sequence(states, 4)[:2])
-        largest = max(largest, limit / outside)
+        outside, limit = _gradient_outside(statement, setting, *every_sequence(states, 4)[:2])
+        largest = worst(largest, limit / outside)
     because = r"rounding over what lies outside: below $\sqrt{\epsilon}$, half-way between rounding and order one"
     return Residual(largest, EPS**0.5, because)
 
 
-def _train(setting: Setting, off: float) -> tuple[list[float], float]:
+def _train(statement: Any, setting: Setting, off: float) -> tuple[list[float], float]:
     """50 steps on a closed batch: distances from the subspace, and the smallest entry of a matrix's gradient."""
     import torch
 
@@ -89,7 +92,7 @@ def _train(setting: Setting, off: float) -> tuple[list[float], float]:
         weighted_loss(model, dict(model.named_parameters()), tokens, targets).backward()
         smallest = min(smallest, *(float(p.grad.abs().min()) for p in matrices))  # pyright: ignore[reportOptionalMemberAccess]
         optimizer.step()
-        outside.append(max(_outside(p.detach().numpy()) for p in matrices))
+        outside.append(worst(*(_outside(p.detach().numpy(), statement) for p in matrices)))
     return outside, smallest
 
 
@@ -98,17 +101,17 @@ def _train(setting: Setting, off: float) -> tuple[list[float], float]:
     r"$\operatorname{span}\{I, \mathbf{1}\mathbf{1}^\top\}$, $k = 2$, 3"
 )
 @one_thread
-def _trajectory() -> Residual:
+def _trajectory(statement: Any) -> Residual:
     largest = 0.0
     for (family, states), optimizer in itertools.product(CASES[:2] + CASES[3:5], ("sgd", "adam")):
         setting = Setting.of(family, states=states, context=6, optimizer=optimizer)
-        distances, smallest = _train(setting, 0.0)
+        distances, smallest = _train(statement, setting, 0.0)
         off = EPS**0.5
-        growth = max(1.0, max(_train(setting, off)[0]) / off)
+        growth = worst(1.0, *(distance / off for distance in _train(statement, setting, off)[0]))
         # Adam divides a gradient by its size: its relative rounding becomes the update's. Parameters are of order one.
         rounding = gradient_rounding(setting, 3 * len(list(itertools.permutations(range(states)))))
         per_step = 0.02 * rounding / (smallest if optimizer == "adam" else 1.0) + EPS
-        largest = max(largest, max(distances) / (50 * per_step * growth))
+        largest = worst(largest, worst(*distances) / (50 * per_step * growth))
     return Residual(
         largest, 1.0, r"in units of 50 steps' rounding times the measured growth of a deviation of $\sqrt{\epsilon}$"
     )
@@ -174,7 +177,7 @@ def _transverse() -> Residual:
     for family, steps in (("linear", 40), ("softmax", 250)):
         setting, point = _plateau(family, 3, 25, steps)
         transverse, mixed, rounding = _hessian(setting, point, 24)
-        largest = max(
+        largest = worst(
             largest, -float(np.linalg.eigvalsh(transverse)[0]) / rounding, float(np.abs(mixed).max()) / rounding
         )
     return Residual(largest, 1.0, "in units of one rounding per token of the largest second derivative")

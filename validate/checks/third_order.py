@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def _growths() -> tuple[Array, Array]:
     "$v^2_r$, autograd, four chains"
 )
 @one_thread
-def _second_head() -> Residual:
+def _second_head(statement: Any) -> Residual:
     """T × drive is μ S_r (ln T + const) + O(ln T / T): its growth over a doubling of T with μ S_r ln 2."""
     from onset.theory.derivations import third_order
     from onset.theory.markov.chains import block_law
@@ -70,7 +71,7 @@ def _second_head() -> Residual:
     chains, growths = _growths()
     model = np.exp(READOUT * block_law(chains, 3).sum(axis=1) / block_law(chains, 2).sum(axis=1)[:, :, None])
     model /= model.sum(axis=2, keepdims=True)
-    expected = READOUT * third_order.signals(chains, np.full(4, 0.25), model, 5) * np.log(2)
+    expected = READOUT * third_order.signals(chains, np.full(4, 0.25), model, 5, statement.rhs) * np.log(2)
     return all_zero(standard_scores(growths - expected), GROUPS - 1)
 
 

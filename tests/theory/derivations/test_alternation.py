@@ -1,4 +1,4 @@
-"""onset.theory.derivations.alternation: closed forms, the even-odd theorem, and that its checks can fail."""
+"""onset.theory.derivations.alternation: closed forms, the even-odd theorem, and that it can fail."""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ from onset.theory.derivations import alternation
 from onset.theory.markov.priors import Dirichlet, sample
 
 EPS = np.finfo(float).eps
-
-
-@pytest.mark.parametrize("check", alternation.derive().checks, ids=lambda check: check.name)
-def test_check(check):
-    """Every check of the derivation is within its tolerance."""
-    residual = check()
-    assert residual.passed, residual
 
 
 def test_first_signals_in_exact_arithmetic():
@@ -65,8 +58,8 @@ def test_moments_of_the_overlap():
 
 
 def test_wrong_forms_are_found(monkeypatch):
-    """A signal wrong by a part in 10⁸, a wrong sign of odd lags, and a wrong chain each turn a check red."""
-    right, doubly = alternation.closed_form, alternation.doubly_stochastic()
+    """A signal of another prior or reference wrong by a part in 10⁸, and a wrong sign of odd lags."""
+    right = alternation.closed_form
     monkeypatch.setattr(
         alternation,
         "closed_form",
@@ -75,10 +68,11 @@ def test_wrong_forms_are_found(monkeypatch):
     assert not alternation._quadrature().passed
     monkeypatch.setattr(alternation, "closed_form", lambda *arguments: right(*arguments) * (-1) ** alternation.m)
     assert not alternation._theorem().passed
-    monkeypatch.setattr(alternation, "doubly_stochastic", lambda: doubly.subs(alternation.m, alternation.m + 1))
-    assert not alternation._doubly_stochastic().passed
+
+
+def test_a_wrong_reference_is_found(monkeypatch, theory_derivation):
     monkeypatch.setitem(alternation.chain_part, "uniform", alternation.chain_part["unigram"])
-    assert not alternation._chain().passed
+    assert theory_derivation("alternation").run(alternation._chain).passed is False
 
 
 def test_bad_arguments_are_named():

@@ -1,27 +1,37 @@
-"""onset.theory.derivations.ballistic: its checks, that they can fail, and its scaling."""
+"""onset.theory.derivations.ballistic: its stated errors, and its scaling."""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
-import sympy as sp
 
 from onset.theory.checks import ballistic as checks
-from onset.theory.derivations import ballistic
+from onset.theory.derivations import ballistic, get
+from onset.theory.markov.priors import DoublyStochastic
+from onset.theory.markov.signals import signal
 
 
-def test_all_checks_pass(theory_checks):
-    for result in theory_checks("ballistic-growth"):
-        print(result.check.name, result.residual, result.error)
-        assert result.passed
-
-
-def test_wrong_formulas_are_found(monkeypatch):
+def test_a_wrong_time_is_found(monkeypatch):
     right = ballistic.waiting
     monkeypatch.setattr(checks, "waiting", lambda *arguments: 0.9 * right(*arguments))
     assert not checks._mean_field().passed
-    monkeypatch.setattr(ballistic, "follower", ballistic.follower.subs(ballistic.rho, sp.sqrt(ballistic.rho)))
-    assert not ballistic._follower().passed
+
+
+def test_stated_errors_are_those_of_the_mean_field():
+    """The percentages of the validity, rounded as they are printed."""
+    strengths = {r: signal(DoublyStochastic(2), r).value for r in checks.ODD}
+    stated = re.findall(r"by (\d+)% at \$T = (\d+)\$", get("ballistic-growth").validity)
+    assert len(stated) == 3
+    for percent, context in ((int(percent), int(context)) for percent, context in stated):
+        rates = checks._setting(context).training.optimizer.learning_rate
+        predicted = ballistic.waiting(
+            context, checks.LOGIT, strengths, rates["match"] * context**2, rates["lag_logits"]
+        )
+        early = 1 - predicted / checks._integrated(context)
+        print(f"T = {context}: {early:.3f} early, stated {percent}%")
+        assert round(100 * early) == percent
 
 
 def test_rates_enter_through_their_geometric_mean_and_the_limit_is_closed():

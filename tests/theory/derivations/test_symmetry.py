@@ -1,4 +1,4 @@
-"""onset.theory.derivations.symmetry: the checks pass, and fail when a formula is wrong."""
+"""onset.theory.derivations.symmetry: a projection, and as many orbits as stated."""
 
 from __future__ import annotations
 
@@ -7,13 +7,6 @@ import pytest
 import sympy as sp
 
 from onset.theory.derivations import get, symmetry
-
-
-@pytest.mark.parametrize("check", symmetry.derive().checks, ids=lambda check: check.name)
-def test_check(check):
-    """Every check of the derivation is within its tolerance."""
-    residual = check()
-    assert residual.passed, residual
 
 
 @pytest.mark.parametrize("states", [2, 3, 7])
@@ -27,20 +20,11 @@ def test_the_statement_is_a_least_squares_projection(states):
     np.testing.assert_allclose(projected.ravel(), expected, atol=states**2 * 10 * np.finfo(float).eps)
 
 
-def test_a_wrong_decomposition_is_found(monkeypatch):
-    """With k in place of k - 1 two checks fail."""
-    right = symmetry.decomposition()
-    wrong = right.subs(symmetry.k - 1, symmetry.k)
-    assert wrong != right
-    monkeypatch.setattr(symmetry, "decomposition", lambda: wrong)
-    assert [r.check.name for r in symmetry.derive().check() if not r.passed] == ["decomposition", "gradient"]
-
-
-def test_too_few_relabellings_are_found(monkeypatch):
+def test_too_few_relabellings_are_found(monkeypatch, theory_derivation):
     """Without one exchange of states more matrices are fixed."""
     whole = symmetry.relabellings
     monkeypatch.setattr(symmetry, "relabellings", lambda states: list(whole(states))[: max(1, states - 2)])
-    assert not symmetry._fixed().passed
+    assert theory_derivation("symmetry").run(symmetry._fixed).passed is False
 
 
 def test_fixed_matrices_have_two_orbits():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from onset.theory.derivations.derivation import check
+from onset.theory.derivations.derivation import Step, check
 from onset.theory.derivations.text import derives, equation
 
 x, n = sp.symbols("x n", positive=True)
@@ -13,8 +13,8 @@ S = sp.IndexedBase("S")
 
 
 @check("twice $x$ with $x + x$")
-def _twice():
-    yield 2 * x - (x + x)
+def _twice(statement):
+    yield statement.rhs - (x + x)
 
 
 def _line():
@@ -36,8 +36,9 @@ def _line():
 
     Steps
     -----
-    - double: by adding [a, b], to $[0, 1]$ [twice]
-    - no reason
+    - double: by adding [a, b], to $[0, 1]$ [double]
+    - no reason [pair]
+    - no equation: in words
 
     Validity
     --------
@@ -48,11 +49,11 @@ def _line():
     ------
     derived here
     """
-    return equation("y", 2 * x), S[n], sp.Matrix([x, n])
+    return {"statement": equation("y", 2 * x), "double": S[n], "pair": sp.Matrix([x, n])}
 
 
 def test_a_docstring_becomes_a_derivation():
-    """Symbols are those of the expressions; lines are joined; only brackets at the end name checks."""
+    """Symbols are those of the expressions; lines are joined; only brackets at the end are a label."""
     derived = derives("line")(_line)()
     assert (derived.name, derived.title) == ("line", "Title of two lines")
     assert derived.statement == sp.Eq(sp.Symbol("y"), 2 * x)
@@ -63,21 +64,22 @@ def test_a_docstring_becomes_a_derivation():
         sp.Function("f")(sp.Symbol("v")): "only in the prose",
     }
     assert list(derived.assumptions) == ["one", "two, continued"]
-    first, second = derived.steps
-    assert (first.name, first.reason, list(first.checks)) == ("double", "by adding [a, b], to $[0, 1]$", ["twice"])
-    assert (second.name, second.reason, list(second.checks)) == ("no reason", "", [])
-    assert second.expression == sp.ImmutableMatrix([x, n])
+    first, second, last = derived.steps
+    assert first == Step("double", "by adding [a, b], to $[0, 1]$", "double", S[n])
+    assert second == Step("no reason", "", "pair", sp.ImmutableMatrix([x, n]))
+    assert last == Step("no equation", "in words")
     assert (derived.validity, derived.source, list(derived.references)) == ("Up to $x$.", "derived here", [])
     assert [result.passed for result in derived.check()] == [True]
 
 
-def test_steps_without_an_expression_are_named():
-    def short():
-        return _line()[:2]
+@pytest.mark.parametrize("change", [{"double": None}, {"other": x}])
+def test_equations_and_labels_that_do_not_match_are_named(change):
+    def other():
+        return {label: value for label, value in (_line() | change).items() if value is not None}
 
-    short.__doc__ = _line.__doc__
-    with pytest.raises(ValueError, match="each of the 2 steps of its docstring, got 1"):
-        derives("line")(short)()
+    other.__doc__ = _line.__doc__
+    with pytest.raises(ValueError, match=r"expected the equations \['statement', 'double', 'pair'\]"):
+        derives("line")(other)()
 
 
 def test_a_symbol_without_a_meaning_is_named():

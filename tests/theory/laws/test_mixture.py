@@ -1,28 +1,16 @@
-"""The resting match of mixtures, their delay, and the derivation."""
+"""The resting match of mixtures, and their delay."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from onset.theory.derivations import mixture
 from onset.theory.dynamics.flow import flow
 from onset.theory.laws.mixture import PRIOR_NODES, balance
 from onset.theory.laws.slow_manifold import manifold
 from onset.theory.markov.priors import DoublyStochastic, Mixture, Prior, Unigram
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.setting import Setting
-
-
-def test_all_checks_pass(theory_checks):
-    for result in theory_checks("mixture-delay"):
-        print(result.check.name, result.residual, result.error)
-        assert result.passed
-
-
-def test_a_wrong_minimum_is_found(monkeypatch):
-    monkeypatch.setattr(mixture, "resting", mixture.resting.subs(mixture.g, 2 * mixture.g))
-    assert not mixture._minimum().passed
 
 
 def test_critical_weight_tends_to_one_like_the_push(slope):
