@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 export MPLBACKEND := Agg
+# Bytecode is not compiled at installation but at the first import, which is for nothing unless it is kept.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install validate test check docs clean
+.PHONY: install validate test mutate check docs clean
 
 install: $(INSTALLED)
 
@@ -21,6 +23,10 @@ validate: install
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# For example: make mutate OPTIONS="--number 60 --since main"; --help lists the options.
+mutate: install
+	$(BIN)/python tests/mutation $(OPTIONS)
 
 check: install
 	$(BIN)/ruff check .
