@@ -8,14 +8,27 @@ from typing import NamedTuple
 import numpy as np
 
 from onset.simulate.tasks import sampler
-from onset.theory import arguments, randomness
+from onset.theory import arguments, costs, randomness
 from onset.theory.arrays import Array
 from onset.theory.setting import Setting
 
 __all__ = ["Estimate", "strategy_losses"]
 
 CHUNK = 2048
-"""Sequences sampled at a time."""
+"""Most sequences sampled at a time."""
+
+CHUNK_ENTRIES = 2**26
+"""Most probabilities, of all laws together, that a chunk holds (1 GiB in all): at long contexts it has fewer sequences.
+"""
+
+DENSE_VOCABULARY = 256
+"""Vocabulary above which laws are taken to be sparse, with this many numbers at a position."""
+
+BYTES_PER_ENTRY = 17
+"""For each of a sequence's probabilities: with their logarithms and products (measured)."""
+
+SECONDS_PER_ENTRY = 2e-8
+"""On one core, for each of these probabilities (measured)."""
 
 
 class Estimate(NamedTuple):
@@ -61,18 +74,36 @@ def strategy_losses(
     seed : int
     progress : callable
         Called with the sequences done and in total.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or memory or time would not suffice.
     """
     sequences, task = arguments.integer("sequences", sequences, least=2), setting.task
+    entries = (len(task.strategies) + 1) * min(task.vocabulary, DENSE_VOCABULARY)
+    costs.require_memory(
+        "a sequence with its laws", lambda context: BYTES_PER_ENTRY * entries * context, context=task.context
+    )
+    costs.require_time(
+        "the simulation",
+        lambda sequences, context: SECONDS_PER_ENTRY * entries * sequences * context,
+        sequences=sequences,
+        context=task.context,
+    )
     source = sampler(task) if pseudo_count is None else sampler(task, pseudo_count=pseudo_count)
     scored = task.scored
     moments = {name: _Moments(int(scored.sum()) + 1) for name in task.strategies}
-    chunks = -(-sequences // CHUNK)
-    for done, generator in enumerate(randomness.generator(seed).spawn(chunks)):
-        sample = source.sample(min(CHUNK, sequences - done * CHUNK), generator)
+    chunk = min(CHUNK, max(1, CHUNK_ENTRIES // (entries * task.context)))
+    chunks = -(-sequences // chunk)
+    parent = randomness.generator(seed)
+    for done in range(chunks):
+        (generator,) = parent.spawn(1)  # one by one: there may be as many as sequences
+        sample = source.sample(min(chunk, sequences - done * chunk), generator)
         for running, losses in zip(moments.values(), source.laws(sample).losses(), strict=True):
             loss = losses[:, scored]
             running.add(np.concatenate([loss, loss.mean(axis=1, keepdims=True)], axis=1))
-        progress(min((done + 1) * CHUNK, sequences), sequences)
+        progress(min((done + 1) * chunk, sequences), sequences)
     return {name: running.estimate() for name, running in moments.items()}
 
 

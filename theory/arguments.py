@@ -16,7 +16,9 @@ from typing import Any
 __all__ = [
     "LARGEST_NUMBER",
     "LARGEST_SEED",
+    "LARGEST_SIZE",
     "MOST_SEEDS",
+    "bounded",
     "flag",
     "integer",
     "items",
@@ -25,6 +27,7 @@ __all__ = [
     "only_known",
     "positive",
     "real",
+    "scale",
     "seed",
     "seed_count",
     "seeds",
@@ -35,6 +38,10 @@ __all__ = [
 
 LARGEST_NUMBER = 10**9
 """Default upper bound of whole numbers: more sequences, steps or tokens than can be computed."""
+
+LARGEST_SIZE = 1e12
+"""Largest rate, initial value or concentration, and one over the smallest: with 16 digits a double still tells a
+parameter from its change, and solvers end."""
 
 LARGEST_SEED = 2**63 - 1
 """Largest seed: the largest whole number of 64 bits with sign, which numpy, torch and run files all hold."""
@@ -85,6 +92,27 @@ def positive(name: str, value: object) -> float:
     number = real(name, value)
     if number <= 0:
         raise ValueError(f"{name} = {shown(value)}: expected a number above zero; give a positive {name}.")
+    return number
+
+
+def scale(name: str, value: object) -> float:
+    """Return `value` as a float, or raise ``ValueError`` unless it is between 1/`LARGEST_SIZE` and `LARGEST_SIZE`."""
+    number = positive(name, value)
+    if not 1 / LARGEST_SIZE <= number <= LARGEST_SIZE:
+        raise ValueError(
+            f"{name} = {shown(value)}: expected a number from {1 / LARGEST_SIZE:g} to {LARGEST_SIZE:g}; "
+            "give a less extreme one."
+        )
+    return number
+
+
+def bounded(name: str, value: object) -> float:
+    """Return `value` as a float, or raise ``ValueError`` unless it is between -`LARGEST_SIZE` and `LARGEST_SIZE`."""
+    number = real(name, value)
+    if abs(number) > LARGEST_SIZE:
+        raise ValueError(
+            f"{name} = {shown(value)}: expected a number of at most {LARGEST_SIZE:g} in size; give a smaller one."
+        )
     return number
 
 

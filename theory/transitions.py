@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onset.theory import arguments
+from onset.theory.arrays import Array, numbers
 from onset.theory.estimates import RECORDS, SEEDS, StandardError, ends
 from onset.theory.plain_data import plain
 
@@ -91,30 +92,42 @@ def find_transition(steps: ArrayLike, distances: Mapping[str, ArrayLike], source
     steps : array, shape (n,)
         Recorded steps, increasing.
     distances : mapping of strategy to array, shape (n,)
-        KL(strategy ‖ model), nats per token.
+        KL(strategy ‖ model), nats per token; records where one is not finite are passed over.
     source, target : str
         Strategy names.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, if a name is unknown, lengths differ or steps decrease.
     """
     for name in (source, target):
         arguments.one_of("strategy", name, distances)
-    lead = np.asarray(distances[source], dtype=float) - np.asarray(distances[target], dtype=float)
-    return find_crossing(np.asarray(steps, dtype=float), lead, source, target, f"nearer to {target} than to {source}")
+    steps = _steps(steps)
+    of_source, of_target = (numbers(f"distances[{name}]", distances[name], len(steps)) for name in (source, target))
+    with np.errstate(invalid="ignore"):  # infinite distances to both
+        lead = of_source - of_target
+    return find_crossing(steps, lead, source, target, f"nearer to {target} than to {source}")
 
 
 def find_formation(
     steps: ArrayLike, attention: ArrayLike, level: float = FORMATION_LEVEL, *, lag: int = 1
 ) -> Transition:
     """First step at which `attention` on `lag`, shape (n,), exceeds `level`, a share of attention in (0, 1)."""
-    excess = np.asarray(attention, dtype=float) - arguments.share("formation_level", level)
+    steps = _steps(steps)
+    excess = numbers("attention", attention, len(steps)) - arguments.share("formation_level", level)
     head = "previous-token head" if lag == 1 else f"lag-{lag} head"
-    return find_crossing(np.asarray(steps, dtype=float), excess, "none", head, f"lag-{lag} attention above {level:g}")
+    return find_crossing(steps, excess, "none", head, f"lag-{lag} attention above {level:g}")
 
 
-def find_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str, state: str) -> Transition:
+def find_crossing(steps: ArrayLike, lead: ArrayLike, source: str, target: str, state: str) -> Transition:
     """First step at which `lead`, shape (n,), rises above zero and is still there at the next record.
 
-    `state` describes a positive lead in words, for the reason that is given where there is no crossing.
+    Records without a finite lead are passed over. `state` describes a positive lead in words, for the reason that is
+    given where there is no crossing.
     """
+    steps = _steps(steps)
+    lead = numbers("lead", lead, len(steps))
     usable = np.isfinite(lead)
     steps, lead = steps[usable], lead[usable]
     above = lead > 0
@@ -134,6 +147,14 @@ def find_crossing(steps: np.ndarray, lead: np.ndarray, source: str, target: str,
     else:
         reason = f"never {state} for two records in a row up to step {steps[-1]:g}"
     return Transition(source, target, None, reason=reason)
+
+
+def _steps(steps: ArrayLike) -> Array:
+    """Recorded steps as an array; a ``ValueError`` unless they are finite and never decrease."""
+    array = numbers("steps", steps, None, finite=True)
+    if np.any(np.diff(array) < 0):
+        raise ValueError(f"steps = {arguments.shown(steps)}: expected steps that never decrease; sort them.")
+    return array
 
 
 def _interpolation_error(steps: np.ndarray, lead: np.ndarray, after: int, step: float) -> float:
@@ -237,7 +258,13 @@ def read_transitions(
         Between successive strategies; of the head of each lag.
     """
     transitions = [find_transition(steps, distances, a, b) for a, b in pairwise(distances)]
-    strongest = np.asarray(attention, dtype=float).max(axis=1)
+    heads = numbers("attention", attention, np.size(steps), None, None)
+    if lags and not (heads.shape[1] and 0 <= min(lags) <= max(lags) < heads.shape[2]):
+        raise ValueError(
+            f"attention has shape {heads.shape} with lags = {arguments.shown(list(lags))}: expected a head and an "
+            "entry for each lag; give the attention of longer sequences, or fewer lags."
+        )
+    strongest = heads.max(axis=1) if lags else heads
     return transitions, [find_formation(steps, strongest[:, lag], level, lag=lag) for lag in lags]
 
 

@@ -22,7 +22,8 @@ from onset.simulate.finite_context import kernels, ngram_kernels
 from onset.simulate.finite_context.kernels import CHUNK, Model
 from onset.simulate.strategies.ngrams import predict
 from onset.simulate.tasks.markov_chains import MarkovSample, next_rows, sample
-from onset.theory import arguments, randomness
+from onset.simulate.threads import Threads
+from onset.theory import arguments, costs, randomness
 from onset.theory.arrays import Array, Tokens
 from onset.theory.dynamics.layout import Gradient, Layout
 from onset.theory.markov.chains import entropy
@@ -31,9 +32,6 @@ from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 
 __all__ = ["FiniteContext", "log_predictions", "loss_and_gradient"]
-
-SERIAL_TOKENS = 4096
-"""Tokens up to which a gradient (about 50 ns a token) uses one thread: threads may wait for milliseconds."""
 
 
 class FiniteContext:
@@ -61,8 +59,12 @@ class FiniteContext:
         self._noisy = setting.training.optimizer.name != "sgd"
         if self._noisy:
             self._count = max(self._count, setting.training.batch)
+        held_out = arguments.integer("held_out", held_out, least=1)
+        sizes = {"gradient": self._count, "predictions": held_out}
+        self._threads = {name: Threads(name, setting.model.family, setting.task, n) for name, n in sizes.items()}
+        _require_memory(setting, self._count, held_out)
         self._stream, fixed = randomness.generator(seed).spawn(2)
-        self._held_out = sample(setting.task, arguments.integer("held_out", held_out, least=1), fixed)
+        self._held_out = sample(setting.task, held_out, fixed)
         states, pseudo_count = setting.task.states, setting.task.prior.pseudo_count
         laws = {name: predict(self._held_out.tokens, states, name, pseudo_count) for name in setting.task.strategies}
         self._laws = {name: (law, float(entropy(law).mean())) for name, law in laws.items()}
@@ -77,14 +79,16 @@ class FiniteContext:
         these were independent), and is subtracted.
         """
         drawn = sample(self.setting.task, self._count, self._stream)
-        gradient = loss_and_gradient(self.setting, point, drawn, sampled=self._noisy, variance=self._noisy)
+        with self._threads["gradient"].turn():
+            gradient = loss_and_gradient(self.setting, point, drawn, sampled=self._noisy, variance=self._noisy)
         if not self._noisy:
             return gradient
         squared = self.setting.training.batch / (self._count * self.layout.entries)
         return replace(gradient, variance=gradient.variance * (1 - squared))
 
     def measure(self, point: Array) -> Measurement:
-        log_model = log_predictions(self.setting, point, self._held_out.tokens)
+        with self._threads["predictions"].turn():
+            log_model = log_predictions(self.setting, point, self._held_out.tokens)
 
         def cross_entropy(law: Array) -> float:
             return -float(np.einsum("ntj,ntj->", law, log_model)) / log_model[..., 0].size
@@ -92,6 +96,21 @@ class FiniteContext:
         distances = {name: cross_entropy(law) - mean_entropy for name, (law, mean_entropy) in self._laws.items()}
         weight = np.exp(point[self.layout.lags]).reshape(-1, self.setting.task.context)
         return Measurement(cross_entropy(self._rows), distances, weight / weight.sum(axis=1, keepdims=True))
+
+
+def _require_memory(setting: Setting, count: int, held_out: int) -> None:
+    """Raise ``ValueError`` unless the arrays of `FiniteContext` fit into memory."""
+    states, strategies = setting.task.states, len(setting.task.strategies)
+
+    def needed(context: int, batch: int = count) -> float:
+        # Laws of the strategies, the true one and the model's; of a gradient, uniforms, tokens, and targets if n > 2.
+        targets = states if setting.task.order > 2 else 0
+        return 8.0 * context * (held_out * states * (strategies + 2) + batch * (2 + targets))
+
+    sizes = {"context": setting.task.context}
+    if count == setting.training.batch:
+        sizes["batch"] = count  # else the number is not the user's
+    costs.require_memory("the finite context", needed, **sizes)
 
 
 def loss_and_gradient(
@@ -119,8 +138,7 @@ def loss_and_gradient(
         rows = np.eye(setting.task.states)[tokens[:, 1:]] if sampled else next_rows(drawn)
         ngram_kernels.gradient(tokens, rows, _ngram_model(setting, point), loss, first, second)
     else:
-        gradient = kernels.gradient if count * length > SERIAL_TOKENS else kernels.gradient_serial
-        gradient(tokens, drawn.transition, sampled, _model(setting, point), loss, first, second)
+        kernels.gradient(tokens, drawn.transition, sampled, _model(setting, point), loss, first, second)
     derivative = first.sum(axis=0) / count
     if not variance:
         return Gradient(float(loss.sum() / count), derivative)

@@ -16,7 +16,7 @@ from numba import prange
 from onset.simulate.compiling import njit
 from onset.theory.arrays import Array
 
-__all__ = ["CHUNK", "Model", "gradient", "gradient_serial", "log_predictions"]
+__all__ = ["CHUNK", "Model", "gradient", "log_predictions"]
 
 CHUNK = 16
 """Sequences summed one after the other."""
@@ -310,13 +310,6 @@ def _add_chunk(chunk, tokens, transition, sampled, model, loss, first, second):
 def gradient(tokens, transition, sampled, model, loss, first, second):
     """Loss, gradient and squared gradient summed over each chunk: shapes (chunks,), (chunks, n), (chunks, n or 0)."""
     for chunk in prange(len(loss)):
-        _add_chunk(chunk, tokens, transition, sampled, model, loss, first, second)
-
-
-@njit(cache=True)
-def gradient_serial(tokens, transition, sampled, model, loss, first, second):
-    """The same with one thread."""
-    for chunk in range(len(loss)):
         _add_chunk(chunk, tokens, transition, sampled, model, loss, first, second)
 
 

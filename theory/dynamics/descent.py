@@ -5,15 +5,22 @@ Gradient flow is in `onset.theory.dynamics.flow`.
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from onset.theory.dynamics.layout import Dynamics
+from onset.theory.floating import diverging
 from onset.theory.recording import Progress, Recorder, Trajectory, no_progress
 from onset.theory.training import Training
 
 __all__ = ["descend"]
 
+SECONDS_BETWEEN_REPORTS = 1.0
+"""Longest time between two calls of `progress`, but for that of one gradient."""
 
+
+@diverging()
 def descend(dynamics: Dynamics, training: Training, *, progress: Progress = no_progress) -> Trajectory:
     r"""Follow the optimiser of `training` until the last transition is well past or the run is over.
 
@@ -26,6 +33,7 @@ def descend(dynamics: Dynamics, training: Training, *, progress: Progress = no_p
     point, first, second = layout.start.copy(), np.zeros(len(rates)), np.zeros(len(rates))
     recorder = Recorder(layout.task, training)
     recorder.add(0, dynamics.measure(point), layout.names, point)
+    reported = time.monotonic()
     for step in range(1, training.steps + 1):
         gradient = dynamics.gradient(point, step)
         entry_gradient = gradient.derivative / layout.entries
@@ -39,9 +47,12 @@ def descend(dynamics: Dynamics, training: Training, *, progress: Progress = no_p
             point = point - rates * (first / (1 - beta1**step)) / root
         if recorder.diverges(gradient.loss) or not np.all(np.isfinite(point)):
             return recorder.trajectory(diverged=step)
-        if training.records(step):
+        due = training.records(step)
+        if due:
             recorder.add(step, dynamics.measure(point), layout.names, point)
+        if due or time.monotonic() - reported > SECONDS_BETWEEN_REPORTS:
             progress(step, training.steps)
-            if recorder.settled:
-                break
+            reported = time.monotonic()
+        if due and recorder.settled:
+            break
     return recorder.trajectory()

@@ -24,7 +24,8 @@ from scipy.optimize import brentq
 
 from onset.theory.arrays import Array
 from onset.theory.dynamics.layout import Dynamics, Layout
-from onset.theory.recording import DIVERGENCE, MARGIN, Trajectory
+from onset.theory.floating import diverging
+from onset.theory.recording import DIVERGENCE, MARGIN, Progress, Trajectory, no_progress
 from onset.theory.training import Training
 from onset.theory.transitions import passed_transitions
 
@@ -240,13 +241,26 @@ class Curves:
         )
 
 
-def flow(dynamics: Dynamics, training: Training, *, rtol: float = RTOL, sampling: Sampling = SPARSE) -> Trajectory:
+def flow(
+    dynamics: Dynamics,
+    training: Training,
+    *,
+    rtol: float = RTOL,
+    sampling: Sampling = SPARSE,
+    progress: Progress = no_progress,
+) -> Trajectory:
     """Gradient flow of one `Dynamics`, see `flows`."""
-    return flows(SingleReplicate(dynamics), training, rtol=rtol, sampling=sampling)[0]
+    return flows(SingleReplicate(dynamics), training, rtol=rtol, sampling=sampling, progress=progress)[0]
 
 
+@diverging()
 def flows(
-    ensemble: Ensemble, training: Training, *, rtol: float = RTOL, sampling: Sampling = SPARSE
+    ensemble: Ensemble,
+    training: Training,
+    *,
+    rtol: float = RTOL,
+    sampling: Sampling = SPARSE,
+    progress: Progress = no_progress,
 ) -> list[Trajectory]:
     """Gradient flow of all replicates, one trajectory each.
 
@@ -258,6 +272,8 @@ def flows(
     rtol : float
         The solver's relative error per step.
     sampling : Sampling
+    progress : callable
+        Called at every step of the solver.
     """
     system, curves = _ClockedFlow(ensemble, training), Curves(ensemble, training, sampling)
     count, size = system.start.shape
@@ -284,6 +300,8 @@ def flows(
             ends.append(float(solver.t))
             states.append(solver.y)
             paths.append(solver.dense_output())
+            reached = int(solver.y.reshape(count, size)[:, -1].min())
+            progress(min(reached, training.steps), training.steps)
         if solver.status == "failed":
             curves.diverged = [int(steps[-1]) for steps in curves.records.steps]
             break

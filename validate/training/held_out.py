@@ -109,7 +109,9 @@ class HeldOut:
         self._by_pairs = setting.task.vocabulary <= LARGEST_VOCABULARY
         self._sequences = HeldOutSequences(setting.task, generator, device)
         self._variants = [HeldOutSequences(variant, generator, device) for variant in setting.task.variants]
-        self._targets = targets_on(self._sequences.tokens[:FORWARD_BATCH]) if isinstance(model, Inspectable) else None
+        inspected = self._sequences.tokens[:FORWARD_BATCH]
+        # A task in whose sequences no token repeats has fewer scores.
+        self._targets = targets_on(inspected, where_any=True) if isinstance(model, Inspectable) else None
         self._start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
     @torch.no_grad()

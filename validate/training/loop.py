@@ -7,20 +7,18 @@ by itself within floating-point error.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 from torch.func import stack_module_state
 
+from onset.simulate.threads import Threads
 from onset.theory import arguments
 from onset.theory.recording import Progress, Recorder, Trajectory
 from onset.theory.setting import Setting
@@ -29,6 +27,7 @@ from onset.validate.models.model import cross_entropy
 from onset.validate.training.batches import Batches, MaskBits, streams
 from onset.validate.training.checkpoints import load_checkpoint, save_checkpoint
 from onset.validate.training.held_out import HeldOut
+from onset.validate.training.memory import require_memory
 from onset.validate.training.optimizer import Optimizer
 
 __all__ = ["DEVICES", "TrainingRun", "resolve_device", "train", "train_together"]
@@ -95,50 +94,36 @@ def train_together(
     """
     seeds = [arguments.seed("seed", seed) for seed in arguments.items("seeds", seeds, least=1)]
     device = resolve_device() if device is None else device
-    with _threads(device):
-        run = TrainingRun(setting, seeds, device)
-        state = None
-        if checkpoint is not None and checkpoint.exists():
-            state = load_checkpoint(checkpoint, setting, seeds)
-        if state is None:
-            run.record()
-        else:
-            run.restore(*state)
-        last_save = time.monotonic()
-        while run.running:
-            run.advance()
-            if not setting.training.records(run.step):
-                continue
-            run.record()
-            progress(run.step, setting.training.steps)
-            if checkpoint is not None and time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
-                save_checkpoint(checkpoint, setting, seeds, *run.state())
-                last_save = time.monotonic()
-        return run.trajectories()
-
-
-@contextmanager
-def _threads(device: torch.device) -> Iterator[None]:
-    """On a CPU: one thread for torch, and as many for compiled kernels as cores are idle."""
-    if device.type != "cpu":
-        yield
-        return
-    torch.set_num_threads(1)
-    threads = numba.get_num_threads()
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    try:
-        # The load includes this process.
-        numba.set_num_threads(min(threads, max(1, round((os.cpu_count() or 1) - busy + 1))))
-        yield
-    finally:
-        numba.set_num_threads(threads)
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # those of compiled kernels are chosen by measurement
+    run = TrainingRun(setting, seeds, device)
+    state = None
+    if checkpoint is not None and checkpoint.exists():
+        state = load_checkpoint(checkpoint, setting, seeds)
+    if state is None:
+        run.record()
+    else:
+        run.restore(*state)
+    last_save = time.monotonic()
+    while run.running:
+        run.advance()
+        if not setting.training.records(run.step):
+            continue
+        run.record()
+        progress(run.step, setting.training.steps)
+        if checkpoint is not None and time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS:
+            save_checkpoint(checkpoint, setting, seeds, *run.state())
+            last_save = time.monotonic()
+    return run.trajectories()
 
 
 class TrainingRun:
     """Models in training, with everything that their next step depends on."""
 
     def __init__(self, setting: Setting, seeds: Sequence[int], device: torch.device) -> None:
+        require_memory(setting, len(seeds), device)
         self.setting, self.device, self.step = setting, device, 0
+        self._threads = Threads("training", setting, len(seeds))
         models = [build(setting, seed).to(device) for seed in seeds]
         generators = [streams(seed) for seed in seeds]
         self.batches = [Batches(setting, training, device) for training, _, _ in generators]
@@ -167,13 +152,14 @@ class TrainingRun:
 
     def advance(self) -> None:
         """One optimiser step of every seed; seeds that have ended continue unrecorded, since parameters are stacked."""
-        tokens = [batches.draw() for batches in self.batches]
-        mask_bits = [stream.draw(self.sites) for stream in self.mask_bits]
-        if self.alone:
-            self._differentiate(tokens[0], mask_bits[0])
-        else:
-            self._differentiate(torch.stack(tokens), [torch.stack(site) for site in zip(*mask_bits, strict=True)])
-        self.optimizer.step()
+        with self._threads.turn():
+            tokens = [batches.draw() for batches in self.batches]
+            mask_bits = [stream.draw(self.sites) for stream in self.mask_bits]
+            if self.alone:
+                self._differentiate(tokens[0], mask_bits[0])
+            else:
+                self._differentiate(torch.stack(tokens), [torch.stack(site) for site in zip(*mask_bits, strict=True)])
+            self.optimizer.step()
         self.step += 1
 
     def _differentiate(self, tokens: Tensor, mask_bits: list[Tensor]) -> None:

@@ -22,11 +22,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy.special import entr
 
+from onset.theory import costs
 from onset.theory.arrays import Array
 from onset.theory.dynamics.layout import Gradient, last_attention
 from onset.theory.markov import ideal
@@ -35,7 +36,7 @@ from onset.theory.markov.expectations import calibrated_nodes, has_product_rule
 from onset.theory.markov.task import MarkovChains, require_first_order
 from onset.theory.mean_fields.base import LAGS, PopulationLoss, signals, softmax
 from onset.theory.mean_fields.corrected.early import Early, reach
-from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
+from onset.theory.mean_fields.corrected.moments import NODES, Memory, Moments, positions
 from onset.theory.recording import Measurement
 
 __all__ = ["COUNT", "Corrected", "Link", "logit_loss"]
@@ -51,6 +52,9 @@ MEASURING_FACTOR = 4
 
 The strategies' distances cross where both are alike, and few matrices move that by a tenth.
 """
+
+MEASURING_OVERHEAD = 1.13
+"""Memory of a measurement, relative to that of a gradient (measured)."""
 
 Pullback = Callable[[Array], Array]
 """From ∂L/∂w of the sources' weights to ∂L/∂(match, lag logits)."""
@@ -83,6 +87,8 @@ def logit_loss(mean: Array, covariance: Array, row: Array) -> tuple[Array, Array
 class Corrected(PopulationLoss):
     """Population loss of a toy family at context T.
 
+    `more_per_state` is the number of further arrays (T, k, n) of a family, for the estimate of memory.
+
     Parameters
     ----------
     task, initialization, lags
@@ -96,6 +102,8 @@ class Corrected(PopulationLoss):
     rule : (array, array), optional
         Matrices and weights that stand for the prior instead, see `stand_for`.
     """
+
+    more_per_state: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -115,12 +123,27 @@ class Corrected(PopulationLoss):
             )
         require_first_order(task, "the corrected mean field")
         self.followed = min(followed, lags)
+        self.require_memory(task, len(rule[0]) if rule else count, lags=lags, followed=followed)
         self._last = reach(task.states, task.context)
         self.at, self.position_share = positions(task.context, self._last)
         self._sources = np.arange(1.0, task.context + 1)
         measuring = None if has_product_rule(task.prior) else self.calibrated(MEASURING_FACTOR * count, generator)
         self.stand_for(*rule or self.chosen(count, generator))
         self._measuring_nodes = measuring
+
+    @classmethod
+    def require_memory(cls, task: MarkovChains, count: int, *, lags: int = LAGS, followed: int = FOLLOWED) -> None:
+        """Raise ``ValueError`` unless the arrays along the context of `Memory` and `Moments` fit into memory."""
+        k, size = task.states, 1 + min(followed, lags)
+        kept = size**2 * k + (NODES + lags) * k
+        of_pass = kept + 2 * size * k**2 + 3 * k * (k + 2) + (5 * size + cls.more_per_state) * k
+        if has_product_rule(task.prior):
+            numbers = MEASURING_OVERHEAD * of_pass
+        else:
+            numbers = kept + MEASURING_FACTOR * MEASURING_OVERHEAD * of_pass
+        costs.require_memory(
+            "the corrected mean field", lambda context: 8.0 * count * numbers * context, context=task.context
+        )
 
     def calibrated(self, count: int, generator: np.random.Generator | None) -> tuple[Array, Array]:
         """Matrices spread evenly over the prior, and their weights."""

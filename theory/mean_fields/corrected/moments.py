@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from onset.theory.arrays import Array
 from onset.theory.markov.chains import lag_matrices, stationary
 
-__all__ = ["TINY", "Memory", "Moments", "positions"]
+__all__ = ["NODES", "TINY", "Memory", "Moments", "positions"]
 
 TINY = 1e-300
 """Least divisor, for states of probability zero."""

@@ -27,7 +27,7 @@ from onset.theory.mean_fields.corrected.linear import LinearCorrected
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.match_and_lags import MatchAndLags
 from onset.theory.mean_fields.quadrature import rules
-from onset.theory.prediction import Prediction
+from onset.theory.prediction import Prediction, require_smaller
 
 __all__ = ["COUNTS", "bounded", "drive_change", "earlier_and_later"]
 
@@ -98,12 +98,9 @@ def bounded(prediction: Prediction, *, order: int = 1, least: bool = False) -> P
     task = prediction.setting.task
     change = drive_change(task.prior, task.context)
     share, first = abs(change) ** order, prediction.trajectories[0]
-    if share >= 1 and not least:
-        raise ValueError(
-            f"setting {prediction.setting.label}: fluctuations of counts, which the limit T → ∞ neglects, change the "
-            f"drive of lag 1 on the plateau by {100 * change:.0f}%; expected less than 100%; use the finite context, "
-            "or a longer one."
-        )
+    if not least:
+        what = "the change of lag 1's drive on the plateau by fluctuations of counts, which the limit T → ∞ neglects,"
+        require_smaller(prediction.setting, what, change, "use the finite context, or a longer one")
     ends = None
     if share < 1:
         ends = tuple(replace(first, steps=first.steps * factor) for factor in (1 - share, 1 / (1 - share)))

@@ -10,6 +10,7 @@ from typing import Any
 from onset.theory import arguments, randomness
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.flow import flow
+from onset.theory.markov.task import require_markov_chains
 from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.corrected.base import COUNT, Corrected
 from onset.theory.mean_fields.corrected.linear import LinearCorrected
@@ -48,16 +49,21 @@ def mean_field_corrected(setting: Setting, *, seed: int = 0, progress: Progress 
     Raises
     ------
     ValueError
-        If the family has no mean field.
+        If the family has no mean field, or memory would not suffice.
     """
     family = arguments.one_of("family of a corrected mean-field prediction", setting.model.family, CORRECTED)
     task, sgd = setting.task, setting.training.optimizer.name == "sgd"
+    require_markov_chains(task, "the corrected mean field")
+    follow = flow if sgd else descend
     options = list(_linear(setting, seed) if family == "linear" else _softmax(setting, seed))
     trajectories = []
-    for done, option in enumerate(options, start=1):
+    for done, option in enumerate(options):
         dynamics = CORRECTED[family].of(setting, lags=min(LAGS, task.context), **option)
-        trajectories.append((flow if sgd else descend)(dynamics, setting.training))
-        progress(done, len(options))
+
+        def advance(step: int, steps: int, done: int = done) -> None:
+            progress(done * steps + step, len(options) * steps)
+
+        trajectories.append(follow(dynamics, setting.training, progress=advance))
     moments, neglected = {
         "linear": (
             "are exact at the actual context",

@@ -38,7 +38,7 @@ class SoftmaxCorrected(Corrected):
     κ g_s/(1 + κ E[1(x_{s-r} = 0) | x_s]), κ = e^{η(e^{v_r} - 1)} - 1, for a followed lag r.
     """
 
-    family = "softmax"
+    family, more_per_state = "softmax", 24
 
     def remember(self, transition: Array) -> None:
         super().remember(transition)
