@@ -83,7 +83,7 @@ def position_losses(prior: Prior, context: int, *, pseudo_count: float | None = 
         If the prior is not one of two states known here, or an argument is out of range.
     """
     context = _length("context", context, MOST_TOKENS)
-    alpha = prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
+    alpha = prior.pseudo_count if pseudo_count is None else arguments.scale("pseudo_count", pseudo_count)
     following = class_evidence(prior, context + 1)
     losses = np.empty((3, context))
     for t in range(context, 0, -1):

@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.special import entr
 
-from onset.theory.arrays import Array
+from onset.theory import arguments
+from onset.theory.arrays import Array, floats
 
 __all__ = [
     "block_law",
@@ -50,7 +51,7 @@ def check_transition(transition: ArrayLike) -> Array:
         If the shape is not square, an entry is negative or not finite, or a row does not sum to one
         within k rounding errors of a double.
     """
-    matrix = np.asarray(transition, dtype=np.float64)
+    matrix = floats("transition", transition)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] < 2:
         raise ValueError(
             f"transition has shape {matrix.shape}: expected (..., k, k) with k of at least 2; pass one row per state."
@@ -60,7 +61,7 @@ def check_transition(transition: ArrayLike) -> Array:
             "transition has an entry that is negative or not finite: expected probabilities; mend that entry."
         )
     sums = matrix.sum(axis=-1)
-    worst = float(np.max(np.abs(sums - 1)))
+    worst = float(np.max(np.abs(sums - 1), initial=0.0))
     if worst > 8 * matrix.shape[-1] * np.finfo(np.float64).eps:
         raise ValueError(
             f"transition has a row whose sum misses one by {worst:.3g}: expected rows that sum to one; "
@@ -139,13 +140,13 @@ def _eliminate(matrices: Array) -> tuple[Array, NDArray[np.bool_], NDArray[np.bo
             added = share[:, :, None] * to
             rest = matrices[:, :last, :last]
             rest += added
-            if added.min() < LEAST_PRECISE:
+            if added.min(initial=1.0) < LEAST_PRECISE:
                 lost |= ((rest < LEAST_PRECISE) & (share[:, :, None] > 0) & (to > 0)).any(axis=(1, 2))
                 lost |= ((share > 0) & (share < LEAST_PRECISE)).any(axis=1)
         law = np.ones((count, states))
         for state in range(1, states):
             law[:, state] = np.einsum("ni,ni->n", law[:, :state], matrices[:, :state, state])
-            if law[:, state].min() < LEAST_PRECISE:
+            if law[:, state].min(initial=1.0) < LEAST_PRECISE:
                 reached = ((law[:, :state] > 0) & (matrices[:, :state, state] > 0)).any(axis=1)
                 lost |= reached & (law[:, state] < LEAST_PRECISE)
         total = law.sum(axis=-1, keepdims=True)
@@ -184,7 +185,7 @@ def _on_recurrent_class(matrix: Array) -> Array:
 
 def lag_matrices(transition: ArrayLike, lags: int) -> Array:
     r"""Powers :math:`P^0, \dots, P^{\text{lags}-1}`, shape (lags, ..., k, k): laws of a symbol given an earlier one."""
-    matrix = check_transition(transition)
+    matrix, lags = check_transition(transition), arguments.integer("lags", lags, least=1)
     powers = [np.broadcast_to(np.eye(matrix.shape[-1]), matrix.shape)]
     for _ in range(lags - 1):
         powers.append(powers[-1] @ matrix)
@@ -199,9 +200,9 @@ def order_of(transition: Array) -> int:
     ValueError
         If the number of rows is no power of the number of symbols.
     """
-    rows, states = transition.shape[-2:]
+    rows, states = (0, 0, *transition.shape)[-2:]
     order, reached = 1, 1
-    while reached < rows:
+    while reached < rows and states > 1:
         order, reached = order + 1, reached * states
     if reached != rows or rows < states:
         raise ValueError(
@@ -213,8 +214,8 @@ def order_of(transition: Array) -> int:
 
 def lift(transition: Array) -> Array:
     """The chain on histories, shape (..., k^{n-1}, k^{n-1}): the oldest symbol is dropped, the next one appended."""
-    rows, states = transition.shape[-2:]
     order_of(transition)
+    rows, states = transition.shape[-2:]
     if rows == states:
         return transition
     lifted = np.zeros((*transition.shape[:-1], rows))
@@ -226,12 +227,13 @@ def lift(transition: Array) -> Array:
 
 def history_law(transition: ArrayLike) -> Array:
     """Stationary law of histories of n - 1 symbols, shape (..., k^{n-1}); for n = 2 of symbols."""
-    return stationary(lift(np.asarray(transition, dtype=np.float64)))
+    return stationary(lift(floats("transition", transition)))
 
 
 def block_law(transition: Array, length: int) -> Array:
-    """Stationary law of `length` ≤ n successive symbols, shape (..., k, …, k), the earliest first."""
+    """Stationary law of 0 ≤ `length` ≤ n successive symbols, shape (..., k, …, k), the earliest first."""
     states, order = transition.shape[-1], order_of(transition)
+    length = arguments.integer("length", length, least=0, most=order)
     blocks = history_law(transition)[..., None] * transition
     blocks = blocks.reshape(*transition.shape[:-2], *[states] * order)
     return blocks.sum(axis=tuple(range(-order, -length)))
@@ -246,10 +248,20 @@ def conditional_entropy(transition: Array, order: int) -> Array:
 
 
 def entropy(law: ArrayLike) -> Array:
-    r"""Entropy :math:`-\sum_j p_j \ln p_j` over the last axis, in nats."""
-    return entr(np.asarray(law, dtype=np.float64)).sum(axis=-1)
+    r"""Entropy :math:`-\sum_j p_j \ln p_j` over the last axis, in nats.
+
+    Raises
+    ------
+    ValueError
+        If an entry is negative or not finite, or there is no axis.
+    """
+    law = floats("law", law)
+    if not law.ndim or not np.all((law >= 0) & (law < np.inf)):
+        raise ValueError(f"law = {arguments.shown(law)}: expected probabilities along the last axis; give them.")
+    return entr(law).sum(axis=-1)
 
 
 def entropy_rate(transition: ArrayLike) -> Array:
     r"""Entropy rate :math:`\sum_i \pi_i H(P_{i\cdot})` in nats per token, shape (...)."""
-    return np.einsum("...i,...i->...", stationary(transition), entropy(transition))
+    matrix = check_transition(transition)
+    return np.einsum("...i,...i->...", stationary(matrix), entropy(matrix))

@@ -94,7 +94,7 @@ def finite_loss(
     """
     order = _order(prior, strategy)
     context, seed = arguments.integer("context", context, least=1), arguments.seed("seed", seed)
-    alpha = prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
+    alpha = prior.pseudo_count if pseudo_count is None else arguments.scale("pseudo_count", pseudo_count)
     if order == 0:
         return Expectation(float(np.log(prior.states)), 0.0)
     loss, limit = partial(ngram_loss, context=context, alpha=alpha, order=order), partial(ngram_limit, order=order)

@@ -37,6 +37,7 @@ __all__ = [
     "Mixture",
     "Prior",
     "Unigram",
+    "checked",
     "prior_from_dict",
     "prior_label",
     "prior_to_dict",
@@ -48,7 +49,10 @@ class MappedPrior(Protocol):
     """A prior that is one map from `dimension` uniforms to a matrix and a weight (zero: rejected).
 
     `kind` is its name in settings, `pseudo_count` what the ideal strategies add to counts, `order` the n of its chains,
-    whose matrices have shape (k^{n-1}, k), see `onset.theory.markov.chains`.
+    whose matrices have shape (k^{n-1}, k), see `onset.theory.markov.chains`. Settings with it are stored, and told
+    apart, by the fields of a frozen dataclass, or else by what a method ``to_dict`` returns: plain data that the class
+    takes as arguments. Theory asks that relabelling the symbols does not change its law, and samples it once to see
+    (`onset.theory.markov.exchangeability`).
     """
 
     kind: ClassVar[str]
@@ -337,12 +341,33 @@ def sample(prior: Prior, generator: np.random.Generator, count: int) -> Array:
             return accepted[:count]
 
 
+def checked(name: str, prior: Any) -> Any:
+    """Return `prior`, or raise ``ValueError`` unless it has what `MappedPrior` lists, can be stored and compared."""
+    lacking = [part for part in ("kind", "states", "order", "pseudo_count") if not hasattr(prior, part)]
+    if not isinstance(prior, Mixture):
+        lacking += [part for part in ("dimension", "transform") if not hasattr(prior, part)]
+    if lacking:
+        raise ValueError(
+            f"{name} = {arguments.shown(prior)}: it has no {' and no '.join(lacking)}; expected a prior, see "
+            "onset.theory.markov.priors.MappedPrior."
+        )
+    stored = hasattr(prior, "to_dict") or (dataclasses.is_dataclass(prior) and not isinstance(prior, type))
+    if not stored or type(prior).__hash__ in (None, object.__hash__):
+        raise ValueError(
+            f"{name} = {arguments.shown(prior)}: expected a prior with equality, a hash and plain data of its own; "
+            f"make {type(prior).__name__} a frozen dataclass, or give it __eq__, __hash__ and to_dict."
+        )
+    return prior
+
+
 def prior_to_dict(prior: Prior) -> dict[str, Any]:
     """Plain data of a prior; the order is left out where it is 2, so that ids and files from before it existed stay."""
     if isinstance(prior, Mixture):
         components = [prior_to_dict(component) for component in prior.components]
         return {"kind": prior.kind, "components": components, "weights": list(prior.weights)}
-    entries = {"kind": prior.kind} | dataclasses.asdict(prior)  # type: ignore[call-overload]
+    of_its_own = getattr(prior, "to_dict", None)
+    fields = dataclasses.asdict(prior) if of_its_own is None else of_its_own()  # type: ignore[call-overload]
+    entries = {"kind": prior.kind} | dict(fields)
     if prior.order == 2:
         entries.pop("order", None)
     return entries
@@ -357,13 +382,19 @@ def prior_from_dict(data: Any) -> Prior:
         If the kind or an entry is unknown, or a value out of range.
     """
     entries = dict(arguments.table("prior", data))
-    kind = PRIORS[arguments.one_of("prior", entries.pop("kind", Dirichlet.kind), PRIORS)]
+    kind: Any = PRIORS[arguments.one_of("prior", entries.pop("kind", Dirichlet.kind), PRIORS)]
     if kind is Mixture:
         components = arguments.items("components", entries.get("components", ()))
         entries["components"] = tuple(prior_from_dict(arguments.table("component", c)) for c in components)
     elif "states" not in entries:
         entries["states"] = 2
-    return arguments.made_from(f"prior {kind.kind!r}", kind, entries)
+    where = f"prior {kind.kind!r}"
+    if dataclasses.is_dataclass(kind):
+        return arguments.made_from(where, kind, entries)  # type: ignore[arg-type]
+    try:
+        return kind(**entries)
+    except TypeError as problem:
+        raise ValueError(f"{where}: {problem}; give the entries of its to_dict.") from problem
 
 
 def prior_label(prior: Prior) -> str:

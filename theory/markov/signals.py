@@ -19,10 +19,10 @@ import numpy as np
 import sympy as sp
 
 from onset.theory import arguments
-from onset.theory.arrays import Array
+from onset.theory.arrays import Array, numbers
 from onset.theory.derivations import alternation
 from onset.theory.expectation import Expectation
-from onset.theory.markov.chains import lag_matrices, stationary
+from onset.theory.markov.chains import check_transition, lag_matrices, stationary
 from onset.theory.markov.expectations import expectation
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
 
@@ -102,6 +102,8 @@ def correlations(transition: Array, weights: Array, context: int) -> Array:
         Index 0 is not a position; zero there and where q or s exceeds t.
     """
     context = arguments.integer("context", context, least=1)
+    transition = check_transition(numbers("transition", transition, None, None, None))
+    weights = numbers("weights", weights, len(transition), finite=True)
     powers, law = lag_matrices(transition, context), stationary(transition)
     residual = weights[:, None, None] * (transition - 1 / transition.shape[-1])
     # By the lag s - q and the distance t - s; then, for q after s, by q - s and t - q.
@@ -121,5 +123,7 @@ def repetitions(transition: Array, weights: Array, context: int) -> Array:
 
     u[d] = E Σ_j π_j (P^{d+1})_jj - 1/k. It tends to E Σ_j π_j² - 1/k, the unigram strategy's signal.
     """
+    transition = check_transition(numbers("transition", transition, None, None, None))
+    weights = numbers("weights", weights, len(transition), finite=True)
     powers, law = lag_matrices(transition, context + 1), stationary(transition)
     return np.einsum("n,nj,dnjj->d", weights, law, powers[1:]) - weights.sum() / transition.shape[-1]

@@ -15,7 +15,16 @@ from typing import Any, ClassVar
 from onset.theory import arguments, tasks
 from onset.theory.entries import entry
 from onset.theory.expectation import Expectation
-from onset.theory.markov.priors import Dirichlet, Mixture, Prior, prior_from_dict, prior_label, prior_to_dict
+from onset.theory.markov.exchangeability import require_exchangeable
+from onset.theory.markov.priors import (
+    Dirichlet,
+    Mixture,
+    Prior,
+    checked,
+    prior_from_dict,
+    prior_label,
+    prior_to_dict,
+)
 
 __all__ = ["STRATEGIES", "MarkovChains", "require_first_order", "require_markov_chains", "strategies"]
 
@@ -46,7 +55,7 @@ class MarkovChains(tasks.Task):
         Other priors over the same states, on whose chains the model is measured along training.
     """
 
-    prior: Prior = entry(check=lambda name, value: value, write=prior_to_dict, read=prior_from_dict)
+    prior: Prior = entry(check=checked, write=prior_to_dict, read=prior_from_dict)
     context: int = entry(
         100,
         check=partial(arguments.integer, least=2, most=tasks.LARGEST_CONTEXT),
@@ -144,9 +153,10 @@ class MarkovChains(tasks.Task):
 
 
 def require_markov_chains(task: tasks.Task, method: str) -> None:
-    """Raise ``ValueError`` unless `task` is of Markov chains, all that `method` supports."""
+    """Raise ``ValueError`` unless `task` is of Markov chains with an exchangeable prior, all that `method` supports."""
     if not isinstance(task, MarkovChains):
         raise ValueError(f"task = {task.kind!r}: {method} supports Markov chains only; train it.")
+    require_exchangeable(task.prior, method)
 
 
 def require_first_order(task: tasks.Task, method: str) -> None:
