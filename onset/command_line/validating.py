@@ -93,11 +93,11 @@ def figures(
     Parameters
     ----------
     names
-        Which figures; by default all.
+        Which figures; by default those of the theory, and all that the results hold.
     out
         Folder for the files; by default out/figures.
     results
-        Folder of the suite's results; by default out/quick, computed first if it has none.
+        Folder of a suite's results, as onset validate wrote them; by default out/quick. Nothing is trained.
     json_
         Print the data of the figures as JSON, and draw none.
     """
@@ -106,16 +106,16 @@ def figures(
 
     if out is not None and json_:
         raise ValueError(f"out = {str(out)!r} with --json: expected one of them; --json draws nothing, leave one out.")
-    if results is not None and names and not set(names) & set(OF_SUITE):
+    of_results = [name for name in names if name in OF_SUITE]
+    if results is not None and names and not of_results:
         raise ValueError(
             f"results = {str(results)!r} with {', '.join(names)}: expected a figure of a suite's results; leave it out."
         )
-    shown = None
-    if not names or set(names) & set(OF_SUITE):
-        folder = Path("out") / QUICK if results is None else results
-        if results is None and not (folder / pages.RESULTS).exists():
-            show_failures(_run(QUICK, folder, quiet=json_)[-1])
+    shown, folder = None, Path("out") / QUICK if results is None else results
+    if of_results or results is not None or (not names and (folder / pages.RESULTS).exists()):
         shown, _ = pages.results_of(folder)
+    elif not names and not json_:
+        print(f"no figures of a suite: {folder} has no results; onset validate --suite {QUICK} computes them")
     if json_:
         return print_json(numbers(shown, names))
     for png in render(shown, out or Path("out/figures"), names).values():

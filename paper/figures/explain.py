@@ -54,7 +54,8 @@ def compute(explained: Explanation) -> ExplanationFigure:
     law = None
     if formed is not None:
         law = Transition("none", "previous-token head", formed["step"], formed["low"], formed["high"])
-    title = f"{explained.setting.label}: {explained.regime}"
+    regime = "the plateau law has no terms" if explained.regime == "outside" else explained.regime
+    title = f"{explained.setting.label}: {regime}"
     return ExplanationFigure(title, run.steps, lag1, omega, target, run.loss, explained.stages, law)
 
 

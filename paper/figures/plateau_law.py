@@ -5,10 +5,10 @@ the law.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,30 +19,20 @@ from matplotlib.lines import Line2D
 from onset.paper.style import AMBER, BLUE, DARK, VIOLET, marker_handle
 from onset.theory.arrays import Array
 from onset.theory.laws.terms import terms
-from onset.theory.setting import Setting
-from onset.theory.transitions import Transition
-from onset.validate.execution import compute as compute_jobs
-from onset.validate.store.jobs import TRAIN, Job, observation, prediction
-from onset.validate.store.runs import Store
-from onset.validate.suite import Results
+from onset.theory.transitions import Transition, TransitionSource
+from onset.validate.suite import CaseResult, Results
+from onset.validate.suite.settings import plateau_setting
 
-__all__ = ["Lengths", "compute", "draw"]
+__all__ = ["Lengths", "compute", "draw", "shows"]
 
-STATES = (2, 3, 4)
-LONG: tuple[int, ...] = tuple(10**n for n in range(2, 7))
-"""Contexts of the mean field."""
-FINITE: tuple[int, ...] = (50, 100, 200)
-"""Contexts of the finite-context theory."""
-SHORT: tuple[int, ...] = (50, 100, 200, 400)
-"""Contexts of training."""
-SEEDS = 4
+SUITE = "plateau-law"
+"""Suite whose results the figure shows."""
+
+RUNGS = {"mean-field": "mean field", "finite-context": "finite context"}
+"""Predictions beside the law, and their names in the legend."""
+
 LAW_CONTEXTS = 60
 """Contexts at which the law is drawn."""
-FOLDER = Path("out/figures/runs")
-"""Store of the runs."""
-
-RATES = {2: 100.0, 3: 200.0, 4: 400.0}
-"""Learning rate of the match times T²: large enough for the law, and stable under gradient descent."""
 
 HORIZONTAL_SHIFTS = {"mean field": 1.0, "finite context": 0.98, "trained": 1.02}
 """Factors that draw points of one context side by side."""
@@ -59,51 +49,42 @@ class Lengths:
     rungs: dict[str, Array]
 
 
-def setting(states: int, context: int) -> Setting:
-    """The setting that all rungs share."""
-    return Setting.of(
-        "linear",
-        states=states,
-        context=context,
-        learning_rate={"match": RATES[states] / context**2},
-        initialization={"match": 1 / context},
-    )
+def shows(results: Results) -> bool:
+    """Whether `results` are those of the figure's suite, with curves."""
+    return results.suite == SUITE and any(case.answers or case.observed for case in results.cases)
 
 
-def compute(results: Results | None = None) -> list[Lengths]:
-    """Predict and train what the store lacks; no suite's results are needed."""
-    store = Store(FOLDER)
-    kinds = {
-        "mean field": ("mean-field", LONG),
-        "finite context": ("finite-context", FINITE),
-        "trained": (TRAIN, SHORT),
-    }
-    jobs = [
-        Job(setting(k, t), kind, seed)
-        for k in STATES
-        for kind, contexts in kinds.values()
-        for t in contexts
-        for seed in range(SEEDS if kind == TRAIN else 1)
-    ]
-    compute_jobs(jobs, store).check()
-    law_contexts = np.geomspace(min(SHORT), max(LONG), LAW_CONTEXTS)
-    return [
-        Lengths(
-            k,
-            by_law(k, law_contexts),
-            {name: _rows(_transitions(k, kind, contexts, store)) for name, (kind, contexts) in kinds.items()},
+def compute(results: Results | None) -> list[Lengths]:
+    """The suite's predictions and trained models, and the law at contexts between.
+
+    Raises
+    ------
+    ValueError
+        If the results are those of another suite, or hold no curves.
+    """
+    if results is None or not shows(results):
+        raise ValueError(
+            f"suite {'none' if results is None else results.suite!r}: expected results of {SUITE!r} for the figure "
+            f"plateau_law; run onset validate --suite {SUITE}, then onset figures plateau_law --results out/{SUITE}."
         )
-        for k in STATES
-    ]
+    by_states: dict[int, list[CaseResult]] = defaultdict(list)
+    for case in results.cases:
+        by_states[case.setting.task.states].append(case)
+    return [_lengths(states, cases) for states, cases in by_states.items()]
 
 
-def _transitions(states: int, kind: str, contexts: Iterable[int], store: Store) -> Iterator[tuple[int, Transition]]:
-    """Context and transition of the trained models or of a prediction."""
-    for t in contexts:
-        if kind == TRAIN:
-            yield t, observation(setting(states, t), range(SEEDS), store).transitions()[0][-1]
-        else:
-            yield t, prediction(setting(states, t), kind, store).transitions()[0][-1]
+def _lengths(states: int, cases: Sequence[CaseResult]) -> Lengths:
+    sources: dict[str, Mapping[int, TransitionSource]] = {
+        name: {c.setting.task.context: c.answers[method] for c in cases if method in c.answers}
+        for method, name in RUNGS.items()
+    }
+    sources["trained"] = {c.setting.task.context: c.observed for c in cases if c.observed is not None}
+    contexts = [c.setting.task.context for c in cases]
+    rungs = {
+        name: _rows((t, source.transitions()[0][-1]) for t, source in by_context.items())
+        for name, by_context in sources.items()
+    }
+    return Lengths(states, by_law(states, np.geomspace(min(contexts), max(contexts), LAW_CONTEXTS)), rungs)
 
 
 def by_law(states: int, contexts: Array) -> Array:
@@ -111,7 +92,7 @@ def by_law(states: int, contexts: Array) -> Array:
     transitions = []
     for t in sorted({round(t) for t in contexts.tolist()}):
         with suppress(ValueError):
-            transitions.append((t, terms(setting(states, t))["passage"]))
+            transitions.append((t, terms(plateau_setting(states, t))["passage"]))
     return _rows(transitions)
 
 

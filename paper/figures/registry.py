@@ -1,8 +1,8 @@
 """All figures by name, those of a suite's results and those of the theory.
 
 `FIGURES` is the one place where a figure is registered; its caption is the module's docstring. The figure of a claim is
-called ``claim-ID`` (`onset.paper.figures.claims`). Figures that are not in `OF_SUITE` compute or train what they show,
-and take None as results.
+called ``claim-ID`` (`onset.paper.figures.claims`). Figures that are not in `OF_SUITE` compute what they show, and take
+None as results. None trains.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ FIGURES: dict[str, ModuleType | ClaimFigure] = {
     "phase_portrait": phase_portrait,
 } | {f"claim-{claim}": picture for claim, picture in PICTURES.items()}
 
-OF_SUITE = ("ladder", "errors", "exponents", "basins", "phases", "attention", *(f"claim-{claim}" for claim in PICTURES))
+OF_SUITE = (
+    *("ladder", "errors", "exponents", "basins", "phases", "attention", "plateau_law"),
+    *(f"claim-{claim}" for claim in PICTURES),
+)
 """Figures of a suite's results, and of its report; a figure that needs certain runs has a function `shows`."""
 
 

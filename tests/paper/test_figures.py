@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pytest
 
@@ -13,27 +11,22 @@ from onset.paper.figures import attention, ideal_losses, ladder, phase_portrait,
 from onset.paper.figures.registry import FIGURES, OF_SUITE, caption, of_suite, render
 from onset.paper.style import strategy_colours
 from onset.theory.laws.terms import terms
-from onset.validate.execution import compute
+from onset.validate.store.runs import Store
+from onset.validate.suite import collect, run_jobs, settings
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Figures of the theory at sizes that take seconds, with their runs in one temporary folder."""
+def small():
+    """Figures of the theory at sizes that take seconds."""
     sizes = {
-        plateau_law: {"STATES": (2,), "LONG": (100,), "FINITE": (), "SHORT": (16,), "SEEDS": 1, "LAW_CONTEXTS": 5},
         signals: {"STATES": (2,)},
         ideal_losses: {"CONTEXT": 40},
         phase_portrait: {"STATES": 2, "CONTEXT": 32},
     }
-    folder = tmp_path_factory.mktemp("figures")
     with pytest.MonkeyPatch.context() as patch:
         for figure, values in sizes.items():
             for name, value in values.items():
                 patch.setattr(figure, name, value)
-            if hasattr(figure, "FOLDER"):
-                patch.setattr(figure, "FOLDER", folder)
-                # In this process: starting workers takes longer than these runs.
-                patch.setattr(figure, "compute_jobs", functools.partial(compute, workers=1))
         yield
 
 
@@ -98,15 +91,32 @@ def test_attention_starts_uniform_and_ends_on_lag_one(tiny_suite):
         assert panel.attention[panel.time <= 1][-1].argmax() == 1
 
 
-def test_the_plateau_laws_figure_shows_the_law(small):
+def test_the_plateau_laws_figure_shows_the_law(tmp_path, monkeypatch):
     """Steps and interval of the transition where the law applies, and those of the other rungs."""
-    (lengths,) = plateau_law.compute()
+    monkeypatch.setattr(plateau_law, "LAW_CONTEXTS", 5)
+    cases = tuple(
+        settings.Case(settings.plateau_setting(2, t), seeds, methods=methods)
+        for t, seeds, methods in ((16, 1, ()), (100, 0, ("mean-field",)))
+    )
+    monkeypatch.setitem(settings.SUITES, "plateau-law", lambda: cases)
+    store = Store(tmp_path)
+    run_jobs("plateau-law", store, kinds=("train", "mean-field"), workers=1)
+    results = collect("plateau-law", store)
+    (lengths,) = plateau_law.compute(results)
     for t, *expected in lengths.law:
-        transition = terms(plateau_law.setting(2, int(t)))["passage"]
+        transition = terms(settings.plateau_setting(2, int(t)))["passage"]
         assert expected == [transition.step, transition.low, transition.high]
     assert len(lengths.law) > 1
     assert lengths.rungs["mean field"].shape == (1, 4)
     assert lengths.rungs["finite context"].shape == (0, 4)
+    assert lengths.rungs["trained"][:, 0].tolist() == [16]
+    (picture,) = render(results, tmp_path / "figures", ["plateau_law"]).values()
+    assert picture.exists()
+
+
+def test_the_plateau_laws_figure_says_which_command_computes_its_runs(tiny_suite):
+    with pytest.raises(ValueError, match="onset validate --suite plateau-law"):
+        plateau_law.compute(tiny_suite[1])
 
 
 def test_the_signals_figure_alternates(small):

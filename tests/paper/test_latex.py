@@ -169,8 +169,12 @@ def _awkward(**changes) -> Derivation:
         "assumptions": (),
         "validity": "\\",
         "source": "~",
-        "steps": (Step("_", sp.true), Step("matrix", sp.ImmutableMatrix(1, 3, [X, X, 1]), "{")),
-        "checks": [Check("a_b&c", "100% x^", lambda: Residual(0.0, 0.0, ""))],
+        "steps": (
+            Step("_", label="odd", expression=sp.true),
+            Step("matrix", "{", "matrix", sp.ImmutableMatrix(1, 3, [X, X, 1])),
+            Step("~ words"),
+        ),
+        "checks": [Check("a_b&c", "100% x^", lambda statement: Residual(0.0, 0.0, ""))],
     }
     return Derivation(**parts | changes)
 
@@ -197,20 +201,24 @@ def test_long_equations_are_broken_into_lines(tmp_path, expression):
     assert not _too_wide(log)
 
 
-def test_marks_follow_the_checks():
-    """Green only if all passed; red if one failed; neither if one was not run; a step has that of its own checks."""
+def test_marks_follow_the_checks_that_evaluate_an_equation():
+    """Green only if these passed; red if one failed; neither if one was not run or there is none."""
     derivation = get("two-state-chain")
-    count = len(derivation.checks)
-    for states, mark in (([True] * count, "passed"), ([True, False], "failed"), ([True], "notrun"), ([], "notrun")):
+    assert [check.labels for check in derivation.checks[:2]] == [("stationary",), ("statement",)]
+    for states, stationary, statement in (
+        ([True, True], "passed", "passed"),
+        ([True, False], "passed", "failed"),
+        ([False, True], "failed", "passed"),
+        ([True], "passed", "notrun"),
+        ([], "notrun", "notrun"),
+    ):
         page = latex.document([_checked(derivation, *states)], "x")
-        statement = page[: page.index("P^{r} = ")]
-        assert statement.rstrip().endswith(rf"\linked{{checks.two-state-chain}}{{\{mark}}}}}]")
+        printed = page[: page.index("P^{r} = ")], page[page.index(r"solve $\pi P") :]
+        assert printed[0].rstrip().endswith(rf"\linked{{checks.two-state-chain}}{{\{statement}}}}}]")
+        assert rf"{{\{stationary}}}}}]" in printed[1][: printed[1].index(r"\par}")]
         assert all(check.name in page for check in derivation.checks)
-    page = latex.document([_checked(derivation, True, True, True, False)], "x")
-    entropy = page[page.index("entropy rate") :]
-    assert r"\failed" in entropy[: entropy.index("tested by")]
-    stationary = page[page.index(r"solve $\pi P") :]
-    assert r"\failed" not in stationary[: stationary.index(r"\par}")]
+    page = latex.document([_checked(_awkward(), True)], "x")
+    assert page.count(r"{\notrun}}]") == 2
 
 
 def test_a_failed_check_shows_its_numbers_and_an_error_its_message():

@@ -17,6 +17,7 @@ import numpy as np
 
 from onset.theory.arrays import Array
 from onset.theory.estimates import StandardError
+from onset.theory.plain_data import restored, without
 from onset.theory.setting import Setting
 from onset.validate.judging import verdicts
 from onset.validate.judging.intervals import Interval, mean_interval, relative_error
@@ -166,6 +167,21 @@ class ClaimResult:
             },
             "missing": list(self.missing),
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ClaimResult:
+        """The result that `to_dict` wrote, without its runs; the claim cannot be judged again."""
+        needs = {
+            name: Need(Setting.from_dict(without(need["setting"], "id")), need["seeds"], need["method"])
+            for name, need in data["settings"].items()
+        }
+        texts = (data[name] for name in ("id", "title", "statement", "source"))
+        claim = Claim(*texts, needs=lambda size: needs, judge=_not_again, untested=data["untested"])
+        return cls(claim, needs, restored(tuple[Finding, ...], data["findings"]), tuple(data["missing"]))
+
+
+def _not_again(runs: Runs) -> Sequence[Finding]:
+    raise ValueError("claim: it was read from a file, without the runs that it is judged by; run onset validate.")
 
 
 def first_paragraph(text: str | None) -> str:

@@ -9,8 +9,7 @@ are defined in `onset.validate.inspection.scores`. Layers are counted from 1, as
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,25 +43,31 @@ def find_formations(setting: Setting, run: Trajectory) -> dict[tuple[int, str], 
 
 @dataclass(frozen=True)
 class HeadFormation:
-    """Formation of a kind of head in a layer of one setting, for each seed."""
+    """Formation of a kind of head in a layer of one setting.
+
+    Attributes
+    ----------
+    layer : int
+        From 1 on.
+    kind : str
+        One of `HEAD_KINDS`.
+    formed : Interval
+        Mean step over seeds with its interval; no step but the share of seeds if some never form it.
+    level : float
+        By how much the score exceeds uniform attention.
+    """
 
     layer: int
     kind: str
-    transitions: tuple[Transition, ...]
-
-    @property
-    def formed(self) -> Interval:
-        """Mean step over seeds with its interval; no step but the share of seeds if some never form it."""
-        return Interval.of(
-            combine(self.transitions), happens=[transition.step is not None for transition in self.transitions]
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in the results of a suite."""
-        return {"layer": self.layer, "kind": self.kind, "level": FORMATION_LEVEL} | asdict(self.formed)
+    formed: Interval
+    level: float = FORMATION_LEVEL
 
 
 def head_formations(observed: Observation) -> list[HeadFormation]:
     """Formations in every layer; empty for a toy model."""
     runs = [find_formations(observed.setting, run) for run in observed.trajectories]
-    return [HeadFormation(*name, tuple(run[name] for run in runs)) for name in runs[0]] if runs else []
+    by_head = {name: [run[name] for run in runs] for name in (runs[0] if runs else ())}
+    return [
+        HeadFormation(*name, Interval.of(combine(formed), happens=[one.step is not None for one in formed]))
+        for name, formed in by_head.items()
+    ]

@@ -11,9 +11,10 @@ from typing import Any
 from onset.theory import arguments
 from onset.validate.report.page import render
 from onset.validate.store.files import writable_folder, write_text
-from onset.validate.store.provenance import versions
+from onset.validate.store.provenance import RELEASE, versions
 from onset.validate.store.runs import Store
 from onset.validate.suite import SUITES, Results, collect
+from onset.validate.suite.results import FORMAT
 
 __all__ = ["PAGE", "RESULTS", "load", "results_of", "write"]
 
@@ -33,8 +34,18 @@ def write(
     figures : mapping of name to (PNG file, caption)
     seeds : int, optional
         Seeds that the suite was asked for, so that the report can be made again.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds results of this suite with fewer missing runs.
     """
     folder = writable_folder(folder)
+    if (better := _missing_in(folder, results.suite)) is not None and better < len(results.missing):
+        raise ValueError(
+            f"{folder / RESULTS}: it holds results of the suite {results.suite!r} that lack {better} runs, and these "
+            f"lack {len(results.missing)}: expected no more; finish them with onset validate, or move the file."
+        )
     data = results.to_dict() | {"asked_seeds": seeds, "versions": versions()}
     for need in {need.setting: need for result in results.claims for need in result.needs.values()}.values():
         write_text(folder / need.file, need.setting.to_toml())
@@ -51,23 +62,30 @@ def load(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If there is no readable one.
+        If there is no readable one, or its format is unknown.
     """
     path = Path(path)
     file = path / RESULTS if path.suffix != ".json" else path
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        if missing := {"suite", "asked_seeds", "findings"} - set(data):
+        if missing := {"suite", "asked_seeds", "findings", "format"} - set(data):
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     except (OSError, ValueError, TypeError) as problem:
         raise ValueError(
             f"{file}: no readable results of a suite there ({problem}); run onset validate --out {file.parent} first."
         ) from problem
+    if data["format"] not in (3, FORMAT):
+        raise ValueError(
+            f"{file}: format = {arguments.shown(data['format'])}: expected {FORMAT}, that of Onset {RELEASE}; run "
+            f"onset validate --out {file.parent} again, or use the release that wrote the file."
+        )
     return data
 
 
 def results_of(folder: str | Path) -> tuple[Results, int | None]:
-    """Results from a folder's runs and ``results.json``, and the seeds that the suite was asked for.
+    """Results of a folder, and the seeds that the suite was asked for.
+
+    From its runs where they are there; else from its ``results.json`` alone, without the curves.
 
     Raises
     ------
@@ -75,5 +93,23 @@ def results_of(folder: str | Path) -> tuple[Results, int | None]:
         If the folder holds no readable results.
     """
     data = load(folder)
-    name = arguments.one_of("suite", data["suite"], SUITES)
-    return collect(name, Store(Path(folder) / "runs"), seeds=data["asked_seeds"]), data["asked_seeds"]
+    name, seeds = arguments.one_of("suite", data["suite"], SUITES), data["asked_seeds"]
+    collected = collect(name, Store(Path(folder) / "runs"), seeds=seeds)
+    if len(collected.missing) <= len(data["missing"]):
+        return collected, seeds
+    try:
+        return Results.from_dict(data), seeds
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        raise ValueError(
+            f"{folder}: {RESULTS} cannot be read ({type(problem).__name__}: {problem}); run onset validate --out "
+            f"{folder} again."
+        ) from problem
+
+
+def _missing_in(folder: Path, suite: str) -> int | None:
+    """Number of runs that the results of `suite` in a folder lack; None if there are no such results."""
+    try:
+        data = load(folder)
+    except ValueError:
+        return None
+    return len(data["missing"]) if data["suite"] == suite else None

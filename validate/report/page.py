@@ -103,8 +103,9 @@ def _row(c: Comparison, rungs: Sequence[str] = ()) -> dict[str, Any]:
         kind, title = ("", "") if verdict is None else (verdict.kind, _why(verdict))
         error = None if verdict is None else verdict.error
         text, key = ("", None) if error is None else (percent(error), abs(error))
+        allowed = "" if verdict is None or error is None else f"of {share(verdict.tolerance.value)}"
         cells.append(Cell("", kind=kind) if interval is None else _cell(interval, kind, title))
-        cells.append(Cell(text, "", title, key, kind))
+        cells.append(Cell(text, allowed, title, key, kind))
     verdict = None if c.highest_pair is None else c.highest_pair.verdict
     promised = [pair.verdict.kind for pair in c.judged if pair.promised]
     return {
@@ -146,12 +147,12 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def _heads(results: Results) -> tuple[list[str], list[tuple[str, int, list[Cell]]]]:
     """Columns, a kind of head in a layer each, and rows, a transformer each: label, seeds, steps of formation."""
-    kinds = {(head.layer, head.kind) for _, heads in results.heads for head in heads}
+    kinds = {(head.layer, head.kind) for heads in results.heads for head in heads.formed}
     columns = sorted(kinds, key=lambda column: (column[0], list(HEAD_KINDS).index(column[1])))
     rows = []
-    for observed, heads in results.heads:
-        cells = {(head.layer, head.kind): _cell(head.formed) for head in heads}
-        rows.append((observed.setting.label, len(observed.seeds), [cells.get(column, Cell("")) for column in columns]))
+    for heads in results.heads:
+        cells = {(head.layer, head.kind): _cell(head.formed) for head in heads.formed}
+        rows.append((heads.label, heads.seeds, [cells.get(column, Cell("")) for column in columns]))
     return [f"layer {layer}: {kind}" for layer, kind in columns], rows
 
 

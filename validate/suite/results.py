@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
 from onset.theory.laws.basins import Basin
-from onset.theory.plain_data import plain, without
+from onset.theory.plain_data import plain, restored, without
 from onset.theory.prediction import Prediction
 from onset.theory.setting import Setting
 from onset.validate import claims
@@ -25,7 +25,7 @@ from onset.validate.suite.errors import ErrorSummary, Promise, error_summaries, 
 from onset.validate.suite.exponents import Exponent, exponents
 from onset.validate.suite.jobs import seeds_of, suite_jobs
 from onset.validate.suite.sentences import disagreements
-from onset.validate.suite.settings import Case, cases
+from onset.validate.suite.settings import SUITES, Case, cases
 from onset.validate.suite.tolerances import PAIRS
 
 __all__ = ["FORMAT", "Results", "collect"]
@@ -37,8 +37,32 @@ FORMAT = 4
 
 
 @dataclass(frozen=True)
+class TransformerHeads:
+    """When heads form in a transformer trained from `seeds` seeds, with its label and id."""
+
+    label: str
+    id: str
+    seeds: int
+    formed: tuple[HeadFormation, ...]
+
+
+@dataclass(frozen=True)
 class Results:
-    """Results of all cases of a suite, comparisons drawn from them, and findings over several settings."""
+    """Results of all cases of a suite, comparisons drawn from them, and findings over several settings.
+
+    Attributes
+    ----------
+    suite : str
+    cases : tuple of CaseResult
+        With predictions and trained models, unless the results were read from a file.
+    comparisons, promises, basins, exponents, claims : tuple
+    heads : tuple of TransformerHeads
+        Of every trained transformer; where claims share a setting, of the run with most seeds.
+    assumptions : mapping of method to mapping of str to int
+        Assumptions of each method, and the number of settings with each.
+    missing : tuple of str
+        Labels of runs that were not there.
+    """
 
     suite: str
     cases: tuple[CaseResult, ...]
@@ -47,6 +71,8 @@ class Results:
     basins: tuple[BasinFinding, ...]
     exponents: tuple[Exponent, ...]
     claims: tuple[ClaimResult, ...] = ()
+    heads: tuple[TransformerHeads, ...] = ()
+    assumptions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
     @property
@@ -63,26 +89,6 @@ class Results:
     @cached_property
     def disagreements(self) -> tuple[str, ...]:
         return tuple(disagreements(self.comparisons, self.promises, self.basins, self.exponents))
-
-    @cached_property
-    def heads(self) -> tuple[tuple[Observation, list[HeadFormation]], ...]:
-        """When heads form in every trained transformer; where claims share a setting, from the run with most seeds."""
-        claimed = [run for result in self.claims for run in result.runs.values()]
-        most: dict[Setting, Observation] = {}
-        for run in (*(case.observed for case in self.cases), *claimed):
-            if isinstance(run, Observation) and run.setting.model.architecture:
-                other = most.setdefault(run.setting, run)
-                most[run.setting] = max(other, run, key=lambda observed: len(observed.seeds))
-        return tuple((run, head_formations(run)) for run in most.values() if run.seeds)
-
-    @cached_property
-    def assumptions(self) -> dict[str, dict[str, int]]:
-        """Assumptions of each method, and the number of settings with each."""
-        counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for case in self.cases:
-            for answer in case.answers.values():
-                counts[answer.method]["; ".join(answer.assumptions)] += 1
-        return {method: dict(texts) for method, texts in counts.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: settings with all predictions and trained models, comparisons with verdicts, findings."""
@@ -103,18 +109,39 @@ class Results:
                 "basins": [asdict(finding) for finding in self.basins],
                 "disagreements": list(self.disagreements),
             },
-            "heads": [
-                {
-                    "label": observed.setting.label,
-                    "id": observed.setting.id,
-                    "seeds": len(observed.seeds),
-                    "formed": [formation.to_dict() for formation in formations],
-                }
-                for observed, formations in self.heads
-            ],
+            "heads": [asdict(heads) for heads in self.heads],
             "settings": [_setting(case) for case in self.cases],
         }
         return plain(data)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Results:
+        """The results that `to_dict` wrote, without the curves of predictions and trained models.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If the data are of another kind.
+        """
+        known = {case.setting.id: case for case in cases(data["suite"])} if data["suite"] in SUITES else {}
+        results = []
+        for entry in data["settings"]:
+            setting = Setting.from_dict(without(entry["setting"], "id"))
+            case = known.get(setting.id) or Case(setting, group=entry["group"])
+            results.append(CaseResult(case, {}, None))
+        findings = data["findings"]
+        return cls(
+            data["suite"],
+            tuple(results),
+            restored(tuple[Comparison, ...], data["comparisons"]),
+            restored(tuple[Promise, ...], findings["promises"]),
+            restored(tuple[BasinFinding, ...], findings["basins"]),
+            restored(tuple[Exponent, ...], findings["exponents"]),
+            tuple(map(ClaimResult.from_dict, data["claims"])),
+            restored(tuple[TransformerHeads, ...], data["heads"]),
+            restored(dict[str, dict[str, int]], data["assumptions"]),
+            tuple(data["missing"]),
+        )
 
 
 def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
@@ -122,7 +149,8 @@ def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
     results = [_result(case, store, seeds_of(case, seeds)) for case in cases(name)]
     comparisons = tuple(comparison for result in results for comparison in compare(result))
     settings = {result.setting.label: result.setting for result in results}
-    claimed = (claims.evaluate(claim, name, store, seeds) for claim in claims.select())
+    evaluated = (claims.evaluate(claim, name, store, seeds) for claim in claims.select())
+    claimed = tuple(result for result in evaluated if result is not None)
     return Results(
         name,
         tuple(results),
@@ -130,9 +158,30 @@ def collect(name: str, store: Store, *, seeds: int | None = None) -> Results:
         tuple(promises(comparisons, settings)),
         tuple(basins(results)),
         tuple(exponents(comparisons, settings)),
-        tuple(result for result in claimed if result is not None),
+        claimed,
+        tuple(_heads([*(case.observed for case in results), *(run for c in claimed for run in c.runs.values())])),
+        _assumptions(results),
         tuple(job.label for job in suite_jobs(name, seeds=seeds) if job not in store),
     )
+
+
+def _heads(runs: Iterable[Any]) -> Iterator[TransformerHeads]:
+    most: dict[Setting, Observation] = {}
+    for run in runs:
+        if isinstance(run, Observation) and run.setting.model.architecture:
+            other = most.setdefault(run.setting, run)
+            most[run.setting] = max(other, run, key=lambda observed: len(observed.seeds))
+    for run in most.values():
+        if run.seeds:
+            yield TransformerHeads(run.setting.label, run.setting.id, len(run.seeds), tuple(head_formations(run)))
+
+
+def _assumptions(results: Iterable[CaseResult]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for case in results:
+        for answer in case.answers.values():
+            counts[answer.method]["; ".join(answer.assumptions)] += 1
+    return {method: dict(texts) for method, texts in counts.items()}
 
 
 def _result(case: Case, store: Store, seeds: Sequence[int]) -> CaseResult:

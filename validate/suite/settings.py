@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from onset.simulate import predict as predictions
 from onset.theory import arguments
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
@@ -14,7 +16,7 @@ from onset.theory.setting import Setting
 from onset.validate.claims.markov.published import SEEDS as PUBLISHED_SEEDS
 from onset.validate.claims.markov.published import mixture, published
 
-__all__ = ["METHODS", "SUITES", "SURROGATE", "Case", "cases"]
+__all__ = ["METHODS", "PLATEAU_RATES", "SUITES", "SURROGATE", "Case", "cases", "plateau_setting"]
 
 SURROGATE = "softmax toy"
 """Name under which the toy model's prediction stands for a family without a theory of its own."""
@@ -30,6 +32,24 @@ CORRECTED = ("law-corrected", "mean-field-corrected", "finite-context")
 
 SEEDS = 4
 """Seeds of a toy model by default."""
+
+SHORT_CONTEXT, SEEDS_OF_SHORT = 100, 8
+"""Contexts up to which a toy trains in seconds, and its seeds then in the standard suite: with 8 the 95% interval of a
+mean is half as wide as with 4, by Student's quantiles and the number of seeds."""
+
+
+PLATEAU_RATES = {2: 100.0, 3: 200.0, 4: 400.0}
+"""Learning rate of the match times T² in the suite plateau-law: large enough for the law, and stable under descent."""
+
+
+CALIBRATION = 320
+"""Settings of the suite calibration; the law refuses about a third."""
+
+CONCENTRATIONS = (0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0)
+"""Concentrations there; few, as matrices that stand for a prior are chosen once for all settings with it."""
+
+CALIBRATED = ((30.0, 1e5), (0.2, 5.0))
+"""Ranges there, on a logarithmic scale: of the context, and of the match's rate relative to 50 k/T²."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +153,11 @@ def _standard() -> tuple[Case, ...]:
         *_of("order 3", [{"states": 2, "order": 3, "context": t} for t in (25, 50)], "linear"),
         *_of("order 3", [{"states": 2, "order": 3, "context": 50}], "softmax", optimizer="adam"),
     ]
-    return (*linear, *softmax, *third, _transformer(2, "standard"))
+    return (*map(_more_seeds, (*linear, *softmax, *third)), _transformer(2, "standard"))
+
+
+def _more_seeds(case: Case) -> Case:
+    return replace(case, seeds=SEEDS_OF_SHORT) if case.setting.task.context <= SHORT_CONTEXT else case
 
 
 def _corrections() -> tuple[Case, ...]:
@@ -151,6 +175,48 @@ def _corrections() -> tuple[Case, ...]:
         *(replace(case, seeds=0, methods=CORRECTED) for case in sgd),
         *(replace(case, seeds=0, methods=("law", "finite-context")) for case in adam),
     )
+
+
+def _plateau_law() -> tuple[Case, ...]:
+    """Half an hour on two cores: the length of the unigram plateau over four decades of the context, from W₀ = 1/T."""
+    trained, finite, long = (50, 100, 200, 400), (50, 100, 200), [10**n for n in range(2, 7)]
+    result = []
+    for states in PLATEAU_RATES:
+        for context in sorted({*trained, *long}):
+            asked = {"law": True, "mean-field": context in long, "finite-context": context in finite}
+            methods = tuple(method for method, ask in asked.items() if ask)
+            seeds, group = SEEDS if context in trained else 0, f"linear, SGD, k = {states}, W₀ = 1/T"
+            result.append(Case(plateau_setting(states, context), seeds, group=group, methods=methods))
+    return tuple(result)
+
+
+def _calibration() -> tuple[Case, ...]:
+    """A quarter of an hour on two cores: linear toys drawn at random, whether the law's interval holds the mean field.
+
+    States, concentrations, contexts and rates spread over what the law may be asked; where it refuses, it is not
+    counted.
+    """
+    generator = np.random.default_rng(0)
+    settings = {}
+    while len(settings) < CALIBRATION:
+        states = int(generator.choice([2, 3, 4, 8], p=[0.35, 0.35, 0.2, 0.1]))
+        concentration = float(generator.choice(CONCENTRATIONS))
+        context, factor = np.exp(generator.uniform(*np.log(CALIBRATED).T))
+        setting = Setting.of(
+            "linear",
+            prior=Dirichlet(states, concentration),
+            context=int(context),
+            learning_rate={"match": float(f"{factor * states * 50 / context**2:.2g}")},
+        )
+        settings.setdefault(setting.label, setting)
+    return tuple(Case(s, 0, group="linear, SGD, at random", methods=("law", "mean-field")) for s in settings.values())
+
+
+def plateau_setting(states: int, context: int) -> Setting:
+    """A linear toy that starts at W₀ = 1/T, of the suite plateau-law."""
+    rates = {"match": PLATEAU_RATES[states] / context**2}
+    start = {"match": 1 / context}
+    return Setting.of("linear", states=states, context=context, learning_rate=rates, initialization=start)
 
 
 def _of(group: str, settings: Iterable[dict[str, Any]], family: str | None = None, **common: Any) -> list[Case]:
@@ -196,5 +262,7 @@ SUITES: dict[str, Callable[[], tuple[Case, ...]]] = {
     "standard": _standard,
     "full": _full,
     "corrections": _corrections,
+    "plateau-law": _plateau_law,
+    "calibration": _calibration,
 }
 """Suites by name; the function's docstring says how long it takes and what it holds."""

@@ -204,8 +204,7 @@ def test_a_read_only_disk_is_refused_before_anything_is_computed(run, small_disk
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     status, out, err = run(*call[:-1], "2")
     assert (status, out) == (2, "")
-    assert f"output folder {small_disk / 'runs'}" in err
-    assert "--out" in err
+    assert f"--out = '{small_disk}'" in err
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     assert run(*call[:-1], "2")[0] == 0
 

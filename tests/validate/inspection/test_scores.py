@@ -48,7 +48,7 @@ def test_a_token_is_not_a_copy_of_itself():
     scores = dict(zip(targets.names, pattern_scores(torch.eye(4).expand(1, 1, 4, 4), targets)[:, 0], strict=True))
     assert scores["previous-token"] == scores["duplicate-token"] == 0
     distinct = torch.tensor([[0, 1, 2, 3]])
-    assert not targets_on(distinct).shares.nan_to_num().any(dim=-1)[1:].any()
+    assert targets_on(distinct, where_any=True).names == ("previous-token",)
 
 
 @pytest.mark.parametrize("name", SCORES[:3])
@@ -121,3 +121,34 @@ def test_tokens_must_belong_to_the_pattern():
     """Another number of sequences is refused with both shapes."""
     with pytest.raises(ValueError, match=r"tokens of shape \(4, 20\) with a pattern of shape \(5, 1, 20, 20\)"):
         pattern_scores(ideal("previous-token"), targets_on(TOKENS[:4]))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (torch.tensor([[0, 1, 2, 3]]), r"tokens of shape \(1, 4\) have no target of the prefix-matching score"),
+        (torch.tensor([[3]]), "no target of the previous-token score, attention to s = t - 1: expected at least one"),
+        (torch.empty((0, 5), dtype=torch.long), "no target of the previous-token score"),
+        (torch.tensor([0, 1]), "expected whole numbers of shape"),
+        (torch.rand(2, 3), "expected whole numbers of shape"),
+    ],
+)
+def test_tokens_without_a_target_are_refused(tokens, message):
+    """A mean over no query is no number."""
+    with pytest.raises(ValueError, match=message):
+        targets_on(tokens)
+
+
+def test_a_task_whose_tokens_never_repeat_has_the_other_scores():
+    """Left out where asked for, and NaN beside the others then."""
+    tokens = torch.arange(12).reshape(2, 6)
+    model = Transformer(Setting.of("transformer", states=12, context=6, architecture=Architecture(width=8)))
+    scores = head_scores(model, record(model, tokens, "patterns"), targets_on(tokens, where_any=True))
+    assert set(scores) == set(HEAD_SCORES)
+    unknown = {name for name, score in scores.items() if score.isnan().any()}
+    assert unknown == {"prefix-matching", "duplicate-token"}
+
+
+def test_a_head_that_raises_no_logit_copies_nothing():
+    model = Transformer(Setting.of("transformer", states=4, context=6, initialization=0.0))
+    assert [score.tolist() for score in COPYING.measure(model)] == [[-1.0], [-1.0]]

@@ -6,19 +6,26 @@ import base64
 import html
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("torch")
 
+from onset.paper.figures import registry
+from onset.paper.report import write_report
+from onset.theory.plain_data import plain
 from onset.theory.setting import Setting
 from onset.validate import report
 from onset.validate.claims import CLAIMS, ClaimResult, Need
+from onset.validate.claims.claim import compare_numbers
 from onset.validate.claims.markov.published import published
 from onset.validate.judging.formats import percent
 from onset.validate.judging.intervals import Interval
+from onset.validate.judging.verdicts import Tolerance
 from onset.validate.report.page import show
+from onset.validate.suite.results import FORMAT
 
 
 def test_the_page_is_self_contained_and_the_json_complete(tmp_path, tiny_suite):
@@ -88,6 +95,70 @@ def test_results_of_reads_what_write_wrote(tiny_suite):
     assert again.comparisons == results.comparisons
     with pytest.raises(ValueError, match="run onset validate"):
         report.results_of(folder / "runs")
+
+
+@pytest.fixture
+def file_alone(tiny_suite, tmp_path):
+    """A folder with the results of a finished suite and none of its runs."""
+    folder, results = tiny_suite
+    report.write(results, folder, {})
+    shutil.copy(folder / report.RESULTS, tmp_path)
+    return tmp_path
+
+
+def test_without_runs_everything_but_curves_is_drawn_from_the_file(tiny_suite, file_alone):
+    """Comparisons, findings and claims are the same; the file keeps what it holds; figures of curves are left out."""
+    _, results = tiny_suite
+    before = json.loads((file_alone / report.RESULTS).read_text())
+    again, seeds = report.results_of(file_alone)
+    assert again.to_dict()["comparisons"] == results.to_dict()["comparisons"]
+    assert (again.holds, again.missing, again.heads) == (results.holds, (), results.heads)
+    page = write_report(again, file_alone, seeds)
+    after = json.loads((file_alone / report.RESULTS).read_text())
+    for name in ("comparisons", "findings", "claims", "heads", "assumptions", "holds"):
+        assert after[name] == before[name]
+    assert page.read_text().count("<img") == len(registry.of_suite(again)) > 0
+    assert {"phases", "attention"} & set(registry.of_suite(again)) == set()
+    assert registry.numbers(again, ["ladder"]) == registry.numbers(results, ["ladder"])
+
+
+def test_claims_are_read_from_the_file(tmp_path):
+    """With findings, verdicts and needs; they cannot be judged again."""
+    needs = {"one": Need(published(2), 2)}
+    finding = compare_numbers("steps", "", Interval.exact(2.0), Interval.exact(3.0), Tolerance(0.1, "ours"), seeds=2)
+    result = ClaimResult(CLAIMS["phases"], needs, (finding,))
+    again = ClaimResult.from_dict(json.loads(json.dumps(plain(result.to_dict()))))
+    assert again.to_dict() == result.to_dict()
+    assert again.verdict == "disagrees"
+    with pytest.raises(ValueError, match="run onset validate"):
+        again.claim.judge({})
+
+
+def test_results_are_not_overwritten_by_fewer(tiny_suite, file_alone):
+    """Of the same suite; those of another one are the user's choice."""
+    _, results = tiny_suite
+    before = (file_alone / report.RESULTS).read_bytes()
+    with pytest.raises(ValueError, match="lack 0 runs, and these lack 1"):
+        report.write(replace(results, missing=("a run",)), file_alone, {})
+    assert (file_alone / report.RESULTS).read_bytes() == before
+    report.write(replace(results, suite="other", missing=("a run",)), file_alone, {})
+    assert (file_alone / report.RESULTS).read_bytes() != before
+
+
+@pytest.mark.parametrize("format_", [99, "4", None])
+def test_an_unknown_format_is_refused(file_alone, format_):
+    file = file_alone / report.RESULTS
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": format_}))
+    with pytest.raises(ValueError, match=f"format = {format_!r}: expected {FORMAT}"):
+        report.results_of(file_alone)
+
+
+@pytest.mark.parametrize("damage", [{"comparisons": [{}]}, {"settings": None}, {"claims": [{"id": "phases"}]}])
+def test_a_damaged_file_without_runs_is_one_sentence(file_alone, damage):
+    file = file_alone / report.RESULTS
+    file.write_text(json.dumps(json.loads(file.read_text()) | damage))
+    with pytest.raises(ValueError, match=r"cannot be read \(\w+: .*run onset validate"):
+        report.results_of(file_alone)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from onset.validate.store.jobs import BASIN, TRAIN, Job, Refused, prediction
 from onset.validate.store.runs import Store
 from onset.validate.suite import jobs as running
 from onset.validate.suite.series import series
-from onset.validate.suite.settings import cases
+from onset.validate.suite.settings import SEEDS, SEEDS_OF_SHORT, SHORT_CONTEXT, cases
 
 
 def test_the_quick_suite_holds_what_it_must():
@@ -43,8 +43,8 @@ def test_the_quick_suite_holds_what_it_must():
 
 
 def test_the_standard_suite_spans_what_it_must():
-    """Contexts, states, concentrations, ratios of the rates, priors, families, optimisers and orders; four seeds;
-    labels tell settings apart.
+    """Contexts, states, concentrations, ratios of the rates, priors, families, optimisers and orders; more
+    seeds at short contexts; labels tell settings apart.
     """
     selected = cases("standard")
     toys = [case.setting for case in selected if case.toy]
@@ -60,7 +60,10 @@ def test_the_standard_suite_spans_what_it_must():
         assert any(
             len(one.values) == 3 for one in series([s for s in toys if s.model.family == family], "learning-rate.match")
         )
-    assert all(case.seeds == 4 for case in selected if case.toy)
+    assert {(case.setting.task.context <= SHORT_CONTEXT, case.seeds) for case in selected if case.toy} == {
+        (True, SEEDS_OF_SHORT),
+        (False, SEEDS),
+    }
     assert [case.setting.model.family for case in selected if not case.toy] == ["transformer"]
     assert 60 <= len(toys) <= 70
     assert len({s.id for s in toys}) == len({s.label for s in toys}) == len(toys)

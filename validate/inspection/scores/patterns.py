@@ -85,8 +85,26 @@ class Targets(NamedTuple):
 
     @classmethod
     def of(cls, tokens: Tensor, scores: Sequence[PatternScore]) -> Targets:
-        """Targets of `scores` on tokens (B, T)."""
+        """Targets of `scores` on tokens (B, T).
+
+        Raises
+        ------
+        ValueError
+            If the tokens are no whole numbers of that shape, or have no target of one of the scores.
+        """
+        if tokens.ndim != 2 or tokens.is_floating_point() or tokens.is_complex():
+            raise ValueError(
+                f"tokens of shape {tuple(tokens.shape)} and type {tokens.dtype}: expected whole numbers of shape "
+                "(sequences, positions); give one row per sequence."
+            )
         targets = torch.stack([score.targets(tokens) for score in scores])
+        for score, found in zip(scores, targets, strict=True):
+            if not found.any():
+                raise ValueError(
+                    f"tokens of shape {tuple(tokens.shape)} have no target of the {score.name} score, "
+                    f"{score.definition}: expected at least one; give longer sequences, or some in which a token "
+                    "repeats."
+                )
         shares = targets / targets.any(dim=-1).sum(dim=(1, 2))[:, None, None, None]
         sources = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
         names = tuple(score.name for score in scores)
