@@ -141,6 +141,7 @@ def run(capsys):
     """Run the command line in this process; return exit status, stdout and stderr."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()  # what a call wrote that something else ended
         try:
             onset.main(arguments)
             status = 0

@@ -170,7 +170,7 @@ BAD = [
     (["predict", "--prior", "dirichlt"], "did you mean 'dirichlet'"),
     (["predict", "--prior", "mixture"], "--setting FILE"),
     (["predict", "--family", "sofmax"], "did you mean 'softmax'"),
-    (["predict", "--family", "transformer"], "family of a mean-field prediction"),
+    (["predict", "--family", "transformer"], "family of a finite-context prediction"),
     (["predict", "--optimizer", "adamw"], "optimizer of the linear family"),
     (["predict", "--method", "meanfield"], "did you mean 'mean-field'"),
     (["predict", "--formation-level", "1.5"], "--formation-level = 1.5"),

@@ -19,7 +19,7 @@ LAW = ("--method", "law")
 NOT_IMPORTED = {
     ("--help",): EXTRA | DRAWING | COMPILED | SYMBOLIC | {"numpy", "scipy"},
     ("predict", *LAW): EXTRA | DRAWING | COMPILED | STATISTICS | {"jinja2"},
-    ("predict", "--context", "16", "--steps", "5"): EXTRA | DRAWING | COMPILED | STATISTICS | {"jinja2"},
+    ("predict", "--context", "16", "--method", "mean-field"): EXTRA | DRAWING | COMPILED | STATISTICS | {"jinja2"},
     ("explain",): EXTRA | COMPILED | STATISTICS | {"jinja2"},
     ("scan", "--grid", "context=100,200"): EXTRA | COMPILED | STATISTICS | {"jinja2"},
     ("simulate", "--context", "8", "--sequences", "64"): EXTRA | DRAWING | SYMBOLIC | STATISTICS | {"jinja2"},

@@ -84,7 +84,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def _initialization(name: str, value: Any) -> dict[str, float]:
-    return {group: arguments.real(f"{name}[{group}]", number) for group, number in value.items()}
+    return {group: arguments.bounded(f"{name}[{group}]", number) for group, number in value.items()}
 
 
 @dataclass(frozen=True)

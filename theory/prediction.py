@@ -16,10 +16,31 @@ from onset.theory.recording import Trajectory, combined
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, Transition, TransitionSource
 
-__all__ = ["EXCHANGEABLE_FLOW", "Prediction"]
+__all__ = ["EXCHANGEABLE_FLOW", "Prediction", "change", "require_smaller"]
 
 EXCHANGEABLE_FLOW = "prior and initialisation exchangeable; SGD as gradient flow"
 """What every law under SGD assumes."""
+
+
+def change(before: float | None, after: float | None) -> float:
+    """By how much a time changes, relative to the smaller one; infinite if there is none, zero if both vanish."""
+    if before is None or after is None:
+        return math.inf
+    if before == after:
+        return 0.0
+    return abs(after - before) / min(before, after) if min(before, after) > 0 else math.inf
+
+
+def require_smaller(setting: Setting, what: str, share: float, instead: str) -> None:
+    """Raise ``ValueError`` unless a neglected term, a `share` of the answer, leaves something of it.
+
+    Below that a theory answers, with an interval as wide as what it neglects.
+    """
+    if not abs(share) < 1:
+        raise ValueError(
+            f"setting {setting.label}: {what} is {share:.2g} of the answer, so that nothing is left of it; expected "
+            f"less than all; {instead}."
+        )
 
 
 @dataclass(frozen=True)

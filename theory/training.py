@@ -50,9 +50,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         arguments.one_of("optimizer", self.name, OPTIMIZERS)
-        rates = {
-            group: arguments.positive(f"learning_rate[{group}]", rate) for group, rate in self.learning_rate.items()
-        }
+        rates = {group: arguments.scale(f"learning_rate[{group}]", rate) for group, rate in self.learning_rate.items()}
         object.__setattr__(self, "learning_rate", rates)
         betas = tuple(arguments.real("betas", beta) for beta in arguments.items("betas", self.betas))
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):

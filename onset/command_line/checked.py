@@ -24,6 +24,7 @@ __all__ = [
     "Method",
     "OptionalExisting",
     "OptionalFolder",
+    "OptionalMethod",
     "OptionalSeedCount",
     "Seed",
     "SeedCount",
@@ -169,4 +170,6 @@ OptionalExisting = Annotated[Path | None, text(_existing)]
 Folder = Annotated[Path, text(_writable)]
 OptionalFolder = Annotated[Path | None, text(_writable)]
 Export = Annotated[Path | None, text(_export)]
-Method = Annotated[str, text(lambda name, value: arguments.one_of(name, value, _methods()))]
+_METHOD = text(lambda name, value: arguments.one_of(name, value, _methods()))
+Method = Annotated[str, _METHOD]
+OptionalMethod = Annotated[str | None, _METHOD]

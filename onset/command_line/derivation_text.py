@@ -11,7 +11,7 @@ import sympy as sp
 from onset.command_line.terminal import fit, shows
 from onset.paper.citation import plain_references
 from onset.paper.prose import to_text
-from onset.theory.derivations.derivation import CheckResult
+from onset.theory.derivations.derivation import STATEMENT, CheckResult
 from onset.theory.derivations.printing import latex
 from onset.validate.checks.running import CheckedDerivation, location
 
@@ -26,14 +26,15 @@ MARKS = {True: "✓", False: "✗", None: "–"}
 def as_text(checked: CheckedDerivation, columns: int = 100) -> str:
     """Statement, symbols, assumptions, steps, validity, references and checks, `columns` wide."""
     derivation = checked.derivation
-    parts = [to_text(f"{derivation.name}: {derivation.title}"), _pretty(derivation.statement, columns)]
+    parts = [to_text(f"{derivation.name}: {derivation.title}"), _equation(checked, STATEMENT, columns)]
     if derivation.symbols:
         parts += ["where", *_pairs({_symbol(s): meaning for s, meaning in derivation.symbols.items()}, columns)]
     parts += ["", "Assumptions", *(_wrapped(text, columns, "  • ") for text in derivation.assumptions)]
     parts += ["", "Steps"] if derivation.steps else [""]
     for number, step in enumerate(derivation.steps, 1):
         reason = f": {step.reason}" if step.reason else ""
-        parts += [_wrapped(f"{step.name}{reason}", columns, f"  {number}. "), _pretty(step.expression, columns)]
+        parts.append(_wrapped(f"{step.name}{reason}", columns, f"  {number}. "))
+        parts.append("" if step.expression is None else _equation(checked, step.label, columns))
     parts += ["Validity", _wrapped(derivation.validity, columns, "  ")]
     parts += ["", "Source", _wrapped(derivation.source, columns, "  ")]
     if derivation.references:
@@ -58,9 +59,10 @@ def to_dict(checked: CheckedDerivation) -> dict[str, Any]:
         "steps": [
             {
                 **_both("name", step.name),
-                "expression": str(step.expression),
-                "latex": latex(step.expression),
                 **_both("reason", step.reason),
+                "label": step.label or None,
+                "expression": None if step.expression is None else str(step.expression),
+                "latex": None if step.expression is None else latex(step.expression),
             }
             for step in derivation.steps
         ],
@@ -70,7 +72,12 @@ def to_dict(checked: CheckedDerivation) -> dict[str, Any]:
         "status": checked.summary,
         "passed": checked.passed,
         "checks": [
-            result.to_dict() | {"location": location(result.check), **_both("compares", result.check.compares)}
+            result.to_dict()
+            | {
+                "evaluates": list(result.check.labels),
+                "location": location(result.check),
+                **_both("compares", result.check.compares),
+            }
             for result in checked.results
         ],
     }
@@ -93,6 +100,13 @@ def _cells(result: CheckResult) -> tuple[str, str, str, str]:
 
 def _both(name: str, text: str) -> dict[str, str]:
     return {name: to_text(text), f"{name}_latex": text}
+
+
+def _equation(checked: CheckedDerivation, label: str, columns: int) -> str:
+    """The equation of a label, and the marks of the checks that evaluate it."""
+    marks = (f"{result.check.name} {MARKS[result.passed]}" for result in checked.results_of(label))
+    evaluated = _wrapped(f"evaluated by {', '.join(marks)}", columns, " " * 6)
+    return f"{_pretty(checked.derivation.equations[label], columns)}{evaluated}\n"
 
 
 def _pretty(expression: sp.Basic, columns: int) -> str:

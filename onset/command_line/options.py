@@ -99,7 +99,7 @@ class SettingOptions(_generated()):  # pyright: ignore[reportUntypedBaseClass]
     "Tokens T that the model sees."
     prior: Annotated[str | None, text(one_of("onset.theory.markov.priors:PRIORS"), show_default="dirichlet")] = None
     "Law of the transition matrices: dirichlet, doubly-stochastic or unigram (a mixture needs --setting)."
-    concentration: Annotated[float | None, number(arguments.positive)] = None
+    concentration: Annotated[float | None, number(arguments.scale)] = None
     "Dirichlet concentration per entry; 1 is flat."
     optimizer: Annotated[str | None, text(one_of("onset.theory.training:OPTIMIZERS"))] = None
     "sgd or adam for the toy families, adamw, adam or sgd for the transformer."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from onset.command_line.application import Flag, Json, Names, app
-from onset.command_line.checked import Folder, Method, Seed, Share, number
+from onset.command_line.checked import Folder, Method, OptionalMethod, Seed, Share, number
 from onset.command_line.options import SettingOptions
 from onset.command_line.progress import progress, watching
 from onset.command_line.tables import print_json, show_fits, show_transitions, table
@@ -17,12 +18,18 @@ from onset.theory import arguments
 
 __all__ = ["explain", "predict", "scan", "simulate"]
 
+WORTH_A_WARNING = 0.1
+"""Half-width of an interval, relative to its number, from which on it is said above the table."""
+
+WORTH_SAYING = 60.0
+"""Seconds from which on the time that a command takes at most is shown."""
+
 
 @app.command
 def predict(
     options: SettingOptions | None = None,
     *,
-    method: Method = "mean-field",
+    method: OptionalMethod = None,
     formation_level: Share = 0.1,
     seed: Seed = 0,
     json_: Json = False,
@@ -33,7 +40,8 @@ def predict(
     ----------
     method
         law (closed form of the plateau), law-corrected (the same at finite context), mean-field (T to infinity),
-        mean-field-corrected or finite-context (exact population dynamics at T).
+        mean-field-corrected or finite-context (exact population dynamics at T). By default the last where it takes
+        seconds, else the law.
     formation_level
         Share of the last position's layer-1 attention on lag 1 that counts as a formed head.
     seed
@@ -42,14 +50,21 @@ def predict(
         Print JSON.
     """
     setting = (options or SettingOptions()).build()
+    from onset.simulate.predict import longest
     from onset.simulate.predict import predict as run
+    from onset.theory.costs import duration
 
-    with progress(f"predicting {setting.label}", quiet=json_) as advance:
+    title = f"predicting {setting.label}"
+    if method is not None and (seconds := longest(setting, method)) > WORTH_SAYING:
+        title += f" (at most {duration(seconds)} on one core, as a rule a fifth of that)"
+    with progress(title, quiet=json_) as advance:
         prediction = run(setting, method, seed=seed, progress=advance)
     data = prediction.to_dict(formation_level)
     if json_:
         return print_json(data)
-    show_transitions(f"{setting.label}: predicted by {method}", data)
+    if warning := _warning(data):
+        print(warning)
+    show_transitions(f"{setting.label}: predicted by {prediction.method}", data)
     table(
         "ideal losses, nats per token",
         ("strategy", "loss", "± error"),
@@ -58,6 +73,19 @@ def predict(
     for title in ("assumptions", "validity"):
         print(f"{title}: " + "; ".join(data[title]))
     return None
+
+
+def _warning(data: dict[str, Any]) -> str:
+    """What to know of a prediction before its numbers: how far they may be off, or that nobody knows."""
+    steps = [t for t in (*data["transitions"], *data["formations"]) if t["step"]]
+    if data["method"] == "finite-context" or not steps:
+        return ""
+    better = "--method finite-context neglects nothing"
+    if not all("neglected" in t for t in steps):
+        return f"The method {data['method']} does not know the size of what it neglects: {better}."
+    widest = max(math.inf if t["high"] is None else (t["high"] - t["low"]) / 2 / t["step"] for t in steps)
+    share = "by any amount" if math.isinf(widest) else f"by {100 * widest:.0f}%"
+    return f"What {data['method']} neglects may move a step {share}: {better}." if widest > WORTH_A_WARNING else ""
 
 
 @app.command
@@ -165,7 +193,7 @@ def simulate(
     options: SettingOptions | None = None,
     *,
     sequences: Annotated[int, number(partial(arguments.integer, least=2))] = 16384,
-    pseudo_count: Annotated[float | None, number(arguments.positive)] = None,
+    pseudo_count: Annotated[float | None, number(arguments.scale)] = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["progress", "watching"]
 
 INTERVAL = 60.0
-"""Seconds between two plain lines while no job ends."""
+"""Seconds between two plain lines while nothing ends."""
 
 
 @contextmanager
@@ -24,10 +24,13 @@ def progress(title: str, *, quiet: bool, estimate: bool = True) -> Iterator[Call
         yield lambda done, total, what="": None
         return
     if not sys.stderr.isatty():
+        shown = time.monotonic()
 
         def show(done: int, total: int, what: str = "") -> None:
-            if what:
-                print(f"{title}: {done}/{total} {what}", file=sys.stderr, flush=True)
+            nonlocal shown
+            if what or time.monotonic() - shown > INTERVAL:
+                shown = time.monotonic()
+                print(f"{title}: {done}/{total} {what}".rstrip(), file=sys.stderr, flush=True)
 
         yield show
         return

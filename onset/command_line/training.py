@@ -53,7 +53,11 @@ def train(
     from onset.validate.execution import compute
     from onset.validate.store.jobs import TRAIN, Job, observation
     from onset.validate.store.runs import Store
+    from onset.validate.training import resolve_device
+    from onset.validate.training.memory import require_memory
 
+    if how["scheduler"] is None:
+        require_memory(setting, 1, resolve_device(how["device"]))
     store = Store(out / "runs")
     jobs = [Job(setting, TRAIN, seed) for seed in range(seeds)]
     with watching(f"training {setting.label}", quiet=json_) as watch:

@@ -13,6 +13,7 @@ from onset.simulate.explain.linear import explain_terms, mean_field_explanation
 from onset.simulate.explain.remarks import remarks
 from onset.simulate.explain.softmax import explain_escape
 from onset.theory import arguments
+from onset.theory.floating import in_range
 from onset.theory.laws.softmax import escape, predict_from_escape
 from onset.theory.markov.task import require_markov_chains
 from onset.theory.setting import Setting
@@ -26,10 +27,15 @@ def explain(setting: Setting, *, seed: int = 0) -> Explanation:
     Raises
     ------
     ValueError
-        If the task has no theory, or the setting's family no mean field.
+        If the task has no theory, or the setting's family no mean field; if a number leaves the range of floats.
     """
     arguments.seed("seed", seed)
     require_markov_chains(setting.task, "explain")
+    with in_range(f"setting {setting.label}: the explanation"):
+        return _explain(setting, seed)
+
+
+def _explain(setting: Setting, seed: int) -> Explanation:
     if (setting.model.family, setting.training.optimizer.name) == ("softmax", "sgd"):
         try:
             escaped = escape(setting, seed=seed)

@@ -102,26 +102,43 @@ class Explanation:
 def _stages(trajectory: Trajectory) -> tuple[Stage, ...]:
     """Stages of a trajectory, which its own transitions end; a stage that never ends lasts to the last step."""
     transitions, formation = trajectory.transitions()
-    last = float(trajectory.steps[-1])
-    nearest = min(STRATEGIES, key=lambda name: trajectory.distances[name][-1])
     to_unigram = transitions[0].step
-    ends = [
-        (
-            "start",
-            _settling_step(trajectory) if to_unigram is None else to_unigram,
-            "the match relaxes towards the unigram plateau",
-        ),
-        ("plateau", formation.step, "lag 1 has yet to take its share of attention, and the loss hardly falls"),
-        ("escape", transitions[-1].step, "lag 1 holds a share of attention and the match grows with it"),
-        ("end", last, f"nearest to {nearest}; what remains of the loss is learnt slowly"),
-    ]
+    ends = {
+        "start": _settling_step(trajectory) if to_unigram is None else to_unigram,
+        "plateau": formation.step,
+        "escape": transitions[-1].step,
+        "end": float(trajectory.steps[-1]),
+    }
     stages, start = [], 0.0
-    for name, step, description in ends:
-        end = last if step is None else float(step)
+    for name, step in ends.items():
+        end = ends["end"] if step is None else float(step)
         if end > start:
-            stages.append(Stage(name, start, end, description))
+            stages.append(Stage(name, start, end, _description(trajectory, name, start, end)))
             start = end
     return tuple(stages)
+
+
+def _description(trajectory: Trajectory, name: str, start: float, end: float) -> str:
+    """What the curves do between two steps."""
+
+    def change(curve: Array) -> tuple[float, float]:
+        before, after = np.interp([start, end], trajectory.steps, curve)
+        return float(before), float(after)
+
+    def told(curve: Array) -> str:
+        return "from {:.2g} to {:.2g}".format(*change(curve))
+
+    nearest = min(STRATEGIES, key=lambda strategy: trajectory.distances[strategy][-1])
+    what = {
+        "start": f"the distance to unigram goes {told(trajectory.distances['unigram'])} nats",
+        "plateau": f"lag 1's share of attention goes {told(trajectory.attention[:, 0, 1])}",
+        "escape": f"the distance to bigram goes {told(trajectory.distances['bigram'])} nats",
+        "end": f"nearest to {nearest} at last",
+    }[name]
+    fall = trajectory.loss[0] - trajectory.loss[-1]
+    before, after = change(trajectory.loss)
+    share = f"{100 * (before - after) / fall:.0f}% of its whole fall" if fall > 0 else f"{before - after:.2g} nats"
+    return f"{what}, and the loss falls by {share}"
 
 
 def _settling_step(trajectory: Trajectory) -> float:

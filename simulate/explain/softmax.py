@@ -46,8 +46,8 @@ def explain_escape(escaped: Escape, prediction: Prediction) -> Explanation:
         "pushed": f"Pushed: the push is {gamma:.2g} of the drive, and the match has grown before lag 1 amplifies it; a "
         "longer context weakens push and drive alike, like ln²T/T.",
         "amplified": f"Amplified: the push is {gamma:.2g} of the drive, so that the wait is some e-folds of "
-        f"{e_fold:.0f} steps and goes as ln(D/g); a shorter context takes from the push and waits longer, until it is "
-        "trapped.",
+        f"{e_fold:.0f} steps and goes as ln(D/g); a shorter context takes from the push and waits for more of them, "
+        "until it is trapped.",
     }[regime]
     sentences = (
         f"The head forms at step {escaped.steps:.0f} ± {2 * escaped.error:.0f} (two standard errors of the sampled "

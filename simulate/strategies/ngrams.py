@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onset.simulate.compiling import njit
 from onset.theory import arguments
-from onset.theory.arrays import Array, Tokens
+from onset.theory.arrays import Array, Tokens, tokens_of
 from onset.theory.markov.task import strategies
 
 __all__ = ["first_visits", "histories", "predict"]
@@ -35,11 +35,12 @@ def predict(tokens: Tokens, states: int, strategy: str, pseudo_count: float) -> 
     Raises
     ------
     ValueError
-        If the strategy is unknown or the pseudo-count is not positive.
+        If the strategy is unknown, the pseudo-count is not positive, or a token is none of the `states` symbols.
     """
+    tokens = tokens_of("tokens", tokens, states)
     known = strategies(LARGEST_ORDER)
     order = known.index(arguments.one_of("strategy", strategy, known))
-    pseudo_count = arguments.positive("pseudo_count", pseudo_count)
+    pseudo_count = arguments.scale("pseudo_count", pseudo_count)
     count, length = tokens.shape
     out = np.empty((count, length - 1, states))
     if order == 0:
@@ -51,7 +52,7 @@ def predict(tokens: Tokens, states: int, strategy: str, pseudo_count: float) -> 
 
 def histories(tokens: Tokens, states: int, length: int) -> NDArray[np.int64]:
     """Number of the history of the last `length` tokens at each position, shape (n, T); missing tokens count as 0."""
-    inputs = tokens[:, :-1].astype(np.int64)
+    inputs = tokens_of("tokens", tokens, states)[:, :-1].astype(np.int64)
     code = inputs.copy()
     for lag in range(1, length):
         code[:, lag:] += inputs[:, :-lag] * states**lag

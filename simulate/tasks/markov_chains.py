@@ -19,7 +19,7 @@ from onset.simulate.strategies.laws import TRUE, DenseLaws, Laws
 from onset.simulate.strategies.ngrams import first_visits, histories, predict
 from onset.simulate.tasks.sampler import Sampler, register, token_type
 from onset.theory import arguments
-from onset.theory.arrays import Array, Tokens
+from onset.theory.arrays import Array, Tokens, numbers
 from onset.theory.markov import priors
 from onset.theory.markov.chains import block_law, history_law
 from onset.theory.markov.task import MarkovChains
@@ -66,7 +66,7 @@ class MarkovChainSampler(Sampler[MarkovChains, MarkovSample]):
     def __init__(self, task: MarkovChains, pseudo_count: float | None = None) -> None:
         super().__init__(task)
         self._pseudo_count = (
-            task.prior.pseudo_count if pseudo_count is None else arguments.positive("pseudo_count", pseudo_count)
+            task.prior.pseudo_count if pseudo_count is None else arguments.scale("pseudo_count", pseudo_count)
         )
 
     def sample(self, count: int, generator: np.random.Generator) -> MarkovSample:
@@ -103,6 +103,8 @@ def tokens_from_uniforms(transition: Array, law: Array, uniforms: Array) -> Toke
     `uniforms`, shape (n, length), lie in [0, 1). The first of a sequence selects its first history; the next order - 2
     are unused.
     """
+    transition, law = numbers("transition", transition, None, None, None), numbers("law", law, None, None)
+    uniforms = numbers("uniforms", uniforms, None, None)
     rows, states = transition.shape[1:]
     if law.shape != transition.shape[:-1] or uniforms.shape[:1] != transition.shape[:1]:
         raise ValueError(

@@ -8,7 +8,6 @@ import numba
 import numpy as np
 import pytest
 
-from onset.simulate.finite_context import dynamics
 from onset.simulate.finite_context.dynamics import FiniteContext, log_predictions, loss_and_gradient, next_rows
 from onset.simulate.strategies.ngrams import predict
 from onset.simulate.tasks.markov_chains import sample
@@ -113,8 +112,8 @@ def test_no_position_sees_the_future(family):
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads to compare")
 @pytest.mark.parametrize("family", ["linear", "softmax"])
-def test_the_number_of_threads_does_not_matter(family, monkeypatch):
-    """One thread, two, and the serial kernel give bitwise the same loss, gradient, variance and predictions."""
+def test_the_number_of_threads_does_not_matter(family):
+    """One thread and two give bitwise the same loss, gradient, variance and predictions."""
     setting = Setting.of(family, prior=Dirichlet(3), context=20, optimizer="adam")
     drawn, point, before, result = (
         sample(setting.task, 100, np.random.default_rng(0)),
@@ -123,9 +122,8 @@ def test_the_number_of_threads_does_not_matter(family, monkeypatch):
         [],
     )
     try:
-        for threads, serial in ((1, 0), (2, 0), (2, 10**9)):
+        for threads in (1, 2):
             numba.set_num_threads(threads)
-            monkeypatch.setattr(dynamics, "SERIAL_TOKENS", serial)
             one = loss_and_gradient(setting, point, drawn, sampled=True, variance=True)
             result.append(
                 np.concatenate(
@@ -135,7 +133,6 @@ def test_the_number_of_threads_does_not_matter(family, monkeypatch):
     finally:
         numba.set_num_threads(before)
     assert np.array_equal(result[0], result[1])
-    assert np.array_equal(result[0], result[2])
 
 
 def test_averaging_the_next_token_out_keeps_the_mean(within):
@@ -176,18 +173,24 @@ def test_measurements_are_means_over_held_out_sequences(family):
 
 @pytest.mark.parametrize("family", ["linear", "softmax"])
 def test_adam_is_shown_the_second_moment_of_a_mini_batch(family, within):
-    """Of lag logits: square of the estimate plus variance/B, however many sequences the estimate is from, is as many
-    times E ĝ² as there are mini-batches; with fewer than a mini-batch asked for, a mini-batch is drawn.
+    """Square of an entry's gradient plus variance/B is the same, however many sequences the estimate is from; with
+    fewer than a mini-batch asked for, a mini-batch is drawn.
+
+    Exactly so for lag logits. A matrix's estimate is a mean over the entries of an orbit, which are not quite
+    independent: without their number, 3 and 6, what is shown of a mini-batch would be so many times too small.
     """
     setting = Setting.of(family, prior=DoublyStochastic(3), context=8, optimizer="adam", batch=8)
     point, moments = point_of(setting, "generic"), []
-    for count in (2, 32):
+    for count, draws in ((2, 4000), (32, 4000)):
         dynamics = FiniteContext(setting, count=count, held_out=2, seed=count)
-        drawn = [dynamics.gradient(point) for _ in range(4000)]
-        squares = np.array([(one.derivative**2 + one.variance / 8)[dynamics.layout.lags] for one in drawn])
-        moments.append((squares.mean(axis=0), squares.std(axis=0) / np.sqrt(len(squares))))
+        drawn = [dynamics.gradient(point) for _ in range(draws)]
+        squares = np.array([(one.derivative / dynamics.layout.entries) ** 2 + one.variance / 8 for one in drawn])
+        moments.append((squares.mean(axis=0), squares.std(axis=0) / np.sqrt(draws)))
     (few, error), (many, other) = moments
-    within("second moment", few, many, np.hypot(error, other))
+    lags = FiniteContext(setting, count=2, held_out=2).layout.lags
+    within("second moment", few[lags], many[lags], np.hypot(error, other)[lags])
+    print("of matrices' entries:", few[: lags.start] / many[: lags.start])
+    np.testing.assert_allclose(few[: lags.start], many[: lags.start], rtol=0.2)
 
 
 def test_transformers_have_no_reduced_coordinates():

@@ -30,7 +30,7 @@ from onset.theory.laws import softmax
 from onset.theory.laws.expansion import LAGS
 from onset.theory.laws.law import Law
 from onset.theory.laws.linear import mobility
-from onset.theory.laws.planar import LARGEST_CHANGE, MATCH_AND_LAG, follow, formation, planar_law
+from onset.theory.laws.planar import MATCH_AND_LAG, follow, formation, planar_law
 from onset.theory.laws.slow_manifold import SlowManifold, interpolated_manifold
 from onset.theory.markov.priors import Prior
 from onset.theory.markov.task import MarkovChains
@@ -40,7 +40,7 @@ from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.match_and_lags import MatchAndLags, drive_error
 from onset.theory.mean_fields.quadrature import rules
-from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
+from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, change, require_smaller
 from onset.theory.recording import Progress, no_progress
 from onset.theory.setting import Setting
 
@@ -98,12 +98,9 @@ def predict_linear(setting: Setting, *, seed: int = 0, progress: Progress = no_p
     earlier, formed = (formation(follow(m, setting, mobile), m) for m in manifolds)
     field = corrected_loss(prior, context).field
     predicted, ends, share = planar_law(setting, manifolds[1], mobile, field.measure, points=MEASURED_POINTS)
-    round_share = abs(1 - earlier / formed) if earlier and formed else np.inf
-    if not round_share <= LARGEST_CHANGE:
-        raise ValueError(
-            f"setting {setting.label}: expected an iteration that settles, but its last round changes the time by "
-            f"{round_share:.2g} of it: expected at most {LARGEST_CHANGE:g}; use the finite context."
-        )
+    round_share = change(earlier, formed)
+    unsettled = "the iteration for the corrected manifold does not settle: what its last round changes of the time"
+    require_smaller(setting, unsettled, round_share, "use the finite context")
     progress(2, 2)
     before, after = (replace(predicted, steps=predicted.steps * (1 + sign * round_share)) for sign in (-1, 1))
     validity = (
@@ -140,7 +137,9 @@ def predict_softmax(setting: Setting, *, seed: int = 0, progress: Progress = no_
     ValueError
         Outside the law's range of validity, with the reason.
     """
-    escaped, context = softmax.escape(setting, seed=seed), setting.task.context
+    context = setting.task.context
+    SoftmaxCorrected.require_memory(setting.task, PRIOR_NODES)  # before the wait is computed
+    escaped = softmax.escape(setting, seed=seed)
     progress(1, 2)
     field = SoftmaxCorrected.of(setting, lags=LAGS, count=PRIOR_NODES, generator=randomness.generator(seed))
     neglected = 2 * np.log(context) ** 3 / context**2
@@ -182,7 +181,8 @@ def corrected_manifolds(prior: Prior, context: int) -> tuple[SlowManifold, SlowM
     ValueError
         If the corrected loss has no single best match along the manifold.
     """
-    uncorrected, loss = interpolated_manifold(prior, context), corrected_loss(prior, context)
+    loss = corrected_loss(prior, context)  # first: it may need too much memory
+    uncorrected = interpolated_manifold(prior, context)
     attention = last_attention(uncorrected.lag_logits, context)[:, 1]
     kept = np.flatnonzero((attention < HIGHEST_ATTENTION) & (uncorrected.force > 0))
     chosen, within = np.unique([*kept[::EVERY], kept[-1]]), slice(0, kept[-1] + 1)

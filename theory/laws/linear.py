@@ -137,7 +137,10 @@ def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress
         attention=attention[:, None],
         parameters=dict(zip(names, along.manifold.coordinates.T, strict=True)),
     )
-    earliest, latest = (replace(predicted, steps=np.maximum(steps + sign * neglected, 0.0)) for sign in (-1, 1))
+    # What is neglected of the start is largest early on; time does not go back.
+    earliest = np.minimum.accumulate(np.maximum(steps - neglected, 0.0)[::-1])[::-1]
+    latest = np.maximum.accumulate(steps + neglected)
+    ends = replace(predicted, steps=earliest), replace(predicted, steps=latest)
     return bounded(
         Prediction(
             setting,
@@ -146,7 +149,7 @@ def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress
             limit_losses(task.prior),
             ASSUMPTIONS,
             (f"closed form, whose neglected second order is {share:.2g} of the time",),
-            neglected={"delay of the match to second order": (earliest, latest)},
+            neglected={"delay of the match to second order": ends},
             error=drive_error(task.prior, task.context),
         )
     )

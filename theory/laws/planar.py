@@ -11,8 +11,8 @@ whatever its rates. Where the match is fast, this is the plateau law of `onset.t
 integrated; where it is slow, lag 1 waits for Ω. B is taken at E = 1, where the start is far from the plateau. The
 size of what is neglected is the change by B, plus the tables' error. Derived here, "plateau-law" (step "planar").
 
-Range of validity: mean field, SGD, exchangeable prior with a unique plateau; B changes the time to formation by at most
-`LARGEST_CHANGE`.
+Range of validity: mean field, SGD, exchangeable prior with a unique plateau; B changes the time to formation by
+less than all of it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ from onset.theory.arrays import Array
 from onset.theory.derivations.plateau_law import planar_drive
 from onset.theory.dynamics.layout import Layout, last_attention
 from onset.theory.laws.slow_manifold import SlowManifold
+from onset.theory.prediction import change, require_smaller
 from onset.theory.recording import Measurement, Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import find_formation
 
-__all__ = ["LARGEST_CHANGE", "MATCH_AND_LAG", "follow", "formation", "planar_law"]
-
-LARGEST_CHANGE = 0.4
-"""Largest relative change of the time to formation by the third order for which the law gives an answer."""
+__all__ = ["MATCH_AND_LAG", "follow", "formation", "planar_law"]
 
 RTOL = 1e-6
 """Relative tolerance of the ODE."""
@@ -138,13 +136,9 @@ def planar_law(
             f"v_1 = {run[-1, 3]:.2g} in {run[-1, 0]:.0f} steps; use the mean field."
         )
     # At ten equal lags each has a tenth of the attention: the head has formed at the start, at any order.
-    share = np.inf if formed is None or without is None else 1 - without / formed if formed else 0.0
-    if not abs(share) <= LARGEST_CHANGE:
-        raise ValueError(
-            f"setting {setting.label}: the start is too far from the plateau for the plateau law, the loss's third "
-            f"order being {share:.2g} of the time: expected at most {LARGEST_CHANGE:g}; use the mean field, or another "
-            "start of the match."
-        )
+    too_far = "the start is too far from the plateau for the plateau law: what the loss's third order changes"
+    require_smaller(setting, too_far, change(without, formed), "use the mean field, or another start of the match")
+    share = 1 - without / formed if formed and without else 0.0
     # Evenly in v_1, which hardly moves at first, and in the solver's own steps.
     progress = np.arange(len(run)) / (len(run) - 1) + run[:, 3] / run[-1, 3]
     at = np.linspace(0, progress[-1], CURVE_POINTS)
@@ -172,5 +166,5 @@ def planar_law(
         ),
     )
     doubt = abs(share) + INTERPOLATION_ERROR
-    earliest, latest = (replace(predicted, steps=steps * (1 + sign * doubt)) for sign in (-1, 1))
+    earliest, latest = (replace(predicted, steps=steps * max(0.0, 1 + sign * doubt)) for sign in (-1, 1))
     return predicted, (earliest, latest), float(share)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from onset.theory import costs
 from onset.theory.arrays import Array
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.priors import Prior, sample
@@ -69,6 +70,7 @@ def positions(
     prior: Prior, context: int, count: int, generator: np.random.Generator, lags: Sequence[int] = ()
 ) -> Iterator[Position]:
     """Positions t = 1 … `context` of `count` sequences, with slopes by the lag logits of `lags`."""
+    costs.require_memory("sampling the plateau", lambda context: 8.0 * count * context, context=context)
     transition = sample(prior, generator, count)
     tokens = draw(transition, context, generator)
     states, sequence = prior.states, np.arange(count)
@@ -113,8 +115,14 @@ def best_readout(prior: Prior, context: int, generator: np.random.Generator, *, 
     Raises
     ------
     ValueError
-        If the loss fixes none, as for doubly stochastic matrices.
+        If the loss fixes none, as for doubly stochastic matrices, or memory would not suffice.
     """
+    # Tokens twice; counts, laws and, of Newton's iteration, some eight arrays of their shape (T, n, k).
+    costs.require_memory(
+        "the best read-out on the plateau",
+        lambda context: 8.0 * PILOT_SEQUENCES * (2 + 8 * prior.states) * context,
+        context=context,
+    )
     steps = [
         (p.counts / p.t if shares else p.counts.copy(), p.row)
         for p in positions(prior, context, PILOT_SEQUENCES, generator)

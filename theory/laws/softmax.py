@@ -16,7 +16,7 @@ Beyond the formation of the head ω is no longer small: the rest is the mean fie
 (`onset.theory.mean_fields.softmax`), started where the expansion ends.
 
 Range of validity: SGD from weights common to all entries, which is equivalent to zero; exchangeable prior whose plateau
-is not trapped; ω so small up to formation that K changes the wait by at most `LARGEST_CHANGE`.
+is not trapped; ω so small up to formation that K changes the wait by less than all of it.
 """
 
 from __future__ import annotations
@@ -40,18 +40,12 @@ from onset.theory.markov.ideal import limit_losses
 from onset.theory.markov.task import require_first_order
 from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
-from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction
+from onset.theory.prediction import EXCHANGEABLE_FLOW, Prediction, change, require_smaller
 from onset.theory.recording import Progress, Recorder, Trajectory, no_progress
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 
 __all__ = ["ASSUMPTIONS", "LAW", "Escape", "escape", "exponents", "predict", "predict_from_escape", "trajectories"]
-
-LARGEST_CHANGE = 0.3
-"""Largest relative change of the wait by K, the size of what is neglected, for which the law gives an answer."""
-
-SHORTEST_CONTEXT = 16
-"""Context below which a head counts as formed, or nearly so, before it has grown."""
 
 LONGEST_WAIT = 100
 """Longest wait in units of 1/(D √(ab)), in which small ω and v grow e-fold; a push below e^-100 D takes longer."""
@@ -157,8 +151,8 @@ def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress
 LAW = Law(
     predict,
     ASSUMPTIONS,
-    f"a context of at least {SHORTEST_CONTEXT}; an exchangeable prior whose plateau is not trapped; a match so small "
-    f"up to formation that its second order changes the wait by at most {LARGEST_CHANGE:g}",
+    f"a context above {1 / FORMATION_LEVEL:g}, so that heads are not formed at the start; an exchangeable prior whose "
+    "plateau is not trapped; a match so small up to formation that its second order changes the wait by less than all",
 )
 
 
@@ -190,10 +184,10 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
     require_first_order(setting.task, "the plateau law")
     setting.training.require_all_trained("the plateau law")
     context, rates = setting.task.context, _rates(setting)
-    if context < SHORTEST_CONTEXT:
+    if context * FORMATION_LEVEL <= 1:
         raise ValueError(
-            f"context = {context}: expected at least {SHORTEST_CONTEXT} for the softmax plateau law; use the finite "
-            "context."
+            f"context = {context}: expected more than {1 / FORMATION_LEVEL:g} for the softmax plateau law, as a head "
+            "counts as formed at the start; use the finite context."
         )
     full, *partial = expansion(setting.task.prior, context, seed)
     path = follow(full, context, rates)
@@ -213,13 +207,12 @@ def escape(setting: Setting, *, seed: int = 0) -> Escape:
         )
     steps = float(path[-1, 0])
     without = follow(full, context, rates, second_order=False)
-    second = np.inf if without is None else steps - float(without[-1, 0])
-    if not abs(second) <= LARGEST_CHANGE * steps:
-        raise ValueError(
-            f"setting {setting.label}: the match grows too far before the lags for the plateau law, its second order "
-            f"being {second / steps:.2g} of the wait: expected at most {LARGEST_CHANGE:g}; use the finite context, or "
-            "a lower rate of the match."
-        )
+    first_order = None if without is None else float(without[-1, 0])
+    too_fast = "the match grows too far before the lags for the plateau law: what its second order changes"
+    require_smaller(
+        setting, too_fast, change(first_order, steps), "use the finite context, or a lower rate of the match"
+    )
+    second = steps - (first_order or steps)
     settle, kick = _rise(full, rates)
     frozen = None
     if push > 0:

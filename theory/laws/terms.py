@@ -23,6 +23,7 @@ from onset.theory.derivations import plateau_law
 from onset.theory.dynamics.flow import sharpness
 from onset.theory.dynamics.layout import Layout, last_attention
 from onset.theory.estimates import RelativeError
+from onset.theory.floating import in_range
 from onset.theory.laws.linear import path_at_rates, predict, start_delay
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.slow_manifold import manifold, table_contexts
@@ -185,7 +186,8 @@ def terms(setting: Setting) -> dict[str, Terms]:
 def terms_or_refusal(setting: Setting) -> dict[str, Terms] | ValueError:
     """The terms, or the error that `terms` raises."""
     try:
-        return terms(setting)
+        with in_range(f"setting {setting.label}: the plateau law"):
+            return terms(setting)
     except ValueError as problem:
         return problem
 

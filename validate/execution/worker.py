@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from onset.simulate.predict import predict
+from onset.theory.costs import TooCostly
 from onset.theory.recording import Progress, Trajectory
 from onset.validate.store.jobs import BASIN, TRAIN, Job, curves_and_notes
 from onset.validate.store.provenance import provenance
@@ -146,6 +147,8 @@ def _records(jobs: Sequence[Job], assignment: Assignment, progress: Progress) ->
             started, origin = time.perf_counter(), provenance()
             try:
                 trajectories, notes = _basin(job) if job.kind == BASIN else _prediction(job)
+            except TooCostly:  # no answer to keep
+                raise
             except ValueError as problem:
                 trajectories, notes = (), {"refused": str(problem)}
             yield job, _record(job, trajectories, origin | notes, started)

@@ -57,7 +57,11 @@ PROBES = {
     "loss_at": Probe(NATS, "loss at each position, the next token averaged out", (POSITION,)),
     "unseen": Probe(NATS, "loss where the current history did not occur before, the next token averaged out"),
     "tested_on": Probe(NATS, "KL(true law || model) on the last token of other chains", (CHAINS,)),
-    "head_score": Probe("1", "head scores; those of patterns above their controls", (SCORE, LAYER, HEAD_OF_LAYER)),
+    "head_score": Probe(
+        "1",
+        "head scores; those of patterns above their controls, NaN without a target in the sequences",
+        (SCORE, LAYER, HEAD_OF_LAYER),
+    ),
     "lag_logit": Probe(LOGITS, "layer-1 score by lag above that of far lags: v of a toy", (HEAD, LAG)),
     "match": Probe(
         LOGITS, "score by the match with what a layer-1 head shows: ω of a toy", (HEAD, LAYER, HEAD_OF_LAYER)

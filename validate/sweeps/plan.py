@@ -25,6 +25,9 @@ __all__ = ["MOST_SETTINGS", "Point", "Sweep", "load", "read"]
 MOST_SETTINGS = 10**4
 """Settings of the largest sweep."""
 
+MOST_JOBS = 10**6
+"""Jobs of the largest sweep: settings, times kinds, times seeds."""
+
 LARGEST_FILE = 2**18
 """Bytes of the largest sweep file."""
 
@@ -103,7 +106,10 @@ def read(data: Mapping[str, Any]) -> Sweep:
     kinds = [
         arguments.one_of("kind", kind, KINDS) for kind in arguments.items("kinds", data.get("kinds", [TRAIN]), least=1)
     ]
-    return Sweep(tuple(points.values()), arguments.seeds("seeds", data.get("seeds", 1)), tuple(dict.fromkeys(kinds)))
+    sweep = Sweep(tuple(points.values()), arguments.seeds("seeds", data.get("seeds", 1)), tuple(dict.fromkeys(kinds)))
+    if (count := len(points) * len(sweep.kinds) * len(sweep.seeds)) > MOST_JOBS:
+        raise ValueError(f"sweep has {count} jobs: expected at most {MOST_JOBS}; give fewer seeds or fewer values.")
+    return sweep
 
 
 def _flat(where: str, given: Any) -> dict[str, Any]:

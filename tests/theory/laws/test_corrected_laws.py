@@ -73,8 +73,11 @@ def test_iteration_converges(monkeypatch):
 
 
 def test_an_iteration_that_does_not_settle_is_refused(monkeypatch):
-    monkeypatch.setattr(corrected, "LARGEST_CHANGE", 0.0)
-    with pytest.raises(ValueError, match="iteration that settles"):
+    """Where the last round doubles the time."""
+    formations = iter([5.0, 2.5])
+    monkeypatch.setattr(corrected, "formation", lambda run, manifold: next(formations))
+    monkeypatch.setattr(corrected, "planar_law", lambda *_, **__: (None, None, 0.0))
+    with pytest.raises(ValueError, match=r"does not settle: .* is 1 of the answer"):
         law_corrected(Setting.of("linear", states=2, context=32))
 
 

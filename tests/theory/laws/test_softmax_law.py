@@ -77,8 +77,8 @@ def test_law_answers_for_the_family_with_bounds():
     ("setting", "message"),
     [
         (Setting.of("softmax", states=2, context=32), "trapped on the plateau"),
-        (Setting.of("softmax", prior=Dirichlet(3), context=12), "at least 16"),
-        (Setting.of("softmax", states=3, context=64, learning_rate={"match": 300.0}), "grows too far"),
+        (Setting.of("softmax", prior=Dirichlet(3), context=10), "counts as formed"),
+        (Setting.of("softmax", states=3, context=64, learning_rate={"match": 3000.0}), "grows too far"),
         (Setting.of("softmax", context=64, optimizer="adam"), "optimizer"),
         (Setting.of("linear", context=64), "family"),
     ],

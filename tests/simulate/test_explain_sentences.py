@@ -1,0 +1,116 @@
+"""onset.simulate.explain: what a sentence says holds for the curves that are drawn, and for the settings it names."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from onset.simulate.explain import explain
+from onset.theory.derivations.softmax_law import wait
+from onset.theory.laws.terms import terms
+from onset.theory.markov.priors import DoublyStochastic
+from onset.theory.setting import Setting
+from onset.theory.setting_changes import setting_from
+
+MIXED = Setting.of("linear", states=3, context=200)
+LAG_LIMITED = Setting.of("linear", context=5000)
+AMPLIFIED = Setting.of("softmax", states=3, context=100)
+
+
+def changed(setting: Setting, **changes) -> Setting:
+    return setting_from(setting.to_dict(), {name.replace("__", "."): value for name, value in changes.items()})
+
+
+@pytest.mark.parametrize("setting", [MIXED, LAG_LIMITED, AMPLIFIED], ids=lambda setting: setting.label)
+def test_stages_say_what_the_curves_do(setting):
+    """Values at both ends, and the share of the loss's fall; shares of all stages add up."""
+    explained = explain(setting)
+    run, shares = explained.trajectory, []
+    curves = {
+        "distance to unigram": run.distances["unigram"],
+        "distance to bigram": run.distances["bigram"],
+        "share of attention": run.attention[:, 0, 1],
+    }
+    for stage in explained.stages:
+        at = [stage.start, stage.end]
+        for name, curve in curves.items():
+            if name in stage.description:
+                before, after = map(float, re.search(r"from (\S+) to (\S+?),? ", stage.description + " ").groups())
+                assert [before, after] == pytest.approx(np.interp(at, run.steps, curve), rel=0.06)
+        before, after = np.interp(at, run.steps, run.loss)
+        shares.append(int(re.search(r"falls by (-?\d+)% of its whole fall", stage.description)[1]))
+        assert shares[-1] == pytest.approx(100 * (before - after) / (run.loss[0] - run.loss[-1]), abs=0.51)
+    assert sum(shares) == pytest.approx(100, abs=0.51 * len(shares))
+    plateau = next(stage for stage in explained.stages if stage.name == "plateau")
+    assert any(f"slowest stage is {plateau.name}, steps {plateau.start:.0f}" in text for text in explained.sentences)
+
+
+def ratio(setting: Setting) -> float:
+    formation = terms(setting)["formation"]
+    return formation.delay / formation.slow
+
+
+def test_mixed_becomes_lag_or_match_limited_as_it_says():
+    explained = explain(MIXED)
+    assert explained.regime == "mixed"
+    assert f"the delay is {ratio(MIXED):.2g} of the slow time" in explained.sentences[4]
+    rates = MIXED.training.optimizer.learning_rate
+    assert ratio(changed(MIXED, optimizer__learning_rate__match=1.5 * rates["match"])) < ratio(MIXED)
+    assert ratio(changed(MIXED, context=240)) < ratio(MIXED)
+    assert ratio(changed(MIXED, optimizer__learning_rate__lag_logits=1.5 * rates["lag_logits"])) > ratio(MIXED)
+
+
+def test_lag_limited_depends_on_the_lag_logits_rate_alone():
+    """In proportion to within the delay's share, and hardly on the match's rate and start."""
+    explained = explain(LAG_LIMITED)
+    assert explained.regime == "lag-limited"
+    share = abs(ratio(LAG_LIMITED))
+
+    def time(**changes) -> float:
+        return terms(changed(LAG_LIMITED, **changes))["formation"].step
+
+    rates, start = LAG_LIMITED.training.optimizer.learning_rate, LAG_LIMITED.model.initialization["match"]
+    assert time(optimizer__learning_rate__lag_logits=1.2 * rates["lag_logits"]) == pytest.approx(
+        time() / 1.2, rel=share
+    )
+    assert time(optimizer__learning_rate__match=1.2 * rates["match"]) == pytest.approx(time(), rel=share)
+    assert time(initialization__match=1.2 * start) == pytest.approx(time(), rel=share)
+
+
+def test_amplified_waits_for_more_e_folds_at_a_shorter_context():
+    """Which takes from the push."""
+    explained, shorter = explain(AMPLIFIED), explain(changed(AMPLIFIED, context=AMPLIFIED.task.context // 2))
+    assert explained.regime == shorter.regime == "amplified"
+    usual, short = (run.numbers["escape"] for run in (explained, shorter))
+    assert short["gamma"] < usual["gamma"]
+    assert short["steps"] / short["e_fold"] > usual["steps"] / usual["e_fold"]
+    assert f"e-folds of {usual['e_fold']:.0f} steps" in explained.sentences[3]
+
+
+def test_the_wait_goes_with_rates_as_it_says():
+    """At a fixed kick: as (rate of the match × rate of the lag logits)^-1/2 where the kick is small."""
+    base = wait(0.1, 0.2, 0.01, 0.5, 0.0, 3.0)
+    assert wait(0.4, 0.2, 0.01, 0.5, 0.0, 3.0) == pytest.approx(base / 2)
+    assert wait(0.1, 0.8, 0.01, 0.5, 0.0, 3.0) == pytest.approx(base / 2)
+
+
+def test_the_drives_that_are_listed_lead_as_it_says():
+    explained = explain(MIXED)
+    drives = explained.numbers["plateau"]["drives"]
+    listed = {int(r): float(d) for r, d in re.findall(r"lag (\d) (-?[\d.e-]+)[,.]", explained.sentences[2])}
+    assert list(listed.values()) == pytest.approx(drives[1:], rel=0.01)
+    assert f"Lag {max(listed, key=lambda r: listed[r])} leads" in explained.sentences[2]
+
+
+def test_outside_is_said_in_words():
+    """The title of the picture, and the law's reason."""
+    pytest.importorskip("matplotlib")
+    from onset.paper.figures.explain import compute
+
+    explained = explain(Setting.of("linear", prior=DoublyStochastic(3), context=64))
+    assert explained.regime == "outside"
+    assert compute(explained).title.endswith("the plateau law has no terms")
+    assert explained.sentences[0].startswith("The plateau law has no terms here: ")
+    assert compute(explain(MIXED)).title.endswith("mixed")
