@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
+
+import onset
+from onset.theory.markov.priors import DoublyStochastic
+from onset.theory.setting import Setting
 
 ALWAYS = {"source", "target", "step", "low", "high", "reason"}
 WHERE_KNOWN = {"interval", "standard_error", "degrees_of_freedom", "neglected"}
@@ -212,3 +217,42 @@ def test_a_run_file_found_corrupt_is_named_and_computed_again(run, tmp_path):
     with pytest.warns(UnreadableRun, match=path.name):
         status, out, _ = run(*call)
     assert (status, out) == (0, first)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (
+            ("--context", "100", "--method", "law"),
+            r"^What law neglects may move a step by \d+%: --method",
+        ),
+        (("--family", "softmax", "--context", "50", "--method", "mean-field"), "^The method mean-field does not know"),
+        (("--context", "20000", "--method", "law"), "^linear"),
+        (
+            (
+                "--context",
+                "16",
+            ),
+            "^linear .* predicted by finite-context",
+        ),
+    ],
+)
+def test_how_far_a_method_may_be_off_stands_above_its_table(run, call, says):
+    """Where it is more than a tenth, or unknown; nothing beside what neglects nothing."""
+    status, out, _ = run("predict", "--learning-rate", "match=0.4", *call) if "16" in call else run("predict", *call)
+    assert status == 0
+    assert re.match(says, out)
+
+
+def test_the_default_method_neglects_nothing_where_that_takes_seconds():
+    """Else it is the law, and where that has no answer the mean field."""
+    from onset.simulate.predict import FEW_SECONDS, USUAL_SHARE, longest
+
+    def method(**options) -> str:
+        return onset.predict(Setting.of(**options)).method
+
+    assert method(family="linear", context=16, learning_rate={"match": 0.4}) == "finite-context"
+    long = Setting.of("linear", context=20_000)
+    assert USUAL_SHARE * longest(long, "finite-context") > FEW_SECONDS
+    assert onset.predict(long).method == "law"
+    assert method(family="linear", prior=DoublyStochastic(2), context=20_000) == "mean-field"

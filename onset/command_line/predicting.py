@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,13 +12,10 @@ from onset.command_line.application import Flag, Json, Names, app
 from onset.command_line.checked import Folder, Method, OptionalMethod, Seed, Share, number
 from onset.command_line.options import SettingOptions
 from onset.command_line.progress import progress, watching
-from onset.command_line.tables import print_json, show_fits, show_transitions, table
+from onset.command_line.tables import EXACT, print_json, show_fits, show_transitions, table, width_warning
 from onset.theory import arguments
 
 __all__ = ["explain", "predict", "scan", "simulate"]
-
-WORTH_A_WARNING = 0.1
-"""Half-width of an interval, relative to its number, from which on it is said above the table."""
 
 WORTH_SAYING = 60.0
 """Seconds from which on the time that a command takes at most is shown."""
@@ -78,14 +74,9 @@ def predict(
 def _warning(data: dict[str, Any]) -> str:
     """What to know of a prediction before its numbers: how far they may be off, or that nobody knows."""
     steps = [t for t in (*data["transitions"], *data["formations"]) if t["step"]]
-    if data["method"] == "finite-context" or not steps:
-        return ""
-    better = "--method finite-context neglects nothing"
-    if not all("neglected" in t for t in steps):
-        return f"The method {data['method']} does not know the size of what it neglects: {better}."
-    widest = max(math.inf if t["high"] is None else (t["high"] - t["low"]) / 2 / t["step"] for t in steps)
-    share = "by any amount" if math.isinf(widest) else f"by {100 * widest:.0f}%"
-    return f"What {data['method']} neglects may move a step {share}: {better}." if widest > WORTH_A_WARNING else ""
+    if data["method"] != "finite-context" and not all("neglected" in t for t in steps):
+        return f"The method {data['method']} does not know the size of what it neglects: {EXACT}."
+    return width_warning(data["method"], [(t["step"], t["low"], t["high"]) for t in steps])
 
 
 @app.command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 from onset.command_line.terminal import fit
 
 __all__ = [
+    "EXACT",
     "list_derivations",
     "open_page",
     "print_json",
@@ -27,8 +29,15 @@ __all__ = [
     "show_sweep",
     "show_transitions",
     "table",
+    "width_warning",
 ]
 
+
+EXACT = "--method finite-context neglects nothing"
+"""What to do about a wide interval."""
+
+WORTH_A_WARNING = 0.1
+"""Half-width of an interval, relative to its number, from which on it is said above the table."""
 
 MOST_COLUMNS = 10**4
 """Width that no terminal has."""
@@ -102,6 +111,16 @@ def _sides(earlier: float, later: float | None) -> str:
     return f"−{earlier:.3g} +{'∞' if later is None else format(later, '.3g')}"
 
 
+def width_warning(method: str, intervals: Iterable[tuple[float, float, float | None]]) -> str:
+    """How far what a method neglects may move the widest of some (step, low, high); empty where that is little."""
+    halves = [math.inf if high is None else (high - low) / 2 / step for step, low, high in intervals if step]
+    widest = max(halves, default=0.0)
+    if method == "finite-context" or widest <= WORTH_A_WARNING:
+        return ""
+    share = "by any amount" if math.isinf(widest) else f"by {100 * widest:.0f}%"
+    return f"What {method} neglects may move a step {share}: {EXACT}."
+
+
 def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
     """Exponents of the lines, the first `most`; then what was refused."""
     rows = []
@@ -116,6 +135,9 @@ def show_fits(data: dict[str, Any], fitted: list[Any], most: int = 24) -> None:
         ]
         exponent, error, predicted, z, law = (_number(*number) for number in numbers)
         rows.append((line.quantity, line.axis, fixed, exponent, error, predicted, line.theory, z, law))
+    times = (row[name] for row in data["rows"] for name in ("formation", "passage") if row[name])
+    if warning := width_warning(data["method"], times):
+        print(warning)
     head = ("time", "axis", "others at", "d ln t/d ln x", "± error", "theory", "which", "z", "law's own fit")
     table(f"{data['answered']} of {len(data['rows'])} settings answered", head, rows)
     if len(fitted) > most:
