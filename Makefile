@@ -22,7 +22,7 @@ validate: install
 	$(BIN)/onset validate --suite quick
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal $(OPTIONS)
 
 # For example: make mutate OPTIONS="--number 60 --since main"; --help lists the options.
 mutate: install

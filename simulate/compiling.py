@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numba
@@ -28,14 +30,23 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
     return decorate
 
 
+@cache
+def _announce() -> None:
+    """Say, once in a process, that something is compiled."""
+    logging.getLogger(__name__).info("compiling; the machine code is kept, so that later runs start at once")
+
+
 class _Cache(FunctionCache):
     """numba's cache of one function; a folder that can no longer be read or written costs time, not the answer."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except OSError:
             return user_cache.warn()
+        if found is None:
+            _announce()
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import subprocess
@@ -173,3 +174,14 @@ def test_json_is_the_same_on_every_terminal(folder, monkeypatch):
         (text,) = texts
         assert text.isascii()
         assert call[0] == "predict" or "π" in json.dumps(json.loads(text), ensure_ascii=False)
+
+
+@pytest.mark.parametrize("somebody", [True, False])
+def test_what_the_library_logs_is_shown_where_somebody_sees_it(monkeypatch, capsys, somebody):
+    """On a terminal; nowhere else, and not after the command."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: somebody, raising=False)
+    logger = logging.getLogger("onset.simulate.compiling")
+    with terminal.told():
+        logger.info("compiling")
+    logger.info("again")
+    assert capsys.readouterr().err == ("onset: compiling\n" if somebody else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import logging
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-__all__ = ["adapted", "close_quietly", "fit", "shows"]
+__all__ = ["adapted", "close_quietly", "fit", "shows", "told"]
 
 REPLACE = "onset.replace"
 """Name of the error handler that `codecs` knows."""
@@ -97,6 +98,30 @@ def fit(text: str) -> str:
 def shows(characters: str) -> bool:
     """Whether standard output can show these characters."""
     return fit(characters) == characters
+
+
+class _Lines(logging.Handler):
+    """What the library says while it works, as lines on stderr; the stream may change while a bar is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"onset: {record.getMessage()}", file=sys.stderr)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Show what the library logs where somebody sees it: on a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    logger, lines = logging.getLogger("onset"), _Lines()
+    level = logger.level
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(level)
 
 
 @contextmanager

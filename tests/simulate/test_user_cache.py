@@ -10,7 +10,7 @@ import numba
 import pytest
 from numba.core import caching
 
-from onset.simulate import user_cache
+from onset.simulate import compiling, user_cache
 from onset.simulate.compiling import njit
 from onset.simulate.user_cache import NothingKept
 
@@ -91,3 +91,13 @@ def test_matplotlibs_lines_become_the_warning():
         assert not user_cache.warn_instead(record("%s is not a writable directory"))
     assert not user_cache.warn_instead(record("mkdir -p failed for path %s"))
     assert user_cache.warn_instead(record("findfont: %s not found"))
+
+
+def test_what_is_compiled_is_said_once_and_not_again_when_it_is_loaded(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    caplog.set_level(logging.INFO, logger="onset")
+    for expected in (1, 1):
+        compiling._announce.cache_clear()
+        for _ in range(2):
+            assert njit(cache=True)(double)(3) == 6
+        assert sum("compiling" in record.getMessage() for record in caplog.records) == expected
