@@ -1,5 +1,5 @@
-"""The ladder: predicted against observed steps for every setting, one colour per rung, with 95% intervals and the line
-of agreement. Below, the relative error of each prediction.
+"""The ladder: predicted against observed steps for every setting, a column for each rung, no parameter fitted, with
+intervals and the line of agreement. Below, the relative error of each prediction.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from onset.paper.style import DARK, RUNG_COLOURS, bars, marker_handle
+from onset.validate.judging.formats import share
 from onset.validate.judging.intervals import Interval
 from onset.validate.suite import Results
+from onset.validate.suite.settings import SURROGATE
 
 __all__ = ["LadderPoint", "compute", "draw", "with_ends"]
 
@@ -37,7 +40,7 @@ class LadderPoint:
 
 
 def compute(results: Results) -> list[LadderPoint]:
-    """All predictions in steps that have an observation."""
+    """All predictions in steps that have an observation; a surrogate, which is not calibrated, predicts none."""
     points = []
     for comparison in results.comparisons:
         observed = with_ends(comparison.observed)
@@ -45,7 +48,7 @@ def compute(results: Results) -> list[LadderPoint]:
             continue
         for rung, interval in comparison.predicted.items():
             predicted = with_ends(interval)
-            if predicted is not None:
+            if predicted is not None and rung != SURROGATE:
                 points.append(LadderPoint(rung, comparison.quantity, predicted, observed))
     return points
 
@@ -66,46 +69,64 @@ def _markers(points: list[LadderPoint]) -> dict[str, str]:
 
 
 def draw(points: list[LadderPoint]) -> Figure:
-    """Steps on logarithmic axes above, relative errors below."""
-    markers = _markers(points)
-    figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(5.8, 8.0), height_ratios=[3, 1], sharex=True, layout="constrained"
+    """A column for each rung: steps on logarithmic axes above, relative errors below."""
+    markers, known = _markers(points), list(RUNG_COLOURS)
+    rungs = sorted({point.rung for point in points}, key=known.index) or known[:1]
+    figure, axes = plt.subplots(
+        2,
+        len(rungs),
+        figsize=(2.1 + 1.6 * len(rungs), 4.6),
+        height_ratios=[1.6, 1],
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        layout="constrained",
     )
-    rungs = list(RUNG_COLOURS)
-    for point in points:
-        # An interval that reaches zero has no end on a logarithmic axis.
-        x, y = (
-            np.maximum(values, values[0] / INTERVAL_FACTOR)
-            for values in (np.array(point.observed), np.array(point.predicted))
-        )
-        for axis, value, error in ((top, y[0], bars(y)), (bottom, 100 * (y[0] / x[0] - 1), 100 * bars(y) / x[0])):
-            axis.errorbar(
-                x[0],
-                value,
-                xerr=bars(x),
-                yerr=error,
-                fmt=markers[point.quantity],
-                color=RUNG_COLOURS[point.rung],
-                mfc="white" if point.rung == "mean-field" else RUNG_COLOURS[point.rung],
-                elinewidth=0.9,
-                alpha=0.9,
-                zorder=2 + rungs.index(point.rung) / 10,
-            )
     values = [v for p in points for v in (p.predicted[0], p.observed[0])] or [1.0, 10.0]
-    ends = [min(values) / 1.3, max(values) * 1.5]
-    top.plot(ends, ends, color=DARK, lw=0.9, zorder=0)
-    top.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="predicted step")
-    bottom.axhspan(-5, 5, color=RUNG_COLOURS["finite-context"], alpha=0.1, lw=0)
-    bottom.axhline(0, color=DARK, lw=0.9)
+    ends = [min(values) / 1.5, max(values) * 1.7]
+    for rung, top, bottom in zip(rungs, *axes, strict=True):
+        of_rung = [point for point in points if point.rung == rung]
+        for point in of_rung:
+            _draw_point(top, bottom, point, markers[point.quantity])
+        top.plot(ends, ends, color=DARK, lw=0.9, zorder=0)
+        top.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+        top.set_title(f"{rung}\n{_typical(of_rung)}", fontsize=9)
+        bottom.axhline(0, color=DARK, lw=0.9, zorder=0)
+    bottom = axes[1, 0]
     bottom.set_yscale("symlog", linthresh=10)
-    bottom.set_yticks([-100, -10, -5, 0, 5, 10, 100], ["−100", "−10", "−5", "0", "5", "10", "100"])
-    errors = [100 * (p.predicted[0] / p.observed[0] - 1) for p in points]
-    bottom.set_ylim(-130, 1.3 * max([100.0, *errors]))
-    bottom.set(xlabel="observed step (trained PyTorch models)", ylabel="error / %")
-    notes = {"softmax toy": " (for the transformer, uncalibrated)"}
-    drawn = {p.rung for p in points}
-    handles = [marker_handle("s", r + notes.get(r, ""), RUNG_COLOURS[r]) for r in rungs if r in drawn]
-    handles += [marker_handle(marker, name) for name, marker in markers.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    top.set_title("Predicted and observed transitions, no fitted parameter", loc="left")
+    bottom.set_yticks([-100, -10, 0, 10, 100], ["−100", "−10", "0", "10", "100"])
+    bottom.minorticks_off()
+    errors = [100 * abs(p.predicted[0] / p.observed[0] - 1) for p in points]
+    limit = 1.3 * max([100.0, *errors])
+    bottom.set_ylim(-limit, limit)
+    axes[0, 0].set_ylabel("predicted step")
+    bottom.set_ylabel("error / %")
+    axes[1, len(rungs) // 2].set_xlabel("observed step (trained PyTorch models)")
+    handles = [marker_handle(marker, name) for name, marker in markers.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
+
+
+def _typical(points: list[LadderPoint]) -> str:
+    errors = [abs(point.predicted[0] / point.observed[0] - 1) for point in points]
+    return f"median error {share(float(np.median(errors)))}" if errors else ""
+
+
+def _draw_point(top: Axes, bottom: Axes, point: LadderPoint, marker: str) -> None:
+    # An interval that reaches zero has no end on a logarithmic axis.
+    x, y = (
+        np.maximum(values, values[0] / INTERVAL_FACTOR)
+        for values in (np.array(point.observed), np.array(point.predicted))
+    )
+    for axis, value, error in ((top, y[0], bars(y)), (bottom, 100 * (y[0] / x[0] - 1), 100 * bars(y) / x[0])):
+        axis.errorbar(
+            x[0],
+            value,
+            xerr=bars(x),
+            yerr=error,
+            fmt=marker,
+            ms=3.5,
+            color=RUNG_COLOURS[point.rung],
+            elinewidth=0.6,
+            alpha=0.8,
+        )
