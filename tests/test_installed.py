@@ -75,7 +75,7 @@ def test_the_installed_package_is_used(installed):
 
 
 COMMANDS = [
-    ("predict", "--states", "2", "--context", "16", "--json"),
+    ("predict", "--states", "2", "--context", "16", "--method", "mean-field", "--json"),
     ("predict", "--context", "6", "--steps", "4", "--method", "finite-context", "--json"),
     ("explain", "--states", "2", "--context", "64", "--json"),
     ("scan", "--grid", "context=100:1000:3", "--json"),
