@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numba
 
@@ -48,7 +49,8 @@ class Threads:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Do the work inside once, with the number of threads whose turn it is."""
-        most = _most()
+        _start_pool()
+        most = numba.get_num_threads()
         chosen = _fastest.get(self._kind)
         threads = self._next(most) if chosen is None else min(chosen, most)
         numba.set_num_threads(threads)
@@ -69,12 +71,13 @@ class Threads:
         return 0 if turns[threads] == UNTIMED + TIMED else threads
 
 
-def _most() -> int:
-    """Threads that this process may use; starts the pool with threads that sleep while they wait."""
+@cache
+def _start_pool() -> None:
+    """Start the pool of threads, once in a process, with threads that sleep while they wait."""
     before = os.environ.get(WAITING)
     os.environ.setdefault(WAITING, "PASSIVE")
     try:
-        return numba.get_num_threads()
+        numba.get_num_threads()
     finally:
         if before is None:
             del os.environ[WAITING]

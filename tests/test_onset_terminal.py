@@ -181,7 +181,7 @@ def test_what_the_library_logs_is_shown_where_somebody_sees_it(monkeypatch, caps
     """On a terminal; nowhere else, and not after the command."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: somebody, raising=False)
     logger = logging.getLogger("onset.simulate.compiling")
-    with terminal.told():
+    with terminal.log_shown():
         logger.info("compiling")
     logger.info("again")
     assert capsys.readouterr().err == ("onset: compiling\n" if somebody else "")

@@ -107,7 +107,7 @@ def find_transition(steps: ArrayLike, distances: Mapping[str, ArrayLike], source
     of_source, of_target = (numbers(f"distances[{name}]", distances[name], len(steps)) for name in (source, target))
     with np.errstate(invalid="ignore"):  # infinite distances to both
         lead = of_source - of_target
-    return find_crossing(steps, lead, source, target, f"nearer to {target} than to {source}")
+    return _crossing(steps, lead, source, target, f"nearer to {target} than to {source}")
 
 
 def find_formation(
@@ -117,7 +117,7 @@ def find_formation(
     steps = _steps(steps)
     excess = numbers("attention", attention, len(steps)) - arguments.share("formation_level", level)
     head = "previous-token head" if lag == 1 else f"lag-{lag} head"
-    return find_crossing(steps, excess, "none", head, f"lag-{lag} attention above {level:g}")
+    return _crossing(steps, excess, "none", head, f"lag-{lag} attention above {level:g}")
 
 
 def find_crossing(steps: ArrayLike, lead: ArrayLike, source: str, target: str, state: str) -> Transition:
@@ -127,7 +127,11 @@ def find_crossing(steps: ArrayLike, lead: ArrayLike, source: str, target: str, s
     given where there is no crossing.
     """
     steps = _steps(steps)
-    lead = numbers("lead", lead, len(steps))
+    return _crossing(steps, numbers("lead", lead, len(steps)), source, target, state)
+
+
+def _crossing(steps: Array, lead: Array, source: str, target: str, state: str) -> Transition:
+    """`find_crossing` of arrays that are checked."""
     usable = np.isfinite(lead)
     steps, lead = steps[usable], lead[usable]
     above = lead > 0

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     warnings.formatwarning = lambda message, *_, **__: f"onset: {message}\n"
     try:
-        with terminal.adapted(), terminal.told():
+        with terminal.adapted(), terminal.log_shown():
             _run(sys.argv[1:] if arguments is None else arguments)
     except BrokenPipeError:  # the reader of stdout, such as head, has closed it
         terminal.close_quietly(sys.stdout)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-__all__ = ["adapted", "close_quietly", "fit", "shows", "told"]
+__all__ = ["adapted", "close_quietly", "fit", "log_shown", "shows"]
 
 REPLACE = "onset.replace"
 """Name of the error handler that `codecs` knows."""
@@ -108,7 +108,7 @@ class _Lines(logging.Handler):
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def log_shown() -> Iterator[None]:
     """Show what the library logs where somebody sees it: on a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield

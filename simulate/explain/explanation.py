@@ -125,14 +125,14 @@ def _description(trajectory: Trajectory, name: str, start: float, end: float) ->
         before, after = np.interp([start, end], trajectory.steps, curve)
         return float(before), float(after)
 
-    def told(curve: Array) -> str:
+    def from_to(curve: Array) -> str:
         return "from {:.2g} to {:.2g}".format(*change(curve))
 
     nearest = min(STRATEGIES, key=lambda strategy: trajectory.distances[strategy][-1])
     what = {
-        "start": f"the distance to unigram goes {told(trajectory.distances['unigram'])} nats",
-        "plateau": f"lag 1's share of attention goes {told(trajectory.attention[:, 0, 1])}",
-        "escape": f"the distance to bigram goes {told(trajectory.distances['bigram'])} nats",
+        "start": f"the distance to unigram goes {from_to(trajectory.distances['unigram'])} nats",
+        "plateau": f"lag 1's share of attention goes {from_to(trajectory.attention[:, 0, 1])}",
+        "escape": f"the distance to bigram goes {from_to(trajectory.distances['bigram'])} nats",
         "end": f"nearest to {nearest} at last",
     }[name]
     fall = trajectory.loss[0] - trajectory.loss[-1]
