@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from covering import COVERAGE, Covering, record
-from mutants import Mutant, equivalents, mutant_at, places
+from mutants import CONSTANTS, OPERATORS, Mutant, equivalents, mutant_at, places
 from running import enter, failing, try_mutant
 from scipy.stats import binomtest
 
@@ -37,8 +37,9 @@ def main() -> None:
     if options.record or not (OUT / COVERAGE).exists():
         record(ROOT, OUT, options.tests, options.workers)
     covering = Covering(ROOT, OUT)
-    chosen, skipped = _sample(options.paths, options.number, options.seed, options.since)
-    file = OUT / f"seed-{options.seed}.json"
+    operators = CONSTANTS if options.constants else OPERATORS
+    chosen, skipped = _sample(options.paths, options.number, options.seed, options.since, operators)
+    file = OUT / f"{'constants' if options.constants else 'seed'}-{options.seed}.json"
     sources, tests = _fingerprint("theory", "simulate", "validate"), _fingerprint("tests", str(OUT / COVERAGE))
     results = _earlier(file, chosen, sources, tests)
     jobs = [(mutant, covering.tests(mutant.path, mutant.line)) for mutant in chosen if mutant.id not in results]
@@ -63,6 +64,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--paths", nargs="+", default=["theory", "simulate"], help="files or folders (theory simulate)")
     parser.add_argument("--since", metavar="REVISION", help="mutants of files changed since this revision come first")
     parser.add_argument(
+        "--constants", action="store_true", help="double and halve module constants, in place of all other changes"
+    )
+    parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes, each in a copy (all cores)"
     )
     parser.add_argument("--limit", type=float, default=120.0, help="seconds of tests per mutant, as recorded (120)")
@@ -73,7 +77,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sample(paths: list[str], number: int, seed: int, since: str | None) -> tuple[list[Mutant], list[Mutant]]:
+def _sample(
+    paths: list[str], number: int, seed: int, since: str | None, operators: tuple[str, ...]
+) -> tuple[list[Mutant], list[Mutant]]:
     """Mutants in the order in which they are tried, and the equivalent ones among those drawn."""
     files = sorted({str(file.relative_to(ROOT)) for path in paths for file in _python_files(ROOT / path)})
     if not files:
@@ -82,7 +88,7 @@ def _sample(paths: list[str], number: int, seed: int, since: str | None) -> tupl
     if since is not None:
         command = ["git", "diff", "--name-only", since, "--", *paths]
         changed = set(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split())
-    found = [place for file in files for place in places(ROOT, file)]
+    found = [place for file in files for place in places(ROOT, file, operators)]
     order = np.random.default_rng(seed).permutation(len(found))
     drawn = sorted((found[place] for place in order), key=lambda place: place[0] not in changed)
     known, chosen, skipped = equivalents(), [], []

@@ -1,4 +1,7 @@
-"""Mutants of a source file: one operator or number changed in one place, by the operators of cosmic-ray."""
+"""Mutants of a source file: one operator or number changed in one place, by the operators of cosmic-ray.
+
+Module constants are moved by one like other numbers, or, where that is asked for, by a factor of two.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cosmic_ray.ast import ast_nodes, get_ast_from_path
+from cosmic_ray.ast import ast_nodes, get_ast_from_path, is_number
 from cosmic_ray.mutating import mutate_code
-from cosmic_ray.plugins import get_operator, operator_names
+from cosmic_ray.operators.operator import Operator
+from cosmic_ray.plugins import OPERATOR_PROVIDERS, get_operator, operator_names
+from parso.python.tree import Number
 
-__all__ = ["EQUIVALENT", "Mutant", "equivalents", "mutant_at", "outside_functions", "places"]
+__all__ = ["CONSTANTS", "EQUIVALENT", "OPERATORS", "Mutant", "equivalents", "mutant_at", "outside_functions", "places"]
 
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 """Mutants that change nothing, with the reason."""
@@ -34,11 +39,42 @@ OTHERS = (
     "ReplaceContinueWithBreak",
 )
 OPERATORS = (
-    *(f"ReplaceBinaryOperator_{old}_{new}" for old, new in sorted(ARITHMETIC)),
-    *(f"ReplaceComparisonOperator_{old}_{new}" for old, new in sorted(COMPARISONS)),
-    *OTHERS,
+    *(f"core/ReplaceBinaryOperator_{old}_{new}" for old, new in sorted(ARITHMETIC)),
+    *(f"core/ReplaceComparisonOperator_{old}_{new}" for old, new in sorted(COMPARISONS)),
+    *(f"core/{name}" for name in OTHERS),
 )
 """Those of cosmic-ray that leave code which runs: bits of a float, for one, raise an error that any test would see."""
+
+CONSTANTS = ("onset/FactorTwo",)
+"""Operators of module constants alone."""
+
+
+class FactorTwo(Operator):
+    """Doubles or halves a number in a constant of the module: an assignment to a name in capitals."""
+
+    def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
+        if is_number(node) and _in_constant(node) and float(ast.literal_eval(node.value)):
+            yield from [(node.start_pos, node.end_pos)] * 2
+
+    def mutate(self, node: Any, index: int) -> Number:
+        value = ast.literal_eval(node.value)
+        halved = value // 2 if isinstance(value, int) and value > 1 else value / 2
+        return Number(f" {(2 * value, halved)[index]}", node.start_pos)
+
+    @classmethod
+    def examples(cls) -> tuple[()]:
+        return ()
+
+
+def _in_constant(node: Any) -> bool:
+    """Whether a leaf stands in the value of a constant, outside any function or class; one letter is a symbol."""
+    while node.parent is not None and node.type not in ("expr_stmt", "funcdef", "classdef", "lambdef"):
+        node = node.parent
+    at_top = node.type == "expr_stmt" and node.parent.parent.type == "file_input"
+    return at_top and (name := node.get_first_leaf().value).isupper() and len(name) > 1
+
+
+OPERATOR_PROVIDERS["onset"] = {FactorTwo.__name__: FactorTwo}
 
 
 @dataclass(frozen=True)
@@ -77,10 +113,10 @@ class Mutant:
         return asdict(self)
 
 
-def places(root: Path, path: str) -> Iterator[tuple[str, str, int, int]]:
+def places(root: Path, path: str, operators: tuple[str, ...] = OPERATORS) -> Iterator[tuple[str, str, int, int]]:
     """Path, operator, occurrence and line of all changes that the operators can make to a file."""
     nodes = list(ast_nodes(get_ast_from_path(root / path)))
-    for name in (f"core/{operator}" for operator in OPERATORS):
+    for name in operators:
         operator = get_operator(name)()
         found = (place for node in nodes for place in operator.mutation_positions(node))
         yield from ((path, name, occurrence, line) for occurrence, ((line, _), _) in enumerate(found))
@@ -112,4 +148,4 @@ def outside_functions(source: str) -> set[int]:
     return lines
 
 
-assert {f"core/{operator}" for operator in OPERATORS} <= set(operator_names())
+assert {*OPERATORS, *CONSTANTS} <= set(operator_names())

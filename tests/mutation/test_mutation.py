@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("cosmic_ray")
 pytest.importorskip("pytest_cov")
 
-from mutants import EQUIVALENT, equivalents, mutant_at, outside_functions, places
+from mutants import CONSTANTS, EQUIVALENT, equivalents, mutant_at, outside_functions, places
 
 HERE = Path(__file__).parent
 
@@ -130,6 +130,20 @@ def test_what_the_operators_change(tmp_path):
     assert {after for line, _, after in changes if line == 1} == {"FACTOR = 3", "FACTOR = 1"}
     assert (5, "return FACTOR * x", "return FACTOR / x") in changes
     assert (9, "return -x", "return x") in changes
+
+
+def test_constants_are_doubled_and_halved(tmp_path):
+    """Those of the module alone; zero has no double."""
+    text = (
+        'SIZE, RATE = 3, 2.5\nONE: int = 1\nNONE = 0\nname, T = 5, 6\nTWO = {"a": 4}\ndef f(N=7):\n    MM = 8\nU = 9\n'
+    )
+    (tmp_path / "constants.py").write_text(text)
+    found = [mutant_at(tmp_path, *place) for place in places(tmp_path, "constants.py", CONSTANTS)]
+    assert [(mutant.line, "".join(mutant.after.split("  "))) for mutant in found] == [
+        *((1, f"SIZE, RATE = {after}") for after in ("6, 2.5", "1, 2.5", "3, 5.0", "3, 1.25")),
+        *((2, f"ONE: int = {after}") for after in ("2", "0.5")),
+        *((5, f'TWO = {{"a": {after}}}') for after in ("8", "2")),
+    ]
 
 
 def test_equivalent_mutants_still_stand_in_the_code():
