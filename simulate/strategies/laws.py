@@ -7,7 +7,7 @@ order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,14 @@ class Laws(Protocol):
         """Cross-entropy of the true law with each strategy's at each position, shape (S - 1, n, T)."""
         ...
 
+    def log_probabilities(self, tokens: NDArray[np.integer[Any]]) -> Array:
+        """Logarithm of each law at tokens (n, T), shape (S, n, T)."""
+        ...
+
+    def totals(self) -> Array:
+        """Sum of each law's probabilities at each position, shape (S, n, T): one, but for mistakes."""
+        ...
+
 
 @dataclass(frozen=True)
 class DenseLaws:
@@ -56,6 +64,14 @@ class DenseLaws:
 
     def losses(self) -> Array:
         return -np.einsum("ntj,sntj->snt", self.values[-1], np.log(self.values[:-1]))
+
+    def log_probabilities(self, tokens: NDArray[np.integer[Any]]) -> Array:
+        at = np.broadcast_to(tokens.astype(np.intp)[..., None], (len(self.names), *tokens.shape, 1))
+        with np.errstate(divide="ignore"):
+            return np.log(np.take_along_axis(self.values, at, axis=-1)[..., 0])
+
+    def totals(self) -> Array:
+        return self.values.sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,13 @@ class SparseLaws:
             correction = np.where((self.weights[law] > 0) & (share > 0), gain, 0.0).sum(axis=-1)
             losses.append(-(smooth + atoms + correction))
         return np.array(losses)
+
+    def log_probabilities(self, tokens: NDArray[np.integer[Any]]) -> Array:
+        at = tokens.astype(np.intp)[..., None]
+        return np.stack([self._log(law, at)[..., 0] for law in range(len(self.names))])
+
+    def totals(self) -> Array:
+        return self.weights.sum(axis=-1) + self.rest * self.background.sum(axis=1)[:, None, None]
 
     def _log(self, law: int, tokens: NDArray[np.int64]) -> Array:
         """Logarithm of a law at tokens (n, T, m)."""

@@ -1,17 +1,20 @@
 """Sampling of a task's sequences, with what its ideal strategies predict on them.
 
-To add a task, derive from `Sampler` and register it for the task's class; see `onset.theory.tasks`.
+To add a task, derive from `Sampler` and register it for the task's class; see `onset.theory.tasks`. Samplers from
+outside the library are checked when they are first asked for.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onset.simulate.strategies.laws import Laws
+from onset.simulate.tasks.consistency import require_consistent
 from onset.theory.arrays import Tokens
 from onset.theory.tasks import Task
 
@@ -68,13 +71,21 @@ def sampler(task: Task, **options: Any) -> Sampler[Any, Any]:
     Raises
     ------
     ValueError
-        If none is registered.
+        If none is registered, or one from outside the library gives sequences and laws that do not fit together.
     """
     if type(task) not in SAMPLERS:
         raise ValueError(
             f"task = {task.kind!r}: no sampler is registered for it; register one with onset.simulate.tasks.register."
         )
-    return SAMPLERS[type(task)](task, **options)
+    kind = SAMPLERS[type(task)]
+    if kind.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        _checked(kind, task)
+    return kind(task, **options)
+
+
+@lru_cache(maxsize=64)
+def _checked(kind: type[Sampler[Any, Any]], task: Task) -> None:
+    require_consistent(kind(task))
 
 
 def token_type(vocabulary: int) -> type[np.integer[Any]]:
