@@ -15,7 +15,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@# torch first and by its exact version: an open range may draw in builds for graphics cards
 	$(BIN)/python -m pip install --quiet --no-compile "torch==$$(sed -n 's/^torch==//p' constraints.txt)" --constraint constraints.txt
-	$(BIN)/python -m pip install --quiet --no-compile --editable '.[train,cluster,docs,dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[train,lm,cluster,docs,dev]' --constraint constraints.txt
 	touch $@
 
 validate: install

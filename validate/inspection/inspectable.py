@@ -87,6 +87,10 @@ class Inspectable(Protocol):
         """Logits of the residual stream (B, T, d) after the last layer: norm and unembedding."""
         ...
 
+    def run_from(self, stream: Tensor, layer: int) -> Tensor:
+        """Logits of the residual stream (B, T, d) before a layer: that layer, those after it, and `unembed`."""
+        ...
+
     def queries_keys_values(self, stream: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
         """q, k and v, each (B, T, H, width of a head), of the residual stream (B, T, d) before the layer."""
         ...

@@ -133,9 +133,12 @@ class Transformer(Model):
         if self.compiled and not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active():
             return network.logits(self.shape, dict(self.named_parameters()), tokens, mask_bits)
         bits: Iterator[Tensor | None] = iter(mask_bits) if mask_bits else repeat(None)
-        x = drop(self.embed(tokens), next(bits), self.shape.dropout)
-        for stream, layer in zip(self.streams, self.layers, strict=False):
-            x = layer(stream(x), bits)
+        return self._run(drop(self.embed(tokens), next(bits), self.shape.dropout), 0, bits)
+
+    def _run(self, x: Tensor, first: int, mask_bits: Iterator[Tensor | None]) -> Tensor:
+        """Logits of the residual stream before layer `first`."""
+        for stream, layer in zip(self.streams[first:-1], self.layers[first:], strict=True):
+            x = layer(stream(x), mask_bits)
         return self.unembed(self.streams[-1](x))
 
     @property
@@ -177,6 +180,9 @@ class Transformer(Model):
     @property
     def unembedding_matrix(self) -> Tensor:
         return self.embedding.weight if self.shape.tied else self.head.weight
+
+    def run_from(self, stream: Tensor, layer: int) -> Tensor:
+        return self._run(stream, layer, repeat(None))
 
     def head_weights(self, layer: int) -> HeadWeights:
         branch = self.attention[layer]
