@@ -7,10 +7,12 @@ from torch import Tensor
 
 from onset.validate.inspection.inspectable import Inspectable, record
 
-__all__ = ["require_consistent"]
+__all__ = ["require_consistent", "rounding"]
 
-TOLERANCE = 1e-3
-"""Largest difference of what should be equal, relative to its largest entry: rounding, in half precision too."""
+
+def rounding(value: Tensor) -> float:
+    """Largest relative difference of what should be equal, after some ten operations in the tensor's number type."""
+    return max(1e-3, 16 * torch.finfo(value.dtype).eps)
 
 
 @torch.no_grad()
@@ -38,7 +40,12 @@ def require_consistent(model: Inspectable, tokens: Tensor) -> None:
         raise ValueError(f"{name}: `heads` = {tuple(model.heads)}, but its patterns have {counts} heads.")
     for layer, pattern in enumerate(recorded.patterns):
         sums = pattern.sum(dim=-1)
-        if pattern.triu(1).abs().max() > 0 or pattern.min() < 0 or sums.max() > 1 + TOLERANCE:
+        if pattern.triu(1).abs().max() > 0:
+            raise ValueError(
+                f"{name}: layer {layer} attends to tokens that come later; expected a causal language model, which "
+                "predicts each token from those before it."
+            )
+        if pattern.min() < 0 or sums.max() > 1 + rounding(pattern):
             raise ValueError(
                 f"{name}: the patterns of layer {layer} are no shares of earlier positions; `hooked` has to give them "
                 "after their softmax."
@@ -49,6 +56,7 @@ def require_consistent(model: Inspectable, tokens: Tensor) -> None:
                 f"{name}: the head outputs of layer {layer} are not its patterns times its values; `hooked` has to "
                 "give them before the output projection."
             )
+    for layer in sorted({0, len(counts) // 2, len(counts) - 1}):
         if _differs(model.run_from(recorded.streams[layer], layer), logits):
             raise ValueError(f"{name}: run from the stream before layer {layer}, it gives other logits.")
     if _differs(model.unembed(recorded.streams[-1]), logits):
@@ -56,4 +64,4 @@ def require_consistent(model: Inspectable, tokens: Tensor) -> None:
 
 
 def _differs(value: Tensor, expected: Tensor) -> bool:
-    return not float((value - expected).abs().max()) <= TOLERANCE * float(expected.abs().max())
+    return not float((value - expected).abs().max()) <= rounding(expected) * float(expected.abs().max())

@@ -75,8 +75,12 @@ class Inspectable(Protocol):
         """Weights from the normalised residual stream to the logits, shape (vocabulary, d)."""
         ...
 
+    def output_weights(self, layer: int) -> Tensor:
+        """Linear maps (H, width of a head, d) from the head outputs of a layer to the residual stream."""
+        ...
+
     def head_weights(self, layer: int) -> HeadWeights:
-        """Linear maps of the heads of a layer."""
+        """All linear maps of the heads of a layer; a ``ValueError`` if queries or keys are not linear in the stream."""
         ...
 
     def __call__(self, tokens: Tensor) -> Tensor:
@@ -85,6 +89,10 @@ class Inspectable(Protocol):
 
     def unembed(self, stream: Tensor) -> Tensor:
         """Logits of the residual stream (B, T, d) after the last layer: norm and unembedding."""
+        ...
+
+    def normalise(self, stream: Tensor) -> Tensor:
+        """What `unembedding_matrix` is applied to, of the residual stream (B, T, d) after the last layer: its norm."""
         ...
 
     def run_from(self, stream: Tensor, layer: int) -> Tensor:

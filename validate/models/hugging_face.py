@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onset.validate.inspection.consistency import require_consistent
+from onset.validate.inspection.consistency import require_consistent, rounding
 from onset.validate.inspection.inspectable import HeadWeights
 from onset.validate.models import eager_attention
 from onset.validate.models.eager_attention import ADAPTORS, NAME, calling_modules, site_of
@@ -26,10 +26,6 @@ __all__ = ["HuggingFaceModel"]
 
 PROBED = 8
 """Tokens of the forward passes that find the parts of a model and compare it with the original."""
-
-TOLERANCE = 1e-3
-"""Largest difference of logits from those of the model's own attention, relative to their standard deviation: a hundred
-times what rounding makes in single precision."""
 
 REGISTER = "see docs/guides/own-model.md for how to register its attention"
 
@@ -79,7 +75,7 @@ class HuggingFaceModel(nn.Module):
                 f"{_named(model)}: expected numbers, but its logits are not finite; load it in a wider type."
             )
         difference = float((ours - own).abs().max() / own.std())
-        if not difference < TOLERANCE:
+        if not difference < rounding(own):
             raise ValueError(
                 f"{_named(model)}: expected attention of the kind that onset computes, but with that logits differ by "
                 f"{difference:.2g} of their standard deviation from the model's own; {REGISTER}."
@@ -145,6 +141,20 @@ class HuggingFaceModel(nn.Module):
     def unembed(self, stream: Tensor) -> Tensor:
         return self.run_from(stream, len(self.heads))
 
+    def normalise(self, stream: Tensor) -> Tensor:
+        head, given = self.model.get_output_embeddings(), []
+
+        def forward(value: Tensor) -> Tensor:
+            given.append(value)
+            return value.new_zeros((*value.shape[:-1], len(head.weight)))
+
+        head.forward = forward
+        try:
+            self.unembed(stream)
+        finally:
+            del head.forward
+        return given[0]
+
     def run_from(self, stream: Tensor, layer: int) -> Tensor:
         with self._part(layer, len(self.heads), stream):
             return self.model(input_ids=_any_tokens(stream), use_cache=False).logits
@@ -157,6 +167,24 @@ class HuggingFaceModel(nn.Module):
         return query, key, value
 
     @torch.no_grad()
+    def output_weights(self, layer: int) -> Tensor:
+        """Linear maps (H, width, d) from head outputs to the stream, read off a basis; biases are left out."""
+        module, site, stream = self._attention[layer], self._sites[layer], torch.zeros(1, 1, self.width).to(self._like)
+        added: list[Tensor] = []
+        shapes: list[torch.Size] = []
+        with site.calling("head_outputs", lambda output: shapes.append(output.shape[2:])):
+            self._run_layer(stream, layer)
+        size = shapes[0].numel()
+        given = torch.cat([torch.zeros(1, size), torch.eye(size)]).to(stream).unflatten(1, shapes[0])[:, None]
+        handle = module.register_forward_hook(_on_output(added.append))
+        try:
+            with site.calling("head_outputs", lambda output: given):
+                self._run_layer(stream.expand(len(given), -1, -1), layer)
+        finally:
+            handle.remove()
+        return (added[0][1:, 0] - added[0][0, 0]).unflatten(0, shapes[0])
+
+    @torch.no_grad()
     def head_weights(self, layer: int) -> HeadWeights:
         """Linear maps of a layer's heads, read off a basis at the first position, where nothing is rotated.
 
@@ -165,7 +193,7 @@ class HuggingFaceModel(nn.Module):
         ValueError
             If queries, keys or values are not linear in the normalised stream, as where they are normalised themselves.
         """
-        return HeadWeights(*self._input_maps(layer), self._output_map(layer))
+        return HeadWeights(*self._input_maps(layer), self.output_weights(layer))
 
     @contextmanager
     def hooked(self, activation: str, layer: int, function: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
@@ -234,30 +262,13 @@ class HuggingFaceModel(nn.Module):
         for name, value in zip(("queries", "keys", "values"), values, strict=True):
             linear = value[1:, 0] - value[0, 0]
             scale = float(linear[:-1].abs().max())
-            if (linear[-1] - 2 * linear[:-1].mean(dim=0)).abs().max() > TOLERANCE * scale:
+            if (linear[-1] - 2 * linear[:-1].mean(dim=0)).abs().max() > rounding(value) * scale:
                 raise ValueError(
                     f"{_named(self.model)}: its {name} are not linear in the normalised stream, as where they are "
                     "normalised themselves; there are no weights from the stream to them; use scores of patterns."
                 )
             maps.append(linear[:-1].transpose(0, 1))
         return maps[0] / self._sites[layer].scaling, maps[1], maps[2]
-
-    def _output_map(self, layer: int) -> Tensor:
-        """Map (H, width, d) from the heads' outputs to what the attention module adds, less its constant."""
-        module, site, stream = self._attention[layer], self._sites[layer], torch.zeros(1, 1, self.width).to(self._like)
-        added: list[Tensor] = []
-        shapes: list[torch.Size] = []
-        with site.calling("head_outputs", lambda output: shapes.append(output.shape[2:])):
-            self._run_layer(stream, layer)
-        size = shapes[0].numel()
-        given = torch.cat([torch.zeros(1, size), torch.eye(size)]).to(stream).unflatten(1, shapes[0])[:, None]
-        handle = module.register_forward_hook(_on_output(added.append))
-        try:
-            with site.calling("head_outputs", lambda output: given):
-                self._run_layer(stream.expand(len(given), -1, -1), layer)
-        finally:
-            handle.remove()
-        return (added[0][1:, 0] - added[0][0, 0]).unflatten(0, shapes[0])
 
 
 def _named(model: Any) -> str:

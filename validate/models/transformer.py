@@ -127,7 +127,10 @@ class Transformer(Model):
 
     def unembed(self, stream: Tensor) -> Tensor:
         """Logits (B, T, k) of the residual stream (B, T, d) after the last layer."""
-        return F.linear(self.norm(stream), self.unembedding_matrix)
+        return F.linear(self.normalise(stream), self.unembedding_matrix)
+
+    def normalise(self, stream: Tensor) -> Tensor:
+        return self.norm(stream)
 
     def forward(self, tokens: Tensor, mask_bits: Sequence[Tensor] = ()) -> Tensor:
         if self.compiled and not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active():
@@ -187,9 +190,11 @@ class Transformer(Model):
     def head_weights(self, layer: int) -> HeadWeights:
         branch = self.attention[layer]
         query, key, value = branch.query_key_value.weight.unflatten(0, (3, branch.heads, -1)).mT
-        return HeadWeights(
-            query, key, value, branch.projection.weight.unflatten(1, (branch.heads, -1)).permute(1, 2, 0)
-        )
+        return HeadWeights(query, key, value, self.output_weights(layer))
+
+    def output_weights(self, layer: int) -> Tensor:
+        branch = self.attention[layer]
+        return branch.projection.weight.unflatten(1, (branch.heads, -1)).permute(1, 2, 0)
 
     def queries_keys_values(self, stream: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = self.attention[layer].qkv(stream).unbind(dim=2)

@@ -27,9 +27,18 @@ class WrongHeads(Transformer):
     heads = property(lambda self: (2, 3))
 
 
+class Masked(Transformer):
+    """Patterns that reach one position ahead."""
+
+    def hooked(self, activation, layer, function):
+        see = (lambda value: function(value.roll(1, -1))) if activation == "patterns" else function
+        return super().hooked(activation, layer, see)
+
+
 class ScoresForPatterns(Transformer):
     def hooked(self, activation, layer, function):
-        return super().hooked("scores" if activation == "patterns" else activation, layer, function)
+        see = (lambda value: function(value.nan_to_num(neginf=0.0))) if activation == "patterns" else function
+        return super().hooked("scores" if activation == "patterns" else activation, layer, see)
 
 
 class Projected(Transformer):
@@ -75,6 +84,7 @@ def test_transformers_of_every_kind_pass(model, tokens):
     [
         (LooksAhead, "its logits change with tokens that come later"),
         (WrongHeads, r"`heads` = \(2, 3\), but its patterns have \(2, 2\) heads"),
+        (Masked, "layer 0 attends to tokens that come later"),
         (ScoresForPatterns, "the patterns of layer 0 are no shares of earlier positions"),
         (Projected, "the head outputs of layer 0 are not its patterns times its values"),
         (OtherLayer, "run from the stream before layer 0, it gives other logits"),

@@ -19,9 +19,6 @@ from onset.validate.models.hugging_face import HuggingFaceModel
 
 TOKENS = torch.arange(24).reshape(2, 12) * 7 % VOCABULARY
 
-NORMALISED = ("qwen3", "gemma3")
-"""Architectures that normalise queries and keys."""
-
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def architecture(request):
@@ -99,7 +96,7 @@ def test_scores_are_queries_times_keys(architecture, model, recorded):
 def test_heads_add_up_to_what_attention_adds(architecture, model, recorded):
     """Σ_h o^h W_O^h, with output maps read off a basis, and the projection's bias."""
     for layer in range(2):
-        output = model._output_map(layer) if architecture in NORMALISED else model.head_weights(layer).output
+        output = model.output_weights(layer)
         projection = _projection(architecture, model.model, layer)
         with torch.no_grad():
             expected = projection(recorded.head_outputs[layer].flatten(-2))
@@ -135,6 +132,18 @@ def test_parts_run_alone(model, recorded):
         with intervene(model, ReplaceStream(2, recorded.streams[2].flip(0))):
             _close(model(TOKENS), recorded.logits.flip(0))
         _close(model(TOKENS), recorded.logits)
+
+
+def test_the_norm_stands_between_the_last_stream_and_the_unembedding(architecture, model, recorded):
+    """Logits are its product with the unembedding, and a bias; Gemma 2 caps them."""
+    with torch.no_grad():
+        normalised = model.normalise(recorded.streams[2])
+        again = model(TOKENS)
+    logits = normalised @ model.unembedding_matrix.detach().T
+    if (bias := getattr(model.model.get_output_embeddings(), "bias", None)) is not None:
+        logits = logits + bias.detach()
+    _close(recorded.logits, 30 * torch.tanh(logits / 30) if architecture == "gemma2" else logits)
+    assert torch.equal(again, recorded.logits)
 
 
 def test_forced_patterns(model, recorded):
@@ -246,7 +255,7 @@ def _t5():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (_bert, "model of type BertLMHeadModel: its logits change with tokens that come later"),
+        (_bert, "model of type BertLMHeadModel: .*tokens that come later; expected a causal language model"),
         (_mamba, "model of type MambaForCausalLM: .*it has none|no attention"),
         (_bloom, "BloomAttention, cannot be observed; see docs/guides/own-model.md"),
         (_t5, "T5ForConditionalGeneration: expected a causal language model"),

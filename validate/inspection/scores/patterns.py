@@ -4,30 +4,68 @@ With the pattern A (rows sum to one) and the targets S_t of the query at t,
 
     score = mean of Σ_{s ∈ S_t} A_ts over sequences and over the queries t that have a target,
 
-which lies in [0, 1]: queries without a target are left out, not counted as zero. The definitions of Olsson et al.
-(arXiv 2209.11895) are applied to whatever sequences are given: there, 25 random tokens repeated 4 times after a first
-token; here, held-out chains without one, on which sources repeat by chance. So the control of each score is the same
-score of uniform attention on the same tokens.
+which lies in [0, 1]: queries without a target are left out, not counted as zero. Some tools average over all queries
+(`all_queries`); they give the same name to a smaller number. A score means something only together with the sequences
+on which it is taken: during training held-out chains, on which sources repeat by chance; of language models those of
+its recipe (`onset.validate.inspection.sequences`). Its chance level is the same score of uniform attention on the same
+tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["DUPLICATE_TOKEN", "PREFIX_MATCHING", "PREVIOUS_TOKEN", "PatternScore", "Targets", "pattern_scores"]
+from onset.validate.inspection.sequences import Recipe
+
+__all__ = [
+    "DUPLICATE_TOKEN",
+    "PREFIX_MATCHING",
+    "PREVIOUS_TOKEN",
+    "VARIANTS",
+    "PatternScore",
+    "Targets",
+    "pattern_scores",
+    "shares_of",
+]
+
+REPEATED = Recipe(25, copies=4, first=True)
+"""Sequences of Olsson et al."""
 
 
-class PatternScore(NamedTuple):
-    """A score of patterns by its targets: tokens (B, T) to bool (B, T, T), true where s is a target of t."""
+@dataclass(frozen=True)
+class PatternScore:
+    """A score of patterns by its targets.
+
+    Attributes
+    ----------
+    name, definition, source : str
+    targets : callable
+        Tokens (B, T) to weights (B, T, T), bool where all are one: nonzero where s is a target of t.
+    recipe : Recipe
+        Sequences on which a language model is scored.
+    all_queries : bool
+        Whether queries without a target count, as zero.
+    by_content : bool
+        Whether targets are targets for what they hold. Then the control is the attention to the same positions in
+        sequences of the same length in which nothing repeats; else it is uniform attention.
+    """
 
     name: str
     definition: str
     source: str
     targets: Callable[[Tensor], Tensor]
+    recipe: Recipe = REPEATED
+    all_queries: bool = False
+    by_content: bool = True
+
+    @property
+    def normalisation(self) -> str:
+        return "mean over all queries" if self.all_queries else "mean over the queries that have a target"
 
 
 def _lag(tokens: Tensor) -> Tensor:
@@ -50,12 +88,31 @@ def _prefix(tokens: Tensor) -> Tensor:
     return follows & (_lag(tokens) >= 0)
 
 
-OLSSON = "Olsson et al., arXiv 2209.11895"
+def _stripe(tokens: Tensor) -> Tensor:
+    return (_lag(tokens) == tokens.shape[1] // 2 - 1).expand(len(tokens), -1, -1)
 
-PREVIOUS_TOKEN = PatternScore("previous-token", "attention to s = t - 1", OLSSON, _previous)
+
+def _released(tokens: Tensor) -> Tensor:
+    weights, repeats = _prefix(tokens).to(torch.get_default_dtype()), (tokens[0] == tokens[0, 1]).nonzero()[:, 0]
+    if len(repeats) > 1:
+        length = int(repeats[1]) - 1
+        weights[:, 2 * length :: length, 1] += 1
+    return weights
+
+
+OLSSON = "Olsson et al., arXiv 2209.11895"
+BANSAL = "Bansal et al., arXiv 2212.09095"
+
+TWICE = Recipe(50, copies=2)
+LONGER = Recipe(25, copies=4, first=True, longest=223, trimmed=0.04)
+
+PREVIOUS_TOKEN = PatternScore("previous-token", "attention to s = t - 1", OLSSON, _previous, by_content=False)
 
 PREFIX_MATCHING = PatternScore(
-    "prefix-matching", "attention to 1 ≤ s ≤ t with x_{s-1} = x_t: to what followed the current token", OLSSON, _prefix
+    "prefix-matching",
+    "attention to 1 ≤ s ≤ t with x_{s-1} = x_t: to what followed the current token",
+    OLSSON,
+    _prefix,
 )
 
 DUPLICATE_TOKEN = PatternScore(
@@ -64,6 +121,43 @@ DUPLICATE_TOKEN = PatternScore(
     "Wang et al., arXiv 2211.00593",
     _duplicate,
 )
+
+VARIANTS = (
+    PatternScore(
+        "prefix-matching, twice",
+        "prefix matching on two copies without a first token: one target for each query",
+        "Aoyama and Wilcox; 50 tokens, their longest",
+        _prefix,
+        TWICE,
+    ),
+    PatternScore(
+        "prefix-matching, longer", "prefix matching on longer sequences of common tokens", BANSAL, _prefix, LONGER
+    ),
+    PatternScore(
+        "prefix-matching, released",
+        "as above; queries at the end of a copy count attention to position 1 as well, which is no earlier copy's "
+        "successor",
+        f"{BANSAL}, released code",
+        _released,
+        LONGER,
+    ),
+    PatternScore(
+        "induction, detector",
+        "attention to 1 ≤ s ≤ t with x_{s-1} = x_t, x_{s-1} being an earlier token",
+        "TransformerLens, detect_head(…, 'induction_head')",
+        _prefix,
+        Recipe(50, copies=2, first=True),
+        all_queries=True,
+    ),
+    PatternScore(
+        "induction stripe",
+        "attention at the offset L - 1 of two copies of L tokens, from t = L - 1 on",
+        "TransformerLens, its main demonstration",
+        _stripe,
+        TWICE,
+    ),
+)
+"""Scores of the same names elsewhere, told apart."""
 
 
 class Targets(NamedTuple):
@@ -109,6 +203,13 @@ class Targets(NamedTuple):
         sources = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
         names = tuple(score.name for score in scores)
         return cls(names, shares, (shares.sum(dim=-1) / sources).sum(dim=(1, 2)))
+
+
+def shares_of(tokens: Tensor, score: PatternScore) -> Tensor:
+    """Weights (B, T, T) with which the attention of each sequence of tokens (B, T) adds up to its score."""
+    targets = score.targets(tokens)
+    queries = tokens.shape[1] if score.all_queries else targets.any(dim=-1).sum(dim=1)[:, None, None].clamp(min=1)
+    return targets / queries
 
 
 def pattern_scores(pattern: Tensor, targets: Targets) -> Tensor:

@@ -1,0 +1,182 @@
+"""Scores of all heads on sequences of their recipes: a forward pass for all scores of a recipe, one for its control.
+
+Patterns are reduced to numbers while the model runs, layer by layer: memory does not grow with the number of sequences.
+What heads write is measured in a second pass, once the derivative of the logits by the last stream is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onset.theory.arrays import Array
+from onset.theory.recording import Progress
+from onset.validate.inspection.inspectable import Inspectable, by_layer, record
+from onset.validate.inspection.scores.outputs import OutputScore, Written, logit_gradients
+from onset.validate.inspection.scores.patterns import PatternScore, shares_of
+from onset.validate.inspection.sequences import Pool
+
+__all__ = ["Measured", "measure"]
+
+BATCH_TOKENS = 2048
+"""Tokens of a forward pass, unless a single sequence has more."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A score of every head on each of n sequences.
+
+    Attributes
+    ----------
+    score : PatternScore or OutputScore
+    values, control : array, shape (n, layers, most heads of a layer)
+        The score, and that of its control on a sequence of the same length; NaN where a layer has fewer heads.
+    chance : float
+        Score of uniform attention, or of random outputs.
+    """
+
+    score: PatternScore | OutputScore
+    values: Array
+    control: Array
+    chance: float
+
+
+@torch.no_grad()
+def measure(
+    model: Inspectable,
+    pool: Pool,
+    scores: Sequence[PatternScore | OutputScore],
+    *,
+    sequences: int = 16,
+    seed: int = 0,
+    context: int | None = None,
+    progress: Progress = lambda step, steps: None,
+) -> list[Measured]:
+    """Scores of patterns and of outputs on sequences of their recipes.
+
+    Parameters
+    ----------
+    model : Inspectable
+    pool : Pool
+        Tokens of the sequences.
+    scores : sequence of PatternScore or OutputScore
+    sequences : int
+        Sequences of each recipe, at least 2; each is drawn together with its control.
+    seed : int
+        The same seed gives the same sequences of a recipe, whatever else is measured.
+    context : int, optional
+        Longest sequence that the model takes.
+    progress : callable
+        Called with the sequences done and in total.
+
+    Raises
+    ------
+    ValueError
+        If sequences cannot be drawn, or a pattern holds NaN.
+    """
+    recipes = list(dict.fromkeys(score.recipe for score in scores))
+    by_name: dict[str, Measured] = {}
+    for number, recipe in enumerate(recipes):
+        used = [score for score in scores if score.recipe == recipe]
+        rows: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in used]
+        done = number * sequences
+        batches = recipe.batches(pool, sequences, np.random.default_rng(seed), tokens=BATCH_TOKENS, context=context)
+        for tokens, control in batches:
+            for row, values in zip(rows, _of_batch(model, tokens, control, used), strict=True):
+                row.append(values)
+            progress(done := done + len(tokens), len(recipes) * sequences)
+        for score, row in zip(used, rows, strict=True):
+            values, controls, chance = (torch.cat(parts).double().cpu().numpy() for parts in zip(*row, strict=True))
+            by_name[score.name] = Measured(score, values, controls, float(chance.mean()))
+    return [by_name[score.name] for score in scores]
+
+
+def _of_batch(
+    model: Inspectable, tokens: Tensor, control: Tensor, scores: Sequence[PatternScore | OutputScore]
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Values and controls (B, layers, heads), and chance levels (B,), of each score."""
+    device = model.unembedding_matrix.device
+    tokens, control = tokens.to(device), control.to(device)
+    patterns = [score for score in scores if isinstance(score, PatternScore)]
+    outputs = [score for score in scores if isinstance(score, OutputScore)]
+    found: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+    if patterns:
+        shares = torch.stack([shares_of(tokens, score) for score in patterns])
+        chance = (shares.sum(dim=-1) / torch.arange(1, tokens.shape[1] + 1, device=device)).sum(dim=-1)
+        values = _attended(model, tokens, shares)
+        others = _attended(model, control, shares) if any(score.by_content for score in patterns) else values
+        for n, score in enumerate(patterns):
+            found[score.name] = values[n], others[n], chance[n]
+    if outputs:
+        values, number = _written(model, tokens, outputs)
+        others = _written(model, control, outputs)[0] if any(score.by_content for score in outputs) else values
+        for n, score in enumerate(outputs):
+            found[score.name] = values[n], others[n], torch.full((len(tokens),), score.chance(number), device=device)
+    return [
+        (value, other if score.by_content else chance[:, None, None] + torch.zeros_like(value), chance)
+        for score, (value, other, chance) in ((score, found[score.name]) for score in scores)
+    ]
+
+
+def _attended(model: Inspectable, tokens: Tensor, shares: Tensor) -> Tensor:
+    """Scores (n, B, layers, most heads) of patterns on tokens (B, T), from weights (n, B, T, T) of the attention."""
+    layers: list[Tensor] = []
+
+    def reduce(pattern: Tensor) -> None:
+        layers.append(torch.einsum("bhts,nbts->hnb", pattern.float(), shares))
+        if layers[-1].isnan().any():
+            raise ValueError(
+                f"the patterns of layer {len(layers) - 1} hold NaN: expected numbers; load the model in a wider type."
+            )
+
+    with ExitStack() as hooks:
+        for layer in range(len(model.heads)):
+            hooks.enter_context(model.hooked("patterns", layer, reduce))
+        model(tokens)
+    return by_layer(layers).permute(2, 3, 0, 1)
+
+
+def _written(model: Inspectable, tokens: Tensor, scores: Sequence[OutputScore]) -> tuple[Tensor, int]:
+    """Scores (n, B, layers, most heads) of what heads write on tokens (B, T), and the number of distinct tokens."""
+    distinct, index = zip(*(torch.unique(row, return_inverse=True) for row in tokens), strict=True)
+    chosen, index = torch.stack(distinct), torch.stack(index)
+    unembedding = model.unembedding_matrix[chosen]
+    last = record(model, tokens, "streams").streams[-1]
+    gradients = logit_gradients(model, last, chosen)
+    weights = [model.output_weights(layer) for layer in range(len(model.heads))]
+    own_value = torch.eye(tokens.shape[1], device=tokens.device)
+    patterns: list[Tensor] = []
+    layers: list[Tensor] = []
+
+    def keep(pattern: Tensor) -> Tensor:
+        """Each position attends to itself, so that head outputs are values."""
+        patterns.append(pattern)
+        return own_value.to(pattern).expand_as(pattern)
+
+    def reduce(value: Tensor) -> Tensor:
+        pattern, weight = patterns[-1], weights[len(layers)]
+        output = torch.einsum("bhts,bshw->bthw", pattern, value)
+        added, own = (torch.einsum("bthw,hwd->bhtd", vectors, weight) for vectors in (output, value))
+        written = Written(
+            tokens,
+            index,
+            chosen.shape[1],
+            pattern.float(),
+            raised=lambda: torch.einsum("bhtd,btnd->bhtn", added, gradients).float(),
+            plain=lambda: torch.einsum("bhtd,bnd->bhtn", added, unembedding).float(),
+            own=lambda: torch.einsum("bhtd,bnd->bhtn", own, unembedding).float(),
+        )
+        layers.append(torch.stack([score.measure(written) for score in scores]).permute(2, 0, 1))
+        return output
+
+    with ExitStack() as hooks:
+        for layer in range(len(model.heads)):
+            hooks.enter_context(model.hooked("patterns", layer, keep))
+            hooks.enter_context(model.hooked("head_outputs", layer, reduce))
+        model(tokens)
+    return by_layer(layers).permute(2, 3, 0, 1), chosen.shape[1]

@@ -1,0 +1,142 @@
+"""Sequences on which heads are scored: random tokens, repeated or not, with or without a first token.
+
+A score means something only together with its sequences, so each says what the model is shown (`Recipe.description`).
+Tokens of a sequence are distinct; a recipe's control replaces every copy but the first by fresh tokens, so that nothing
+repeats while all positions stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onset.theory import arguments
+
+__all__ = ["Pool", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Tokens that random sequences are made of.
+
+    Attributes
+    ----------
+    tokens : array of int
+        Tokens that may be drawn, the most common ones first if that is known.
+    first : int or None
+        Token that stands before every sequence where a recipe asks for one: the model's own beginning of a text.
+    ranked : bool
+        Whether `tokens` are in the order of their frequency.
+    """
+
+    tokens: NDArray[np.int64]
+    first: int | None = None
+    ranked: bool = False
+
+    @classmethod
+    def of(cls, vocabulary: int) -> Pool:
+        """All tokens of a vocabulary, in no order of frequency."""
+        return cls(np.arange(vocabulary))
+
+    def trimmed(self, share: float) -> NDArray[np.int64]:
+        """The tokens without that share of the most and of the least common ones; all if their order is unknown."""
+        cut = int(share * len(self.tokens)) if self.ranked else 0
+        return self.tokens[cut : len(self.tokens) - cut]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How sequences are drawn: `tokens` distinct random tokens, `copies` times in a row.
+
+    Attributes
+    ----------
+    tokens : int
+        Tokens of the first copy of the shortest sequence.
+    copies : int
+    first : bool
+        Whether the model's first token stands before them.
+    longest : int or None
+        Tokens of the first copy of the longest sequence, if lengths differ; they are spread evenly.
+    trimmed : float
+        Share of the most and of the least common tokens that are left out, where frequencies are known.
+    """
+
+    tokens: int
+    copies: int = 1
+    first: bool = False
+    longest: int | None = None
+    trimmed: float = 0.0
+
+    @property
+    def description(self) -> str:
+        """What the model is shown."""
+        length = f"{self.tokens}" if self.longest is None else f"{self.tokens} to {self.longest}"
+        first = "a first token, then " if self.first else ""
+        repeated = "once" if self.copies == 1 else "twice" if self.copies == 2 else f"{self.copies} times"
+        trimmed = f", the {100 * self.trimmed:.3g}% most and least common left out" if self.trimmed else ""
+        return f"{first}{length} distinct random tokens, {repeated}{trimmed}"
+
+    def lengths(self, count: int, context: int | None = None) -> list[int]:
+        """Tokens of the first copies of `count` sequences that fit into a context."""
+        longest = self.longest or self.tokens
+        if context is not None:
+            longest = min(longest, (context - self.first) // self.copies)
+        if longest < self.tokens:
+            raise ValueError(
+                f"context = {context}: expected at least {self.tokens * self.copies + self.first} for "
+                f"{self.description}; choose another score."
+            )
+        return np.linspace(self.tokens, longest, count).round().astype(int).tolist()
+
+    def batches(
+        self, pool: Pool, count: int, generator: np.random.Generator, *, tokens: int, context: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of sequences and of their controls, each (B, T), of equal lengths and at most `tokens` tokens or one.
+
+        Parameters
+        ----------
+        pool : Pool
+        count : int
+            Sequences in all.
+        generator : numpy.random.Generator
+        tokens : int
+            Largest number of tokens in a batch, unless a single sequence has more.
+        context : int, optional
+            Longest sequence.
+
+        Raises
+        ------
+        ValueError
+            If the pool has too few tokens or no first one, or sequences do not fit into the context.
+        """
+        allowed = pool.trimmed(self.trimmed)
+        lengths = self.lengths(arguments.integer("sequences", count, least=2), context)
+        if len(allowed) < max(lengths) * self.copies:
+            raise ValueError(
+                f"a vocabulary of {len(allowed)} tokens: expected at least {max(lengths) * self.copies} for "
+                f"{self.description}, and for controls without any repeat; choose a score on shorter sequences."
+            )
+        if self.first and pool.first is None:
+            raise ValueError(
+                f"no first token is known: expected one for {self.description}; give it, or choose a score without."
+            )
+        rows: list[tuple[Tensor, Tensor]] = []
+        for length, following in zip(lengths, [*lengths[1:], None], strict=True):
+            rows.append(self._sequence(pool, allowed, length, generator))
+            size = len(rows[0][0])
+            if following != length or (len(rows) + 1) * size > tokens:
+                yield torch.stack([row for row, _ in rows]), torch.stack([control for _, control in rows])
+                rows = []
+
+    def _sequence(
+        self, pool: Pool, allowed: NDArray[np.int64], length: int, generator: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        drawn = generator.choice(allowed, size=length * self.copies, replace=False)
+        first = [pool.first] if self.first else []
+        repeated = np.concatenate([first, np.tile(drawn[:length], self.copies)]).astype(np.int64)
+        return torch.from_numpy(repeated), torch.from_numpy(np.concatenate([first, drawn]).astype(np.int64))
