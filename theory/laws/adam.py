@@ -11,9 +11,10 @@ k = 4 fourfold) and on neighbouring lags. The gain of the first lags is the loss
 
     Σ_{s>r} a_{s,r} A_s (T + 1 - s)/T,
 
-A_s being the attention that source s gives the first lags. Variances over sequences are sampled at v = 0 on the
-plateau: of W's entries (and U's, and in the softmax family W's per μ²) and of lag logits, per ω² (softmax: and μ²);
-away from v = 0 those follow
+A_s being the attention that source s gives the first lags. Variances over sequences are sampled at v = 0: on the
+plateau, of W's entries in the linear family and of lag logits, per ω² (softmax: and μ²); on the way there, of U's
+entries and W's per μ² in the softmax family, whose head forms long before μ has reached its plateau. Away from v = 0
+those of lag logits follow
 
     Var_r ∝ Σ_{s>r} [a_{s,r} (1 - a_{s,r})]² (T + 1 - s)/T.
 
@@ -57,13 +58,16 @@ CLOSE_LAGS = 4
 LONGEST_CONTEXT = 1024
 """Longest context, every lag being followed: memory and time grow like T²."""
 
+READOUTS = (0.0, 0.5, 1.0)
+"""Read-outs of the softmax family at which variances of matrices are sampled, in units of the plateau's."""
+
 NOISE_LEVELS = (1.0, 0.0, 2.0)
 """Multiples of the variance of the prediction, and of the earliest and the latest that noise may make it."""
 
 ASSUMPTIONS = (
     f"corrected mean field, {LAGS} lags told apart; the others, driven by what those gain alone",
     "Adam with its expected second moment E g² + Var/B",
-    "variances sampled at v = 0 on the plateau, those of lag logits then followed by their profile over sources",
+    "variances sampled at v = 0; those of lag logits then followed by their profile over sources",
     "prior and initialisation exchangeable",
 )
 
@@ -128,7 +132,8 @@ class NoisyMeanField:
         self.tracked = min(LAGS, context - 1)
         self.base = CORRECTED[setting.model.family].of(setting, lags=self.tracked, count=PRIOR_NODES, generator=nodes)
         start, _ = profiles(np.zeros(context), self.tracked)
-        self._matrix_noise = excess * matrix_noise(setting, matrices)
+        self._readouts, noise_at = matrix_noise(setting, matrices)
+        self._matrix_noise = excess * noise_at
         self._lag_noise = excess * lag_noise(setting, noise) / np.where(start > 0, start, 1.0)
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
@@ -140,7 +145,7 @@ class NoisyMeanField:
         derivative = np.concatenate([near.derivative, -gained * given / given.sum()])
         readout = point[2] - point[3] if "readout" in self.layout.groups else 1.0
         variance = np.zeros(len(point))
-        variance[:first] = self._matrix_noise
+        variance[:first] = [np.interp(readout, self._readouts, values) for values in self._matrix_noise.T]
         variance[:2] *= readout**2
         match = (point[0] - point[1]) * readout
         variance[first:] = match**2 * self._lag_noise * noise
@@ -184,30 +189,42 @@ def lag_noise(setting: Setting, generator: np.random.Generator, *, count: int = 
     return np.exp(np.interp(np.log1p(np.arange(context)), np.log1p(lags), log_variance))
 
 
-def matrix_noise(setting: Setting, generator: np.random.Generator, *, count: int = SEQUENCES) -> Array:
-    """Variance over sequences of ∂(-L)/∂ of one entry of W on the diagonal and off it, at v = 0 on the plateau.
+def matrix_noise(setting: Setting, generator: np.random.Generator, *, count: int = SEQUENCES) -> tuple[Array, Array]:
+    """Variances over sequences of ∂(-L)/∂ of one entry of W on the diagonal and off it, at v = 0, by read-out.
 
-    Softmax: per μ², and of U likewise. Shape (2,) or (4,). The next token is sampled.
+    The next token is sampled.
+
+    Returns
+    -------
+    readouts : array, shape (n,)
+        Linear family: c of the plateau alone. Softmax: μ, `READOUTS` times the plateau's.
+    variances : array, shape (n, 2) or (n, 4)
+        Softmax: of W per μ², and of U likewise.
     """
     states, context = setting.task.states, setting.task.context
-    readout, match = plateau_point(setting, generator)
+    best, match = plateau_point(setting, generator)
     linear, sequence = setting.model.family == "linear", np.arange(count)
+    readouts = np.array([best]) if linear else best * np.array(READOUTS)
     # Slopes by every entry W[i, j], and U[j, l].
-    slopes = np.zeros((1 if linear else 2, count, states, states))
+    slopes = np.zeros((len(readouts), 1 if linear else 2, count, states, states))
     for p in islice(positions(setting.task.prior, context + 1, count, generator), context):
         if linear:
-            law, rises = softmax(readout * p.counts + match * p.sums[0], axis=-1), p.all_sums[0]
+            rises = p.all_sums[0]
         else:
-            law = softmax(readout * p.counts / p.t, axis=-1)
             by_query = [relative(p.all_sums[:1, :, i], p.counts, p.t)[0] for i in range(states)]
             rises = np.stack(by_query, axis=1)
-        residual = (p.next_token - law)[:, None, :]
-        slopes[0, sequence, p.token] += (rises * residual).sum(axis=2) / context
-        if not linear:
-            slopes[1] += (p.counts / p.t)[:, :, None] * residual / context
-    spread = slopes.var(axis=1, ddof=1)
+        for readout, slope in zip(readouts, slopes, strict=True):
+            logits = readout * p.counts + match * p.sums[0] if linear else readout * p.counts / p.t
+            residual = (p.next_token - softmax(logits, axis=-1))[:, None, :]
+            slope[0, sequence, p.token] += (rises * residual).sum(axis=2) / context
+            if not linear:
+                slope[1] += (p.counts / p.t)[:, :, None] * residual / context
+    spread = slopes.var(axis=2, ddof=1)
     diagonal = np.eye(states, dtype=bool)
-    return np.array([variance[where].mean() for variance in spread for where in (diagonal, ~diagonal)])
+    by_orbit = [
+        variance[:, where].mean(axis=1) for variance in spread.swapaxes(0, 1) for where in (diagonal, ~diagonal)
+    ]
+    return readouts, np.stack(by_orbit, axis=1)
 
 
 def plateau_point(setting: Setting, generator: np.random.Generator) -> tuple[float, float]:

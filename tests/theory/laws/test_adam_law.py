@@ -80,20 +80,42 @@ def test_against_the_finite_context(family, states, context):
     assert abs(formed.step / exact - 1) < 0.15
 
 
-def test_matrix_noise_is_that_of_the_finite_context(within):
-    """The softmax family at ω = v = 0 and the plateau's μ: U's entries, and W's per μ², in 16 groups each."""
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_matrix_noise_is_that_of_the_finite_context(place, within):
+    """The softmax family at ω = v = 0 and the start's, half of the plateau's and the plateau's μ: U's entries, and W's
+    per μ², in 16 groups each."""
     reduced = pytest.importorskip("onset.simulate.finite_context.dynamics")
     setting = Setting.of("softmax", states=2, context=16, optimizer="adam")
     dynamics = reduced.FiniteContext(setting, count=1024, held_out=1)
-    level = plateau_point(setting, np.random.default_rng(1))[0]
+    level = adam.READOUTS[place] * plateau_point(setting, np.random.default_rng(1))[0]
     point = dynamics.layout.start.copy()
     point[2:4] = level / 2, -level / 2
     scale = [level**2, level**2, 1, 1]
-    sampled_here = [matrix_noise(setting, generator) * scale for generator in np.random.default_rng(2).spawn(16)]
+    sampled_here = [matrix_noise(setting, generator)[1][place] for generator in np.random.default_rng(2).spawn(16)]
     exact = [one[:4] for one in _variances(setting, point)]
-    spread = np.hypot(np.std(exact, axis=0, ddof=1), np.std(sampled_here, axis=0, ddof=1)) / 4
+    counted = slice(0 if place else 2, 4)  # without a read-out W has no gradient
+    spread = np.hypot(np.std(exact, axis=0, ddof=1), np.std(np.multiply(sampled_here, scale), axis=0, ddof=1)) / 4
     placed = np.abs(np.mean(exact, axis=0)) * 2 / np.sqrt(1024)  # each group places μ anew, on a pilot of 1024
-    within("variance", np.mean(sampled_here, axis=0), np.mean(exact, axis=0), np.hypot(spread, placed))
+    expected = np.mean(exact, axis=0)[counted]
+    within("variance", (np.mean(sampled_here, axis=0) * scale)[counted], expected, np.hypot(spread, placed)[counted])
+
+
+def test_matrix_noise_falls_on_the_way_to_the_plateau():
+    """U's entries see more noise at μ = 0, where the law is uniform; between sampled read-outs it is interpolated."""
+    setting = Setting.of("softmax", states=3, context=32, optimizer="adam")
+    field = NoisyMeanField(setting)
+    best = plateau_point(setting, np.random.default_rng(1))[0]
+    start = field.layout.start
+
+    def variance(share):
+        point = start.copy()
+        point[2:4] = share * best / 2, -share * best / 2
+        return field.gradient(point).variance[2]
+
+    values = [variance(share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > 1.5 * values[-1]
+    assert values[1] == pytest.approx((values[0] + values[2]) / 2, rel=0.1)  # the plateau is placed anew
 
 
 def test_the_wait_grows_with_the_logarithm_of_the_context():
