@@ -46,7 +46,7 @@ def validate(
     Parameters
     ----------
     suite
-        quick (5 minutes on two cores), standard (about 75 minutes), full (about 8 hours), or another of --list. The
+        quick (5 minutes on two cores), standard (about 90 minutes), full (about 4 hours), or another of --list. The
         same command resumes an interrupted suite.
     out
         Folder of the report, figures and runs; by default out/SUITE.

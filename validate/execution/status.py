@@ -12,16 +12,26 @@ from onset.validate.store.jobs import BASIN, TRAIN, Job
 __all__ = ["Status", "cost"]
 
 USED_STEPS = 0.35
-"""Usual share of the longest run at which a toy model is a quarter past its last transition."""
+"""Usual share of the longest run at which a model is a quarter past its last transition."""
 
-DEEP, TOY, POPULATION = 7e-5, 4e-5, 1e-4
+DEEP, TOY, POPULATION = 1.4e-4, 6e-5, 1e-4
 """Seconds per step at T = 1 with three states: training of a transformer, of a toy model, and the finite context.
 
 Only ratios matter; the machine's speed is measured.
 """
 
-PREDICTION_SECONDS = {"law": 4.0, "law-corrected": 4.0, "mean-field": 0.5, "mean-field-corrected": 18.0, BASIN: 1.5}
+PREDICTION_SECONDS = {"law": 4.0, "law-corrected": 4.0, "mean-field": 0.8, "mean-field-corrected": 10.0, BASIN: 1.8}
 """Seconds at T = 100 with three states, averaged over the standard suite."""
+
+LONGEST_TABLE = 1000
+"""Context from which on predictions take no longer."""
+
+START = 0.5
+"""Seconds before a job's first step."""
+
+SPENT = 0.01
+"""Share of the estimated seconds that have to be spent before anything is said of the time left: the first jobs of each
+kind import and compile."""
 
 WINDOW = 30.0
 """Seconds over which the speed of training is averaged."""
@@ -31,10 +41,11 @@ def cost(job: Job) -> float:
     """Estimated seconds of a job, up to a factor common to all jobs."""
     task, training, deep = job.setting.task, job.setting.training, FAMILIES[job.setting.model.family].has_architecture
     if job.kind not in (TRAIN, "finite-context"):
-        return PREDICTION_SECONDS.get(job.kind, 1.0) * task.context / 100 * task.vocabulary / 3
-    steps = training.steps if deep or training.whole else USED_STEPS * training.steps
+        longer = min(task.context, LONGEST_TABLE) / 100 * task.vocabulary / 3
+        return START + PREDICTION_SECONDS.get(job.kind, 1.0) * longer
+    steps = training.steps if training.whole else USED_STEPS * training.steps
     per_step = POPULATION if job.kind != TRAIN else DEEP if deep else TOY
-    return per_step * steps * (task.context + 10) * max(1, len(task.lags)) ** 2 * (task.vocabulary / 3) ** 0.5
+    return START + per_step * steps * (task.context + 10) * max(1, len(task.lags)) ** 2 * (task.vocabulary / 3) ** 0.5
 
 
 class Status:
@@ -78,8 +89,8 @@ class Status:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated seconds left; None before each worker has ended a job."""
-        if self.done + self.failed <= self.workers:
+        """Estimated seconds left; None before each worker has ended a job, and a share of the work is done."""
+        if self.done + self.failed <= self.workers or self._spent < SPENT * sum(self._costs.values()):
             return None
         return (time.monotonic() - self._started) * (sum(self._costs.values()) - self._spent) / self._spent
 

@@ -126,7 +126,7 @@ def _smoke() -> tuple[Case, ...]:
 
 
 def _standard() -> tuple[Case, ...]:
-    """About an hour and a quarter on two cores: toys of every kind by every method, and all claims."""
+    """About an hour and a half on two cores: toys of every kind by every method, and all claims."""
     lengths = (25, 50, 100, 200, 400)
     # With more states the match has more entries, each moved by fewer tokens: eight need a higher rate.
     eight = [{"states": 8, "context": t, "learning_rate": {"match": 1600 / t**2}} for t in (50, 100, 200)]
@@ -244,7 +244,7 @@ def _match(*rates: float) -> list[dict[str, Any]]:
 
 
 def _full() -> tuple[Case, ...]:
-    """About 8 hours on two cores: the standard suite with ten seeds, longer contexts and chains of order 4."""
+    """About 4 hours on two cores: the standard suite with ten seeds, longer contexts and chains of order 4."""
     more = [
         *_of("linear, SGD, flat rows", _flat((2, 800), (3, 800))),
         *_of("linear, SGD, doubly stochastic and mixtures", _doubly((3, 400), (4, 100), (4, 400))),
