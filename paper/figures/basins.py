@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from scipy.stats import norm
 
-from onset.paper.style import AMBER, BLUE, DARK, GREEN, RED, VIOLET, grid_of_axes, marker_handle, number_ticks
+from onset.paper.style import AMBER, BLUE, DARK, GREEN, GREY, RED, VIOLET, grid_of_axes, marker_handle, number_ticks
 from onset.theory.laws.basins import FALSE_ALARM
 from onset.validate.suite import Results
 from onset.validate.suite.basins import ESCAPED, TRAPPED
@@ -22,6 +23,9 @@ BOTH = "both ways"
 MARKS = {ESCAPED: "o", TRAPPED: "X", BOTH: "^"}
 LABELS = {ESCAPED: "head formed", TRAPPED: "trapped", BOTH: "seeds differ"}
 COLOURS = (BLUE, AMBER, GREEN, VIOLET)
+BAND = "#e0e0e0"
+"""Colour of signs that chance may make."""
+
 CONTEXTS = (12, 25, 50, 100, 200, 400)
 """Contexts that are labelled."""
 
@@ -84,13 +88,16 @@ def draw(points: list[BasinPoint]) -> Figure:
     handles = [marker_handle("s", name, colour) for name, colour in colours.items()]
     handles += [marker_handle(mark, LABELS[fate]) for fate, mark in MARKS.items()]
     handles.append(marker_handle("o", "other rows than flat", mfc="white"))
+    if not all(p.holds for p in points):
+        handles.append(marker_handle("o", "not as predicted", GREY, mec=RED))
+    handles.append(Patch(color=BAND, lw=0, label="too close to zero to call"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 
 def _draw_panel(axis: Axes, points: list[BasinPoint], colours: dict[str, str]) -> None:
     limit = float(norm.isf(FALSE_ALARM / 2))
-    axis.axhspan(-limit, limit, color="#cccccc", alpha=0.6, lw=0)
+    axis.axhspan(-limit, limit, color=BAND, lw=0)
     axis.axhline(0, color=DARK, lw=0.8)
     for p in points:
         colour = colours[_states(p)]

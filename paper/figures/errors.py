@@ -93,6 +93,7 @@ def draw(panels: list[ErrorPanel]) -> Figure:
         if rung in {line.rung for line in lines}
     ]
     handles += [marker_handle(mark, name) for name, mark in series_marks.items()]
+    handles += [marker_handle("o", "too late"), marker_handle("o", "too early", mfc="white")]
     handles.append(Line2D([], [], color=GREY, ls=":", label="ln T/T"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
     return figure
