@@ -10,13 +10,14 @@ from typing import NoReturn
 
 import cyclopts
 
-from onset.command_line import deriving, predicting, terminal, training, validating
+from onset.command_line import deriving, inspecting, predicting, terminal, training, validating
 from onset.command_line.application import app
 from onset.validate.errors import ComputationStopped
 
-__all__ = ["deriving", "main", "predicting", "training", "validating"]
+__all__ = ["deriving", "inspecting", "main", "predicting", "training", "validating"]
 
 OPTIONAL = dict.fromkeys(("torch", "xarray", "h5netcdf", "h5py", "filelock", "safetensors"), "train")
+OPTIONAL |= dict.fromkeys(("transformers", "tokenizers", "gguf", "accelerate"), "lm")
 """Packages that may be missing, and the extra that installs each."""
 
 

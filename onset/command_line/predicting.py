@@ -46,13 +46,13 @@ def predict(
         Print JSON.
     """
     setting = (options or SettingOptions()).build()
-    from onset.simulate.predict import longest
+    from onset.simulate.predict import USUAL_SHARE, longest
     from onset.simulate.predict import predict as run
     from onset.theory.costs import duration
 
     title = f"predicting {setting.label}"
     if method is not None and (seconds := longest(setting, method)) > WORTH_SAYING:
-        title += f" (at most {duration(seconds)} on one core, as a rule a fifth of that)"
+        title += f" (at most {duration(seconds)} on one core, as a rule {100 * USUAL_SHARE:.0f}% of that)"
     with progress(title, quiet=json_) as advance:
         prediction = run(setting, method, seed=seed, progress=advance)
     data = prediction.to_dict(formation_level)

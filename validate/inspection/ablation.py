@@ -1,0 +1,102 @@
+"""What heads are worth: the loss on repeated tokens with their output zero, beside other heads of their layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onset.theory.recording import Progress
+from onset.validate.inspection.inspectable import Head, Inspectable
+from onset.validate.inspection.losses import position_losses
+from onset.validate.inspection.measuring import BATCH_TOKENS
+from onset.validate.inspection.scores.patterns import TWICE
+from onset.validate.inspection.sequences import Pool, Recipe
+from onset.validate.judging.intervals import Interval, mean_interval
+
+__all__ = ["RepeatLoss", "losses_on_repeats", "matched_heads"]
+
+CONTROLS = 3
+"""Random sets of other heads beside the ones that are ablated."""
+
+
+@dataclass(frozen=True)
+class RepeatLoss:
+    """Loss on two copies of random tokens with some heads ablated, in nats per token.
+
+    Attributes
+    ----------
+    what : str
+        "none", "these" or "others", the latter random heads of the same layers.
+    heads : tuple of Head
+    first, second : Interval
+        Over the sequences: loss of the tokens of the first copy but its first one, and of the second copy but its
+        first, which nothing announces.
+    """
+
+    what: str
+    heads: tuple[Head, ...]
+    first: Interval
+    second: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        copies = {"first copy": self.first, "second copy": self.second}
+        values = {name: {"loss": value.value, "low": value.low, "high": value.high} for name, value in copies.items()}
+        return {"ablated": self.what, "heads": [str(head) for head in self.heads]} | values
+
+
+def losses_on_repeats(
+    model: Inspectable,
+    pool: Pool,
+    heads: Sequence[Head],
+    *,
+    recipe: Recipe = TWICE,
+    sequences: int = 16,
+    seed: int = 0,
+    progress: Progress = lambda step, steps: None,
+) -> list[RepeatLoss]:
+    """Losses without ablation, with `heads` ablated, and with other heads of the same layers ablated.
+
+    Parameters
+    ----------
+    model : Inspectable
+    pool : Pool
+    heads : sequence of Head
+        At least one.
+    recipe : Recipe
+        With two copies.
+    sequences, seed : int
+        Of random sequences, the same for all ablations.
+
+    Raises
+    ------
+    ValueError
+        If sequences cannot be drawn, or the model lacks a head.
+    """
+    generator = np.random.default_rng(seed)
+    batches = [tokens for tokens, _ in recipe.batches(pool, sequences, generator, tokens=BATCH_TOKENS)]
+    sets = [("none", ()), ("these", tuple(heads))]
+    others = (matched_heads(heads, model.heads, generator) for _ in range(CONTROLS))
+    sets += [("others", chosen) for chosen in dict.fromkeys(others) if chosen]
+    results = []
+    for done, (what, chosen) in enumerate(sets):
+        losses = position_losses(model, batches, chosen)
+        # Predictions 0 … T - 2; that of the second copy's first token stands between.
+        start = recipe.tokens + recipe.first
+        first, second = losses[:, : start - 1], losses[:, start:]
+        results.append(RepeatLoss(what, chosen, mean_interval(first.mean(axis=1)), mean_interval(second.mean(axis=1))))
+        progress(done + 1, len(sets))
+    return results
+
+
+def matched_heads(heads: Sequence[Head], counts: Sequence[int], generator: np.random.Generator) -> tuple[Head, ...]:
+    """As many random other heads of each layer as `heads` has there, or all others where there are fewer."""
+    chosen = []
+    for layer in sorted({head.layer for head in heads}):
+        taken = {head.head for head in heads if head.layer == layer}
+        free = [head for head in range(counts[layer]) if head not in taken]
+        drawn = generator.choice(free, size=min(len(taken), len(free)), replace=False) if free else []
+        chosen += [Head(layer, int(head)) for head in sorted(drawn)]
+    return tuple(chosen)
