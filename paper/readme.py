@@ -187,17 +187,15 @@ def _errors(data: Mapping[str, Any]) -> str:
     for name, error in _errors_by_pair(data).items():
         verdicts = " / ".join(str(error["verdicts"][kind]) for kind in VERDICTS)
         largest = f"{share(error['largest'])} ({error['where']})"
-        held = (
-            (f"{error['held']} of {error['numbers']}, {' and '.join(error['intervals'])}",) if "held" in error else ()
-        )
-        rows.append((name, error["numbers"], share(error["median"]), largest, verdicts, *held))
+        held = f"{error['held']} of {error['numbers']}, {' and '.join(error['intervals'])}"
+        rows.append((name, error["numbers"], share(error["median"]), largest, verdicts, held))
     head = ("", "numbers", "median error", "largest", "agree / open / disagree", "in the prediction's interval")
-    return _table(head[: max(map(len, rows), default=len(head))], rows)
+    return _table(head, rows)
 
 
 def _rules(data: Mapping[str, Any]) -> str:
     """Verdicts by each version of the rule."""
-    errors = {name: error for name, error in _errors_by_pair(data).items() if "by_rule" in error}
+    errors = _errors_by_pair(data)
     versions = sorted({int(version) for error in errors.values() for version in error["by_rule"]})
     if not errors:
         return ""

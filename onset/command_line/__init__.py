@@ -16,7 +16,9 @@ from onset.validate.errors import ComputationStopped
 
 __all__ = ["deriving", "inspecting", "main", "predicting", "training", "validating"]
 
-OPTIONAL = dict.fromkeys(("torch", "xarray", "h5netcdf", "h5py", "filelock", "safetensors"), "train")
+OPTIONAL: dict[str | None, str] = dict.fromkeys(
+    ("torch", "xarray", "h5netcdf", "h5py", "filelock", "safetensors"), "train"
+)
 OPTIONAL |= dict.fromkeys(("transformers", "tokenizers", "gguf", "accelerate"), "lm")
 """Packages that may be missing, and the extra that installs each."""
 

@@ -158,10 +158,7 @@ def _show(data: dict[str, Any]) -> None:
     total = len(data["scores"][0]["heads"])
     for score in data["scores"]:
         above = sorted((head for head in score["heads"] if head["exceeds"]), key=lambda head: -head["mean"])
-        title = (
-            f"{score['name']}: {len(above)} of {total} heads exceed chance "
-            f"({score['definition']}; {score['sequences']}; {score['normalisation']})"
-        )
+        title = f"{score['name']}: {len(above)} of {total} heads exceed chance"
         rows = [
             (
                 f"L{head['layer']}H{head['head']}",
@@ -173,7 +170,11 @@ def _show(data: dict[str, Any]) -> None:
         ]
         if len(above) > SHOWN:
             rows.append((f"{len(above) - SHOWN} more", "", "", ""))
-        table(title, ("head", "score", "95% over sequences", "control"), rows)
+        if rows:
+            table(title, ("head", "score", "95% over sequences", "control"), rows)
+        else:
+            print(title)
+        print(f"  {score['definition']}\n  {score['normalisation']}; on {score['sequences']}\n")
     if data.get("ablation"):
         _show_ablation(data["ablation"])
     elif "ablation" in data:

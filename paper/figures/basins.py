@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -85,7 +86,7 @@ def draw(points: list[BasinPoint]) -> Figure:
         axis.set_xlabel("context T")
     for axis in axes[::2]:
         axis.set_ylabel("z of the match's gradient")
-    handles = [marker_handle("s", name, colour) for name, colour in colours.items()]
+    handles: list[Artist] = [marker_handle("s", name, colour) for name, colour in colours.items()]
     handles += [marker_handle(mark, LABELS[fate]) for fate, mark in MARKS.items()]
     handles.append(marker_handle("o", "other rows than flat", mfc="white"))
     if not all(p.holds for p in points):

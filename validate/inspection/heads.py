@@ -9,7 +9,7 @@ of the model keeps the probability of any false one below 5%.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import stdtr
@@ -46,7 +46,9 @@ def head_table(measured: Sequence[Measured], level: float = FORMATION_LEVEL) -> 
 
     statistics = [_statistics(one, level) for one in measured]
     by_head = ("score", "layer", "head")
-    variables = {name: (by_head, np.stack([entry[name] for entry in statistics])) for name in statistics[0]}
+    variables: dict[str, Any] = {
+        name: (by_head, np.stack([entry[name] for entry in statistics])) for name in statistics[0]
+    }
     variables["exceeds"] = (by_head, variables["p"][1] <= FAMILY)
     texts = {
         "chance": [one.chance for one in measured],
@@ -56,7 +58,7 @@ def head_table(measured: Sequence[Measured], level: float = FORMATION_LEVEL) -> 
         "normalisation": [one.score.normalisation for one in measured],
     }
     table = xarray.Dataset(
-        variables | {name: ("score", values) for name, values in texts.items()},  # pyright: ignore[reportArgumentType]
+        variables | {name: ("score", values) for name, values in texts.items()},
         coords={"score": [one.score.name for one in measured]},
     )
     return table.assign_attrs(level=level, sequences=len(measured[0].values))

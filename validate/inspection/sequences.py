@@ -137,6 +137,6 @@ class Recipe:
         self, pool: Pool, allowed: NDArray[np.int64], length: int, generator: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         drawn = generator.choice(allowed, size=length * self.copies, replace=False)
-        first = [pool.first] if self.first else []
+        first = [] if pool.first is None or not self.first else [pool.first]
         repeated = np.concatenate([first, np.tile(drawn[:length], self.copies)]).astype(np.int64)
         return torch.from_numpy(repeated), torch.from_numpy(np.concatenate([first, drawn]).astype(np.int64))

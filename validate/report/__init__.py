@@ -74,7 +74,7 @@ def load(path: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{file}: no readable results of a suite there ({problem}); run onset validate --out {file.parent} first."
         ) from problem
-    if data["format"] not in (3, FORMAT):
+    if data["format"] != FORMAT:
         raise ValueError(
             f"{file}: format = {arguments.shown(data['format'])}: expected {FORMAT}, that of Onset {RELEASE}; run "
             f"onset validate --out {file.parent} again, or use the release that wrote the file."

@@ -82,12 +82,15 @@ OUTPUT_PROJECTIONS = {
 """Output projections of attention; of other architectures, "model.layers.{}.self_attn.o_proj"."""
 
 
-def tiny(name: str, seed: int = 0) -> Any:
-    """A model of an architecture with random weights, large enough that all of its parts matter."""
+def tiny(name: str, seed: int = 0, **changes: Any) -> Any:
+    """A model of an architecture with random weights, large enough that all of its parts matter; `changes` replace
+    entries of its configuration."""
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(ARCHITECTURES[name](), attn_implementation="eager").eval()
+    config = ARCHITECTURES[name]()
+    config.update(changes)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
