@@ -28,7 +28,8 @@ def jobs(selected: Iterable[Case], *, seeds: int | None = None, kinds: Sequence[
     for case in selected:
         group = [Job(case.setting, TRAIN, seed) for seed in seeds_of(case, seeds)]
         group += [Job(setting, method) for setting, method in case.predictors().values()]
-        group += [Job(case.setting, BASIN)] if case.toy and basins.supports(case.setting) else []
+        compared = case.toy and seeds_of(case, seeds) and basins.supports(case.setting)
+        group += [Job(case.setting, BASIN)] if compared else []
         groups.append([job for job in group if job.kind in kinds])
     return [job for group in sorted(groups, key=lambda group: sum(map(cost, group))) for job in group]
 

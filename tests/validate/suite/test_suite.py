@@ -81,7 +81,7 @@ def test_the_full_suite_is_the_standard_one_with_more_seeds_and_more():
 
 def test_the_corrections_train_nothing():
     """Both families, k = 2, 3, 4, 8, three concentrations, T = 50 and 100 under SGD; Adam by the law; predictions
-    alone.
+    alone, and no basins, which are compared with trained models.
     """
     selected = cases("corrections")
     sgd = {
@@ -93,7 +93,8 @@ def test_the_corrections_train_nothing():
         (f, k, c, t) for f in ("linear", "softmax") for k in (2, 3, 4, 8) for c in (0.3, 1, 3) for t in (50, 100)
     }
     kinds = {job.kind for job in running.jobs(selected)}
-    assert kinds == {"law", "law-corrected", "mean-field-corrected", "finite-context", BASIN}
+    assert kinds == {"law", "law-corrected", "mean-field-corrected", "finite-context"}
+    assert BASIN in {job.kind for job in running.jobs(selected, seeds=1)}
 
 
 def test_some_standard_settings_are_predicted_to_be_trapped():
