@@ -8,7 +8,7 @@ import pytest
 
 from onset.theory.derivations.softmax_law import quadrature, wait
 from onset.theory.laws import expansion, law
-from onset.theory.laws.softmax import escape, exponents
+from onset.theory.laws.softmax import _velocity, escape, exponents
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.setting import Setting
 
@@ -64,6 +64,38 @@ def test_rates_of_the_closed_form():
     by_start = wait(a, b, drive, 1e-9, 1e-3, to) - wait(a, b, drive, 1e-9, np.e * 1e-3, to)
     assert by_start == pytest.approx(1 / (drive * np.sqrt(a * b)), rel=1e-2)
     assert quadrature(0.1, 0.0, 40.0) == pytest.approx(quadrature(0.1, 0.0, 20.0), rel=1e-8)
+
+
+@pytest.mark.parametrize("second_order", [True, False])
+def test_match_and_lags_descend_one_loss(second_order):
+    """What the match's pull gains with v_1 is what lag 1's pull gains with ω: both are slopes of one loss, with its
+    second order K in the match and without."""
+    coefficients, rates = expansion.expansion(Dirichlet(3), 64, 0)[0], np.array([1.0, 2.0, 3.0])
+    velocity = _velocity(coefficients, rates, second_order=second_order)
+    state = np.array([0.8 * coefficients.readout, 0.4, *[0.1, 0.5 * coefficients.farthest, -0.1, 0.0, 0.2, 0.0]])
+
+    def mixed(moved, pulled):
+        h = 1e-5 * np.eye(len(state))[moved]
+        return (velocity(0, state + h) - velocity(0, state - h))[pulled] / 2e-5
+
+    by_lag, by_match = mixed(3, 1) / rates[1], mixed(1, 3) / rates[2]
+    assert by_lag == pytest.approx(by_match, rel=1e-5)
+    curved = coefficients.at(state[0])[3] * float(coefficients.curvature.deriv()(state[3])) * state[1]
+    assert abs(curved) > 1e-3 * abs(by_lag)  # a wrong sign of K's slope would be seen
+
+
+def test_bounds_are_the_neglected_orders():
+    """Formation later and earlier by what the second order changed; bigram also by 2 ln²T/T of the steps after it."""
+    setting = waiting()
+    escaped = escape(setting)
+    transitions, formation = law(setting).transitions()
+    third, after = abs(escaped.second), 2 * np.log(64) ** 2 / 64
+    assert formation.neglected["third order in the match"] == pytest.approx((third, third), rel=0.02)
+    assert formation.neglected["counts after formation"] == pytest.approx((0, 0), abs=1e-9)
+    counts = transitions[1].neglected["counts after formation"]
+    rest = transitions[1].step - escaped.steps
+    assert counts == pytest.approx((min(after, 1) * rest, after * rest), rel=0.05)
+    assert formation.error.value == pytest.approx(escaped.error, rel=0.05)
 
 
 def test_law_answers_for_the_family_with_bounds():
