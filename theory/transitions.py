@@ -167,9 +167,11 @@ def _interpolation_error(steps: np.ndarray, lead: np.ndarray, after: int, step: 
     The larger one of those at both ends; at most the distance to the nearer record.
     """
     low, high = steps[after - 1], steps[after]
+    if low == high:
+        return 0.0
     slope, bends = (lead[after] - lead[after - 1]) / (high - low), [0.0]
     for n in (after - 2, after + 1):
-        if 0 <= n < len(steps):
+        if 0 <= n < len(steps) and steps[n] not in (low, high):
             outer = (lead[n] - lead[after]) / (steps[n] - high)
             bends.append(abs(outer - slope) / abs(steps[n] - low))
     off = max(bends) * (step - low) * (high - step) / slope

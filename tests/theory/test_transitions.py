@@ -31,6 +31,15 @@ def test_interpolation_is_exact_on_straight_curves(crossing, spacing):
     assert computed.high in steps
 
 
+@pytest.mark.parametrize("steps", [[0, 10, 10, 20], [0, 0, 10, 20], [0, 10, 20, 20]])
+def test_records_of_equal_steps(steps):
+    """Bounds of a theory may stand still: no warning, and the step lies between its records."""
+    for lead in ([-1, -1, 1, 1], [-1, 1, 1, 2], [-2, -1, 0.5, 1]):
+        result = find_transition(steps, {"unigram": lead, "bigram": [0, 0, 0, 0]}, "unigram", "bigram")
+        assert result.low <= result.step <= result.high
+        assert result.error is None or np.isfinite(result.error.value)
+
+
 def test_formation_is_the_first_passage_of_a_level():
     """Lag-1 attention rising linearly from 0 to 1 over 100 steps passes `level` at 100 × level."""
     steps = np.arange(0, 101, 7.0)

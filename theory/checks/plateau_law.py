@@ -93,7 +93,7 @@ def _start() -> Residual:
     largest = 0.0
     for states, t in ((2, 128), (2, 1024), (3, 128), (3, 1024)):
         setting = Setting.of("linear", states=states, context=t, initialization={"match": 1 / t})
-        first, second, _ = start_delay(setting.task.prior, t, setting.training.optimizer.learning_rate["match"], 1 / t)
+        first, second = start_delay(setting.task.prior, t, setting.training.optimizer.learning_rate["match"], 1 / t)
         largest = worst(largest, abs(first + second - relaxation_delay(setting)) / abs(second))
     return Residual(largest, 1.0, "in units of the second order, the size of what is neglected")
 

@@ -11,10 +11,11 @@ from the plateau:
 
     delay = (∂ ln h/∂θ) (M H)⁻¹ (θ* - θ_start) |_{E=1} + ∫ (∂ ln h/∂θ) (M H)⁻¹ dθ*,
 
-the first part to second order in θ* - θ_start, which may be large. Each piece of slow time and delay is resummed; what
-that takes off is the size of the second order, which is neglected. Where it exceeds `NEGLECTED` of the time, the match
-relaxes about as slowly as lag 1 grows, and `onset.theory.laws.planar` follows both. All expressions are those of
-`onset.theory.derivations.plateau_law`. Derived here.
+the first part to second order in θ* - θ_start. A start further from the plateau than the plateau is from zero is at no
+small distance: then ∫ (1 - h/h*) dstep of the match's relaxation alone, integrated, takes its place. Each piece of slow
+time and delay is resummed; what that takes off is the size of the second order, which is neglected. Where it exceeds
+`NEGLECTED` of the time, the match relaxes about as slowly as lag 1 grows, and `onset.theory.laws.planar` follows both.
+All expressions are those of `onset.theory.derivations.plateau_law`. Derived here.
 
 Range of validity: mean field, SGD, exchangeable prior with a unique plateau that drives lag 1 upwards.
 """
@@ -57,6 +58,8 @@ __all__ = [
     "predict",
     "relaxation_delay",
     "start_delay",
+    "start_slope",
+    "starts_far",
 ]
 
 NEGLECTED = 0.1
@@ -72,7 +75,10 @@ ASSUMPTIONS = (
 )
 
 KEPT_STARTS = 1 << 14
-"""Priors and contexts whose start polynomials are cached."""
+"""Priors and contexts whose start polynomials are cached, and starts whose relaxations are."""
+
+START_CHANGE = 1e-2
+"""Relative change of a far start in the central difference of its delay."""
 
 FINE_POINTS = 513
 """Points n of the trapezoidal rule in ln E, whose relative error is (ln E/n)²/12, below 1e-4."""
@@ -89,7 +95,8 @@ class Path:
     slow, delay : array, shape (n - 1,)
         Slow time and delay by the shift of the target, to first order, of each piece between two points; steps.
     start : (float, float)
-        Delay by the start's distance from the plateau, to first order, and its second order; steps.
+        Delay by the start's distance from the plateau, to first order, and its second order; steps. For a far start
+        the integrated delay, and zero.
     """
 
     manifold: SlowManifold
@@ -212,7 +219,7 @@ def path_at_rates(prior: Prior, context: int, learning_rate: Mapping[str, float]
     fine = SlowManifold(context, log_e[:driven], values[:driven], table.third)
     fine.lag_logits[:, 1] = fine.log_e  # exactly, not by the spline
     late = delay_by_shift(fine, prior.states, learning_rate["match"], np.gradient(fine.target, log_e[1], axis=0))
-    first, second, _ = start_delay(prior, context, learning_rate["match"], start)
+    first, second = start_delay(prior, context, learning_rate["match"], start)
     integrands = np.stack([np.exp(-fine.log_e) / fine.force * (context / learning_rate["lag_logits"]), late])
     slow, delay = (integrands[:, 1:] + integrands[:, :-1]) / 2 * np.diff(fine.log_e)
     return Path(fine, slow, delay, (first, second))
@@ -231,8 +238,10 @@ def mobility(states: int, context: int, rate: float = 1.0) -> Array:
     return np.array(plateau_law.mobility_at(states, context, rate), dtype=float)
 
 
-def start_delay(prior: Prior, context: int, rate: float, start: float) -> tuple[float, float, float]:
-    """Delay of lag 1 by the distance of the start from the plateau.
+def start_delay(prior: Prior, context: int, rate: float, start: float) -> tuple[float, float]:
+    """Delay of lag 1 by the distance of the start from the plateau, to first order, and its second order; steps.
+
+    For a far start the integrated delay, and zero.
 
     Parameters
     ----------
@@ -242,18 +251,28 @@ def start_delay(prior: Prior, context: int, rate: float, start: float) -> tuple[
         Learning rate of the match.
     start : float
         W₀, the initial value of all entries of W.
-
-    Returns
-    -------
-    first, second : float
-        The delay's first and second order in the distance; steps.
-    slope : float
-        ∂(first + second)/∂W₀; steps.
     """
+    if starts_far(prior, context, start):
+        return _relaxation(prior, context, start) / rate, 0.0
     plateau, gradient, curvature = _start_polynomial(prior, context)
     distance = np.array([context * start, 0.0]) - plateau
-    slope = context * (gradient[0] + 2 * (curvature @ distance)[0])
-    return float(gradient @ distance) / rate, float(distance @ curvature @ distance) / rate, float(slope) / rate
+    return float(gradient @ distance) / rate, float(distance @ curvature @ distance) / rate
+
+
+def start_slope(prior: Prior, context: int, rate: float, start: float) -> float:
+    """∂/∂W₀ of the sum of `start_delay`; steps."""
+    if starts_far(prior, context, start):
+        ends = [_relaxation(prior, context, start * (1 + sign * START_CHANGE)) for sign in (-1, 1)]
+        return (ends[1] - ends[0]) / (2 * START_CHANGE * start) / rate
+    plateau, gradient, curvature = _start_polynomial(prior, context)
+    distance = np.array([context * start, 0.0]) - plateau
+    return float(context * (gradient[0] + 2 * (curvature @ distance)[0])) / rate
+
+
+def starts_far(prior: Prior, context: int, start: float) -> bool:
+    """Whether the match starts further from its plateau than the plateau is from zero."""
+    plateau = _start_polynomial(prior, context)[0]
+    return bool(np.linalg.norm([context * start - plateau[0], plateau[1]]) > np.linalg.norm(plateau))
 
 
 @lru_cache(maxsize=KEPT_STARTS)
@@ -276,18 +295,24 @@ def _start_polynomial(prior: Prior, context: int) -> tuple[Array, Array, Array]:
 
 def relaxation_delay(setting: Setting) -> float:
     """Steps lost while the match relaxes from the start to the plateau, integrated: ∫ (1 - h/h*) dstep."""
-    prior, context = setting.task.prior, setting.task.context
+    rate, start = setting.training.optimizer.learning_rate["match"], setting.model.initialization["match"]
+    return _relaxation(setting.task.prior, setting.task.context, start) / rate
+
+
+@lru_cache(maxsize=KEPT_STARTS)
+def _relaxation(prior: Prior, context: int, start: float) -> float:
+    """The same times the rate of the match."""
     loss, lag_logits, plateau = MatchAndLags(prior, context), np.zeros(LAGS), manifold(prior, context)
-    mobile = mobility(prior.states, context, setting.training.optimizer.learning_rate["match"])
+    mobile = mobility(prior.states, context)
     highest = loss.gradient(plateau.target[0], lag_logits)[3]
 
     def velocity(_: float, state: Array) -> Array:
         gradient = loss.gradient(state[:2], lag_logits)
         return np.append(-mobile @ gradient[:2], 1 - gradient[3] / highest)
 
-    start = np.array([context * setting.model.initialization["match"], 0.0, 0.0])
     slowest = np.linalg.eigvals(mobile @ plateau.hessian[0]).real.min()
-    return float(solve_ivp(velocity, (0, 20 / slowest), start, method="LSODA", rtol=1e-6).y[2, -1])
+    run = solve_ivp(velocity, (0, 20 / slowest), [context * start, 0.0, 0.0], method="LSODA", rtol=1e-6)
+    return float(run.y[2, -1])
 
 
 @cache

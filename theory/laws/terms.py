@@ -24,7 +24,7 @@ from onset.theory.dynamics.flow import sharpness
 from onset.theory.dynamics.layout import Layout, last_attention
 from onset.theory.estimates import RelativeError
 from onset.theory.floating import in_range
-from onset.theory.laws.linear import path_at_rates, predict, start_delay
+from onset.theory.laws.linear import path_at_rates, predict, start_delay, start_slope
 from onset.theory.laws.plateau import plateau
 from onset.theory.laws.slow_manifold import manifold, table_contexts
 from onset.theory.markov.priors import LEAST_CONCENTRATION, MOST_CONCENTRATION, Dirichlet, Prior
@@ -145,7 +145,8 @@ def terms(setting: Setting) -> dict[str, Terms]:
     if isinstance(unit, str):
         raise ValueError(unit)
     require_stable(setting, sharpness(unit.curvatures, unit.layout, setting.training))
-    first, second, per_start = start_delay(prior, context, rates["match"], initial)
+    first, second = start_delay(prior, context, rates["match"], initial)
+    per_start = start_slope(prior, context, rates["match"], initial)
     slow, delay = unit.slow / rates["lag_logits"], unit.delay / rates["match"]
     steps, neglected = plateau_law.steps_and_neglected(slow, delay)
     totals = np.array([slow, steps - slow, neglected, plateau_law.by_slow(slow, delay)]).cumsum(axis=1)

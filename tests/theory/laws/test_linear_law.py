@@ -10,8 +10,8 @@ from scipy.interpolate import CubicSpline
 
 from onset.theory.dynamics.flow import flow
 from onset.theory.dynamics.layout import Layout
-from onset.theory.laws import law
-from onset.theory.laws.linear import mobility, path
+from onset.theory.laws import law, linear
+from onset.theory.laws.linear import mobility, path, start_delay, start_slope, starts_far
 from onset.theory.laws.slow_manifold import (
     SHORTEST_TABLE,
     interpolated_manifold,
@@ -51,6 +51,51 @@ def test_law_agrees_with_the_mean_field_and_better_for_longer_contexts(prior):
     print({t: round(e, 4) for t, e in errors.items()})
     assert max(abs(errors[t]) for t in (200, 400, 1600)) < 0.05
     assert widths[-1] == min(widths)
+
+
+@pytest.mark.parametrize(
+    ("prior", "context", "rate"),
+    [
+        (Dirichlet(2), 9747, 2.1e-6),
+        (Dirichlet(2, 0.2), 7150, 1.3e-6),
+        (Dirichlet(3, 0.3), 4721, 4.5e-6),
+        (Dirichlet(4, 0.5), 14037, 1.1e-6),
+    ],
+)
+def test_starts_far_from_the_plateau(prior, context, rate):
+    """From W₀ = .01, that is C = 47 to 140 where the plateau lies near 1: the law is where the mean field is; an
+    expansion around the plateau is early by more than what it neglects."""
+    setting = Setting.of("linear", prior=prior, context=context, learning_rate={"match": rate})
+    assert starts_far(prior, context, 0.01)
+    predicted, expected = law(setting).transitions()[1], integrated(setting)
+    neglected = sum(max(term) for name, term in predicted.neglected.items() if name != COUNTS)
+    print(f"{setting.label}: law {predicted.step:.0f}, mean field {expected:.0f}, neglected {neglected:.0f}")
+    assert abs(predicted.step - expected) < neglected + 0.003 * expected
+    first, second = (float(part) / rate for part in _expanded(prior, context, 0.01))
+    along = path(setting)
+    by_expansion = predicted.step - along.start[0] + first + second
+    assert expected - by_expansion > 3 * abs(predicted.step - expected)
+
+
+def _expanded(prior, context, start):
+    """First and second order of the start's delay at a unit rate, as from a near start."""
+    plateau, gradient, curvature = linear._start_polynomial(prior, context)
+    distance = np.array([context * start, 0.0]) - plateau
+    return gradient @ distance, distance @ curvature @ distance
+
+
+def test_delay_of_the_start_is_continuous_and_so_is_its_slope():
+    """Where the expansion ends and the integral begins they differ by the third order in the distance."""
+    prior, context = Dirichlet(3), 1024
+    edge = next(c for c in np.arange(1.5, 20, 0.01) if starts_far(prior, context, c / context)) / context
+    starts = edge * np.linspace(0.9, 1.1, 9)
+    far = starts[-1]
+    delays = np.array([sum(start_delay(prior, context, 1.0, start)) for start in starts])
+    steps = np.diff(delays)
+    assert (steps > 0).all()
+    assert steps.max() < 3 * steps.min()
+    slope = start_slope(prior, context, 1.0, far)
+    assert slope == pytest.approx(steps[-1] / (starts[1] - starts[0]), rel=0.05)
 
 
 def test_a_force_that_vanishes_beyond_formation_does_not_disturb_what_comes_before():
