@@ -31,6 +31,7 @@ STARTS = (
     "onset.validate.store.listing.ListedRun.to_dict",
     "onset.paper.figures.registry.render",
     "onset.paper.report.write_report",
+    "onset.validate.models.loading.load",
 )
 """What commands do once their input is accepted."""
 
@@ -74,6 +75,7 @@ BASE = {
     "sweep": ["sweep.toml"],
     "runs": ["out", "--picture"],
     "report": ["out"],
+    "heads": ["model"],
 }
 """What a command needs besides the option."""
 

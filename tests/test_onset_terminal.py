@@ -33,6 +33,7 @@ CALLS = {
     "train": ("--context", "6", "--steps", "4", "--seeds", "1"),
     "sweep": ("sweep.toml", "--workers", "1"),
     "runs": ("out",),
+    "heads": ("any", "--list"),
     "validate": ("--list",),
     "figures": ("--help",),
     "report": ("--help",),

@@ -23,7 +23,7 @@ SHOWN = 24
 def heads(
     model: str,
     *,
-    scores: Annotated[tuple[str, ...], texts(one_of("onset.validate.inspection.inspect:SCORES"))] = (),
+    scores: Annotated[tuple[str, ...], texts(one_of("onset.validate.heads:SCORES"))] = (),
     sequences: Annotated[int, number(lambda name, value: arguments.integer(name, value, least=2, most=10**4))] = 16,
     level: Share = 0.1,
     ablate: Flag = False,
@@ -70,7 +70,7 @@ def heads(
     """
     if list_:
         return _list_scores(json_)
-    from onset.validate.inspection.inspect import inspect
+    from onset.validate.heads import inspect
     from onset.validate.models.loading import load
 
     with progress(f"reading {model}", quiet=json_):
@@ -96,7 +96,7 @@ def heads(
 
 
 def _list_scores(as_json: bool) -> None:
-    from onset.validate.inspection.inspect import SCORES, USUAL
+    from onset.validate.heads import SCORES, USUAL
 
     names = ("definition", "normalisation", "source")
     if as_json:
