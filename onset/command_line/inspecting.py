@@ -82,7 +82,7 @@ def heads(
     data = _data(scored)
     if ablate:
         with progress("ablating heads", quiet=json_) as advance:
-            data["ablation"] = _ablated(loaded, data, sequences, seed, advance)
+            data["ablation"] = _ablated(loaded, scored, sequences, seed, advance)
     if out is not None:
         from onset.validate.store.files import replacing_or_refused
 
@@ -135,19 +135,14 @@ def _data(scored: Any) -> dict[str, Any]:
     return {key: scored.attrs[key] for key in kept} | {"scores": scores}
 
 
-def _induction_heads(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """Heads that exceed chance in the first score of prefix matching, the largest first."""
-    for score in data["scores"]:
-        if score["name"].startswith("prefix-matching"):
-            return sorted((h for h in score["heads"] if h["exceeds"]), key=lambda head: -head["mean"])
-    return []
-
-
-def _ablated(loaded: Any, data: dict[str, Any], sequences: int, seed: int, advance: Any) -> list[dict[str, Any]]:
+def _ablated(loaded: Any, scored: Any, sequences: int, seed: int, advance: Any) -> list[dict[str, Any]]:
+    """Losses with the heads ablated that exceed chance in the first score of prefix matching; none without such."""
     from onset.validate.inspection.ablation import losses_on_repeats
+    from onset.validate.inspection.heads import exceeding
     from onset.validate.inspection.inspectable import Head
 
-    chosen = [Head(head["layer"], head["head"]) for head in _induction_heads(data)]
+    score = next((name for name in scored.score.values.tolist() if name.startswith("prefix-matching")), None)
+    chosen = [] if score is None else [Head(*head) for head in exceeding(scored, score)]
     if not chosen:
         return []
     losses = losses_on_repeats(loaded.model, loaded.pool, chosen, sequences=sequences, seed=seed, progress=advance)

@@ -252,27 +252,44 @@ def start_delay(prior: Prior, context: int, rate: float, start: float) -> tuple[
     start : float
         W₀, the initial value of all entries of W.
     """
+    first, second = _start_delay(prior, context, start)
+    return first / rate, second / rate
+
+
+@lru_cache(maxsize=KEPT_STARTS)
+def _start_delay(prior: Prior, context: int, start: float) -> tuple[float, float]:
+    """The same times the rate."""
     if starts_far(prior, context, start):
-        return _relaxation(prior, context, start) / rate, 0.0
-    plateau, gradient, curvature = _start_polynomial(prior, context)
-    distance = np.array([context * start, 0.0]) - plateau
-    return float(gradient @ distance) / rate, float(distance @ curvature @ distance) / rate
+        return _relaxation(prior, context, start), 0.0
+    _, gradient, curvature = _start_polynomial(prior, context)
+    distance = _distance(prior, context, start)
+    return float(gradient @ distance), float(distance @ curvature @ distance)
 
 
 def start_slope(prior: Prior, context: int, rate: float, start: float) -> float:
     """∂/∂W₀ of the sum of `start_delay`; steps."""
+    return _start_slope(prior, context, start) / rate
+
+
+@lru_cache(maxsize=KEPT_STARTS)
+def _start_slope(prior: Prior, context: int, start: float) -> float:
+    """The same times the rate."""
     if starts_far(prior, context, start):
         ends = [_relaxation(prior, context, start * (1 + sign * START_CHANGE)) for sign in (-1, 1)]
-        return (ends[1] - ends[0]) / (2 * START_CHANGE * start) / rate
-    plateau, gradient, curvature = _start_polynomial(prior, context)
-    distance = np.array([context * start, 0.0]) - plateau
-    return float(context * (gradient[0] + 2 * (curvature @ distance)[0])) / rate
+        return (ends[1] - ends[0]) / (2 * START_CHANGE * start)
+    _, gradient, curvature = _start_polynomial(prior, context)
+    return float(context * (gradient[0] + 2 * (curvature @ _distance(prior, context, start))[0]))
+
+
+def _distance(prior: Prior, context: int, start: float) -> Array:
+    """δ = θ - θ* of the start."""
+    return np.array([context * start, 0.0]) - _start_polynomial(prior, context)[0]
 
 
 def starts_far(prior: Prior, context: int, start: float) -> bool:
     """Whether the match starts further from its plateau than the plateau is from zero."""
     plateau = _start_polynomial(prior, context)[0]
-    return bool(np.linalg.norm([context * start - plateau[0], plateau[1]]) > np.linalg.norm(plateau))
+    return bool(np.linalg.norm(_distance(prior, context, start)) > np.linalg.norm(plateau))
 
 
 @lru_cache(maxsize=KEPT_STARTS)

@@ -20,10 +20,10 @@ DEEP, TOY, POPULATION = 1.4e-4, 6e-5, 1e-4
 Only ratios matter; the machine's speed is measured.
 """
 
-PREDICTION_SECONDS = {"law": 4.0, "law-corrected": 4.0, "mean-field": 0.8, "mean-field-corrected": 10.0, BASIN: 1.8}
+PREDICTION_SECONDS = {"law": 5.2, "law-corrected": 4.0, "mean-field": 0.9, "mean-field-corrected": 9.8, BASIN: 1.8}
 """Seconds at T = 100 with three states, averaged over the standard suite."""
 
-LONGEST_TABLE = 1000
+COSTLIEST_CONTEXT = 1000
 """Context from which on predictions take no longer."""
 
 START = 0.5
@@ -41,7 +41,7 @@ def cost(job: Job) -> float:
     """Estimated seconds of a job, up to a factor common to all jobs."""
     task, training, deep = job.setting.task, job.setting.training, FAMILIES[job.setting.model.family].has_architecture
     if job.kind not in (TRAIN, "finite-context"):
-        longer = min(task.context, LONGEST_TABLE) / 100 * task.vocabulary / 3
+        longer = min(task.context, COSTLIEST_CONTEXT) / 100 * task.vocabulary / 3
         return START + PREDICTION_SECONDS.get(job.kind, 1.0) * longer
     steps = training.steps if training.whole else USED_STEPS * training.steps
     per_step = POPULATION if job.kind != TRAIN else DEEP if deep else TOY
@@ -62,6 +62,7 @@ class Status:
 
     def __init__(self, jobs: Iterable[Job], workers: int = 1) -> None:
         self._costs = {job: cost(job) for job in jobs}
+        self._whole = sum(self._costs.values())
         self.total, self.workers = len(self._costs), workers
         self.done = self.failed = self.running = self.elsewhere = 0
         self.last: Job | None = None
@@ -90,9 +91,9 @@ class Status:
     @property
     def seconds_left(self) -> float | None:
         """Estimated seconds left; None before each worker has ended a job, and a share of the work is done."""
-        if self.done + self.failed <= self.workers or self._spent < SPENT * sum(self._costs.values()):
+        if self.done + self.failed <= self.workers or self._spent < SPENT * self._whole:
             return None
-        return (time.monotonic() - self._started) * (sum(self._costs.values()) - self._spent) / self._spent
+        return (time.monotonic() - self._started) * (self._whole - self._spent) / self._spent
 
     @property
     def summary(self) -> str:

@@ -1,4 +1,4 @@
-"""What heads are worth: the loss on repeated tokens with their output zero, beside other heads of their layers."""
+"""Losses on repeated tokens with the output of heads zero, beside other heads of their layers."""
 
 from __future__ import annotations
 

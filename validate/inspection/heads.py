@@ -18,12 +18,12 @@ from onset.theory.arrays import Array
 from onset.theory.estimates import student
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.inspection.measuring import Measured
-from onset.validate.judging.verdicts import FAMILY
+from onset.validate.judging.verdicts import FAMILY, holm_adjusted
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["exceeding", "head_table", "holm_p"]
+__all__ = ["exceeding", "head_table"]
 
 
 def head_table(measured: Sequence[Measured], level: float = FORMATION_LEVEL) -> xarray.Dataset:
@@ -44,22 +44,21 @@ def head_table(measured: Sequence[Measured], level: float = FORMATION_LEVEL) -> 
     """
     import xarray
 
-    statistics = [_statistics(one, level) for one in measured]
+    statistics = [_statistics(result, level) for result in measured]
     by_head = ("score", "layer", "head")
     variables: dict[str, Any] = {
         name: (by_head, np.stack([entry[name] for entry in statistics])) for name in statistics[0]
     }
-    variables["exceeds"] = (by_head, variables["p"][1] <= FAMILY)
     texts = {
-        "chance": [one.chance for one in measured],
-        "definition": [one.score.definition for one in measured],
-        "source": [one.score.source for one in measured],
-        "sequences": [one.score.recipe.description for one in measured],
-        "normalisation": [one.score.normalisation for one in measured],
+        "chance": [result.chance for result in measured],
+        "definition": [result.score.definition for result in measured],
+        "source": [result.score.source for result in measured],
+        "sequences": [result.score.recipe.description for result in measured],
+        "normalisation": [result.score.normalisation for result in measured],
     }
     table = xarray.Dataset(
         variables | {name: ("score", values) for name, values in texts.items()},
-        coords={"score": [one.score.name for one in measured]},
+        coords={"score": [result.score.name for result in measured]},
     )
     return table.assign_attrs(level=level, sequences=len(measured[0].values))
 
@@ -80,25 +79,12 @@ def _statistics(measured: Measured, level: float) -> dict[str, Array]:
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (excess.mean(axis=0) - level) / error
     p = np.where(error > 0, stdtr(count - 1, -t), np.where(excess.mean(axis=0) > level, 0.0, 1.0))
-    p = np.where(np.isnan(mean), np.nan, p)
+    p = holm_adjusted(np.where(np.isnan(mean), np.nan, p))
     return {
         "mean": mean,
         "low": mean - half,
         "high": mean + half,
         "control": measured.control.mean(axis=0),
-        "p": holm_p(p),
+        "p": p,
+        "exceeds": p <= FAMILY,
     }
-
-
-def holm_p(p: Array) -> Array:
-    """Adjusted p of a family, of any shape, by Holm's procedure; NaN are left out.
-
-    Those of at most 5% are refuted (Scandinavian Journal of Statistics 6 (1979), 65-70).
-    """
-    flat = p.ravel()
-    known = np.flatnonzero(~np.isnan(flat))
-    order = known[np.argsort(flat[known], kind="stable")]
-    adjusted = np.full_like(flat, np.nan)
-    factors = len(order) - np.arange(len(order))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * flat[order]))
-    return adjusted.reshape(p.shape)

@@ -18,7 +18,7 @@ from onset.theory.arrays import Array
 from onset.theory.recording import Progress
 from onset.validate.inspection.inspectable import Inspectable, by_layer, record
 from onset.validate.inspection.scores.outputs import OutputScore, Written, logit_gradients
-from onset.validate.inspection.scores.patterns import PatternScore, shares_of
+from onset.validate.inspection.scores.patterns import PatternScore, shares_of, uniform_score
 from onset.validate.inspection.sequences import Pool
 
 __all__ = ["Measured", "measure"]
@@ -81,13 +81,15 @@ def measure(
     """
     recipes = list(dict.fromkeys(score.recipe for score in scores))
     by_name: dict[str, Measured] = {}
+    writes = any(isinstance(score, OutputScore) for score in scores)
+    weights = [model.output_weights(layer) for layer in range(len(model.heads))] if writes else []
     for number, recipe in enumerate(recipes):
         used = [score for score in scores if score.recipe == recipe]
         rows: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in used]
         done = number * sequences
         batches = recipe.batches(pool, sequences, np.random.default_rng(seed), tokens=BATCH_TOKENS, context=context)
         for tokens, control in batches:
-            for row, values in zip(rows, _of_batch(model, tokens, control, used), strict=True):
+            for row, values in zip(rows, _of_batch(model, weights, tokens, control, used), strict=True):
                 row.append(values)
             progress(done := done + len(tokens), len(recipes) * sequences)
         for score, row in zip(used, rows, strict=True):
@@ -97,29 +99,33 @@ def measure(
 
 
 def _of_batch(
-    model: Inspectable, tokens: Tensor, control: Tensor, scores: Sequence[PatternScore | OutputScore]
+    model: Inspectable,
+    weights: Sequence[Tensor],
+    tokens: Tensor,
+    control: Tensor,
+    scores: Sequence[PatternScore | OutputScore],
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Values and controls (B, layers, heads), and chance levels (B,), of each score."""
     device = model.unembedding_matrix.device
     tokens, control = tokens.to(device), control.to(device)
     patterns = [score for score in scores if isinstance(score, PatternScore)]
     outputs = [score for score in scores if isinstance(score, OutputScore)]
-    found: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+    by_name: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
     if patterns:
         shares = torch.stack([shares_of(tokens, score) for score in patterns])
-        chance = (shares.sum(dim=-1) / torch.arange(1, tokens.shape[1] + 1, device=device)).sum(dim=-1)
+        chance = uniform_score(shares)
         values = _attended(model, tokens, shares)
         others = _attended(model, control, shares) if any(score.by_content for score in patterns) else values
         for n, score in enumerate(patterns):
-            found[score.name] = values[n], others[n], chance[n]
+            by_name[score.name] = values[n], others[n], chance[n]
     if outputs:
-        values, number = _written(model, tokens, outputs)
-        others = _written(model, control, outputs)[0] if any(score.by_content for score in outputs) else values
+        values, number = _written(model, weights, tokens, outputs)
+        others = _written(model, weights, control, outputs)[0] if any(score.by_content for score in outputs) else values
         for n, score in enumerate(outputs):
-            found[score.name] = values[n], others[n], torch.full((len(tokens),), score.chance(number), device=device)
+            by_name[score.name] = values[n], others[n], torch.full((len(tokens),), score.chance(number), device=device)
     return [
         (value, other if score.by_content else chance[:, None, None] + torch.zeros_like(value), chance)
-        for score, (value, other, chance) in ((score, found[score.name]) for score in scores)
+        for score, (value, other, chance) in ((score, by_name[score.name]) for score in scores)
     ]
 
 
@@ -141,22 +147,23 @@ def _attended(model: Inspectable, tokens: Tensor, shares: Tensor) -> Tensor:
     return by_layer(layers).permute(2, 3, 0, 1)
 
 
-def _written(model: Inspectable, tokens: Tensor, scores: Sequence[OutputScore]) -> tuple[Tensor, int]:
+def _written(
+    model: Inspectable, weights: Sequence[Tensor], tokens: Tensor, scores: Sequence[OutputScore]
+) -> tuple[Tensor, int]:
     """Scores (n, B, layers, most heads) of what heads write on tokens (B, T), and the number of distinct tokens."""
     distinct, index = zip(*(torch.unique(row, return_inverse=True) for row in tokens), strict=True)
     chosen, index = torch.stack(distinct), torch.stack(index)
     unembedding = model.unembedding_matrix[chosen]
     last = record(model, tokens, "streams").streams[-1]
     gradients = logit_gradients(model, last, chosen)
-    weights = [model.output_weights(layer) for layer in range(len(model.heads))]
-    own_value = torch.eye(tokens.shape[1], device=tokens.device)
+    itself = torch.eye(tokens.shape[1], device=tokens.device)
     patterns: list[Tensor] = []
     layers: list[Tensor] = []
 
     def keep(pattern: Tensor) -> Tensor:
         """Each position attends to itself, so that head outputs are values."""
         patterns.append(pattern)
-        return own_value.to(pattern).expand_as(pattern)
+        return itself.to(pattern).expand_as(pattern)
 
     def reduce(value: Tensor) -> Tensor:
         pattern, weight = patterns[-1], weights[len(layers)]

@@ -11,6 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from onset.theory.arrays import Array
 from onset.theory.estimates import StandardError, student
 from onset.validate.judging.intervals import Interval, relative_error
 from onset.validate.judging.rules import (
@@ -26,7 +29,7 @@ from onset.validate.judging.rules import (
 )
 
 __all__ = ["AGREES", "DISAGREES", "INCONCLUSIVE", "Tolerance", "Verdict"]
-__all__ += ["counted", "decide", "holm", "judge", "of_share", "two_sided", "worst"]
+__all__ += ["counted", "decide", "holm", "holm_adjusted", "judge", "of_share", "two_sided", "worst"]
 
 
 @dataclass(frozen=True)
@@ -120,16 +123,28 @@ def holm(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
     Holm's step-down procedure (Scandinavian Journal of Statistics 6 (1979), 65-70) on the p of those that can disagree.
     """
-    tested = [n for n, verdict in enumerate(verdicts) if verdict.p is not None]
-    result, rejecting = list(verdicts), True
-    for rank, n in enumerate(sorted(tested, key=lambda n: verdicts[n].p or 0.0)):
-        verdict = verdicts[n]
-        rejecting = rejecting and (verdict.p or 0.0) * (len(tested) - rank) <= FAMILY
-        if verdict.kind == DISAGREES and not rejecting:
-            because = f"{verdict.because}; p = {verdict.p:.2g}, too large for one of {len(tested)} findings"
+    adjusted = holm_adjusted(np.array([np.nan if verdict.p is None else verdict.p for verdict in verdicts]))
+    result, tested = list(verdicts), int((~np.isnan(adjusted)).sum())
+    for n, verdict in enumerate(verdicts):
+        if verdict.kind == DISAGREES and adjusted[n] > FAMILY:
+            because = f"{verdict.because}; p = {verdict.p:.2g}, too large for one of {tested} findings"
             decides = "more seeds, for a smaller p"
             result[n] = replace(verdict, kind=INCONCLUSIVE, because=because, decides=decides)
     return result
+
+
+def holm_adjusted(p: Array) -> Array:
+    """Adjusted p of a family, of any shape, by Holm's procedure; NaN are left out.
+
+    Those of at most 5% are refuted (Scandinavian Journal of Statistics 6 (1979), 65-70).
+    """
+    flat = p.ravel()
+    known = np.flatnonzero(~np.isnan(flat))
+    order = known[np.argsort(flat[known], kind="stable")]
+    adjusted = np.full_like(flat, np.nan)
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * flat[order]))
+    return adjusted.reshape(p.shape)
 
 
 def two_sided(distance: float, error: StandardError) -> float:

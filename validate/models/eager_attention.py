@@ -23,7 +23,7 @@ from torch import Tensor, nn
 __all__ = ["ADAPTORS", "NAME", "Site", "adapt", "attend", "calling_modules", "install", "site_of"]
 
 NAME = "onset"
-"""Of this attention, among those of `transformers`."""
+"""Name of this attention among those of `transformers`."""
 
 Function = Callable[[Any], Any]
 
@@ -143,7 +143,7 @@ def install() -> None:
 
 
 ADAPTORS: dict[str, Callable[[nn.Module], None]] = {}
-"""What makes an attention module use `attend` where its architecture does not ask `transformers` for an attention; by
+"""Functions that make an attention module use `attend` where its architecture does not ask `transformers` for one, by
 the name of the module's class."""
 
 

@@ -65,17 +65,17 @@ class HuggingFaceModel(nn.Module):
         self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
         tokens = torch.arange(min(PROBED, self.context or PROBED), device=self.device)[None] % self.vocabulary
         with torch.no_grad():
-            own = _own_logits(model, tokens)
+            original = _original_logits(model, tokens)
             _open(model)
             self._attention, self._layers = _parts(model, tokens)
             self._sites = [site_of(module) for module in self._attention]
             self._tuples, self.heads, self.width, ours = self._measured(tokens)
-        if not torch.isfinite(own).all():
+        if not torch.isfinite(original).all():
             raise ValueError(
                 f"{_named(model)}: expected numbers, but its logits are not finite; load it in a wider type."
             )
-        difference = float((ours - own).abs().max() / own.std())
-        if not difference < rounding(own):
+        difference = float((ours - original).abs().max() / original.std())
+        if not difference < rounding(original):
             raise ValueError(
                 f"{_named(model)}: expected attention of the kind that onset computes, but with that logits differ by "
                 f"{difference:.2g} of their standard deviation from the model's own; {REGISTER}."
@@ -127,10 +127,7 @@ class HuggingFaceModel(nn.Module):
 
     def _first_stream(self, tokens: Tensor) -> Tensor:
         streams: list[Tensor] = []
-        with ExitStack() as stack:
-            for layer, tuples in zip(self._layers, self._tuples, strict=True):
-                stack.enter_context(_passing(layer, tuples))
-            stack.callback(self._hook_stream(0, streams.append).remove)
+        with self._part(0, 0, None), self.hooked("streams", 0, streams.append):
             self.model.base_model(input_ids=tokens, use_cache=False)
         return streams[0]
 
@@ -219,8 +216,8 @@ class HuggingFaceModel(nn.Module):
         return self._layers[-1].register_forward_hook(_on_output(function))
 
     @contextmanager
-    def _part(self, first: int, last: int, stream: Tensor) -> Iterator[None]:
-        """Only layers from `first` to before `last` compute; the stream before them becomes `stream`."""
+    def _part(self, first: int, last: int, stream: Tensor | None) -> Iterator[None]:
+        """Only layers from `first` to before `last` compute; the stream before them becomes `stream`, if given."""
         with ExitStack() as stack:
             for number, (layer, tuples) in enumerate(zip(self._layers, self._tuples, strict=True)):
                 if not first <= number < last:
@@ -285,7 +282,7 @@ def _require_causal(model: Any) -> None:
     from transformers import PreTrainedModel
 
     if not isinstance(model, PreTrainedModel):
-        raise ValueError(f"model of type {type(model).__name__}: expected a transformers.PreTrainedModel.")
+        raise ValueError(f"{_named(model)}: expected a transformers.PreTrainedModel.")
     if model.config.is_encoder_decoder or model.get_output_embeddings() is None or not model.can_generate():
         raise ValueError(
             f"{_named(model)}: expected a causal language model, which predicts each token from those before it; load "
@@ -293,7 +290,7 @@ def _require_causal(model: Any) -> None:
         )
 
 
-def _own_logits(model: Any, tokens: Tensor) -> Tensor:
+def _original_logits(model: Any, tokens: Tensor) -> Tensor:
     """Logits with the model's own attention."""
     if model._can_set_attn_implementation():
         model.set_attn_implementation("eager")

@@ -125,7 +125,7 @@ def load(
 def _of_object(source: Any) -> LanguageModel:
     name = type(source).__name__
     if isinstance(source, Inspectable):
-        size = len(source.embedding_matrix)
+        size = len(source.unembedding_matrix)
         return LanguageModel(name, source, None, Pool.of(size), f"{_heads(source)}, vocabulary {size:,}")
     if isinstance(source, nn.Module) and hasattr(source, "config"):
         return _described(name, source, None)

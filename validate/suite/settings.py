@@ -244,7 +244,7 @@ def _match(*rates: float) -> list[dict[str, Any]]:
 
 
 def _full() -> tuple[Case, ...]:
-    """About 4 hours on two cores: the standard suite with ten seeds, longer contexts and chains of order 4."""
+    """About 4 hours on two cores (estimated): standard with ten seeds, longer contexts and chains of order 4."""
     more = [
         *_of("linear, SGD, flat rows", _flat((2, 800), (3, 800))),
         *_of("linear, SGD, doubly stochastic and mixtures", _doubly((3, 400), (4, 100), (4, 400))),

@@ -9,9 +9,10 @@ from scipy.stats import binom, ttest_1samp
 pytest.importorskip("torch")
 pytest.importorskip("xarray")
 
-from onset.validate.inspection.heads import exceeding, head_table, holm_p
+from onset.validate.inspection.heads import exceeding, head_table
 from onset.validate.inspection.measuring import Measured
 from onset.validate.inspection.scores.patterns import PREFIX_MATCHING
+from onset.validate.judging.verdicts import holm_adjusted
 
 
 def _measured(excess, seed=0, count=12, spread=0.05, shape=(3, 4)):
@@ -28,7 +29,7 @@ def test_means_and_intervals_are_students():
     interval = ttest_1samp(measured.values[:, 1, 2], 0).confidence_interval(0.95)
     assert (table.low[1, 2], table.high[1, 2]) == pytest.approx((interval.low, interval.high))
     p = ttest_1samp((measured.values - measured.control).reshape(12, -1), 0.1, alternative="greater").pvalue
-    np.testing.assert_allclose(table.p.values.ravel(), holm_p(p))
+    np.testing.assert_allclose(table.p.values.ravel(), holm_adjusted(p))
     assert table.exceeds.all()
     assert str(table.source.item()).startswith("Olsson")
 
@@ -36,7 +37,7 @@ def test_means_and_intervals_are_students():
 def test_holm_by_hand():
     """0.01·4, then 0.02·3, then the larger of that and 0.03·2; NaN are no hypotheses."""
     p = np.array([[0.03, np.nan], [0.01, 0.9], [0.02, np.nan]])
-    np.testing.assert_allclose(holm_p(p), [[0.06, np.nan], [0.04, 0.9], [0.06, np.nan]])
+    np.testing.assert_allclose(holm_adjusted(p), [[0.06, np.nan], [0.04, 0.9], [0.06, np.nan]])
 
 
 def test_a_hair_above_chance_is_not_enough():

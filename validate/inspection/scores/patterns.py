@@ -31,6 +31,7 @@ __all__ = [
     "Targets",
     "pattern_scores",
     "shares_of",
+    "uniform_score",
 ]
 
 REPEATED = Recipe(25, copies=4, first=True)
@@ -200,9 +201,7 @@ class Targets(NamedTuple):
                     "repeats."
                 )
         shares = targets / targets.any(dim=-1).sum(dim=(1, 2))[:, None, None, None]
-        sources = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
-        names = tuple(score.name for score in scores)
-        return cls(names, shares, (shares.sum(dim=-1) / sources).sum(dim=(1, 2)))
+        return cls(tuple(score.name for score in scores), shares, uniform_score(shares).sum(dim=1))
 
 
 def shares_of(tokens: Tensor, score: PatternScore) -> Tensor:
@@ -210,6 +209,11 @@ def shares_of(tokens: Tensor, score: PatternScore) -> Tensor:
     targets = score.targets(tokens)
     queries = tokens.shape[1] if score.all_queries else targets.any(dim=-1).sum(dim=1)[:, None, None].clamp(min=1)
     return targets / queries
+
+
+def uniform_score(shares: Tensor) -> Tensor:
+    """Score (…) of uniform attention, from weights (…, T, T) of the attention."""
+    return (shares.sum(dim=-1) / torch.arange(1, shares.shape[-1] + 1, device=shares.device)).sum(dim=-1)
 
 
 def pattern_scores(pattern: Tensor, targets: Targets) -> Tensor:
