@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import stdtr
 
-from onset.theory.arrays import Array
 from onset.theory.estimates import student
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.inspection.measuring import Measured
@@ -71,7 +70,7 @@ def exceeding(table: xarray.Dataset, score: str) -> list[tuple[int, int]]:
     return [(int(layers[n]), int(heads[n])) for n in order]
 
 
-def _statistics(measured: Measured, level: float) -> dict[str, Array]:
+def _statistics(measured: Measured, level: float) -> dict[str, Any]:
     values, excess = measured.values, measured.values - measured.control
     count = len(values)
     mean, half = values.mean(axis=0), student(count - 1) * values.std(axis=0, ddof=1) / np.sqrt(count)
