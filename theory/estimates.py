@@ -1,6 +1,7 @@
 r"""Numbers with intervals that say what they are.
 
 *seeds*: a 95% confidence interval over independently trained models, by Student's law.
+*sequences*: the same over the sequences, or examples, on which one model is measured.
 *numerical*: the same over replicates of a computation (scramblings of a quadrature, samples), or the error of reading a
 curve. It says nothing of what the theory neglects.
 *theoretical*: the numerical interval, widened by the size of each term that the theory neglects. No probability is
@@ -25,6 +26,7 @@ __all__ = [
     "NUMERICAL",
     "RECORDS",
     "SEEDS",
+    "SEQUENCES",
     "THEORETICAL",
     "RelativeError",
     "StandardError",
@@ -32,10 +34,11 @@ __all__ = [
     "student",
 ]
 
-SEEDS, NUMERICAL, THEORETICAL, RECORDS = "seeds", "numerical", "theoretical", "records"
+SEEDS, SEQUENCES, NUMERICAL, THEORETICAL, RECORDS = "seeds", "sequences", "numerical", "theoretical", "records"
 
 KINDS = {
     SEEDS: "95% over seeds",
+    SEQUENCES: "95% over sequences",
     NUMERICAL: "numerical error, 95%",
     THEORETICAL: "size of what is neglected",
     RECORDS: "between two records",

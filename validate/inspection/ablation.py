@@ -1,22 +1,32 @@
-"""Losses on repeated tokens with the output of heads zero, beside other heads of their layers."""
+"""Losses with the output of heads zero: of chosen heads beside others of their layers, and of every head alone.
+
+Every head alone (`each_head_ablated`) starts from the stored residual stream before its layer: L layers of H heads take
+about HL(L + 1)/2 evaluations of a layer where whole forward passes take HL². With patterns preserved, those of the
+intact model are forced in the other layers, so that an ablation changes values alone (Olsson et al., arXiv 2209.11895).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from onset.theory.arrays import Array
+from onset.theory.estimates import SEQUENCES
 from onset.theory.recording import Progress
-from onset.validate.inspection.inspectable import Head, Inspectable
-from onset.validate.inspection.losses import position_losses
+from onset.validate.inspection.inspectable import Head, Inspectable, by_layer, record
+from onset.validate.inspection.interventions import Zero, intervene, preserved_patterns
+from onset.validate.inspection.losses import position_losses, token_losses
 from onset.validate.inspection.measuring import BATCH_TOKENS
 from onset.validate.inspection.scores.patterns import TWICE
 from onset.validate.inspection.sequences import Pool, Recipe
 from onset.validate.judging.intervals import Interval, mean_interval
 
-__all__ = ["RepeatLoss", "losses_on_repeats", "matched_heads"]
+__all__ = ["RepeatLoss", "each_head_ablated", "losses_on_repeats", "matched_heads"]
 
 CONTROLS = 3
 """Random sets of other heads beside the ones that are ablated."""
@@ -86,7 +96,8 @@ def losses_on_repeats(
         # Predictions 0 … T - 2; that of the second copy's first token stands between.
         start = recipe.tokens + recipe.first
         first, second = losses[:, : start - 1], losses[:, start:]
-        results.append(RepeatLoss(what, chosen, mean_interval(first.mean(axis=1)), mean_interval(second.mean(axis=1))))
+        copies = (mean_interval(losses.mean(axis=1), SEQUENCES) for losses in (first, second))
+        results.append(RepeatLoss(what, chosen, *copies))
         progress(done + 1, len(sets))
     return results
 
@@ -100,3 +111,51 @@ def matched_heads(heads: Sequence[Head], counts: Sequence[int], generator: np.ra
         drawn = generator.choice(free, size=min(len(taken), len(free)), replace=False) if free else []
         chosen += [Head(layer, int(head)) for head in sorted(drawn)]
     return tuple(chosen)
+
+
+@torch.no_grad()
+def each_head_ablated(
+    model: Inspectable,
+    batches: Iterable[Tensor],
+    read: Callable[[Tensor], Tensor] = lambda losses: losses,
+    *,
+    preserve_patterns: bool = False,
+    progress: Progress = lambda step, steps: None,
+) -> tuple[Array, Array]:
+    """What is read from the losses of sequences, intact and with the output of each head zero.
+
+    Parameters
+    ----------
+    model : Inspectable
+    batches : iterable of tensor, shape (B, T)
+    read : callable
+        From losses (B, T - 1) to what is kept of them, (B, …).
+    preserve_patterns : bool
+        Whether the patterns of the other layers are those of the intact model.
+    progress : callable
+        Called with the layers done and in total.
+
+    Returns
+    -------
+    array, shape (n, …), and array, shape (layers, most heads of a layer, n, …)
+        NaN where a layer has fewer heads.
+    """
+    intact: list[Tensor] = []
+    ablated: list[Tensor] = []
+    batches = list(batches)
+    layers = len(model.heads)
+    for number, batch in enumerate(batches):
+        tokens = batch.to(model.unembedding_matrix.device)
+        recorded = record(model, tokens, "streams", "logits", *(["patterns"] if preserve_patterns else []))
+        intact.append(read(token_losses(recorded.logits, tokens)))  # type: ignore[arg-type]
+        by_head = []
+        for layer, (heads, stream) in enumerate(zip(model.heads, recorded.streams, strict=False)):
+            kept = preserved_patterns(recorded)[layer + 1 :]
+            values = []
+            for head in range(heads):
+                with intervene(model, Zero(Head(layer, head)), *kept):
+                    values.append(read(token_losses(model.run_from(stream, layer), tokens)))
+            by_head.append(torch.stack(values))
+            progress(number * layers + layer + 1, len(batches) * layers)
+        ablated.append(by_layer(by_head))
+    return torch.cat(intact).double().cpu().numpy(), torch.cat(ablated, dim=2).double().cpu().numpy()

@@ -6,7 +6,8 @@ With the residual stream x (B, T, d) before a layer, its head h computes, for s 
     pattern        A_ts, the softmax of S_ts over s, shape (B, H, T, T)
     head output    o_t = Σ_s A_ts v_s, shape (B, T, H, width of a head), before the output projection.
 
-The heads of a layer together add Σ_h o^h W_O^h to the stream, up to a constant. Layers and heads are counted from 0, as
+The heads of a layer together add Σ_h o^h W_O^h to the stream, up to a constant; its feed-forward block, if it has one,
+adds its output (B, T, d). Layers and heads are counted from 0, as
 in "L18H6" (`Head`); run files label them from 1.
 """
 
@@ -25,7 +26,7 @@ from onset.theory import arguments
 
 __all__ = ["ACTIVATIONS", "Activations", "Head", "HeadWeights", "Inspectable", "by_layer", "record"]
 
-ACTIVATIONS = ("streams", "scores", "patterns", "head_outputs", "logits")
+ACTIVATIONS = ("streams", "scores", "patterns", "head_outputs", "feed_forwards", "logits")
 """Activations that can be recorded; all but the logits can be replaced."""
 
 
@@ -63,6 +64,11 @@ class Inspectable(Protocol):
     @property
     def heads(self) -> tuple[int, ...]:
         """Number of heads of each layer."""
+        ...
+
+    @property
+    def feed_forward_layers(self) -> tuple[int, ...]:
+        """Layers that have a feed-forward block."""
         ...
 
     @property
@@ -113,7 +119,8 @@ class Inspectable(Protocol):
         activation : str
             One of `ACTIVATIONS` but the logits.
         layer : int
-            "streams" have one entry more than there are layers: the residual stream after the last.
+            "streams" have one entry more than there are layers: the residual stream after the last. "feed_forwards"
+            are those of `feed_forward_layers`.
         function : callable
             Returns the tensor that replaces the activation, or None to leave it. Functions of nested contexts are
             called from the outermost to the innermost.
@@ -134,6 +141,8 @@ class Activations:
         Attention of each layer before and after its softmax; scores are -∞ above the diagonal.
     head_outputs : list of tensor, shape (B, T, H, width of a head)
         Output of each layer's heads before the output projection.
+    feed_forwards : list of tensor, shape (B, T, d)
+        What each feed-forward block adds to the stream, in the order of `Inspectable.feed_forward_layers`.
     logits : tensor, shape (B, T, vocabulary), optional
     """
 
@@ -142,6 +151,7 @@ class Activations:
     scores: list[Tensor] = field(default_factory=list)
     patterns: list[Tensor] = field(default_factory=list)
     head_outputs: list[Tensor] = field(default_factory=list)
+    feed_forwards: list[Tensor] = field(default_factory=list)
     logits: Tensor | None = None
 
 
@@ -156,7 +166,8 @@ def record(model: Inspectable, tokens: Tensor, *names: str) -> Activations:
     recorded: dict[str, list[Tensor]] = {name: [] for name in names if name != "logits"}
     with ExitStack() as hooks:
         for name, tensors in recorded.items():
-            for layer in range(len(model.heads) + (name == "streams")):
+            layers = range(len(model.heads) + (name == "streams"))
+            for layer in model.feed_forward_layers if name == "feed_forwards" else layers:
                 hooks.enter_context(model.hooked(name, layer, tensors.append))
         logits = model(tokens)
     return Activations(tokens, **recorded, logits=logits if "logits" in names else None)

@@ -1,4 +1,4 @@
-r"""Interventions on activations: replace, zero or average a head's output, force its pattern, replace a stream.
+r"""Interventions on activations: replace, zero, average or resample a head's output, force patterns, replace a stream.
 
     with intervene(model, Zero(Head(1, 0)), ForcePattern(Head(0, 0), pattern)):
         logits = model(tokens)
@@ -21,7 +21,20 @@ from torch import Tensor
 from onset.theory import arguments
 from onset.validate.inspection.inspectable import Activations, Head, Inspectable
 
-__all__ = ["ForcePattern", "Intervention", "Mean", "Replace", "ReplaceStream", "Zero", "intervene"]
+__all__ = [
+    "ForcePattern",
+    "ForcePatterns",
+    "Intervention",
+    "Mean",
+    "Replace",
+    "ReplaceScores",
+    "ReplaceStream",
+    "Resample",
+    "Zero",
+    "ZeroFeedForward",
+    "intervene",
+    "preserved_patterns",
+]
 
 
 class Intervention(Protocol):
@@ -103,6 +116,16 @@ class Mean(HeadIntervention):
 
 
 @dataclass(frozen=True)
+class Resample(HeadIntervention):
+    """The output of a head becomes what it is on other sequences of the same shape, recorded in `other`."""
+
+    other: Activations
+
+    def replacement(self, current: Tensor) -> Tensor:
+        return _broadcast("output", self.other.head_outputs[self.head.layer][:, :, self.head.head], current)
+
+
+@dataclass(frozen=True)
 class ForcePattern(HeadIntervention):
     """The attention pattern of a head becomes `pattern`, shape (T, T) or (B, T, T), zero above the diagonal."""
 
@@ -121,18 +144,76 @@ class ForcePattern(HeadIntervention):
 
 
 @dataclass(frozen=True)
-class ReplaceStream:
-    """The residual stream before a layer (after the last, for `layer` = number of layers) becomes `value` (B, T, d)."""
+class ReplaceScores(HeadIntervention):
+    """The attention scores of a head become `scores`, shape (T, T) or (B, T, T); later positions stay hidden."""
+
+    scores: Tensor
+    activation: ClassVar[str] = "scores"
+    axis: ClassVar[int] = -3
+
+    def replacement(self, current: Tensor) -> Tensor:
+        return _broadcast("scores", self.scores, current).masked_fill(_later(current), -torch.inf)
+
+
+@dataclass(frozen=True)
+class LayerIntervention:
+    """An activation of a whole layer becomes `value`."""
 
     layer: int
     value: Tensor
+    activation: ClassVar[str]
+
+    def layer_in(self, model: Inspectable) -> int:
+        return arguments.integer("layer", self.layer, least=0, most=len(model.heads) - 1)
+
+    def edit(self, value: Tensor) -> Tensor:
+        return _broadcast("value", self.value, value)
+
+
+@dataclass(frozen=True)
+class ForcePatterns(LayerIntervention):
+    """The attention patterns of all heads of a layer become `value`, shape (B, H, T, T)."""
+
+    activation: ClassVar[str] = "patterns"
+
+
+@dataclass(frozen=True)
+class ReplaceStream(LayerIntervention):
+    """The residual stream before a layer (after the last, for `layer` = number of layers) becomes `value` (B, T, d)."""
+
     activation: ClassVar[str] = "streams"
 
     def layer_in(self, model: Inspectable) -> int:
         return arguments.integer("layer", self.layer, least=0, most=len(model.heads))
 
+
+@dataclass(frozen=True)
+class ZeroFeedForward:
+    """What a layer's feed-forward block adds to the residual stream becomes zero."""
+
+    layer: int
+    activation: ClassVar[str] = "feed_forwards"
+
+    def layer_in(self, model: Inspectable) -> int:
+        if self.layer not in model.feed_forward_layers:
+            raise ValueError(
+                f"layer = {arguments.shown(self.layer)}: expected one with a feed-forward block, of "
+                f"{arguments.shown(list(model.feed_forward_layers))}."
+            )
+        return self.layer
+
     def edit(self, value: Tensor) -> Tensor:
-        return _broadcast("value", self.value, value)
+        return torch.zeros_like(value)
+
+
+def preserved_patterns(activations: Activations) -> tuple[ForcePatterns, ...]:
+    """Interventions that force all patterns as recorded, so that others change values alone."""
+    return tuple(ForcePatterns(layer, pattern) for layer, pattern in enumerate(activations.patterns))
+
+
+def _later(scores: Tensor) -> Tensor:
+    """Which sources (T, T) a query may not attend to."""
+    return torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
 
 
 def _broadcast(name: str, value: Tensor, like: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from onset.theory.arrays import Array
-from onset.theory.estimates import RECORDS, SEEDS, StandardError, ends
+from onset.theory.estimates import RECORDS, SEEDS, SEQUENCES, StandardError, ends
 from onset.theory.transitions import Transition
 
-__all__ = ["Interval", "mean_interval", "relative_error"]
+__all__ = ["Interval", "mean_interval", "ratio_interval", "relative_error"]
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,23 @@ class Interval:
         return low <= other.value <= high
 
 
-def mean_interval(values: Sequence[float] | Array) -> Interval:
+def mean_interval(values: Sequence[float] | Array, kind: str = SEEDS) -> Interval:
     """Mean of independent values with its 95% interval by Student's law; no interval for fewer than two."""
     if not len(values):
         return Interval(None, reason="in no seed")
     if len(values) < 2:
         return Interval(float(values[0]))
-    return Interval.around(float(np.mean(values)), StandardError.of_mean(values), SEEDS)
+    return Interval.around(float(np.mean(values)), StandardError.of_mean(values), kind)
+
+
+def ratio_interval(numerators: Array, denominators: Array, kind: str = SEQUENCES) -> Interval:
+    """Ratio of the means of two numbers that are measured together, with its 95% interval by the linearised ratio.
+
+    The mean of the denominators must not be zero.
+    """
+    mean = float(np.mean(denominators))
+    ratio = float(np.mean(numerators)) / mean
+    return Interval.around(ratio, StandardError.of_mean((numerators - ratio * denominators) / mean), kind)
 
 
 def relative_error(predicted: Interval, reference: Interval) -> float | None:

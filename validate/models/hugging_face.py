@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from onset.validate.inspection.consistency import require_consistent, rounding
 from onset.validate.inspection.inspectable import HeadWeights
@@ -69,6 +70,7 @@ class HuggingFaceModel(nn.Module):
             _open(model)
             self._attention, self._layers = _parts(model, tokens)
             self._sites = [site_of(module) for module in self._attention]
+            self._feed_forwards = _feed_forwards(model, self._layers, self._attention, tokens)
             self._tuples, self.heads, self.width, ours = self._measured(tokens)
         if not torch.isfinite(original).all():
             raise ValueError(
@@ -110,6 +112,10 @@ class HuggingFaceModel(nn.Module):
                 "vocabulary of the model; use its own tokenizer."
             )
         return self.model(input_ids=tokens, use_cache=False).logits
+
+    @property
+    def feed_forward_layers(self) -> tuple[int, ...]:
+        return tuple(self._feed_forwards)
 
     @property
     @torch.no_grad()
@@ -194,12 +200,12 @@ class HuggingFaceModel(nn.Module):
 
     @contextmanager
     def hooked(self, activation: str, layer: int, function: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
-        if activation == "streams":
-            handle = self._hook_stream(layer, function)
-            try:
+        if activation in ("streams", "feed_forwards"):
+            hook = self._hook_stream if activation == "streams" else self._hook_feed_forward
+            with ExitStack() as stack:
+                for handle in hook(layer, function):
+                    stack.callback(handle.remove)
                 yield
-            finally:
-                handle.remove()
             return
         used = self.model.config._attn_implementation
         if used != NAME and type(self._attention[layer]).__name__ not in ADAPTORS:
@@ -210,10 +216,26 @@ class HuggingFaceModel(nn.Module):
         with self._sites[layer].calling(activation, function):
             yield
 
-    def _hook_stream(self, layer: int, function: Callable[[Tensor], Tensor | None]) -> Any:
+    def _hook_stream(self, layer: int, function: Callable[[Tensor], Tensor | None]) -> list[RemovableHandle]:
         if layer < len(self._layers):
-            return self._layers[layer].register_forward_pre_hook(_on_input(function), with_kwargs=True)
-        return self._layers[-1].register_forward_hook(_on_output(function))
+            return [self._layers[layer].register_forward_pre_hook(_on_input(function), with_kwargs=True)]
+        return [self._layers[-1].register_forward_hook(_on_output(function))]
+
+    def _hook_feed_forward(self, layer: int, function: Callable[[Tensor], Tensor | None]) -> list[RemovableHandle]:
+        shape: list[int] = []
+
+        def note(stream: Tensor) -> None:
+            shape[:] = stream.shape
+
+        def in_batches(added: Tensor) -> Tensor | None:
+            # Some architectures join sequences and positions.
+            replaced = function(added.view(shape))
+            return None if replaced is None else replaced.view_as(added)
+
+        return [
+            *self._hook_stream(layer, note),
+            self._feed_forwards[layer].register_forward_hook(_on_output(in_batches)),
+        ]
 
     @contextmanager
     def _part(self, first: int, last: int, stream: Tensor | None) -> Iterator[None]:
@@ -222,7 +244,8 @@ class HuggingFaceModel(nn.Module):
             for number, (layer, tuples) in enumerate(zip(self._layers, self._tuples, strict=True)):
                 if not first <= number < last:
                     stack.enter_context(_passing(layer, tuples))
-            stack.callback(self._hook_stream(first, lambda _: stream).remove)
+            for handle in self._hook_stream(first, lambda _: stream):
+                stack.callback(handle.remove)
             yield
 
     def _run_layer(self, stream: Tensor, layer: int) -> None:
@@ -235,7 +258,8 @@ class HuggingFaceModel(nn.Module):
         heads: list[int] = []
         widths: list[int] = []
         with ExitStack() as stack:
-            stack.callback(self._hook_stream(0, lambda stream: widths.append(stream.shape[-1])).remove)
+            for handle in self._hook_stream(0, lambda stream: widths.append(stream.shape[-1])):
+                stack.callback(handle.remove)
             for layer, site in zip(self._layers, self._sites, strict=True):
                 handle = layer.register_forward_hook(lambda _, args, output: tuples.append(isinstance(output, tuple)))
                 stack.callback(handle.remove)
@@ -328,6 +352,28 @@ def _parts(model: Any, tokens: Tensor) -> tuple[list[nn.Module], list[nn.Module]
         f"{_named(model)}: expected one attention in each of its layers, but {len(called)} are called that do not "
         "stand one in each entry of a list of modules; models with other layers between are not supported."
     )
+
+
+def _feed_forwards(
+    model: Any, layers: list[nn.Module], attention: list[nn.Module], tokens: Tensor
+) -> dict[int, nn.Module]:
+    """Feed-forward block of each layer that has one: the last part with weight matrices that is called beside its
+    attention."""
+    called: dict[int, nn.Module] = {}
+
+    def note(number: int) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            called[number] = module
+
+        return hook
+
+    with ExitStack() as stack:
+        for number, (layer, inside) in enumerate(zip(layers, attention, strict=True)):
+            for part in layer.children():
+                if inside not in set(part.modules()) and any(p.ndim > 1 for p in part.parameters()):
+                    stack.callback(part.register_forward_hook(note(number)).remove)
+        model(input_ids=tokens, use_cache=False)
+    return dict(sorted(called.items()))
 
 
 def _any_tokens(stream: Tensor) -> Tensor:

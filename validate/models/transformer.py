@@ -43,13 +43,16 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(shape.width) if shape.norm else nn.Identity()
         self.up = nn.Linear(shape.width, shape.feed_forward * shape.width)
         self.projection = nn.Linear(shape.feed_forward * shape.width, shape.width)
+        self.point = nn.Identity()
+        """Point of the forward pass to which hooks attach."""
 
     def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
         """Shapes of the dropout mask bits."""
         return [(batch, length, self.shape.width)]
 
     def forward(self, x: Tensor, mask_bits: Iterator[Tensor | None]) -> Tensor:
-        return x + drop(self.projection(F.relu(self.up(self.norm(x)))), next(mask_bits), self.shape.dropout)
+        added = self.point(self.projection(F.relu(self.up(self.norm(x)))))
+        return x + drop(added, next(mask_bits), self.shape.dropout)
 
 
 class Layer(nn.Module):
@@ -177,6 +180,10 @@ class Transformer(Model):
         return self.shape.heads_of
 
     @property
+    def feed_forward_layers(self) -> tuple[int, ...]:
+        return tuple(range(self.shape.layers)) if self.shape.feed_forward else ()
+
+    @property
     def embedding_matrix(self) -> Tensor:
         return self.embedding.weight
 
@@ -202,7 +209,7 @@ class Transformer(Model):
 
     @contextmanager
     def hooked(self, activation: str, layer: int, function: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
-        point = self.streams[layer] if activation == "streams" else self.attention[layer].points[activation]
+        point = self._point(activation, layer)
         handle = point.register_forward_hook(lambda module, inputs, value: function(value))  # pyright: ignore[reportArgumentType]
         self._hooks += 1
         try:
@@ -210,3 +217,10 @@ class Transformer(Model):
         finally:
             self._hooks -= 1
             handle.remove()
+
+    def _point(self, activation: str, layer: int) -> nn.Module:
+        if activation == "streams":
+            return self.streams[layer]
+        if activation == "feed_forwards":
+            return cast("FeedForward", cast("Layer", self.layers[layer]).feed_forward).point
+        return self.attention[layer].points[activation]

@@ -69,6 +69,7 @@ def _plain(model: Transformer, tokens: Tensor, edit: Edit = unchanged) -> dict[s
         "scores": [],
         "patterns": [],
         "head_outputs": [],
+        "feed_forwards": [],
         "branch": [],
     }
 
@@ -123,7 +124,8 @@ def _plain(model: Transformer, tokens: Tensor, edit: Edit = unchanged) -> dict[s
         if shape.feed_forward:
             prefix = f"layers.{layer}.feed_forward."
             up = (norm(x, prefix) @ weights[f"{prefix}up.weight"].T + weights[f"{prefix}up.bias"]).clamp(min=0)
-            x = x + up @ weights[f"{prefix}projection.weight"].T + weights[f"{prefix}projection.bias"]
+            added = up @ weights[f"{prefix}projection.weight"].T + weights[f"{prefix}projection.bias"]
+            x = x + keep("feed_forwards", layer, added)
     x = keep("streams", shape.layers, x)
     head = weights["embedding.weight"] if shape.tied else weights["head.weight"]
     return activations | {"logits": [F.linear(norm(x, ""), head)]}

@@ -26,7 +26,8 @@ def test_activations_are_those_of_the_forward_pass_written_out(model, tokens, pl
     expected, recorded = plain(model, tokens), record(model, tokens, *ACTIVATIONS)
     for name in ACTIVATIONS[:-1]:
         values = getattr(recorded, name)
-        assert len(values) == len(model.heads) + (name == "streams")
+        number = len(model.feed_forward_layers) if name == "feed_forwards" else len(model.heads) + (name == "streams")
+        assert len(values) == number
         for value, other in zip(values, expected[name], strict=True):
             torch.testing.assert_close(value, other, **EXACT)
     torch.testing.assert_close(recorded.logits, expected["logits"][0], **EXACT)

@@ -12,7 +12,19 @@ from torch import Tensor
 from onset.theory.architecture import Architecture
 from onset.theory.setting import Setting
 from onset.validate.inspection.inspectable import Head, record
-from onset.validate.inspection.interventions import ForcePattern, Mean, Replace, ReplaceStream, Zero, intervene
+from onset.validate.inspection.interventions import (
+    ForcePattern,
+    ForcePatterns,
+    Mean,
+    Replace,
+    ReplaceScores,
+    ReplaceStream,
+    Resample,
+    Zero,
+    ZeroFeedForward,
+    intervene,
+    preserved_patterns,
+)
 from onset.validate.models.transformer import Transformer
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
@@ -27,7 +39,7 @@ def by_hand(name: str, layer: int, head: int | None, new: Tensor):
         value = value.clone()
         if head is None:
             value[:] = new
-        elif name == "patterns":
+        elif name in ("patterns", "scores"):
             value[:, head] = new
         else:
             value[:, :, head] = new
@@ -44,6 +56,8 @@ def changes(model: Transformer, tokens: Tensor):
         head, width = Head(layer, heads - 1), model.shape.width // heads
         value = torch.randn(3, tokens.shape[1], width, generator=random).double()
         pattern = torch.rand(tokens.shape[1], tokens.shape[1], generator=random).double().tril()
+        patterns = torch.rand(3, heads, tokens.shape[1], tokens.shape[1], generator=random).double().tril()
+        later = torch.ones_like(pattern, dtype=torch.bool).triu(1)
         stream = torch.randn(3, tokens.shape[1], model.shape.width, generator=random).double()
         mean = torch.stack([row[t, heads - 1] for row in other.head_outputs[layer] for t in range(len(row))]).mean(0)
         for intervention, name, new in (
@@ -51,11 +65,16 @@ def changes(model: Transformer, tokens: Tensor):
             (Replace(head, value), "head_outputs", value),
             (Replace(head, value[0, 0]), "head_outputs", value[0, 0]),
             (Mean(head, other), "head_outputs", mean),
+            (Resample(head, other), "head_outputs", other.head_outputs[layer][:, :, heads - 1]),
+            (ReplaceScores(head, pattern), "scores", pattern.masked_fill(later, -torch.inf)),
             (ForcePattern(head, pattern), "patterns", pattern),
             (ForcePattern(head, torch.stack(3 * [pattern])), "patterns", pattern),
         ):
             yield intervention, by_hand(name, layer, heads - 1, new)
         yield ReplaceStream(layer, stream), by_hand("streams", layer, None, stream)
+        yield ForcePatterns(layer, patterns), by_hand("patterns", layer, None, patterns)
+        if model.shape.feed_forward:
+            yield ZeroFeedForward(layer), by_hand("feed_forwards", layer, None, torch.zeros(1))
     yield ReplaceStream(len(model.heads), stream), by_hand("streams", len(model.heads), None, stream)
 
 
@@ -71,6 +90,20 @@ def test_an_intervention_is_the_change_made_by_hand(model, tokens, plain):
             for value, other in zip(getattr(recorded, name), expected[name], strict=True):
                 torch.testing.assert_close(value, other, **EXACT)
         assert torch.equal(model(tokens), before)
+
+
+def test_preserved_patterns_leave_values_alone_to_change(model, tokens, plain):
+    """With a head zero and all patterns forced, patterns are those of the intact model, and the rest follows."""
+    intact = plain(model, tokens)
+    head = Head(0, 0)
+
+    def by_hand_too(name: str, layer: int, value: Tensor) -> Tensor:
+        if name == "patterns":
+            return intact["patterns"][layer]
+        return by_hand("head_outputs", *head, torch.zeros(1))(name, layer, value)
+
+    with intervene(model, Zero(head), *preserved_patterns(record(model, tokens, "patterns"))):
+        torch.testing.assert_close(model(tokens).detach(), plain(model, tokens, by_hand_too)["logits"][0], **EXACT)
 
 
 def test_interventions_compose(model, tokens, plain):
@@ -163,6 +196,8 @@ def test_gradients_flow_around_what_is_replaced():
         (lambda: Zero(Head(1, 1)), "head = 1: expected a whole number of at most 0"),
         (lambda: ReplaceStream(3, torch.zeros(16)), "layer = 3: expected a whole number of at most 2"),
         (lambda: ForcePattern(Head(0, 0), torch.ones(20, 20)), "attends to later positions"),
+        (lambda: ForcePatterns(2, torch.ones(1)), "layer = 2: expected a whole number of at most 1"),
+        (lambda: ZeroFeedForward(0), r"layer = 0: expected one with a feed-forward block, of \[\]"),
         (lambda: ForcePattern(Head(0, 0), torch.ones(7, 7).tril()), r"pattern of shape \(7, 7\).*\(4, 21, 21\)"),
         (lambda: ReplaceStream(0, torch.zeros(4, 20, 16)), r"value of shape \(4, 20, 16\).*\(4, 21, 16\)"),
     ],

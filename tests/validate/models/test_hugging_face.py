@@ -14,7 +14,7 @@ from tiny_language_models import ARCHITECTURES, CONTEXT, OUTPUT_PROJECTIONS, VOC
 from torch.nn import functional as F
 
 from onset.validate.inspection.inspectable import Head, Inspectable, record
-from onset.validate.inspection.interventions import ForcePattern, ReplaceStream, Zero, intervene
+from onset.validate.inspection.interventions import ForcePattern, ReplaceStream, Zero, ZeroFeedForward, intervene
 from onset.validate.models.hugging_face import HuggingFaceModel
 
 TOKENS = torch.arange(24).reshape(2, 12) * 7 % VOCABULARY
@@ -119,6 +119,21 @@ def test_ablation_equals_editing_the_weights(architecture, original, model):
     _close(ablated, expected)
     assert (ablated - whole).abs().max() > 0.01 * whole.std()
     assert torch.equal(again, whole)
+
+
+def test_feed_forward_blocks_are_found(architecture, original, model):
+    """Without both blocks, and with the last weights of both zero, logits are the same."""
+    edited = copy.deepcopy(original)
+    for name, parameter in edited.named_parameters():
+        if any(last in name for last in ("mlp.c_proj", "fc2", "dense_4h_to_h", "fc_out", "down_proj")):
+            parameter.data.zero_()
+    assert model.feed_forward_layers == (0, 1)
+    with torch.no_grad():
+        expected, whole = edited(input_ids=TOKENS, use_cache=False).logits, model(TOKENS)
+        with intervene(model, ZeroFeedForward(0), ZeroFeedForward(1)):
+            ablated = model(TOKENS)
+    _close(ablated, expected)
+    assert (ablated - whole).abs().max() > 0.01 * whole.std()
 
 
 def test_parts_run_alone(model, recorded):

@@ -1,0 +1,129 @@
+r"""Statistics of weights alone: whether heads copy, and whether earlier heads tell them where to look.
+
+With the embedding E (V × d), unembedding U (V × d), and a head's maps Q, K, V, O applied from the right, without norms:
+
+    OV eigenvalues   Σλ/Σ|λ| over the eigenvalues λ of E V O Uᵀ, what attending to a token adds to each logit: 1 for
+                     a head that copies every direction, -1 for one that suppresses it, about 0 by chance.
+    QK trace         with M = E Q Kᵀ Wᵀ Eᵀ, W = Σ_e a_e V_e O_e over the heads of earlier layers, weighted by their
+                     previous-token scores a_e: M_ac is what the score of a source with previous token c gets from
+                     a query a. The mean of M_aa above that of all M_ac, in standard deviations of the M_ac less row
+                     and column means: 0 by chance, whatever the scale.
+    K-composition    ‖V_e O_e K Qᵀ‖/(‖V_e O_e‖ ‖K Qᵀ‖) of an earlier head e and a later one, Frobenius norms (Elhage
+                     et al., A Mathematical Framework for Transformer Circuits, 2021): 1/√d for random maps.
+
+The first two are after Olsson et al. (arXiv 2209.11895), whose trace is not normalised. Both are refined by their
+control: the same statistic with the tokens of one side permuted at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from onset.validate.inspection.inspectable import HeadWeights, Inspectable, by_layer
+
+__all__ = ["Circuits", "k_composition", "ov_eigenvalues", "qk_traces"]
+
+
+@dataclass(frozen=True)
+class Circuits:
+    """Weights of a model, read once.
+
+    Attributes
+    ----------
+    embedding, unembedding : tensor, shape (vocabulary, d)
+    heads : list of HeadWeights
+        Of each layer, in double precision.
+    """
+
+    embedding: Tensor
+    unembedding: Tensor
+    heads: list[HeadWeights]
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, model: Inspectable, tokens: Tensor | None = None) -> Circuits:
+        """Weights of a model, over all tokens or some.
+
+        Raises
+        ------
+        ValueError
+            If queries, keys or values are not linear in the stream.
+        """
+        chosen = slice(None) if tokens is None else tokens
+        embedding, unembedding = (m[chosen].double() for m in (model.embedding_matrix, model.unembedding_matrix))
+        heads = [HeadWeights(*(m.double() for m in model.head_weights(n))) for n in range(len(model.heads))]
+        return cls(embedding, unembedding, heads)
+
+    def written(self, layer: int) -> Tensor:
+        """V O of each head of a layer, shape (H, d, d)."""
+        return self.heads[layer].value @ self.heads[layer].output
+
+
+def ov_eigenvalues(circuits: Circuits, permutation: Tensor | None = None) -> Tensor:
+    """Σλ/Σ|λ| of each head, shape (layers, most heads of a layer); of the control for a permutation of the tokens."""
+    unembedding = circuits.unembedding if permutation is None else circuits.unembedding[permutation]
+    between = unembedding.mT @ circuits.embedding
+    layers = []
+    for weights in circuits.heads:
+        eigenvalues = torch.linalg.eigvals(weights.output @ between @ weights.value)
+        total = eigenvalues.abs().sum(dim=-1)
+        # a head without output copies nothing
+        layers.append(eigenvalues.sum(dim=-1).real / torch.where(total > 0, total, 1))
+    return by_layer(layers)
+
+
+def qk_traces(
+    circuits: Circuits, previous_token: Sequence[Tensor] | Tensor, permutation: Tensor | None = None
+) -> Tensor:
+    """QK trace of each head, shape (layers, most heads of a layer); NaN in the first layer.
+
+    Parameters
+    ----------
+    circuits : Circuits
+    previous_token : tensor, shape (layers, most heads of a layer)
+        Scores of the heads; negative ones count as zero.
+    permutation : tensor, shape (vocabulary,), optional
+        Of the tokens of the query, for the control.
+    """
+    centred = circuits.embedding - circuits.embedding.mean(dim=0)
+    query = centred if permutation is None else centred[permutation]
+    gram_query, gram_key = query.mT @ query, centred.mT @ centred
+    cross, number = centred.mT @ query, len(centred)
+    layers, written = [], torch.zeros_like(gram_key)
+    for layer, weights in enumerate(circuits.heads):
+        if layer == 0:
+            layers.append(written.new_full((len(weights.query),), torch.nan))
+        else:
+            # M of centred tokens is query @ left @ right.mT @ centred.mT, with left and right of the head's width.
+            left, right = weights.query, written @ weights.key
+            diagonal = torch.einsum("hdw,hew,ed->h", left, right, cross)
+            squares = ((left.mT @ gram_query @ left) * (right.mT @ gram_key @ right)).sum(dim=(-2, -1))
+            deviation = squares.clamp(min=0).sqrt() / number
+            layers.append(diagonal / number / torch.where(deviation > 0, deviation, 1))
+        shares = torch.as_tensor(previous_token[layer])[: len(weights.query)].to(written).clamp(min=0)
+        written = written + torch.einsum("h,hde->de", shares, circuits.written(layer))
+    return by_layer(layers)
+
+
+def k_composition(circuits: Circuits, earlier: tuple[int, int]) -> Tensor:
+    """K-composition of each head with an earlier one, (layer, head); NaN up to its layer."""
+    layer, head = earlier
+    value, output = circuits.heads[layer].value[head], circuits.heads[layer].output[head]
+    size = _norm(value, output.mT)
+    layers = []
+    for number, weights in enumerate(circuits.heads):
+        if number <= layer:
+            layers.append(value.new_full((len(weights.query),), torch.nan))
+            continue
+        composed = _norm(value.expand(len(weights.key), -1, -1), weights.query @ (output @ weights.key).mT)
+        layers.append(composed / size / _norm(weights.key, weights.query))
+    return by_layer(layers)
+
+
+def _norm(left: Tensor, right: Tensor) -> Tensor:
+    """Frobenius norms of left @ rightᵀ, for (…, d, w) each."""
+    return ((left.mT @ left) * (right.mT @ right)).sum(dim=(-2, -1)).clamp(min=0).sqrt()
