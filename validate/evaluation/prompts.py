@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,14 @@ def from_folder(path: Path) -> list[Prompt]:
     return [_prompt(f"{path}, row {number}", dict(row)) for number, row in enumerate(data)]  # type: ignore[arg-type]
 
 
-def from_harness(name: str) -> list[Prompt]:
+def from_harness(name: str, *, download: bool = False) -> list[Prompt]:
     """Prompts of a task of lm-evaluation-harness, with its own wording.
+
+    Parameters
+    ----------
+    name : str
+    download : bool
+        Whether data that are not in the local cache may be fetched.
 
     Raises
     ------
@@ -129,7 +136,8 @@ def from_harness(name: str) -> list[Prompt]:
             "file."
         ) from None
     try:
-        task: Any = get_task_dict([name], TaskManager())[name]
+        with nullcontext() if download else _offline():
+            task: Any = get_task_dict([name], TaskManager())[name]
         documents = list(task.validation_docs() if task.has_validation_docs() else task.test_docs())
         rows = [
             (task.doc_to_text(document), task.doc_to_choice(document), task.doc_to_target(document))
@@ -142,6 +150,23 @@ def from_harness(name: str) -> list[Prompt]:
         _prompt(f"{HARNESS}{name}, document {number}", {"prompt": text, "choices": choices, "answer": target})
         for number, (text, choices, target) in enumerate(rows)
     ]
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Nothing is fetched from the hub."""
+    import datasets  # pyright: ignore[reportMissingImports]
+    from huggingface_hub import constants
+
+    places = (constants, datasets.config)
+    before = [place.HF_HUB_OFFLINE for place in places]
+    for place in places:
+        place.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = value
 
 
 def _prompt(place: str, data: Any) -> Prompt:

@@ -21,6 +21,7 @@ def load_task(
     examples: int = 64,
     shots: int = 0,
     normalisation: str = "bytes",
+    download: bool = False,
     seed: int = 0,
 ) -> EvaluationTask:
     """A task for a model.
@@ -37,6 +38,8 @@ def load_task(
         Prompts with their answers before each.
     normalisation : str
         Of the likelihood of choices.
+    download : bool
+        Whether data of lm-evaluation-harness may be fetched that are not in the local cache.
     seed : int
 
     Raises
@@ -51,7 +54,7 @@ def load_task(
             raise ValueError(f"shots = {shots} with the synthetic task {name}: expected 0; its sequences are examples.")
         return synthetic(name, model.pool, count, seed)
     if name.startswith(prompts.HARNESS):
-        read = prompts.from_harness(name.removeprefix(prompts.HARNESS))
+        read = prompts.from_harness(name.removeprefix(prompts.HARNESS), download=download)
     elif path.is_dir():
         read = prompts.from_folder(path)
     elif path.is_file():
