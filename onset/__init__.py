@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onset.theory.derivations import get as derive
     from onset.theory.markov.priors import Dirichlet
     from onset.theory.setting import Setting
-    from onset.validate.heads import inspect
+    from onset.validate.heads.scoring import inspect
     from onset.validate.store.listing import list_runs
     from onset.validate.sweeps.scan import run as scan
     from onset.validate.training import train
@@ -39,7 +39,7 @@ _HOME = {
     "derive": ("onset.theory.derivations", "get"),
     "explain": "onset.simulate.explain",
     "grid": "onset.simulate.scan",
-    "inspect": "onset.validate.heads",
+    "inspect": "onset.validate.heads.scoring",
     "list_runs": "onset.validate.store.listing",
     "main": "onset.command_line",
     "predict": "onset.simulate.predict",

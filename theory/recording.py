@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onset.theory.arrays import Array
 from onset.theory.estimates import SEEDS
@@ -94,6 +95,8 @@ class Trajectory(TransitionSource):
         Step at which the run diverged; earlier records are kept.
     lags : tuple of int
         Lags that need a head.
+    weights : dict of name to array
+        For trained transformers that did not diverge: parameters at the last record, in single precision.
     """
 
     steps: Array
@@ -105,6 +108,7 @@ class Trajectory(TransitionSource):
     probes: dict[str, Array] = field(default_factory=dict)
     diverged: int | None = None
     lags: tuple[int, ...] = (1,)
+    weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def read(self, level: float) -> tuple[list[Transition], list[Transition]]:
         transitions, formations = read_transitions(self.steps, self.distances, self.attention, level, lags=self.lags)

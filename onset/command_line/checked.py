@@ -26,6 +26,7 @@ __all__ = [
     "OptionalFolder",
     "OptionalMethod",
     "OptionalSeedCount",
+    "OptionalShare",
     "Seed",
     "SeedCount",
     "Share",
@@ -165,6 +166,7 @@ Seed = Annotated[int, number(arguments.seed)]
 SeedCount = Annotated[int, number(arguments.seed_count)]
 OptionalSeedCount = Annotated[int | None, number(arguments.seed_count)]
 Share = Annotated[float, number(arguments.share)]
+OptionalShare = Annotated[float | None, number(arguments.share)]
 Given = Annotated[Path, text(_path, called="file or folder")]
 OptionalExisting = Annotated[Path | None, text(_existing)]
 Folder = Annotated[Path, text(_writable)]

@@ -2,31 +2,60 @@
 
 from __future__ import annotations
 
-import math
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from onset.command_line.application import Flag, Json, app
-from onset.command_line.checked import OptionalFolder, Seed, Share, number, one_of, text, texts
+from onset.command_line.checked import (
+    OptionalExisting,
+    OptionalFolder,
+    OptionalShare,
+    Seed,
+    number,
+    one_of,
+    text,
+    texts,
+)
+from onset.command_line.head_tables import list_scores, show_formations, show_study
 from onset.command_line.progress import progress
-from onset.command_line.tables import print_json, table
+from onset.command_line.tables import open_page, print_json
 from onset.theory import arguments
 
 __all__ = ["heads"]
 
-SHOWN = 24
-"""Most heads that a table shows."""
+
+def _positions(name: str, value: tuple[str, ...]) -> tuple[int, int] | None:
+    if not value:
+        return None
+    if len(value) == 2 and all(word.isdecimal() for word in value):
+        early, late = map(int, value)
+        if 1 <= early < late:
+            return early, late
+    raise ValueError(
+        f"{name} = {arguments.shown(' '.join(value))}: expected two positions, an early and a late one, counted from "
+        "1; give for instance 50 500."
+    )
 
 
 @app.command
 def heads(
-    model: str,
+    model: str = "",
     *,
-    scores: Annotated[tuple[str, ...], texts(one_of("onset.validate.heads:SCORES"))] = (),
+    scores: Annotated[tuple[str, ...], texts(one_of("onset.validate.heads.scoring:SCORES"))] = (),
     sequences: Annotated[int, number(lambda name, value: arguments.integer(name, value, least=2, most=10**4))] = 16,
-    level: Share = 0.1,
+    level: OptionalShare = None,
     ablate: Flag = False,
+    text_: Annotated[OptionalExisting, Parameter(name="--text")] = None,
+    positions: Annotated[tuple[str, ...], texts(_positions)] = (),
+    importance: Annotated[tuple[str, ...], Parameter(consume_multiple=1, negative=())] = (),
+    prune: Flag = False,
+    examples: Annotated[int, number(lambda name, value: arguments.integer(name, value, least=2, most=10**6))] = 64,
+    shots: Annotated[int, number(lambda name, value: arguments.integer(name, value, least=0, most=100))] = 0,
+    normalisation: Annotated[str, text(one_of("onset.validate.evaluation.examples:NORMALISATIONS"))] = "bytes",
+    over: OptionalExisting = None,
     out: OptionalFolder = None,
     number_type: Annotated[str, text(one_of("onset.validate.models.loading:TYPES"))] = "auto",
     device: Annotated[str, text(one_of("onset.validate.training:DEVICES"))] = "auto",
@@ -41,18 +70,38 @@ def heads(
     Parameters
     ----------
     model
-        A folder with a model of transformers, a .gguf file, or a name on the Hugging Face hub.
+        A folder with a model of transformers, a .gguf file, a name on the Hugging Face hub, or a run file (.nc) or
+        checkpoint (.safetensors) of onset train.
     scores
         Names of scores; by default those on sequences of about a hundred tokens. --list shows all.
     sequences
         Random sequences of each kind.
     level
-        By how much a head's score has to exceed its control, on fresh tokens at the same positions.
+        By how much a score that is a share has to exceed its control, on fresh tokens at the same positions; by default
+        the level of each score in --list.
     ablate
-        Also measure the loss on repeated tokens with the induction heads' output zero, and with as many other heads of
-        the same layers.
+        Also measure the loss on repeated tokens with the induction heads' output zero, beside other heads of the same
+        layers; with each head's output zero; and with the paths from previous-token heads cut.
+    text
+        A text file: loss by position with and without the induction heads, and attention of heads on its start.
+    positions
+        Two positions of the in-context-learning score on the text; by default 50 and 500 where they are reached.
+    importance
+        Tasks for which the importance of heads is measured: JSONL files of prompts, folders of datasets,
+        lm-eval:TASK, or repeats, fresh, completion, chains.
+    prune
+        Also remove heads in the order of their importance for each task, beside other orders.
+    examples
+        Examples of each task.
+    shots
+        Prompts with their answers that stand before each prompt of a file.
+    normalisation
+        What the likelihood of a choice is divided by: bytes, tokens or none.
+    over
+        A run file of onset train, or a folder of runs: draw the head scores that were recorded along training, in place
+        of scoring a model.
     out
-        Folder for heads.nc, with the scores of all heads.
+        Folder for heads.html, heads.json and heads.nc; with --over for heads-over-training.pdf and .png.
     number_type
         auto, float32, bfloat16 or float16.
     device
@@ -60,7 +109,7 @@ def heads(
     pickled
         Read weights that are pickled, which may run code; only of a source that you trust.
     download
-        Fetch a model of the hub that is not in the local cache.
+        Fetch a model of the hub, or data of lm-evaluation-harness, that are not in the local cache.
     list_
         List the scores with their definitions, and measure nothing.
     seed
@@ -69,123 +118,81 @@ def heads(
         Print JSON.
     """
     if list_:
-        return _list_scores(json_)
-    from onset.validate.heads import inspect
+        return list_scores(json_)
+    if over is not None:
+        return _over(over, model, out, json_)
+    if not model:
+        raise ValueError("model is missing: expected a folder, a file or a name; give one, or --list, or --over RUN.")
+    if prune and not importance:
+        raise ValueError("prune without --importance: expected a task; give for instance --importance repeats.")
+    if positions and text_ is None:
+        raise ValueError("positions without --text: expected a text on which losses are measured; add --text FILE.")
+    from onset.validate.evaluation.reading import load_task
+    from onset.validate.heads.study import Asked, study
+    from onset.validate.heads.text import read_text
     from onset.validate.models.loading import load
 
     with progress(f"reading {model}", quiet=json_):
         loaded = load(model, number_type=number_type, device=device, pickled=pickled, download=download)
     if not json_:
         print(f"{model}: {loaded.description}")
-    with progress("scoring heads", quiet=json_) as advance:
-        scored = inspect(loaded, scores, sequences=sequences, level=level, seed=seed, progress=advance)
-    data = _data(scored)
-    if ablate:
-        with progress("ablating heads", quiet=json_) as advance:
-            data["ablation"] = _ablated(loaded, scored, sequences, seed, advance)
-    if out is not None:
-        from onset.validate.store.files import replacing_or_refused
-
-        file = out / "heads.nc"
-        with replacing_or_refused(file) as temporary:
-            scored.to_netcdf(temporary, engine="h5netcdf")
-        data["file"] = str(file)
-    if json_:
-        return print_json(data)
-    return _show(data)
-
-
-def _list_scores(as_json: bool) -> None:
-    from onset.validate.heads import SCORES, USUAL
-
-    names = ("definition", "normalisation", "source")
-    if as_json:
-        return print_json(
-            {
-                name: {key: getattr(score, key) for key in names}
-                | {"sequences": score.recipe.description, "usual": name in USUAL}
-                for name, score in SCORES.items()
-            }
-        )
-    rows = [
-        (name, f"{score.definition}; {score.normalisation}", score.recipe.description, score.source)
-        for name, score in SCORES.items()
-    ]
-    return table("scores of heads", ("score", "definition", "on", "source"), rows)
-
-
-def _data(scored: Any) -> dict[str, Any]:
-    """Scores as plain data: a list of heads, those that a layer lacks left out, for each score."""
-    scores = []
-    for name in scored.score.values.tolist():
-        one = scored.sel(score=name)
-        entry = {"name": name} | {
-            key: one[key].item() for key in ("definition", "source", "sequences", "normalisation", "chance")
-        }
-        entry["heads"] = [
-            {"layer": layer, "head": head}
-            | {key: float(one[key][layer, head]) for key in ("mean", "low", "high", "control", "p")}
-            | {"exceeds": bool(one["exceeds"][layer, head])}
-            for layer in range(one.sizes["layer"])
-            for head in range(one.sizes["head"])
-            if not math.isnan(float(one["mean"][layer, head]))
-        ]
-        scores.append(entry)
-    kept = ("model", "description", "sequences", "level", "seed")
-    return {key: scored.attrs[key] for key in kept} | {"scores": scores}
-
-
-def _ablated(loaded: Any, scored: Any, sequences: int, seed: int, advance: Any) -> list[dict[str, Any]]:
-    """Losses with the heads ablated that exceed chance in the first score of prefix matching; none without such."""
-    from onset.validate.inspection.ablation import losses_on_repeats
-    from onset.validate.inspection.heads import exceeding
-    from onset.validate.inspection.inspectable import Head
-
-    score = next((name for name in scored.score.values.tolist() if name.startswith("prefix-matching")), None)
-    chosen = [] if score is None else [Head(*head) for head in exceeding(scored, score)]
-    if not chosen:
-        return []
-    losses = losses_on_repeats(loaded.model, loaded.pool, chosen, sequences=sequences, seed=seed, progress=advance)
-    return [loss.to_dict() for loss in losses]
-
-
-def _show(data: dict[str, Any]) -> None:
-    total = len(data["scores"][0]["heads"])
-    for score in data["scores"]:
-        above = sorted((head for head in score["heads"] if head["exceeds"]), key=lambda head: -head["mean"])
-        title = f"{score['name']}: {len(above)} of {total} heads exceed chance"
-        rows = [
-            (
-                f"L{head['layer']}H{head['head']}",
-                f"{head['mean']:.3f}",
-                f"[{head['low']:.3f}, {head['high']:.3f}]",
-                f"{head['control']:.3f}",
-            )
-            for head in above[:SHOWN]
-        ]
-        if len(above) > SHOWN:
-            rows.append((f"{len(above) - SHOWN} more", "", "", ""))
-        if rows:
-            table(title, ("head", "score", "95% over sequences", "control"), rows)
-        else:
-            print(title)
-        print(f"  {score['definition']}\n  {score['normalisation']}; on {score['sequences']}\n")
-    if data.get("ablation"):
-        _show_ablation(data["ablation"])
-    elif "ablation" in data:
-        print("No head exceeds chance in prefix matching; nothing is ablated.")
-    if "file" in data:
-        print(data["file"])
-
-
-def _show_ablation(losses: list[dict[str, Any]]) -> None:
-    rows = []
-    for loss in losses:
-        values = [loss[copy] for copy in ("first copy", "second copy")]
-        cells = (f"{value['loss']:.2f} [{value['low']:.2f}, {value['high']:.2f}]" for value in values)
-        rows.append((loss["ablated"], " ".join(loss["heads"]), *cells))
-    table(
-        "loss on two copies of random tokens with heads ablated, nats per token",
-        ("ablated", "heads", "first copy", "second copy"),
-        rows,
+    options = {"examples": examples, "normalisation": normalisation, "download": download, "seed": seed}
+    asked = Asked(
+        scores,
+        sequences,
+        seed,
+        level,
+        ablate,
+        None if text_ is None else read_text(text_, loaded, pieces=sequences),
+        positions,  # type: ignore[arg-type]
+        tuple(load_task(task, loaded, shots=shots, **options) for task in importance),
+        prune,
     )
+    table, data = study(loaded, asked, lambda stage: progress(stage, quiet=json_))
+    if out is not None:
+        data["files"] = _write(out, table, data)
+    if json_:
+        return print_json({name: value for name, value in data.items() if name != "attention"})
+    show_study(data)
+    if out is not None:
+        open_page(Path(data["files"][0]))
+    return None
+
+
+def _write(out: Path, table: Any, data: dict[str, Any]) -> list[str]:
+    """Write the page, everything but attention as JSON, and the table of scores."""
+    from onset.theory.plain_data import plain
+    from onset.validate.report.heads_page import render
+    from onset.validate.store.files import replacing_or_refused
+
+    files = [out / "heads.html", out / "heads.json", out / "heads.nc"]
+    page, without = render(plain(data)), {name: value for name, value in data.items() if name != "attention"}
+    texts_ = (page, json.dumps(plain(without), indent=1, ensure_ascii=False))
+    for file, content in zip(files, texts_, strict=False):
+        with replacing_or_refused(file) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    with replacing_or_refused(files[2]) as temporary:
+        table.to_netcdf(temporary, engine="h5netcdf")
+    return [str(file) for file in files]
+
+
+def _over(over: Path, model: str, out: Path | None, as_json: bool) -> None:
+    """Head scores along training, with the steps at which heads form."""
+    if model:
+        raise ValueError(f"over = {str(over)!r} with model {model}: expected one of them; leave one out.")
+    from onset.validate.heads.training import recorded
+
+    with progress(f"reading {over}", quiet=as_json) as advance:
+        runs = recorded(over, advance)
+    data: dict[str, Any] = {"runs": [run.to_dict() for run in runs]}
+    if out is not None:
+        from onset.paper import style
+        from onset.paper.figures import head_scores as figure
+        from onset.validate.store.files import writable_folder
+
+        with style.styled():
+            png = style.save(figure.draw(figure.compute(runs)), writable_folder(out), "heads-over-training")
+        data["files"] = [str(png.with_suffix(".pdf")), str(png)]
+    if as_json:
+        return print_json(data)
+    return show_formations(data)

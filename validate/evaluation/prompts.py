@@ -158,7 +158,7 @@ def _offline() -> Iterator[None]:
     import datasets  # pyright: ignore[reportMissingImports]
     from huggingface_hub import constants
 
-    places = (constants, datasets.config)
+    places: tuple[Any, ...] = (constants, datasets.config)
     before = [place.HF_HUB_OFFLINE for place in places]
     for place in places:
         place.HF_HUB_OFFLINE = True

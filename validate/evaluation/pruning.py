@@ -9,7 +9,8 @@ values tie is that of the heads.
                 s of n heads have s ± (1 - s)/√n in common, one standard deviation
     Spearman    correlation of ranks; the released code correlates the indices that sort the two instead, which is kept
                 under `released` to compare with published numbers
-    capacity    Σ of a score over the heads that are left/Σ over all; pruned at random it is 1 - the share pruned.
+    capacity    Σ of a score above its control over the heads that are left/Σ over all; pruned at random it is 1 less
+                the share pruned
 """
 
 from __future__ import annotations
@@ -203,11 +204,24 @@ def overlap(first: Array, second: Array, share: float = 0.3) -> Overlap:
 
 
 def capacity_retained(scores: Array, ordered: Sequence[Head], percent: Sequence[int] = PERCENT) -> Array:
-    """Share of a score (layers, most heads of a layer) that the heads which are left hold, for each percent removed.
+    """Share of a score that the heads which are left hold, for each percent removed.
 
-    Negative scores count as zero.
+    Parameters
+    ----------
+    scores : array, shape (layers, most heads of a layer)
+        Above their controls; negative ones count as zero, and NaN are no heads.
+    ordered : sequence of Head
+        The first to be removed first.
+    percent : sequence of int
+
+    Raises
+    ------
+    ValueError
+        If no score is positive.
     """
     positive = np.clip(scores, 0, None)
     total = float(np.nansum(positive))
+    if total == 0:
+        raise ValueError("scores: no head has a positive one; expected one of which a share can be left.")
     removed = [ordered[: share * len(ordered) // 100] for share in percent]
     return np.array([1 - sum(positive[head] for head in heads) / total for heads in removed])

@@ -3,7 +3,9 @@ r"""Statistics of weights alone: whether heads copy, and whether earlier heads t
 With the embedding E (V × d), unembedding U (V × d), and a head's maps Q, K, V, O applied from the right, without norms:
 
     OV eigenvalues   Σλ/Σ|λ| over the eigenvalues λ of E V O Uᵀ, what attending to a token adds to each logit: 1 for
-                     a head that copies every direction, -1 for one that suppresses it, about 0 by chance.
+                     a head that copies every direction, -1 for one that suppresses it, about 0 by chance. E and U are
+                     taken less their means over tokens: what all tokens share tells none from another, and would give
+                     one large eigenvalue whatever the tokens.
     QK trace         with M = E Q Kᵀ Wᵀ Eᵀ, W = Σ_e a_e V_e O_e over the heads of earlier layers, weighted by their
                      previous-token scores a_e: M_ac is what the score of a source with previous token c gets from
                      a query a. The mean of M_aa above that of all M_ac, in standard deviations of the M_ac less row
@@ -65,8 +67,8 @@ class Circuits:
 
 def ov_eigenvalues(circuits: Circuits, permutation: Tensor | None = None) -> Tensor:
     """Σλ/Σ|λ| of each head, shape (layers, most heads of a layer); of the control for a permutation of the tokens."""
-    unembedding = circuits.unembedding if permutation is None else circuits.unembedding[permutation]
-    between = unembedding.mT @ circuits.embedding
+    embedding, unembedding = (m - m.mean(dim=0) for m in (circuits.embedding, circuits.unembedding))
+    between = (unembedding if permutation is None else unembedding[permutation]).mT @ embedding
     layers = []
     for weights in circuits.heads:
         eigenvalues = torch.linalg.eigvals(weights.output @ between @ weights.value)

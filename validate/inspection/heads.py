@@ -15,7 +15,6 @@ import numpy as np
 from scipy.special import stdtr
 
 from onset.theory.estimates import student
-from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.inspection.measuring import Measured
 from onset.validate.judging.verdicts import FAMILY, holm_adjusted
 
@@ -25,25 +24,26 @@ if TYPE_CHECKING:
 __all__ = ["exceeding", "head_table"]
 
 
-def head_table(measured: Sequence[Measured], level: float = FORMATION_LEVEL) -> xarray.Dataset:
+def head_table(measured: Sequence[Measured], level: float | None = None) -> xarray.Dataset:
     """Scores of all heads.
 
     Parameters
     ----------
     measured : sequence of Measured
-    level : float
-        By how much a score has to exceed its control.
+    level : float, optional
+        By how much a score that is a share has to exceed its control, instead of its own level.
 
     Returns
     -------
     xarray.Dataset
         By score, layer and head, both counted from 0: `mean` with its 95% interval `low` to `high`, `control`, the
-        adjusted `p` of an excess of at most `level`, and `exceeds`; by score `chance` and what defines it. NaN where a
-        layer has fewer heads.
+        adjusted `p` of an excess of at most the level, and `exceeds`; by score `chance`, `unit`, `level` and what
+        defines it. NaN where a layer has fewer heads, or a score is not defined.
     """
     import xarray
 
-    statistics = [_statistics(result, level) for result in measured]
+    levels = [result.score.level if level is None or result.score.unit != "share" else level for result in measured]
+    statistics = [_statistics(result, least) for result, least in zip(measured, levels, strict=True)]
     by_head = ("score", "layer", "head")
     variables: dict[str, Any] = {
         name: (by_head, np.stack([entry[name] for entry in statistics])) for name in statistics[0]
@@ -52,14 +52,16 @@ def head_table(measured: Sequence[Measured], level: float = FORMATION_LEVEL) -> 
         "chance": [result.chance for result in measured],
         "definition": [result.score.definition for result in measured],
         "source": [result.score.source for result in measured],
-        "sequences": [result.score.recipe.description for result in measured],
+        "shown": [result.score.shown for result in measured],
+        "unit": [result.score.unit for result in measured],
+        "level": levels,
         "normalisation": [result.score.normalisation for result in measured],
     }
     table = xarray.Dataset(
         variables | {name: ("score", values) for name, values in texts.items()},
         coords={"score": [result.score.name for result in measured]},
     )
-    return table.assign_attrs(level=level, sequences=len(measured[0].values))
+    return table.assign_attrs(sequences=len(measured[0].values))
 
 
 def exceeding(table: xarray.Dataset, score: str) -> list[tuple[int, int]]:

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from onset.theory.arrays import Array
 from onset.theory.recording import Progress
+from onset.validate.inspection.circuits import Circuits
 from onset.validate.inspection.inspectable import Inspectable, by_layer, record
 from onset.validate.inspection.scores.outputs import OutputScore, Written, logit_gradients
 from onset.validate.inspection.scores.patterns import PatternScore, shares_of, uniform_score
+from onset.validate.inspection.scores.weights import MOST_TOKENS, Weights, WeightScore
 from onset.validate.inspection.sequences import Pool
 
-__all__ = ["Measured", "measure"]
+__all__ = ["Measured", "measure", "measure_weights"]
 
 BATCH_TOKENS = 2048
 """Tokens of a forward pass, unless a single sequence has more."""
@@ -29,18 +31,18 @@ BATCH_TOKENS = 2048
 
 @dataclass(frozen=True)
 class Measured:
-    """A score of every head on each of n sequences.
+    """A score of every head on each of n sequences, or in each of n draws of tokens.
 
     Attributes
     ----------
-    score : PatternScore or OutputScore
+    score : PatternScore, OutputScore or WeightScore
     values, control : array, shape (n, layers, most heads of a layer)
         The score, and that of its control on a sequence of the same length; NaN where a layer has fewer heads.
     chance : float
-        Score of uniform attention, or of random outputs.
+        Score of uniform attention, or of random outputs; of weights, the mean of the controls.
     """
 
-    score: PatternScore | OutputScore
+    score: PatternScore | OutputScore | WeightScore
     values: Array
     control: Array
     chance: float
@@ -98,6 +100,51 @@ def measure(
     return [by_name[score.name] for score in scores]
 
 
+def measure_weights(
+    model: Inspectable,
+    pool: Pool,
+    scores: Sequence[WeightScore],
+    previous_token: Array,
+    *,
+    draws: int = 16,
+    seed: int = 0,
+    progress: Progress = lambda step, steps: None,
+) -> list[Measured]:
+    """Scores of weights in several draws of tokens.
+
+    Parameters
+    ----------
+    model : Inspectable
+    pool : Pool
+        Tokens that are drawn.
+    scores : sequence of WeightScore
+    previous_token : array, shape (layers, most heads of a layer)
+        Scores of the heads, by which some of `scores` weigh them.
+    draws, seed : int
+    progress : callable
+        Called with the draws done and in total.
+
+    Raises
+    ------
+    ValueError
+        If queries, keys or values are not linear in the stream.
+    """
+    generator = np.random.default_rng(seed)
+    tokens = generator.choice(pool.tokens, min(MOST_TOKENS, len(pool.tokens)), replace=False)
+    chosen = torch.from_numpy(tokens).to(model.unembedding_matrix.device)
+    weights = Weights(Circuits.of(model, chosen), torch.from_numpy(previous_token))
+    rows: list[list[tuple[Tensor, Tensor]]] = [[] for _ in scores]
+    for draw in range(draws):
+        for row, score in zip(rows, scores, strict=True):
+            row.append(score.measure(weights, generator))
+        progress(draw + 1, draws)
+    measured = []
+    for score, row in zip(scores, rows, strict=True):
+        values, controls = (torch.stack(parts).double().cpu().numpy() for parts in zip(*row, strict=True))
+        measured.append(Measured(score, values, controls, float(np.nanmean(controls))))
+    return measured
+
+
 def _of_batch(
     model: Inspectable,
     weights: Sequence[Tensor],
@@ -115,18 +162,23 @@ def _of_batch(
         shares = torch.stack([shares_of(tokens, score) for score in patterns])
         chance = uniform_score(shares)
         values = _attended(model, tokens, shares)
-        others = _attended(model, control, shares) if any(score.by_content for score in patterns) else values
+        others = _attended(model, control, shares) if any(map(_has_control, patterns)) else values
         for n, score in enumerate(patterns):
             by_name[score.name] = values[n], others[n], chance[n]
     if outputs:
         values, number = _written(model, weights, tokens, outputs)
-        others = _written(model, weights, control, outputs)[0] if any(score.by_content for score in outputs) else values
+        others = _written(model, weights, control, outputs)[0] if any(map(_has_control, outputs)) else values
         for n, score in enumerate(outputs):
             by_name[score.name] = values[n], others[n], torch.full((len(tokens),), score.chance(number), device=device)
     return [
-        (value, other if score.by_content else chance[:, None, None] + torch.zeros_like(value), chance)
+        (value, other if _has_control(score) else chance[:, None, None] + torch.zeros_like(value), chance)
         for score, (value, other, chance) in ((score, by_name[score.name]) for score in scores)
     ]
+
+
+def _has_control(score: PatternScore | OutputScore) -> bool:
+    """Whether a score is compared with sequences in which nothing repeats."""
+    return score.by_content and score.recipe.controlled
 
 
 def _attended(model: Inspectable, tokens: Tensor, shares: Tensor) -> Tensor:

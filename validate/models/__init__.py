@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from onset.theory import arguments
 from onset.theory.setting import Setting
@@ -11,7 +15,7 @@ from onset.validate.models.ngram_toy import NgramToy
 from onset.validate.models.toy import Toy
 from onset.validate.models.transformer import Transformer
 
-__all__ = ["Model", "build"]
+__all__ = ["Model", "build", "trained"]
 
 MODELS: dict[str, type[Model]] = {"linear": Toy, "softmax": Toy, "transformer": Transformer}
 """The one place where a trained family is registered."""
@@ -25,3 +29,10 @@ def build(setting: Setting, seed: int = 0) -> Model:
     torch.manual_seed(arguments.seed("seed", seed))
     models = MODELS if len(setting.task.lags) <= 1 else MODELS | HIGHER_ORDER
     return models[setting.model.family](setting)
+
+
+def trained(setting: Setting, weights: Mapping[str, NDArray[np.float32]]) -> Model:
+    """The model of a setting with the weights that a run file holds (`onset.theory.recording.Trajectory.weights`)."""
+    model = build(setting)
+    model.load_state_dict({name: torch.from_numpy(values.copy()) for name, values in weights.items()}, strict=False)
+    return model

@@ -1,6 +1,7 @@
-"""Language models by name: a folder, a GGUF file, a name on the Hugging Face hub, or an object.
+"""Language models by name: a folder, a GGUF file, a name on the Hugging Face hub, a run of ours, or an object.
 
-Nothing is fetched unless that is asked for, and code that comes with a model never runs. Weights are read from
+Nothing is fetched unless that is asked for, and code that comes with a model never runs. Run files and checkpoints of
+`onset train` are models too. Weights are read from
 safetensors and GGUF; pickled ones, which may run code when they are read, only where that is allowed. A GGUF file is
 converted once, and kept in the user's cache.
 """
@@ -26,8 +27,11 @@ from torch import nn
 
 from onset.simulate import user_cache
 from onset.theory import arguments, costs
+from onset.theory.tasks import Task
 from onset.validate.inspection.inspectable import Inspectable
 from onset.validate.inspection.sequences import Pool
+from onset.validate.models import trained
+from onset.validate.models.our_runs import CHECKPOINT, RUN, weights_of
 from onset.validate.training.loop import resolve_device
 
 __all__ = ["TYPES", "LanguageModel", "load"]
@@ -57,6 +61,8 @@ class LanguageModel:
         Tokens for random sequences: all but special ones.
     description : str
         Architecture, sizes, number type, device and first token.
+    task : Task or None
+        What a model of ours was trained on.
     """
 
     name: str
@@ -64,11 +70,12 @@ class LanguageModel:
     tokenizer: Any
     pool: Pool
     description: str
+    task: Task | None = None
 
     @property
     def context(self) -> int | None:
         """Longest sequence that the model takes; None if it says none."""
-        return getattr(self.model, "context", None)
+        return self.task.context if self.task is not None else getattr(self.model, "context", None)
 
 
 def load(
@@ -79,7 +86,8 @@ def load(
     Parameters
     ----------
     source : str, Path, transformers.PreTrainedModel or Inspectable
-        A folder with a model of `transformers`, a GGUF file, a name on the hub, or a model.
+        A folder with a model of `transformers`, a GGUF file, a name on the hub, a run file of a transformer or a
+        checkpoint of its training, or a model.
     number_type : str
         One of `TYPES`.
     device : str
@@ -99,6 +107,8 @@ def load(
     if not isinstance(source, str | Path):
         return _of_object(source)
     name, path = str(source), Path(source)
+    if path.suffix in (RUN, CHECKPOINT) and path.is_file():
+        return _of_run(name, path, place)
     with _quiet():
         if path.suffix == GGUF:
             folder = _converted(path)
@@ -108,7 +118,10 @@ def load(
             if not (path / "config.json").is_file():
                 raise ValueError(f"model {name}: the folder has no config.json; expected a model of transformers.")
         elif path.exists():
-            raise ValueError(f"model {name}: expected a folder, a {GGUF} file, or a name on the hub.")
+            raise ValueError(
+                f"model {name}: expected a folder, a {GGUF} file, a run file ({RUN}), a checkpoint of training "
+                f"({CHECKPOINT}), or a name on the hub."
+            )
         else:
             folder, options = name, {"local_files_only": not download}
         model = _read(name, folder, number_type, pickled, options)
@@ -120,6 +133,19 @@ def load(
             stacklevel=2,
         )
     return _described(name, model.to(place), tokenizer)
+
+
+def _of_run(name: str, path: Path, device: torch.device) -> LanguageModel:
+    """A transformer that we trained, from its run file or from a checkpoint of its training."""
+    setting, weights, what = weights_of(path)
+    model = trained(setting, weights).to(device).eval()
+    if not isinstance(model, Inspectable):
+        raise ValueError(f"model {name}: a {setting.model.family} toy has no heads to inspect; expected a transformer.")
+    task = setting.task
+    sizes = f"{_heads(model)}, vocabulary {task.vocabulary:,}, context {task.context:,}"
+    return LanguageModel(
+        name, model, None, Pool.of(task.vocabulary), f"{setting.label}, {what}, {sizes}, no first token", task
+    )
 
 
 def _of_object(source: Any) -> LanguageModel:

@@ -1,6 +1,7 @@
 """A store of runs: one NetCDF file for each trained model or prediction, written atomically.
 
-A file holds one group per trajectory, with named dimensions (step, strategy, lag, parameter), and the setting as JSON.
+A file holds one group per trajectory, with named dimensions (step, strategy, lag, parameter), and the setting as JSON;
+within a trained transformer's group stands one with its weights.
 Behind the NetCDF data, where readers do not look, stands their SHA-256. It is checked before the file is opened,
 because HDF5 may hang on a damaged file; HDF5's own checksums cover neither attributes nor metadata. A damaged file is
 set aside as `….corrupt` and computed again. An intact file of a newer release is refused and left in place. A killed
@@ -37,6 +38,9 @@ READABLE = (1, 2, FORMAT)
 
 FAILURE = ".failed.json"
 """Ending of the note on a run that failed (`onset.validate.execution.failures`)."""
+
+WEIGHTS = "weights"
+"""Group of a trained transformer's weights."""
 
 SEAL = b"\nsha256 "
 """Mark in front of the checksum."""
@@ -92,8 +96,12 @@ class Store:
             "setting": json.dumps(record.setting.to_dict()),
             "notes": json.dumps(record.notes),
         }
-        groups = {f"/trajectory_{i}": to_dataset(curve, record.setting) for i, curve in enumerate(record.trajectories)}
-        tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs=header), **groups})
+        groups = {"/": xr.Dataset(attrs=header)}
+        for n, curve in enumerate(record.trajectories):
+            groups[f"/trajectory_{n}"] = to_dataset(curve, record.setting)
+            if curve.weights:
+                groups[f"/trajectory_{n}/{WEIGHTS}"] = _weights(curve)
+        tree = xr.DataTree.from_dict(groups)
         with replacing(self.path(name)) as temporary:
             tree.to_netcdf(temporary, engine="h5netcdf")
             with temporary.open("r+b") as written:
@@ -161,6 +169,16 @@ def to_dataset(trajectory: Trajectory, setting: Setting) -> xr.Dataset:
         data[name] = dims, values, {"units": probe.unit, "long_name": probe.meaning}
         data.coords.update({dimension.name: list(dimension.labels(setting)) for dimension in probe.dimensions})
     return data
+
+
+def _weights(trajectory: Trajectory) -> xr.Dataset:
+    """Weights by name, each with dimensions of its own."""
+    return xr.Dataset(
+        {
+            name: (tuple(f"{name} {axis}" for axis in range(values.ndim)), values)
+            for name, values in trajectory.weights.items()
+        }
+    )
 
 
 def _seal(data: bytes) -> bytes:
@@ -237,7 +255,13 @@ def _trajectory(group: Any, lags: tuple[int, ...]) -> Trajectory:
         probes={name: group[name][:] for name in PROBES if name in group},
         diverged=None if diverged < 0 else diverged,
         lags=lags,
+        weights=_weights_of(group[WEIGHTS]) if WEIGHTS in group else {},
     )
+
+
+def _weights_of(group: Any) -> dict[str, np.ndarray]:
+    """Weights by name, without the dimensions, which stand beside them."""
+    return {name: values[:] for name, values in group.items() if "DIMENSION_LIST" in values.attrs}
 
 
 def _number(attribute: Any) -> int:

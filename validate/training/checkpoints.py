@@ -39,6 +39,7 @@ def save_checkpoint(
     tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
     text = json.dumps(data)
     content = {"release": RELEASE, "plain": text, "sha256": _checksum(tensors, text)}
+    content["description"] = json.dumps(setting.to_dict())
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=_identity(setting, seeds) | content)
 

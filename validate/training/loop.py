@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,8 @@ class TrainingRun:
         self.recorders = [Recorder(setting.task, setting.training) for _ in seeds]
         self.ended: list[int | None] = [None for _ in seeds]
         """Step at which a seed diverged, 0 if it ended otherwise, None while it trains."""
+        self.weights: list[dict[str, np.ndarray]] = [{} for _ in seeds]
+        """Parameters of a transformer that has ended, at its last record."""
         # A single seed trains its model itself; several train stacked parameters, which the first model is called with.
         self.model = models[0]
         self.alone = len(seeds) == 1
@@ -193,12 +196,21 @@ class TrainingRun:
             parameters = self.model.order_parameters()
             recorder.add(self.step, measurement, tuple(parameters), np.array(list(parameters.values())))
             if self.step and recorder.settled:
-                self.ended[n] = 0
+                self.ended[n], self.weights[n] = 0, self._weights(n)
+
+    def _weights(self, seed: int) -> dict[str, np.ndarray]:
+        """Parameters of one of the seeds, none of a toy, whose order parameters say the same."""
+        if self.setting.model.architecture is None:
+            return {}
+        own = self.parameters if self.alone else {name: values[seed] for name, values in self.parameters.items()}
+        return {name: values.detach().float().cpu().numpy().copy() for name, values in own.items()}
 
     def trajectories(self) -> list[Trajectory]:
-        return [
+        curves = [
             recorder.trajectory(diverged=end or None) for recorder, end in zip(self.recorders, self.ended, strict=True)
         ]
+        weights = [self._weights(n) if end is None else self.weights[n] for n, end in enumerate(self.ended)]
+        return [replace(curve, weights=last) for curve, last in zip(curves, weights, strict=True)]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, and plain data, that `restore` continues from."""
@@ -207,6 +219,7 @@ class TrainingRun:
             tensors |= {f"optimizer.{i}.{name}": values for name, values in moments.items()}
         for n, recorder in enumerate(self.recorders):
             tensors |= {f"record.{n}.{name}": torch.from_numpy(values) for name, values in recorder.arrays().items()}
+            tensors |= {f"weights.{n}.{name}": torch.from_numpy(values) for name, values in self.weights[n].items()}
         return tensors, {
             "step": self.step,
             "ended": self.ended,
@@ -226,6 +239,8 @@ class TrainingRun:
             index, _, name = name.partition(".")
             if kind == "optimizer":
                 self.optimizer.state[int(index)][name].copy_(values)
+            elif kind == "weights":
+                self.weights[int(index)][name] = values.numpy()
             else:
                 records[int(index)][name] = values.numpy()
         self.step, self.ended = data["step"], data["ended"]

@@ -112,6 +112,8 @@ def test_capacity_by_hand():
     scores = np.array([[0.5, 0.0, np.nan], [-0.2, 0.3, 0.2]])
     left = capacity_retained(scores, ascending(IMPORTANCE), (0, 20, 40, 60, 80, 100))
     np.testing.assert_allclose(left, [1, 1, 0.8, 0.8, 0.3, 0])
+    with pytest.raises(ValueError, match="no head has a positive one"):
+        capacity_retained(-np.abs(scores), ascending(IMPORTANCE))
 
 
 @pytest.mark.parametrize(

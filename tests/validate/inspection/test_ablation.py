@@ -12,9 +12,16 @@ from torch.nn import functional as F
 
 from onset.theory.architecture import Architecture
 from onset.theory.setting import Setting
-from onset.validate.inspection.ablation import losses_on_repeats, matched_heads
-from onset.validate.inspection.inspectable import Head
-from onset.validate.inspection.losses import in_context_score, position_losses
+from onset.validate.inspection.ablation import each_head_ablated, losses_on_repeats, matched_heads
+from onset.validate.inspection.inspectable import Head, record
+from onset.validate.inspection.interventions import Zero, intervene, preserved_patterns
+from onset.validate.inspection.losses import (
+    before_and_after,
+    derivative_map,
+    in_context_positions,
+    in_context_score,
+    position_losses,
+)
 from onset.validate.inspection.sequences import Pool, Recipe
 from onset.validate.models.transformer import Transformer
 
@@ -81,3 +88,80 @@ def test_in_context_score_is_a_difference_of_positions():
     assert score.value == pytest.approx((losses[:, 8] - losses[:, 1]).mean())
     with pytest.raises(ValueError, match=r"positions = 50, 500: expected 1 ≤ early < late ≤ 10"):
         in_context_score(losses)
+
+
+@pytest.mark.parametrize("preserve", [False, True])
+def test_each_head_alone_is_the_whole_pass_with_it_zero(preserve):
+    """From the stored stream, with what is read of the losses, and NaN where a layer has fewer heads."""
+    model = _model()
+    batches = [torch.randint(30, (2, 9), generator=torch.Generator().manual_seed(n)) for n in (0, 1)]
+    calls = []
+    intact, ablated = each_head_ablated(
+        model,
+        batches,
+        lambda losses: losses[:, 2:],
+        preserve_patterns=preserve,
+        progress=lambda step, steps: calls.append((step, steps)),
+    )
+    np.testing.assert_allclose(intact, position_losses(model, batches)[:, 2:], rtol=1e-5)
+    assert ablated.shape == (len(model.heads), max(model.heads), 4, 6)
+    for layer, heads in enumerate(model.heads):
+        assert np.isnan(ablated[layer, heads:]).all()
+        for head in range(heads):
+            rows = []
+            for batch in batches:
+                kept = preserved_patterns(record(model, batch, "patterns")) if preserve else ()
+                with intervene(model, Zero(Head(layer, head)), *kept):
+                    rows.append(position_losses(model, [batch])[:, 2:])
+            np.testing.assert_allclose(ablated[layer, head], np.concatenate(rows), rtol=1e-4)
+    assert calls[-1] == (4, 4)
+
+
+@pytest.mark.parametrize(("layers", "most"), [(8, 0.6), (12, 0.57)])
+def test_each_head_alone_takes_little_more_than_half_of_whole_passes(layers, most):
+    """Layers are counted as they are evaluated."""
+    torch.manual_seed(0)
+    shape = Architecture(layers, 8, 4, dropout=0.0)
+    model = Transformer(Setting.of("transformer", states=10, context=8, architecture=shape))
+    batch, counts = torch.randint(10, (2, 8)), {"ours": 0, "naive": 0}
+
+    def count(name):
+        def hook(module, args, output):
+            counts[name] += 1
+
+        return [layer.register_forward_hook(hook) for layer in model.layers]
+
+    hooks = count("ours")
+    each_head_ablated(model, [batch])
+    for hook in hooks:
+        hook.remove()
+    hooks = count("naive")
+    for layer, heads in enumerate(model.heads):
+        for head in range(heads):
+            position_losses(model, [batch], [Head(layer, head)])
+    for hook in hooks:
+        hook.remove()
+    print(f"{layers} layers: {counts['ours']} of {counts['naive']} evaluations")
+    assert counts["naive"] == 4 * layers**2
+    assert counts["ours"] <= most * counts["naive"]
+
+
+def test_the_derivative_map_of_a_logarithm_is_its_slope():
+    positions = np.arange(1, 200)
+    losses = 3 - 0.4 * np.log(positions) + np.array([[0.0], [1.0]])
+    np.testing.assert_allclose(derivative_map(losses), -0.4, rtol=1e-9)
+
+
+def test_before_and_after_by_hand():
+    """The part of the ablation's change that undoes the stage of training, per its length."""
+    before, after = np.array([3.0, 2.0, 1.0]), np.array([1.0, 2.0, 1.0])
+    ablated = np.array([[2.5, 7.0, 1.0], [1.0, 0.0, 1.0]])
+    np.testing.assert_allclose(before_and_after(before, after, ablated), [-1.5, 0.0])
+    with pytest.raises(ValueError, match="losses before and after are equal"):
+        before_and_after(after, after, ablated)
+
+
+def test_published_positions_where_they_are_reached():
+    assert in_context_positions(511) == (50, 500)
+    assert in_context_positions(63) == (6, 63)
+    assert in_context_positions(2) == (1, 2)

@@ -33,8 +33,14 @@ def test_eigenvalues_are_those_of_the_effect_on_all_logits(circuits):
     assert values.shape == (3, 3)
     assert torch.isnan(values[0, 2])
     effect = circuits.embedding @ circuits.heads[1].value[2] @ circuits.heads[1].output[2] @ circuits.unembedding.T
+    effect = effect - effect.mean(dim=0) - effect.mean(dim=1, keepdim=True) + effect.mean()
     eigenvalues = np.linalg.eigvals(effect.numpy())
     assert float(values[1, 2]) == pytest.approx(eigenvalues.sum().real / np.abs(eigenvalues).sum(), abs=1e-10)
+
+
+def test_what_all_tokens_share_does_not_count(circuits):
+    shifted = Circuits(circuits.embedding + 9, circuits.unembedding - 5, circuits.heads)
+    torch.testing.assert_close(ov_eigenvalues(shifted), ov_eigenvalues(circuits), equal_nan=True)
 
 
 def test_a_head_that_copies_has_eigenvalues_of_one_sign():

@@ -11,7 +11,7 @@ pytest.importorskip("xarray")
 
 from onset.validate.inspection.heads import exceeding, head_table
 from onset.validate.inspection.measuring import Measured
-from onset.validate.inspection.scores.patterns import PREFIX_MATCHING
+from onset.validate.inspection.scores.patterns import PREFIX_MATCHING, PatternScore
 from onset.validate.judging.verdicts import holm_adjusted
 
 
@@ -54,6 +54,19 @@ def test_false_alarms_of_the_family_are_at_most_five_percent():
     print(f"families with a false alarm: {false} of 400")
     assert false <= binom.ppf(1 - 1e-4, 400, 0.05)
     assert false >= binom.ppf(1e-4, 400, 0.02)
+
+
+def test_levels_are_those_of_the_scores_but_for_shares():
+    """A given level replaces that of shares alone; the level, the unit and the chance of each stand in the table."""
+    score = PatternScore("in logits", "", "", PREFIX_MATCHING.targets, unit="logits", level=0.3)
+    measured = _measured(0.25, spread=0.01)
+    other = Measured(score, measured.values, measured.control, 0.0)
+    cases = ((None, 0.1, (True, False)), (0.28, 0.28, (False, False)), (0.01, 0.01, (True, False)))
+    for level, of_share, exceeds in cases:
+        table = head_table([measured, other], level)
+        assert table.level.values.tolist() == [of_share, 0.3]
+        assert table.unit.values.tolist() == ["share", "logits"]
+        assert [bool(table.exceeds.sel(score=name).all()) for name in table.score.values] == list(exceeds)
 
 
 def test_missing_heads_stay_missing():

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+import built_transformers
 import torch
 from torch.nn import functional as F
 
@@ -39,28 +40,7 @@ def toy() -> Toy:
 
 
 def built(model: Toy, heads: int = 1) -> Transformer:
-    """The same as a transformer; the stream holds symbols and the outputs of layers 1 and 2, k entries each."""
-    width = 3 * STATES * heads
-    shape = Architecture(2, width, (heads, 1), dropout=0.0, positions="bias", norm=False)
-    transformer = Transformer(Setting.of("transformer", states=STATES, context=CONTEXT, architecture=shape)).double()
-    symbols, first_output, second_output = (slice(n * STATES, (n + 1) * STATES) for n in range(3))
-    for parameter in transformer.parameters():
-        parameter.detach().zero_()
-    first, second = (layer.attention for layer in transformer.layers)
-    identity = torch.eye(STATES, dtype=torch.float64)
-    with torch.no_grad():
-        transformer.embedding.weight[:, symbols] = identity
-        # The last head is the toy's; the others attend evenly and have no output.
-        first.bias[-1] = model.lag_logits
-        value = slice(2 * width + (heads - 1) * 3 * STATES, 2 * width + (heads - 1) * 3 * STATES + STATES)
-        first.query_key_value.weight[value, symbols] = identity
-        first.projection.weight[first_output, (heads - 1) * 3 * STATES : (heads - 1) * 3 * STATES + STATES] = identity
-        second.query_key_value.weight[:STATES, symbols] = model.match.T * width**0.5
-        second.query_key_value.weight[width : width + STATES, first_output] = identity
-        second.query_key_value.weight[2 * width : 2 * width + STATES, symbols] = identity
-        second.projection.weight[second_output, :STATES] = identity
-        transformer.head.weight[:, second_output] = model.readout.T
-    return transformer
+    return built_transformers.built(model.lag_logits.detach(), model.match.detach(), model.readout.detach(), (heads, 1))
 
 
 @pytest.mark.parametrize("heads", [1, 2])

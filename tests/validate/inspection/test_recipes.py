@@ -9,7 +9,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from onset.validate.inspection.sequences import Pool, Recipe
+from onset.simulate.tasks import sampler
+from onset.theory.markov.task import MarkovChains
+from onset.validate.inspection.sequences import Pool, Recipe, TaskSequences
 
 POOL = Pool(np.arange(10, 1010), first=3, ranked=True)
 
@@ -44,7 +46,7 @@ def test_lengths_are_spread_and_fit_the_context():
     assert recipe.lengths(3, context=41) == [5, 8, 10]
     assert [tokens.shape for tokens, _ in _drawn(recipe, tokens=50)] == [(1, 4 * n + 1) for n in range(5, 16, 2)]
     with pytest.raises(ValueError, match="context = 20: expected at least 21 for a first token, then 5 to 15 distinct"):
-        recipe.lengths(3, context=20)
+        _drawn(recipe, context=20)
 
 
 def test_the_same_seed_gives_the_same_sequences_whatever_the_batches():
@@ -73,6 +75,20 @@ def test_most_and_least_common_tokens_are_left_out_where_they_are_known():
 def test_sequences_that_cannot_be_drawn(recipe, pool, says):
     with pytest.raises(ValueError, match=says):
         _drawn(recipe, pool=pool)
+
+
+def test_sequences_of_a_task_are_their_own_controls():
+    """As the task samples them, whatever the pool, without the token that is only predicted."""
+    task = MarkovChains.of(states=3, context=11)
+    source = TaskSequences(task)
+    drawn = list(source.batches(Pool.of(3), 7, np.random.default_rng(4), tokens=30))
+    tokens = torch.cat([rows for rows, _ in drawn])
+    expected = sampler(task).sample(7, np.random.default_rng(4)).tokens[:, :-1]
+    assert torch.equal(tokens, torch.from_numpy(expected.astype(np.int64)))
+    assert all(rows is control and rows.numel() <= 30 for rows, control in drawn)
+    assert source.description == "sequences of the task k=3 T=11"
+    assert not source.controlled
+    assert not source.problem(Pool.of(3), 5)
 
 
 def test_two_sequences_at_least():

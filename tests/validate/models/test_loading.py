@@ -155,7 +155,7 @@ def test_names_and_files_that_are_nothing(tmp_path, monkeypatch):
     ):
         load("onset/no-such-model")
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(ValueError, match=r"notes.txt: expected a folder, a .gguf file, or a name on the hub"):
+    with pytest.raises(ValueError, match=r"notes.txt: expected a folder, a .gguf file, a run file .*, or a name on"):
         load(tmp_path / "notes.txt")
     with pytest.raises(ValueError, match=r"number type = 'int3'.*bfloat16"):
         load(tmp_path, number_type="int3")

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.inspection.inspectable import Inspectable
 from onset.validate.inspection.scores.patterns import BANSAL, OLSSON, REPEATED
-from onset.validate.inspection.sequences import Recipe
+from onset.validate.inspection.sequences import Recipe, Sequences
 
 __all__ = ["OUTPUT_SCORES", "OutputScore", "Written", "logit_gradients"]
 
@@ -64,9 +65,16 @@ class OutputScore:
     source: str
     measure: Callable[[Written], Tensor]
     chance: Callable[[int], float]
-    recipe: Recipe = REPEATED
+    recipe: Sequences = REPEATED
     normalisation: str = "mean over all queries"
     by_content: bool = False
+    unit: str = "share"
+    level: float = FORMATION_LEVEL
+
+    @property
+    def shown(self) -> str:
+        """What a language model is shown."""
+        return self.recipe.description
 
 
 def _copying(written: Written) -> Tensor:
@@ -130,6 +138,7 @@ LOGIT_ATTRIBUTION = OutputScore(
     lambda number: 0.0,
     normalisation="mean over the queries that have an earlier copy",
     by_content=True,
+    unit="logits",
 )
 
 OUTPUT_SCORES = (

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from onset.validate.inspection.sequences import Recipe
+from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.inspection.sequences import Recipe, Sequences
 
 __all__ = [
     "DUPLICATE_TOKEN",
@@ -47,22 +48,32 @@ class PatternScore:
     name, definition, source : str
     targets : callable
         Tokens (B, T) to weights (B, T, T), bool where all are one: nonzero where s is a target of t.
-    recipe : Recipe
+    recipe : Sequences
         Sequences on which a language model is scored.
     all_queries : bool
         Whether queries without a target count, as zero.
     by_content : bool
         Whether targets are targets for what they hold. Then the control is the attention to the same positions in
-        sequences of the same length in which nothing repeats; else it is uniform attention.
+        sequences of the same length in which nothing repeats, where there are such; else it is uniform attention.
+    unit : str
+    level : float
+        By how much the score of a head has to exceed its control.
     """
 
     name: str
     definition: str
     source: str
     targets: Callable[[Tensor], Tensor]
-    recipe: Recipe = REPEATED
+    recipe: Sequences = REPEATED
     all_queries: bool = False
     by_content: bool = True
+    unit: str = "share"
+    level: float = FORMATION_LEVEL
+
+    @property
+    def shown(self) -> str:
+        """What a language model is shown."""
+        return self.recipe.description
 
     @property
     def normalisation(self) -> str:

@@ -1,0 +1,80 @@
+"""Head scores that were recorded along training, read from run files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onset.theory.arrays import Array
+from onset.theory.recording import Progress, Trajectory
+from onset.theory.setting import Setting
+from onset.validate.inspection.formation import HEAD_KINDS, find_formations
+from onset.validate.inspection.losses import in_context_positions
+from onset.validate.store.jobs import TRAIN
+from onset.validate.store.listing import list_runs
+from onset.validate.store.probes import SCORES
+from onset.validate.store.runs import read
+
+__all__ = ["RecordedRun", "recorded"]
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A trained transformer with its recorded head scores."""
+
+    setting: Setting
+    seed: int
+    curve: Trajectory
+
+    def to_dict(self) -> dict[str, Any]:
+        """When heads form, and the last score of the best head of each layer; layers are counted from 1."""
+        formed = find_formations(self.setting, self.curve)
+        rows = []
+        for (layer, kind), transition in formed.items():
+            scores = self.curve.probes["head_score"][-1, SCORES.index(HEAD_KINDS[kind]), layer - 1]
+            rows.append({"layer": layer, "kind": kind, "step": transition.step, "last": float(np.nanmax(scores))})
+        return {"label": self.setting.label, "id": self.setting.id, "seed": self.seed, "formations": rows}
+
+    def scores(self, name: str) -> Array:
+        """Score of every head above its control at each record, shape (records, layers, most heads of a layer)."""
+        return self.curve.probes["head_score"][:, SCORES.index(name)]
+
+    @property
+    def in_context_positions(self) -> tuple[int, int]:
+        """Scored positions between which the in-context-learning score is taken, counted from 1."""
+        return in_context_positions(self.curve.probes["loss_at"].shape[1])
+
+    @property
+    def in_context_scores(self) -> Array:
+        """Loss at the late position less that at the early one at each record, nats."""
+        early, late = self.in_context_positions
+        losses = self.curve.probes["loss_at"]
+        return losses[:, late - 1] - losses[:, early - 1]
+
+
+def recorded(place: Path, progress: Progress = lambda step, steps: None) -> list[RecordedRun]:
+    """Trained transformers of a folder of runs, or of a single run file.
+
+    Raises
+    ------
+    ValueError
+        If there is none with recorded head scores.
+    """
+    records = [read(place)] if place.is_file() else [run.record for run in list_runs(place, progress)]
+    runs = [
+        RecordedRun(record.setting, int(record.notes["seed"]), record.trajectories[0])
+        for record in records
+        if record is not None
+        and record.notes.get("kind") == TRAIN
+        and record.trajectories
+        and "head_score" in record.trajectories[0].probes
+    ]
+    if not runs:
+        raise ValueError(
+            f"over = {str(place)!r}: it holds no trained transformer with head scores; expected a run file or a "
+            "folder of onset train with --family transformer."
+        )
+    return runs
