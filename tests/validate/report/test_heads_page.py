@@ -103,7 +103,7 @@ def test_the_study_knows_the_heads(asked):
     assert max(map(abs, (each[0, 0], each[1, 0]))) < 1e-4
     repeats = next(entry for entry in asked["pruning"] if entry["task"] == "repeats")
     accuracy = {(row["order"], row["percent"]): row["accuracy"]["value"] for row in repeats["rows"]}
-    assert accuracy["importance", 50] == accuracy["importance", 0] > 0.99
+    assert accuracy["importance", 50] == accuracy["importance", 0] > 0.97
     assert accuracy["reverse", 50] < 0.1
     assert repeats["capacity"]["prefix-matching"][5] > 0.95  # half of the heads are gone, the score is left
     assert asked["attention"]["first"] == "L1H1"
