@@ -166,7 +166,6 @@ def _collect(tokens, model, z, by_z, by_match, by_readout, derivative, square):
     for h in range(heads):
         first = 2 * matrices + h * positions
         by_lag = derivative[first : first + positions]
-        by_lag[:] = 0.0
         mean = 0.0
         for s in range(positions - 1, -1, -1):
             for i in range(states):

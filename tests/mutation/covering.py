@@ -62,8 +62,9 @@ class Covering:
     """Tests by line, as recorded in `folder`.
 
     Of a file that has changed since, every test that runs any of its lines counts; so it does for lines that run when
-    the module is imported, and then also those of the modules that import it. A function that numba compiles is run by
-    the tests that run a line which names it.
+    the module is imported, and then also those of the modules that import it; and for lines that no test is known to
+    run, since what is computed once and kept is run by whichever test comes first, or before any. A function that numba
+    compiles is run by the tests that run a line which names it.
     """
 
     def __init__(self, root: Path, folder: Path) -> None:
@@ -84,7 +85,7 @@ class Covering:
         elif (function := _compiled_function(source, line)) is not None:
             found = self._naming(function, set())
         else:
-            found = self._lines(path).get(line, set())
+            found = self._lines(path).get(line) or self._of_file(path)
         return sorted(((test, self._seconds.get(test, 1.0)) for test in found), key=lambda pair: pair[1])
 
     def _lines(self, path: str) -> dict[int, set[str]]:

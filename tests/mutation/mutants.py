@@ -19,7 +19,17 @@ from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import OPERATOR_PROVIDERS, get_operator, operator_names
 from parso.python.tree import Number
 
-__all__ = ["CONSTANTS", "EQUIVALENT", "OPERATORS", "Mutant", "equivalents", "mutant_at", "outside_functions", "places"]
+__all__ = [
+    "CONSTANTS",
+    "EQUIVALENT",
+    "OPERATORS",
+    "Mutant",
+    "checking",
+    "equivalents",
+    "mutant_at",
+    "outside_functions",
+    "places",
+]
 
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 """Mutants that change nothing, with the reason."""
@@ -114,12 +124,52 @@ class Mutant:
 
 
 def places(root: Path, path: str, operators: tuple[str, ...] = OPERATORS) -> Iterator[tuple[str, str, int, int]]:
-    """Path, operator, occurrence and line of all changes that the operators can make to a file."""
-    nodes = list(ast_nodes(get_ast_from_path(root / path)))
+    """Path, operator, occurrence and line of all changes that the operators can make to a file.
+
+    Checks of derivations are left out: they are tests themselves, of formulas that other tests corrupt on purpose. So
+    are the marks ``*`` and ``/`` between parameters.
+    """
+    tree = get_ast_from_path(root / path)
+    nodes, checks = list(ast_nodes(tree)), checking(path, (root / path).read_text(encoding="utf-8"))
     for name in operators:
         operator = get_operator(name)()
         found = (place for node in nodes for place in operator.mutation_positions(node))
-        yield from ((path, name, occurrence, line) for occurrence, ((line, _), _) in enumerate(found))
+        for occurrence, (start, _) in enumerate(found):
+            if start[0] not in checks and tree.get_leaf_for_position(start).parent.type != "parameters":
+                yield path, name, occurrence, start[0]
+
+
+def checking(path: str, source: str) -> set[int]:
+    """Lines of a module that only check formulas: of functions that `check` decorates, and of those they alone call."""
+    if "/checks/" in path:
+        return set(range(1, source.count("\n") + 2))
+    tree = ast.parse(source)
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    named = {
+        name: {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in functions} - {name}
+        for name, node in functions.items()
+    }
+    checks = {name for name, node in functions.items() if any(map(_is_check, node.decorator_list))}
+    outside = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+    making, elsewhere = ([node for node in outside if any(map(_is_check, ast.walk(node))) == made] for made in (1, 0))
+    used = {n.id for node in elsewhere for n in ast.walk(node) if isinstance(n, ast.Name)}
+    exported = {n.value for node in elsewhere for n in ast.walk(node) if isinstance(n, ast.Constant)}
+    made = {n.id for node in making for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in functions}
+    checks |= made - used - exported - {name for others in named.values() for name in others}
+    while more := {
+        name
+        for name in functions.keys() - checks - used - exported
+        if any(name in others for others in named.values())
+        and all(caller in checks for caller, others in named.items() if name in others)
+    }:
+        checks |= more
+    nodes = [*(functions[name] for name in checks), *making]
+    return set().union(*(range(node.lineno, (node.end_lineno or 0) + 1) for node in nodes))
+
+
+def _is_check(node: ast.AST) -> bool:
+    """Whether a node makes a check of a derivation."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("check", "Check")
 
 
 def mutant_at(root: Path, path: str, operator: str, occurrence: int, line: int) -> Mutant | None:

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("cosmic_ray")
 pytest.importorskip("pytest_cov")
 
-from mutants import CONSTANTS, EQUIVALENT, equivalents, mutant_at, outside_functions, places
+from mutants import CONSTANTS, EQUIVALENT, checking, equivalents, mutant_at, outside_functions, places
 
 HERE = Path(__file__).parent
 
@@ -119,6 +119,51 @@ def test_survivors_are_those_that_no_test_runs(project):
 
 def test_lines_outside_functions():
     assert outside_functions(SUMS) == {1, 2, 3, 4, 6, 7, 8, 10, 11, 12, 14}
+
+
+CHECKED = '''"""A derivation."""
+
+__all__ = ["shared"]
+
+
+def shared(x, *, by=2):
+    return x * by
+
+
+def formula(x):
+    return shared(x) + 1
+
+
+def helper(x):
+    return x - 3
+
+
+@check("the formula with numbers")
+def _numbers():
+    return formula(2) - helper(8)
+
+
+def fitted(x):
+    return helper(x) * 7
+
+
+CHECKS = (_numbers, check("fitted")(fitted))
+FORMULAS = (formula,)
+'''
+
+
+def test_checks_and_marks_of_parameters_are_left_out(tmp_path):
+    """What is decorated as a check, what a check is made of, and what these alone call; not what others use too."""
+    lines = CHECKED.splitlines()
+    checks = {lines[n - 1] for n in checking("theory/derivations/a.py", CHECKED) if lines[n - 1].startswith("def")}
+    assert checks == {"def helper(x):", "def _numbers():", "def fitted(x):"}
+    assert len(checking("theory/checks/a.py", CHECKED)) == len(lines) + 1
+    (folder := tmp_path / "theory").mkdir()
+    (folder / "a.py").write_text(CHECKED)
+    changed = {lines[line - 1].strip() for *_, line in places(tmp_path, "theory/a.py")}
+    assert changed == {"def shared(x, *, by=2):", "return x * by", "return shared(x) + 1"}
+    marks = [name for _, name, _, line in places(tmp_path, "theory/a.py") if lines[line - 1].startswith("def shared")]
+    assert marks == ["core/NumberReplacer"] * 2
 
 
 def test_what_the_operators_change(tmp_path):

@@ -7,9 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from onset.simulate.finite_context.predict import REPLICATES, finite_context
-from onset.simulate.predict import METHODS, predict
+from onset.simulate.finite_context.dynamics import FiniteContext
+from onset.simulate.finite_context.predict import REPLICATES, finite_context, seconds
+from onset.simulate.predict import METHODS, longest, predict
+from onset.theory import costs
+from onset.theory.laws.sampling import positions
 from onset.theory.markov import ideal
+from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.setting import Setting
 
 
@@ -43,3 +47,40 @@ def test_methods_by_name():
     assert predict(Setting.of("linear", context=20, steps=20), "mean-field").method == "mean-field"
     with pytest.raises(ValueError, match=r"method = 'meanfield'.*'mean-field'"):
         predict(Setting.of("linear"), "meanfield")
+
+
+def test_seconds_are_estimated_for_the_finite_context_alone():
+    """In proportion to the heads that a gradient is taken of, and to the square of the context."""
+    third, fourth = (Setting.of("linear", states=2, order=order, context=20, steps=100) for order in (3, 4))
+    assert longest(fourth, "finite-context") == pytest.approx(1.5 * longest(third, "finite-context"))
+    assert longest(third, "law") == 0
+    first = Setting.of("linear", states=2, context=20, steps=100)
+    assert seconds(first, 40) == pytest.approx(4 * seconds(first, 20))
+
+
+@pytest.mark.parametrize("what", ["finite context", "corrected mean field", "plateau"])
+def test_memory_is_estimated_as_it_is_needed(what, monkeypatch):
+    """Within a factor of three of what numpy takes at the most, and in proportion to the context."""
+    import tracemalloc
+
+    estimates = []
+    monkeypatch.setattr(costs, "require_memory", lambda name, needed, **sizes: estimates.append((needed, sizes)))
+    setting = Setting.of("softmax", states=3, context=200)
+    generator = np.random.default_rng(0)
+    work = {
+        "finite context": lambda: FiniteContext(setting).gradient(np.zeros(204)),
+        "corrected mean field": lambda: SoftmaxCorrected.of(setting, count=64, generator=generator).gradient(
+            np.zeros(10)
+        ),
+        "plateau": lambda: [None for _ in positions(setting.task.prior, 200, 20_000, generator)],
+    }[what]
+    tracemalloc.start()
+    try:
+        work()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    needed, sizes = max(estimates, key=lambda pair: pair[0](**pair[1]))
+    print(f"{what}: estimated {needed(**sizes) / 1e6:.1f} MB, taken {peak / 1e6:.1f} MB")
+    assert peak / 3 < needed(**sizes) < 3 * peak
+    assert needed(**sizes | {"context": 400}) == pytest.approx(2 * needed(**sizes))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from onset.simulate.tasks.markov_chains import sample, tokens_from_uniforms
+from onset.simulate.tasks.sampler import token_type
 from onset.theory.markov import expectations, priors
 from onset.theory.markov.chains import lag_matrices, stationary
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Unigram
@@ -125,3 +126,7 @@ def test_more_states_than_a_byte_holds():
     start = np.eye(300)[None, 250]
     tokens = tokens_from_uniforms(cycle, start, np.full((1, 120), 0.5))
     assert np.array_equal(tokens[0], (250 + np.arange(120)) % 300)
+
+
+def test_tokens_are_as_small_as_their_vocabulary_allows():
+    assert [token_type(size) for size in (2, 256, 257)] == [np.uint8, np.uint8, np.int32]

@@ -129,3 +129,19 @@ def test_markov_chains_wait_for_their_passage():
             step, Measurement(0.5, {"uniform": 2.0, "unigram": 0.1, "bigram": 0.5}, np.array([[0.0, step / 100]]))
         )
         assert not recorder.settled
+
+
+def test_the_transition_to_the_last_of_three_strategies_is_always_awaited():
+    """However slow it is, and however long the head has formed; with it, a run has settled."""
+    setting = Setting.of("linear", context=5, steps=200, record_every=1)
+    for lead, settled in ((-1.0, False), (1.0, True)):
+        recorder = Recorder(setting.task, setting.training)
+        for step in range(100):
+            last = lead if step > 50 else -1.0
+            distances = {
+                "uniform": 3.0,
+                "unigram": 2.0 if step > 10 else 4.0,
+                "bigram": 2.0 - last if step > 10 else 5.0,
+            }
+            recorder.add(step, Measurement(0.5, distances, np.array([[0.0, step / 100]])))
+        assert recorder.settled is settled

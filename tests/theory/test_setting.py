@@ -22,6 +22,7 @@ from onset.theory.markov.priors import (
 )
 from onset.theory.models import FAMILIES
 from onset.theory.setting import Setting
+from onset.theory.setting_changes import overlap
 from onset.theory.training import OPTIMIZERS
 
 positive = st.floats(1e-12, 1e12)
@@ -212,3 +213,11 @@ def test_bad_architectures_are_refused(change, message):
     """Each field names itself, what it was and the mend."""
     with pytest.raises(ValueError, match=message):
         Architecture(**change)
+
+
+def test_names_overlap_where_one_holds_the_other():
+    assert overlap("prior", "prior.weight")
+    assert overlap("prior.weight", "prior")
+    assert overlap("prior", "prior")
+    assert not overlap("prior.weight", "prior.weights")
+    assert not overlap("prior.weight", "prior.states")

@@ -197,3 +197,9 @@ def test_ruptures_agrees_on_where_a_sigmoid_switches():
     both = combine(computed)
     print(both, np.mean(second))
     assert both.low < np.mean(second) < both.high
+
+
+def test_a_head_is_named_by_its_lag():
+    steps = np.arange(5.0)
+    assert find_formation(steps, steps / 5).target == "previous-token head"
+    assert find_formation(steps, steps / 5, lag=2).target == "lag-2 head"

@@ -134,7 +134,7 @@ class NoisyMeanField:
         start, _ = profiles(np.zeros(context), self.tracked)
         self._readouts, noise_at = matrix_noise(setting, matrices)
         self._matrix_noise = excess * noise_at
-        self._lag_noise = excess * lag_noise(setting, noise) / np.where(start > 0, start, 1.0)
+        self._lag_noise = excess * lag_noise(setting, noise) / start
 
     def gradient(self, point: Array, step: int = 0) -> Gradient:
         first, lag_logits = self.layout.lags.start, point[self.layout.lags]

@@ -185,7 +185,8 @@ def _moments(setting: Setting, readout: float, count: int, generator: np.random.
     slopes : array, shape (2 + R, count)
         Per sequence, -∂L/∂ of the read-out, of ω, and of ω and each v_r.
     curvature : array, shape (3,)
-        Means over sequences of the second derivatives by read-out twice, by read-out and ω, and by ω twice.
+        Means over sequences of the second derivatives by read-out twice, by read-out and ω, and by ω twice, in the
+        softmax family without what the logits' own second derivatives add, which is of the order of the push.
     """
     lags, context = min(LAGS, setting.task.context), setting.task.context
     slopes, curvature = np.zeros((2 + lags, count)), np.zeros(3)

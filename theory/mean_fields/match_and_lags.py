@@ -23,7 +23,7 @@ from onset.theory.mean_fields.quadrature import rules
 if TYPE_CHECKING:
     from onset.theory.mean_fields.corrected.base import Corrected
 
-__all__ = ["MatchAndLags", "drive_error"]
+__all__ = ["MatchAndLags", "NoBestMatch", "drive_error"]
 
 DIFFERENCE = 1e-4
 """Relative change of θ in central differences of the gradient, whose error is of order its square."""
@@ -36,6 +36,10 @@ FLAT = 1e8
 
 KEPT_ERRORS = 1 << 12
 """Priors and contexts whose errors are cached."""
+
+
+class NoBestMatch(ValueError):
+    """The loss does not fix the best match."""
 
 
 class MatchAndLags:
@@ -83,7 +87,7 @@ class MatchAndLags:
 
         Raises
         ------
-        ValueError
+        NoBestMatch
             If the loss does not fix θ*.
         """
         for _ in range(NEWTON_STEPS):
@@ -94,7 +98,7 @@ class MatchAndLags:
             theta = theta - step
             if np.abs(step).max() < DIFFERENCE**2 * (1 + np.abs(theta).max()):
                 return theta
-        raise ValueError(
+        raise NoBestMatch(
             f"prior = {self.prior} at T = {self.context}: expected a plateau with one best match (C, Ω), "
             "but there is none; predict with the mean field."
         )

@@ -176,3 +176,9 @@ def test_dispatch_and_refusals():
         law(Setting.of("softmax", context=2000, optimizer="adam"))
     with pytest.raises(ValueError, match="context = 2:"):
         law(Setting.of("softmax", context=2, optimizer="adam"))
+
+
+def test_the_order_of_what_is_neglected_is_said():
+    for context in (10, 40):
+        validity = law(Setting.of("linear", states=2, context=context, optimizer="adam", steps=20)).validity
+        assert f"ln²T/T = {np.log(context) ** 2 / context:.2g};" in validity[0]

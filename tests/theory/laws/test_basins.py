@@ -113,3 +113,36 @@ def test_what_it_refuses():
     assert escapes(Setting.of("softmax", prior=DoublyStochastic(2), context=16), count=64).readout == pytest.approx(
         0, abs=1
     )
+
+
+@pytest.mark.parametrize("family", ["linear", "softmax"])
+def test_curvatures_by_the_divergence_of_models_nearby(family, within):
+    """By read-out and match at v = 0, ω = 0, against the divergence from a model nearby at finite context on other
+    sequences."""
+    dynamics = pytest.importorskip("onset.simulate.finite_context.dynamics")
+    sequences = pytest.importorskip("onset.simulate.tasks.markov_chains")
+    setting = Setting.of(family, states=2, context=12)
+    readout, step = (0.05, 0.004) if family == "linear" else (0.7, 0.05)
+
+    def at(mu: float, omega: float) -> np.ndarray:
+        """Both families at v = 0: the linear one's read-out is what all its match's entries share."""
+        matrices = [mu + omega, mu] if family == "linear" else [omega, 0.0, mu, 0.0]
+        return np.array([*matrices, *np.zeros(setting.task.context)])
+
+    computed, expected = [], []
+    for generator in np.random.default_rng(3).spawn(24):
+        ours, drawn = generator.spawn(2)
+        computed.append(basins._moments(setting, readout, 512, ours)[1])
+        tokens = sequences.sample(setting.task, 512, drawn).tokens
+        base = dynamics.log_predictions(setting, at(readout, 0.0), tokens)
+
+        def divergence(mu: float, omega: float, base=base, tokens=tokens) -> float:
+            """KL of the model there from the one at the base: half of its curvature is that of the loss."""
+            moved = dynamics.log_predictions(setting, at(readout + mu, omega), tokens)
+            return float((np.exp(base) * (base - moved)).sum(axis=-1).mean())
+
+        by_mu, by_omega = (divergence(*d) + divergence(*-d) for d in (np.array([step, 0]), np.array([0, step])))
+        mixed = sum(a * b * divergence(a * step, b * step) for a in (-1, 1) for b in (-1, 1)) / 4
+        expected.append(np.array([by_mu, mixed, by_omega]) / step**2)
+    means, errors = (np.array([f(values, axis=0) for values in (computed, expected)]) for f in (np.mean, np.std))
+    within(f"curvatures, {family}", means[0], means[1], np.hypot(*errors) / np.sqrt(24))

@@ -86,3 +86,13 @@ def test_refusals():
         law_corrected(Setting.of("linear", optimizer="adam"))
     with pytest.raises(ValueError, match="family"):
         law_corrected(Setting.of("transformer"))
+
+
+def test_the_last_round_moves_both_ends_of_the_interval_alike():
+    """What the last round of the iteration changes makes the prediction earlier and later by the same share."""
+    setting = Setting.of("linear", states=3, context=100)
+    prediction = law_corrected(setting)
+    before, after = prediction.neglected["rounds of Newton's iteration"]
+    (predicted,) = prediction.trajectories
+    np.testing.assert_allclose((before.steps + after.steps) / 2, predicted.steps, rtol=1e-12)
+    assert (after.steps[1:] > predicted.steps[1:]).all()

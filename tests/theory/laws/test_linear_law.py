@@ -231,3 +231,10 @@ def test_intervals_contain_the_prediction_and_the_start_is_the_plateau():
 def test_outside_its_range_the_law_says_why(setting, message):
     with pytest.raises(ValueError, match=message):
         law(setting)
+
+
+def test_no_delay_of_the_start_is_added_before_the_first_step():
+    """Later points are shifted by the start's delay, and never before zero."""
+    for start, expected in (((5.0, 1.0), [0.0, 16.0, 26.0]), ((-14.0, 0.0), [0.0, 0.0, 6.0])):
+        along = linear.Path(None, np.array([10.0, 10.0]), np.zeros(2), start)  # type: ignore[arg-type]
+        np.testing.assert_allclose(along.steps_and_neglected()[0], expected)

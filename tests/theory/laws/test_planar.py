@@ -8,7 +8,7 @@ import pytest
 from onset.theory.dynamics.flow import flow
 from onset.theory.laws import law
 from onset.theory.laws.linear import NEGLECTED, mobility
-from onset.theory.laws.planar import follow, formation
+from onset.theory.laws.planar import INTERPOLATION_ERROR, follow, formation, planar_law
 from onset.theory.laws.slow_manifold import interpolated_manifold
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.corrected.neglected import COUNTS
@@ -89,3 +89,17 @@ def test_a_head_may_have_formed_at_the_start():
     """Each of ten lags starts with a tenth of the attention, the level at which a head counts as formed."""
     _, formed = law(Setting.of("linear", context=10)).transitions()
     assert formed.step == pytest.approx(0)
+
+
+def test_the_interval_is_what_the_third_order_and_the_table_change():
+    """Symmetric about the prediction: the third order's share of the time and the interpolation's error."""
+    setting = Setting.of("linear", states=3, context=100, learning_rate={"match": 6e-4}, steps=20000)
+    table = interpolated_manifold(setting.task.prior, setting.task.context)
+    measure = LinearMeanField.of(setting, rule=rules(LinearMeanField, setting.task.prior, 6).mean).measure
+    predicted, (earliest, latest), share = planar_law(setting, table, mobility_of(setting), measure, points=4)
+    assert abs(share) > INTERPOLATION_ERROR
+    doubt = abs(share) + np.log(2) ** 4 / 24
+    np.testing.assert_allclose(earliest.steps, predicted.steps * (1 - doubt), rtol=1e-12)
+    np.testing.assert_allclose(latest.steps, predicted.steps * (1 + doubt), rtol=1e-12)
+    quadratic = formation(follow(table, setting, mobility_of(setting), cubic=False), table)
+    assert share == pytest.approx(1 - quadratic / formation_step(setting))

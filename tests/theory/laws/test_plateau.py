@@ -114,3 +114,21 @@ def test_the_offset_is_that_of_the_integral_over_the_logarithm(prior):
     print(limit.offset, exact, plain)
     assert limit.offset == pytest.approx(exact, abs=1e-9)
     assert abs(plain - exact) > 1e-3
+
+
+@pytest.mark.parametrize("prior", [Dirichlet(2), Dirichlet(2, 0.5), Dirichlet(3)], ids=str)
+def test_the_offset_is_the_logarithm_averaged_over_the_signal(prior):
+    """B = -1 + ∫ S ln u du/∫ S du of lag 1, by adaptive quadrature of the same signal over u; -2.04607 for flat rows of
+    two states."""
+    chains = module._Chains(prior, rules(LinearMeanField, prior, 6).mean)
+    fixed = plateau(prior)
+
+    model, _ = chains.model(fixed.match)
+    at_nodes = np.einsum("nj,njg->g", chains.lever[1], chains.residual(model))
+    x, w = np.polynomial.legendre.leggauss(len(at_nodes))
+    through = np.polynomial.legendre.Legendre.fit(x, 2 * at_nodes / w, len(x) - 1, domain=[-1, 1])
+    whole, _ = integrate.quad(lambda u: through(2 * u - 1), 0, 1)
+    logarithm, _ = integrate.quad(lambda u: through(2 * u - 1) * np.log(u), 0, 1, epsabs=1e-12)
+    assert fixed.offset == pytest.approx(-1 + logarithm / whole, rel=1e-7)
+    if prior == Dirichlet(2):
+        assert fixed.offset == pytest.approx(-2.04607, abs=2e-5)

@@ -8,7 +8,7 @@ import pytest
 
 from onset.theory.derivations.softmax_law import quadrature, wait
 from onset.theory.laws import expansion, law
-from onset.theory.laws.softmax import _velocity, escape, exponents
+from onset.theory.laws.softmax import _rise, _velocity, escape, exponents
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.setting import Setting
 
@@ -133,3 +133,26 @@ def test_exponents_of_the_rates():
         print(group, stated[f"learning-rate.{group}"], by_law)
         # The frozen form leaves out the second order in the match, which enters both.
         assert abs(by_law - stated[f"learning-rate.{group}"]) < 2 * ends[1].second / ends[1].steps
+
+
+def test_exponents_are_those_of_the_closed_form_at_other_rates():
+    """Each rate is changed in the setting itself, so that the kick changes with it."""
+    setting, computed = waiting(), exponents(waiting())
+    for group in ("readout", "match", "lag_logits"):
+        waits = [
+            escape(waiting(learning_rate={group: factor * setting.training.optimizer.learning_rate[group]})).frozen
+            for factor in (0.97, 1.03)
+        ]
+        slope = np.log(waits[1] / waits[0]) / np.log(1.03 / 0.97)
+        assert computed[f"learning-rate.{group}"] == pytest.approx(slope, abs=2e-3), group
+
+
+def test_the_readout_settles_at_the_rate_of_its_curvature():
+    """Its time against the slope of ∂L₀/∂μ by a fit through five points."""
+    coefficients = expansion.expansion(waiting().task.prior, 64)[0]
+    rates = np.array([0.5, 0.25])
+    settle, _ = _rise(coefficients, rates)
+    at = coefficients.readout * np.linspace(0.98, 1.02, 5)
+    slope = np.polyfit(at, [coefficients.at(readout)[2] for readout in at], 2)
+    curvature = np.polyval(np.polyder(slope), coefficients.readout)
+    assert settle == pytest.approx(1 / (rates[0] * curvature), rel=1e-3)

@@ -8,7 +8,14 @@ import pytest
 from onset.theory.derivations import plateau_law
 from onset.theory.laws import law
 from onset.theory.laws.plateau import plateau
-from onset.theory.laws.terms import TRANSITIONS, concentration_exponent, elasticities, leading_exponent, terms
+from onset.theory.laws.terms import (
+    TRANSITIONS,
+    _leading,
+    concentration_exponent,
+    elasticities,
+    leading_exponent,
+    terms,
+)
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
 from onset.theory.setting import Setting
 
@@ -96,3 +103,15 @@ def test_exponent_by_the_concentration_is_that_of_the_leading_form(slope):
     assert stated > 0
     assert abs(stated - by_law) < 3 / np.log(4096)
     assert np.isnan(concentration_exponent(DoublyStochastic(2), contexts, np.array([3.0]))).all()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_the_leading_exponent_is_the_slope_at_a_fixed_share(share):
+    """d ln t/d ln T of the leading form with E growing as T, by central differences."""
+    prior, context, step = Dirichlet(3), np.array([200.0, 1000.0]), 1e-4
+    values = [
+        _leading(prior, context * factor, np.log(share * context * factor), exponent=False)
+        for factor in (np.exp(-step), np.exp(step))
+    ]
+    expected = np.log(values[1] / values[0]) / (2 * step)
+    np.testing.assert_allclose(leading_exponent(prior, context, np.log(share * context)), expected, rtol=1e-6)

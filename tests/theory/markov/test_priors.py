@@ -165,3 +165,15 @@ def test_sampling_gives_what_was_asked_for():
         sampled = draw(prior, count)
         assert sampled.shape == (count, prior.states, prior.states)
         assert np.array_equal(sampled, draw(prior, count))
+
+
+@pytest.mark.parametrize("prior", [DoublyStochastic(3), Dirichlet(3)], ids=str)
+def test_as_many_matrices_as_asked_for(prior):
+    """Where some of the points fall outside the prior's support, more are drawn."""
+    for count in (64, 200):
+        matrices, weights = expectations._scrambled(prior, count, np.random.default_rng(0))
+        assert len(matrices) >= count - 1  # weights sum to the number of points that count
+        assert weights.sum() >= count or weights.all()
+        assert (weights > 0).all()
+    whole = prior.transform(np.random.default_rng(1).random((500, prior.dimension)))[1]
+    assert (whole == 0).any() == (prior == DoublyStochastic(3))

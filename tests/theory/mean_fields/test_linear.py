@@ -114,3 +114,12 @@ def test_loss_tends_to_the_closed_form_as_one_over_the_context(slope):
     assert slope(contexts, errors) == pytest.approx(-1, abs=0.05)
     extrapolated = 2 * errors[-1] - errors[-2]
     assert abs(extrapolated) < abs(errors[-1]) / 10
+
+
+def test_the_logit_is_bilinear_in_match_and_excess():
+    """Its coefficients, at which lag shares are integrated, give it back at any excess."""
+    generator = np.random.default_rng(0)
+    at_u, by_c, by_omega, law_i, law_j, above = generator.uniform(0.1, 0.9, size=(6, 50))
+    of_c, of_omega, of_excess = linear._coefficients()(law_i, law_j)
+    logits = linear.logit_and_slopes(at_u, by_c, by_omega, law_i, law_j, above)[0]
+    np.testing.assert_allclose(at_u * (by_c * of_c + by_omega * (of_omega + above * of_excess)), logits, rtol=1e-12)

@@ -25,7 +25,7 @@ from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.base import LAGS
 from onset.theory.mean_fields.corrected.linear import LinearCorrected
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.mean_fields.match_and_lags import MatchAndLags
+from onset.theory.mean_fields.match_and_lags import MatchAndLags, NoBestMatch
 from onset.theory.mean_fields.quadrature import rules
 from onset.theory.prediction import Prediction, require_smaller
 
@@ -62,7 +62,7 @@ def _drive_change(prior: Prior, context: int) -> float:
     corrected = MatchAndLags(prior, context, LinearCorrected(task, lags=LAGS, rule=rule))
     try:
         match = limit.best_match(np.ones(2), lag_logits)
-    except ValueError:
+    except NoBestMatch:
         unmatched = np.array([1.0, 0.0])
         pushes = [loss.gradient(unmatched, lag_logits)[1] for loss in (corrected, limit)]
         return max(float(pushes[0] / pushes[1]) - 1, -1.0)
