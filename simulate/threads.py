@@ -18,7 +18,7 @@ from functools import cache
 
 import numba
 
-__all__ = ["Threads"]
+__all__ = ["Threads", "start_pool"]
 
 UNTIMED = 2
 """First turns with each number of threads, in which kernels are compiled and caches filled."""
@@ -49,7 +49,7 @@ class Threads:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Do the work inside once, with the number of threads whose turn it is."""
-        _start_pool()
+        start_pool()
         most = numba.get_num_threads()
         chosen = _fastest.get(self._kind)
         threads = self._next(most) if chosen is None else min(chosen, most)
@@ -72,8 +72,12 @@ class Threads:
 
 
 @cache
-def _start_pool() -> None:
-    """Start the pool of threads, once in a process, with threads that sleep while they wait."""
+def start_pool() -> None:
+    """Start the pool of threads, once in a process, with threads that sleep while they wait.
+
+    It sets the number of OpenMP's threads for all that runs in the process: another library that shares OpenMP, like
+    torch, has to be told its own number afterwards.
+    """
     before = os.environ.get(WAITING)
     os.environ.setdefault(WAITING, "PASSIVE")
     try:

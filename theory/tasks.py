@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -98,6 +99,9 @@ AnyTask = TypeVar("AnyTask", bound=type[Task])
 TASKS: dict[str, type[Task]] = {}
 """Tasks by kind."""
 
+HOME = {"repeated-segments": "onset.theory.repeats.segments"}
+"""Modules of those kinds of the library that are imported where they are needed."""
+
 
 def register(task: AnyTask) -> AnyTask:
     """Class decorator: make a task known by its kind."""
@@ -117,9 +121,11 @@ def task_from_dict(data: Mapping[str, Any]) -> Task:
     if "kind" not in entries:
         raise ValueError(f"task has no kind: expected one of {', '.join(sorted(TASKS))}; add kind.")
     kind = entries.pop("kind")
+    if kind in HOME:
+        import_module(HOME[kind])
     if kind not in TASKS:
         raise ValueError(
-            f"task kind = {arguments.shown(kind)}: expected one of {', '.join(sorted(TASKS))}; "
+            f"task kind = {arguments.shown(kind)}: expected one of {', '.join(sorted({*TASKS, *HOME}))}; "
             "import the module that registers it first."
         )
     task = TASKS[kind]

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from onset.simulate.tasks import markov_chains
+from onset.simulate.tasks import markov_chains, repeated_segments
 from onset.simulate.tasks.sampler import SAMPLERS, Sample, Sampler, register, sampler, token_type
 
-__all__ = ["SAMPLERS", "Sample", "Sampler", "markov_chains", "register", "sampler", "token_type"]
+__all__ = [
+    "SAMPLERS",
+    "Sample",
+    "Sampler",
+    "markov_chains",
+    "register",
+    "repeated_segments",
+    "sampler",
+    "token_type",
+]

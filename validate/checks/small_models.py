@@ -41,6 +41,9 @@ def one_thread(check: Callable[..., Residual]) -> Callable[..., Residual]:
     def run(*equations: Any, **labelled: Any) -> Residual:
         import torch
 
+        from onset.simulate.threads import start_pool
+
+        start_pool()
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

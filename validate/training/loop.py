@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.func import stack_module_state
 
-from onset.simulate.threads import Threads
+from onset.simulate.threads import Threads, start_pool
 from onset.theory import arguments
 from onset.theory.recording import Progress, Recorder, Trajectory
 from onset.theory.setting import Setting
@@ -96,6 +96,7 @@ def train_together(
     seeds = [arguments.seed("seed", seed) for seed in arguments.items("seeds", seeds, least=1)]
     device = resolve_device() if device is None else device
     if device.type == "cpu":
+        start_pool()
         torch.set_num_threads(1)  # those of compiled kernels are chosen by measurement
     run = TrainingRun(setting, seeds, device)
     state = None

@@ -335,3 +335,20 @@ def test_devices_are_named(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ValueError, match="finds none on this machine"):
         resolve_device("cuda")
+
+
+def test_torch_has_one_thread_while_models_train():
+    """Also after the pool of compiled kernels has started, which shares OpenMP with torch: with more, a step waits for
+    a thread that another process may have put to sleep (fifteen times as long, on two cores)."""
+    code = """
+import torch
+from onset.theory.setting import Setting
+from onset.validate.training import train
+train(Setting.of("transformer", states=3, context=12, batch=4, steps=20, record_every=20), device=torch.device("cpu"))
+print(torch.get_num_threads())
+"""
+    environment = os.environ | {"NUMBA_NUM_THREADS": "2"}
+    for name in ("OMP_NUM_THREADS", "NUMBA_THREADING_LAYER"):
+        environment.pop(name, None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]

@@ -1,0 +1,1 @@
+"""Tasks in whose sequences tokens return: repeated random segments, and natural text."""
