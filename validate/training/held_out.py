@@ -27,7 +27,10 @@ HELD_OUT = 512
 """Held-out sequences of a run; each seed draws its own, so that intervals over seeds contain their sampling error."""
 
 LARGEST_VOCABULARY = 256
-"""Largest vocabulary for quantities with an entry for each pair of tokens: order parameters and copying."""
+"""Largest vocabulary for copying, which has an entry for each pair of tokens."""
+
+MOST_SYMBOLS = 16
+"""Largest vocabulary for order parameters, which take a backward pass for each token: those of chains."""
 
 FORWARD_BATCH = 64
 """Sequences in one forward pass, about as many as in a training step: larger tensors would only take more memory."""
@@ -107,6 +110,7 @@ class HeldOut:
     def __init__(self, setting: Setting, model: Model, generator: np.random.Generator, device: torch.device) -> None:
         self._parts = setting.model.parts
         self._by_pairs = setting.task.vocabulary <= LARGEST_VOCABULARY
+        self._by_symbols = setting.task.vocabulary <= MOST_SYMBOLS
         self._sequences = HeldOutSequences(setting.task, generator, device)
         self._variants = [HeldOutSequences(variant, generator, device) for variant in setting.task.variants]
         inspected = self._sequences.tokens[:FORWARD_BATCH]
@@ -125,7 +129,7 @@ class HeldOut:
             probes["loss_at"] = _numbers(cross_entropies[-1].mean(dim=0))
             probes |= {name: _numbers(cross_entropies[-1][mask].mean()) for name, mask in sequences.masks.items()}
             activations = record(model, sequences.tokens[:FORWARD_BATCH], "streams", "scores", "patterns")
-            if self._by_pairs:
+            if self._by_symbols:
                 parameters = effective_order_parameters(model, activations)
                 probes |= {name: _numbers(value) for name, value in parameters.items()}
             scores = head_scores(model, activations, self._targets, weights=self._by_pairs)

@@ -95,9 +95,6 @@ def train_together(
     """
     seeds = [arguments.seed("seed", seed) for seed in arguments.items("seeds", seeds, least=1)]
     device = resolve_device() if device is None else device
-    if device.type == "cpu":
-        start_pool()
-        torch.set_num_threads(1)  # those of compiled kernels are chosen by measurement
     run = TrainingRun(setting, seeds, device)
     state = None
     if checkpoint is not None and checkpoint.exists():
@@ -124,6 +121,9 @@ class TrainingRun:
 
     def __init__(self, setting: Setting, seeds: Sequence[int], device: torch.device) -> None:
         require_memory(setting, len(seeds), device)
+        if device.type == "cpu":
+            start_pool()
+            torch.set_num_threads(1)  # those of compiled kernels are chosen by measurement
         self.setting, self.device, self.step = setting, device, 0
         self._threads = Threads("training", setting, len(seeds))
         models = [build(setting, seed).to(device) for seed in seeds]
