@@ -41,6 +41,11 @@ class Architecture:
         The embedding is also the head.
     smeared : bool
         Keys are mixed with those of the token before, by one learned share per head (Olsson et al., arXiv 2209.11895).
+    even : bool
+        The shares of smeared keys stay at one half, as a control.
+    previous : bool
+        Layer 1 attends to the previous token alone, whatever its weights, as a control: half of an induction circuit is
+        given.
 
     Raises
     ------
@@ -57,12 +62,16 @@ class Architecture:
     feed_forward: int = 0
     tied: bool = False
     smeared: bool = False
+    even: bool = False
+    previous: bool = False
 
     def __post_init__(self) -> None:
         for name, least, most in (("layers", 1, 1000), ("width", 1, 2**20), ("feed_forward", 0, 1000)):
             object.__setattr__(self, name, arguments.integer(name, getattr(self, name), least=least, most=most))
-        for name in ("norm", "tied", "smeared"):
+        for name in ("norm", "tied", "smeared", "even", "previous"):
             arguments.flag(name, getattr(self, name))
+        if self.even and not self.smeared:
+            raise ValueError("even = True: expected smeared = True, whose shares stay even; set both or neither.")
         arguments.one_of("positions", self.positions, POSITIONS)
         object.__setattr__(self, "dropout", arguments.real("dropout", self.dropout))
         if not 0 <= self.dropout < 1:
@@ -96,6 +105,18 @@ class Architecture:
     def heads_of(self) -> tuple[int, ...]:
         """Number of heads of each layer, the first layer first."""
         return (self.heads,) * self.layers if isinstance(self.heads, int) else self.heads
+
+    @property
+    def label(self) -> str:
+        """Short name for tables and figures: layers, width, heads, and what else differs from the defaults."""
+        default = Architecture()
+        others = []
+        for name, value in asdict(self).items():
+            if name not in ("layers", "width", "heads") and value != getattr(default, name):
+                word = name.replace("_", "-")
+                others.append(word if value is True else f"no {word}" if value is False else f"{word}={value}")
+        heads = self.heads if isinstance(self.heads, int) else "+".join(map(str, self.heads))
+        return " ".join([f"{self.layers}L d={self.width} H={heads}", *others])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers; fields that came later only where they are not at their defaults, so that older ids stay."""

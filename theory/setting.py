@@ -96,7 +96,8 @@ class Setting(Generic[TaskT]):
         """Short name for tables and figures, with what differs from the family's defaults."""
         optimizer, usual = self.training.optimizer, self.default_rates
         rates = [f"η({group})={rate:g}" for group, rate in optimizer.learning_rate.items() if rate != usual[group]]
-        shape = {"": "", "published": "", "own": "own shape"}.get(preset := self.model.preset(self.task), preset)
+        preset, own = self.model.preset(self.task), self.model.architecture
+        shape = own.label if own is not None and preset == "own" else "" if preset == "published" else preset
         parts = (self.model.family, optimizer.name, self.task.label, *rates, shape, *labels(self.training))
         return " ".join(part for part in parts if part)
 

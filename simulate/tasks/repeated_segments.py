@@ -11,7 +11,7 @@ from onset.simulate.compiling import njit
 from onset.simulate.strategies.laws import TRUE, SparseLaws
 from onset.simulate.tasks.sampler import Sampler, register, token_type
 from onset.theory import arguments
-from onset.theory.arrays import Tokens
+from onset.theory.arrays import Array, Tokens
 from onset.theory.repeats.segments import RepeatedSegments
 
 __all__ = ["SegmentSample", "SegmentSampler", "latest_successors"]
@@ -48,7 +48,7 @@ class SegmentSampler(Sampler[RepeatedSegments, SegmentSample]):
         share = (task.reliability - 1 / task.vocabulary) / (1 - 1 / task.vocabulary)
         repeats = np.arange(1, size) >= sample.length[:, None]
         tokens = np.stack([np.zeros_like(successors), np.maximum(successors, 0), sample.tokens[:, 1:]])
-        weights = np.stack([np.zeros((count, size - 1)), share * (successors >= 0), repeats.astype(float)])
+        weights: Array = np.stack([np.zeros((count, size - 1)), share * (successors >= 0), repeats]).astype(np.float64)
         background = np.full((3, task.vocabulary), 1 / task.vocabulary)
         names = (*task.strategies, TRUE)
         return SparseLaws(names, tokens.astype(np.int64)[..., None], weights[..., None], 1 - weights, background)

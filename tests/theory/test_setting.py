@@ -176,7 +176,7 @@ def test_what_came_later_leaves_ids_alone_and_survives_files(tmp_path):
     for ending in (".toml", ".json"):
         more.save(tmp_path / f"setting{ending}")
         assert Setting.load(tmp_path / f"setting{ending}") == more
-    assert more.label.endswith("own shape embedding frozen layer_2 frozen bfloat16")
+    assert more.label.endswith(f"{more.model.architecture.label} embedding frozen layer_2 frozen bfloat16")
     assert Setting.of("transformer", architecture=PRESETS["one-layer"](1)).label.endswith("one-layer")
     assert Setting.of("linear", batch=16).label == "linear sgd k=2 T=100 B=16"
 
@@ -221,3 +221,12 @@ def test_names_overlap_where_one_holds_the_other():
     assert overlap("prior", "prior")
     assert not overlap("prior.weight", "prior.weights")
     assert not overlap("prior.weight", "prior.states")
+
+
+def test_shapes_of_ones_own_are_told_apart():
+    """By layers, width, heads, and what else differs from the published shape."""
+    assert Architecture(3, 32, 4, dropout=0.0, norm=False).label == "3L d=32 H=4 dropout=0.0 no norm"
+    assert Architecture(2, 32, (2, 1), smeared=True, even=True).label == "2L d=32 H=2+1 smeared even"
+    assert "4L d=16 H=1 feed-forward=4" in Setting.of("transformer", architecture=Architecture(4, feed_forward=4)).label
+    with pytest.raises(ValueError, match="even = True: expected smeared = True"):
+        Architecture(even=True)

@@ -53,7 +53,6 @@ class RepeatedSegments(tasks.Task):
     longest: int = entry(24, check=partial(arguments.integer, least=3))
 
     kind: ClassVar[str] = "repeated-segments"
-    strategies: ClassVar = ("uniform", "induction")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +61,10 @@ class RepeatedSegments(tasks.Task):
                 f"shortest = {self.shortest}, longest = {self.longest} with context = {self.context}: expected "
                 "shortest ≤ longest ≤ context, so that every segment returns; change one of them."
             )
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        return "uniform", "induction"
 
     @property
     def label(self) -> str:

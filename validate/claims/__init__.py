@@ -10,14 +10,14 @@ from contextlib import suppress
 from dataclasses import replace
 
 from onset.theory import arguments
-from onset.validate.claims import markov
+from onset.validate.claims import induction, markov
 from onset.validate.claims.claim import Claim, ClaimResult, Finding, Need
 from onset.validate.store.jobs import TRAIN, Job, Refused, observation, prediction
 from onset.validate.store.runs import Store
 
 __all__ = ["CLAIMS", "Claim", "ClaimResult", "Finding", "Need", "evaluate", "jobs", "needs", "select"]
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in markov.CLAIMS}
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*markov.CLAIMS, *induction.CLAIMS)}
 """Claims by id. A line of work adds its own here."""
 
 

@@ -33,7 +33,7 @@ from onset.validate.inspection.losses import position_losses, token_losses
 from onset.validate.inspection.scores.patterns import PREFIX_MATCHING, PREVIOUS_TOKEN
 from onset.validate.judging.intervals import Interval, ratio_interval
 
-__all__ = ["FEATURES", "INDUCTION", "LONGER", "PREVIOUS", "Idealised", "fit", "previous_token_pattern", "recovered"]
+__all__ = ["FEATURES", "INDUCTION", "LONGER", "PREVIOUS", "Idealised", "fit", "recovered"]
 
 
 def _first(tokens: Tensor) -> Tensor:
@@ -109,11 +109,6 @@ def fit(patterns: Tensor, tokens: Tensor, features: Sequence[str]) -> Idealised:
     best = minimize(divergence, np.zeros(len(features)), jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-12)
     entropy = float(torch.special.entr(pattern).sum(dim=-1).mean())
     return Idealised(dict(zip(features, best.x.tolist(), strict=True)), float(best.fun) - entropy)
-
-
-def previous_token_pattern(length: int) -> Tensor:
-    """All attention on the previous token, of the first token on itself, shape (T, T)."""
-    return torch.cat([torch.eye(length)[:1], torch.eye(length)[:-1]])
 
 
 @contextmanager

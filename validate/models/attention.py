@@ -9,6 +9,7 @@ With queries q, keys k and values v of width d per head, and p the dropout proba
     pattern       A_ij = softmax of S_ij over j
     head output   o_i = Σ_j drop(A_ij) v_j.
 
+Where layer 1 is given its pattern (`Architecture.previous`), its scores are 0 for j = i - 1 and j = i = 1, else -∞.
 Dropout acts on r anew at every pair (i, j), as in the released code of arXiv 2402.11004.
 """
 
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 from onset.theory.architecture import Architecture
 from onset.validate.models.dropout import drop, pair_count, unpack
 
-__all__ = ["Attention"]
+__all__ = ["Attention", "previous_token"]
 
 ROTARY_BASE = 1e4
 """Pair c of a head of width d is rotated by position / ROTARY_BASE^(2c/d) (arXiv 2104.09864)."""
@@ -33,24 +34,29 @@ ROTARY_BASE = 1e4
 class Attention(nn.Module):
     """An attention branch: x + drop(projection(heads(norm(x))))."""
 
-    def __init__(self, shape: Architecture, heads: int, context: int) -> None:
+    def __init__(self, shape: Architecture, heads: int, context: int, *, previous: bool = False) -> None:
         super().__init__()
+        self.previous = previous
         self.shape, self.heads, self.head_width = shape, heads, shape.width // heads
         self.norm = nn.LayerNorm(shape.width) if shape.norm else nn.Identity()
         self.query_key_value = nn.Linear(shape.width, 3 * shape.width, bias=False)
         self.projection = nn.Linear(shape.width, shape.width, bias=False)
-        if shape.positions == "relative":
+        if shape.positions == "relative" and not previous:
             self.offsets = nn.Parameter(torch.empty(heads, context, self.head_width))
-        if shape.positions == "bias":
+        if shape.positions == "bias" and not previous:
             self.bias = nn.Parameter(torch.empty(heads, context))
-        if shape.smeared:
+        self.smear: Tensor
+        if shape.even:
+            self.register_buffer("smear", torch.zeros(heads, 1), persistent=False)
+        elif shape.smeared:
             self.smear = nn.Parameter(torch.zeros(heads, 1))
         self.points = nn.ModuleDict({name: nn.Identity() for name in ("scores", "patterns", "head_outputs")})
         """Points of the forward pass to which hooks attach."""
 
     def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
         """Shapes of the dropout mask bits, in order."""
-        offsets = [(self.heads, pair_count(length), self.head_width)] if self.shape.positions == "relative" else []
+        relative = self.shape.positions == "relative" and not self.previous
+        offsets = [(self.heads, pair_count(length), self.head_width)] if relative else []
         return [*offsets, (batch, self.heads, pair_count(length)), (batch, length, self.shape.width)]
 
     def qkv(self, x: Tensor) -> Tensor:
@@ -79,6 +85,9 @@ class Attention(nn.Module):
             Position of the first query.
         """
         length = qkv.shape[1]
+        if self.previous:
+            pattern = previous_token(qkv.new_zeros(len(qkv), self.heads, length, length))
+            return pattern.log()[:, :, first:]
         query, key = qkv[:, first:, 0] / math.sqrt(self.head_width), qkv[:, :, 1]
         position = torch.arange(length, device=qkv.device)
         lag = position[first:, None] - position
@@ -94,12 +103,18 @@ class Attention(nn.Module):
         return scores.masked_fill(lag < 0, -torch.inf)
 
     def forward(self, x: Tensor, mask_bits: Iterator[Tensor | None]) -> Tensor:
-        offset_bits = next(mask_bits) if self.shape.positions == "relative" else None
+        offset_bits = next(mask_bits) if self.shape.positions == "relative" and not self.previous else None
         qkv = self.qkv(x)
         pattern = self.points["patterns"](self.points["scores"](self.scores(qkv, offset_bits)).softmax(dim=-1))
         pattern = drop(pattern, unpack(next(mask_bits), x.shape[1], dim=2), self.shape.dropout)
         outputs = self.points["head_outputs"](torch.einsum("bhij,bjhd->bihd", pattern, qkv[:, :, 2]))
         return x + drop(self.projection(outputs.flatten(-2)), next(mask_bits), self.shape.dropout)
+
+
+def previous_token(pattern: Tensor) -> Tensor:
+    """All attention on the previous token, of the first on itself, in the shape of a pattern (B, H, T, T)."""
+    identity = torch.eye(pattern.shape[-1], dtype=pattern.dtype, device=pattern.device)
+    return torch.cat([identity[:1], identity[:-1]]).expand_as(pattern)
 
 
 def _rotate(x: Tensor) -> Tensor:

@@ -58,9 +58,9 @@ class FeedForward(nn.Module):
 class Layer(nn.Module):
     """An attention branch, and a feed-forward branch if the architecture has one."""
 
-    def __init__(self, shape: Architecture, heads: int, context: int) -> None:
+    def __init__(self, shape: Architecture, heads: int, context: int, *, first: bool) -> None:
         super().__init__()
-        self.attention = Attention(shape, heads, context)
+        self.attention = Attention(shape, heads, context, previous=first and shape.previous)
         self.feed_forward = FeedForward(shape) if shape.feed_forward else None
 
     def sites(self, batch: int, length: int) -> list[tuple[int, ...]]:
@@ -87,7 +87,9 @@ class Transformer(Model):
         self.embedding = nn.Embedding(setting.task.vocabulary, shape.width)
         if shape.positions == "learned":
             self.positions = nn.Parameter(torch.empty(setting.task.context, shape.width))
-        self.layers = nn.ModuleList(Layer(shape, heads, setting.task.context) for heads in shape.heads_of)
+        self.layers = nn.ModuleList(
+            Layer(shape, heads, setting.task.context, first=number == 0) for number, heads in enumerate(shape.heads_of)
+        )
         self.norm = nn.LayerNorm(shape.width) if shape.norm else nn.Identity()
         if not shape.tied:
             self.head = nn.Linear(shape.width, setting.task.vocabulary, bias=False)
@@ -152,7 +154,7 @@ class Transformer(Model):
         """True if compiled kernels apply to the model as it stands; plain torch does everything else."""
         weight, shape = self.embedding.weight, self.shape
         single = weight.device.type == "cpu" and weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        kind = not shape.smeared and not shape.feed_forward and shape.positions != "rotary"
+        kind = not (shape.smeared or shape.feed_forward or shape.previous) and shape.positions != "rotary"
         return single and kind and not self._hooks
 
     def loss_and_gradients(

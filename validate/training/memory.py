@@ -77,7 +77,7 @@ def memory(setting: Setting, seeds: int, batch: int, context: int) -> float:
         heads = sum(shape.heads_of)
         parameters = shape.layers * (4 + 2 * shape.feed_forward) * shape.width**2 + 2 * vocabulary * shape.width
         parameters += (shape.layers + 1) * context * shape.width
-        plain = shape.smeared or shape.feed_forward or shape.positions == "rotary"
+        plain = shape.smeared or shape.previous or shape.feed_forward or shape.positions == "rotary"
         per_pair = PER_TORCH_PAIR if plain or setting.training.precision == "bfloat16" else PER_COMPILED_PAIR
         step = float(per_pair) * heads * pairs * batch + PER_CHANNEL * shape.layers * shape.width * context * batch
         targets, measured = (FORWARD_BATCH * pairs * n for n in (PER_TARGET_PAIR, PER_RECORDED_PAIR * heads))

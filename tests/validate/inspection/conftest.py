@@ -23,6 +23,8 @@ KINDS = [
     Architecture(3, 12, (3, 1, 2), tied=True),
     Architecture(2, 8, 2, smeared=True, positions="rotary"),
     Architecture(2, 8, (1, 4), feed_forward=2, positions="bias", tied=True),
+    Architecture(2, 8, 2, smeared=True, even=True),
+    Architecture(2, 8, 2, previous=True),
 ]
 
 
@@ -101,12 +103,16 @@ def _plain(model: Transformer, tokens: Tensor, edit: Edit = unchanged) -> dict[s
             rows = [slice(n * shape.width + head * d, n * shape.width + (head + 1) * d) for n in range(3)]
             q, k, v = (normalized @ weights[f"{prefix}query_key_value.weight"][row].T for row in rows)
             if shape.smeared:
-                share = weights[f"{prefix}smear"][head].sigmoid()
+                share = weights[f"{prefix}smear"][head].sigmoid() if not shape.even else 0.5
                 k = torch.cat([k[:, :1], share * k[:, 1:] + (1 - share) * k[:, :-1]], dim=1)
             if shape.positions == "rotary":
                 q, k = rotate(q), rotate(k)
             score = q @ k.mT / math.sqrt(d)
-            if shape.positions == "relative":
+            if shape.previous and layer == 0:
+                score = torch.full_like(score, -torch.inf)
+                for t in range(length):
+                    score[:, t, max(t - 1, 0)] = 0
+            elif shape.positions == "relative":
                 r = weights[f"{prefix}offsets"][head][lag.clamp(min=0)]
                 score = score + (q[:, :, None] * r).sum(dim=-1) / math.sqrt(d)
             if shape.positions == "bias":
@@ -114,7 +120,8 @@ def _plain(model: Transformer, tokens: Tensor, edit: Edit = unchanged) -> dict[s
             scores.append(torch.where(lag < 0, -torch.inf, score))
             values.append(v)
         score = keep("scores", layer, torch.stack(scores, dim=1))
-        pattern = keep("patterns", layer, score.exp() / score.exp().sum(dim=-1, keepdim=True))
+        pattern = score.exp() / score.exp().sum(dim=-1, keepdim=True)
+        pattern = keep("patterns", layer, pattern)
         outputs = torch.stack([pattern[:, head] @ values[head] for head in range(heads)], dim=2)
         outputs = keep("head_outputs", layer, outputs)
         activations["branch"].append(

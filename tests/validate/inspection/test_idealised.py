@@ -9,10 +9,11 @@ pytest.importorskip("torch")
 
 import torch
 
-from onset.validate.inspection.idealised import FEATURES, INDUCTION, fit, idealising, previous_token_pattern, recovered
+from onset.validate.inspection.idealised import FEATURES, INDUCTION, fit, idealising, recovered
 from onset.validate.inspection.inspectable import Head, record
 from onset.validate.inspection.interventions import ForcePattern, ReplaceScores, Zero, intervene
 from onset.validate.inspection.losses import position_losses
+from onset.validate.models.attention import previous_token
 
 TOKENS = torch.randint(4, (6, 15), generator=torch.Generator().manual_seed(0))
 
@@ -50,7 +51,7 @@ def test_coefficients_of_a_pattern_of_the_form_are_recovered():
 
 def test_exact_attention_is_met_at_the_bound():
     """No finite coefficient makes all attention go to the previous token; the largest does in single precision."""
-    exact = previous_token_pattern(15).expand(6, -1, -1)
+    exact = previous_token(torch.zeros(6, 15, 15))
     fitted = fit(exact, TOKENS, ("previous",))
     assert fitted.coefficients["previous"] > 20
     later = torch.ones(15, 15, dtype=torch.bool).triu(1)
@@ -77,7 +78,7 @@ def test_idealised_scores_replace_those_of_the_head(model, tokens):
 def test_the_share_recovered_is_that_of_the_loss_gap(model, tokens):
     """All of it for a pattern that is forced whatever the scores; an ablation that helps leaves no gap."""
     head, other = Head(1, 0), torch.randint(4, (5, 11), generator=torch.Generator().manual_seed(5))
-    exact = previous_token_pattern(11).double()
+    exact = previous_token(torch.zeros(11, 11)).double()
     with intervene(model, ForcePattern(head, exact)):
         intact = position_losses(model, [other])[:, 3:].mean(axis=1)
         ablated = position_losses(model, [other], [head])[:, 3:].mean(axis=1)

@@ -1,0 +1,95 @@
+"""What the claims about induction heads read from a trained transformer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onset.simulate.tasks import sampler
+from onset.theory.arrays import Array
+from onset.theory.recording import Trajectory
+from onset.theory.setting import Setting
+from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.inspection.formation import find_formations
+from onset.validate.inspection.inspectable import Head, Inspectable
+from onset.validate.inspection.losses import in_context_positions
+from onset.validate.models import build, trained
+from onset.validate.store.jobs import Observation
+from onset.validate.store.probes import SCORES
+
+__all__ = ["Trained", "best_scores", "formed", "halfway", "in_context_scores", "of_seeds"]
+
+SEQUENCES = 256
+"""Fresh sequences on which a trained model is measured: a loss of about a nat is then known to a few percent."""
+
+
+def best_scores(run: Trajectory, score: str = "prefix-matching") -> Array:
+    """The largest score of any head above its control at each record."""
+    return np.nanmax(run.probes["head_score"][:, SCORES.index(score)], axis=(1, 2))
+
+
+def in_context_scores(run: Trajectory) -> Array:
+    """Loss at a late position less that at an early one at each record, nats: negative for what context teaches."""
+    losses = run.probes["loss_at"]
+    early, late = in_context_positions(losses.shape[1])
+    return losses[:, late - 1] - losses[:, early - 1]
+
+
+def formed(setting: Setting, run: Trajectory, kind: str = "induction head") -> float | None:
+    """The step at which the first head of a kind forms in any layer."""
+    steps = [t.step for (_, name), t in find_formations(setting, run).items() if name == kind and t.step is not None]
+    return min(steps, default=None)
+
+
+def halfway(steps: Array, values: Array) -> float:
+    """The first step at which a curve has made half of its way from its first to its last value, interpolated."""
+    share = (values - values[0]) / (values[-1] - values[0])
+    after = int(np.argmax(share >= 0.5))
+    return float(np.interp(0.5, share[after - 1 : after + 1], steps[after - 1 : after + 1]))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained transformer, and fresh sequences of its task on which it is measured.
+
+    Attributes
+    ----------
+    setting : Setting
+    seed : int
+    run : Trajectory
+    """
+
+    setting: Setting
+    seed: int
+    run: Trajectory
+
+    @cached_property
+    def model(self) -> Inspectable:
+        return trained(self.setting, self.run.weights).eval()  # type: ignore[return-value]
+
+    @cached_property
+    def untrained(self) -> Inspectable:
+        """As it was before training."""
+        return build(self.setting, self.seed).eval()  # type: ignore[return-value]
+
+    def tokens(self, part: int = 0) -> Tensor:
+        """Fresh sequences (n, T) with the token that is only predicted left out; other ones for another part."""
+        generator = np.random.default_rng((self.seed, part))
+        drawn = sampler(self.setting.task).sample(SEQUENCES, generator).tokens[:, :-1]
+        return torch.from_numpy(drawn.astype(np.int64))
+
+    def heads(self, score: str, level: float = FORMATION_LEVEL) -> list[Head]:
+        """Heads whose last recorded score exceeds its control by a level, the largest first."""
+        last = self.run.probes["head_score"][-1, SCORES.index(score)]
+        places = [Head(int(layer), int(head)) for layer, head in zip(*np.nonzero(last > level), strict=True)]
+        return sorted(places, key=lambda place: -last[place])
+
+
+def of_seeds(observed: Observation) -> list[Trained]:
+    """The trained models of a setting."""
+    pairs = zip(observed.seeds, observed.trajectories, strict=True)
+    return [Trained(observed.setting, seed, run) for seed, run in pairs]
