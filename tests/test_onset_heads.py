@@ -125,6 +125,6 @@ def test_a_score_that_the_model_cannot_be_given(folder, capsys):
     assert _run(folder, "--scores", "induction, detector", "--device", "cpu") == 2
     assert "no first token is known: expected one for a first token, then 50 distinct" in capsys.readouterr().err
     assert _run(folder, "--importance", "nothing", "--device", "cpu") == 2
-    assert "task = 'nothing': expected a JSONL file" in capsys.readouterr().err
+    assert "--importance = 'nothing': expected a JSONL file" in capsys.readouterr().err
     assert _run(folder, "--text", __file__, "--device", "cpu") == 2
     assert "has no tokenizer, so texts cannot be given" in capsys.readouterr().err

@@ -40,6 +40,19 @@ def _positions(name: str, value: tuple[str, ...]) -> tuple[int, int] | None:
     )
 
 
+def _tasks(name: str, value: tuple[str, ...]) -> tuple[str, ...]:
+    from onset.validate.evaluation.prompts import HARNESS
+    from onset.validate.evaluation.synthetic import SYNTHETIC
+
+    for source in value:
+        if not (source in SYNTHETIC or source.startswith(HARNESS) or (source and Path(source).exists())):
+            raise ValueError(
+                f"{name} = {arguments.shown(source)}: expected a JSONL file, a folder of datasets, {HARNESS}TASK, or "
+                f"one of {', '.join(SYNTHETIC)}; there is no such file."
+            )
+    return value
+
+
 @app.command
 def heads(
     model: str = "",
@@ -50,7 +63,7 @@ def heads(
     ablate: Flag = False,
     text_: Annotated[OptionalExisting, Parameter(name="--text")] = None,
     positions: Annotated[tuple[str, ...], texts(_positions)] = (),
-    importance: Annotated[tuple[str, ...], Parameter(consume_multiple=1, negative=())] = (),
+    importance: Annotated[tuple[str, ...], texts(_tasks)] = (),
     prune: Flag = False,
     examples: Annotated[int, number(lambda name, value: arguments.integer(name, value, least=2, most=10**6))] = 64,
     shots: Annotated[int, number(lambda name, value: arguments.integer(name, value, least=0, most=100))] = 0,

@@ -79,7 +79,7 @@ def test_commands_are_valid(page, tmp_path, monkeypatch):
         monkeypatch.setitem(CLAIMS, claim, None)
     for words in commands(page):
         for option, value in pairwise(words):
-            if option in ("--setting", "--results", "--readme", "--peer"):
+            if option in ("--setting", "--results", "--readme", "--peer", "--text", "--over"):
                 Path(value).parent.mkdir(parents=True, exist_ok=True)
                 Path(value).touch()
         if words != ["--version"]:

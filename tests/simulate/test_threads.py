@@ -76,6 +76,6 @@ def test_threads_sleep_unless_the_environment_says_otherwise(monkeypatch, given)
         monkeypatch.setenv(threads.WAITING, given)
     during = []
     monkeypatch.setattr(numba, "get_num_threads", lambda: during.append(os.environ[threads.WAITING]) or 2)
-    threads._start_pool.__wrapped__()
+    threads.start_pool.__wrapped__()
     assert during == [given or "PASSIVE"]
     assert os.environ.get(threads.WAITING) == given

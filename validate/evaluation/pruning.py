@@ -1,9 +1,9 @@
 r"""Pruning of heads and feed-forward blocks in a fixed order, overlap of importance between tasks, induction capacity.
 
-After Bansal et al. (arXiv 2212.09095): the first ⌊percent · heads/100⌋ heads of an ascending order of importance have
-their output zero, and the model is evaluated again; nothing is scored anew. Beside that order stand three controls:
-random orders, the reverse one, and that of the size of what heads write. The order of an importance in which other
-values tie is that of the heads.
+After Bansal et al. (arXiv 2212.09095): the first percent · heads/100 heads, rounded down, of an ascending order of
+importance have their output zero, and the model is evaluated again; nothing is scored anew. Beside that order stand
+three controls: random orders, the reverse one, and that of the size of what heads write. Heads of equal importance
+stand in their own order.
 
     overlap     share of the heads with the largest importance that two tasks have in common; two random sets of a share
                 s of n heads have s ± (1 - s)/√n in common, one standard deviation

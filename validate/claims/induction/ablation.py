@@ -8,17 +8,13 @@ undoes what training has changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from onset.theory.arrays import Array
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, is_positive
-from onset.validate.claims.induction.readings import Trained, of_seeds
+from onset.validate.claims.induction.readings import of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
-from onset.validate.inspection.inspectable import Head, record
-from onset.validate.inspection.interventions import Zero, intervene, preserved_patterns
-from onset.validate.inspection.losses import before_and_after, in_context_positions, position_losses, token_losses
 
 __all__ = ["CLAIM"]
 
@@ -31,9 +27,11 @@ def needs(size: str) -> Mapping[str, Need]:
 
 
 def judge(runs: Runs) -> list[Finding]:
+    from onset.validate.claims.induction.measuring import ablations
+
     findings = []
     for name in ("two layers", "three layers"):
-        lost, undone, others = np.transpose([_of_seed(trained) for trained in of_seeds(runs[name])])
+        lost, undone, others = np.transpose([ablations(trained) for trained in of_seeds(runs[name])])
         findings += [
             is_positive(
                 f"{name}: share of in-context learning lost, above {NEARLY_ALL:g}", "1", np.array(lost) - NEARLY_ALL
@@ -47,38 +45,6 @@ def judge(runs: Runs) -> list[Finding]:
             ),
         ]
     return findings
-
-
-def _of_seed(trained: Trained) -> tuple[float, float, float]:
-    """Share lost without the induction heads; what of each token's change is undone; share lost without as many other
-    heads of the model, that is all there are."""
-    model, batches = trained.model, list(trained.tokens().split(64))
-    heads = trained.heads("prefix-matching")
-    rest = [Head(layer, n) for layer, number in enumerate(model.heads) for n in range(number)]
-    others = [head for head in rest if head not in heads][: len(heads)]
-    intact = position_losses(model, batches)
-    before = position_losses(trained.untrained, batches)
-    ablated = _preserved(trained, heads)
-    undone = -before_and_after(before.ravel(), intact.ravel(), ablated.ravel())
-    scale = np.sqrt(intact.size)  # per token
-    return _lost(intact, ablated), float(undone / scale), _lost(intact, _preserved(trained, others))
-
-
-def _preserved(trained: Trained, heads: Sequence[Head]) -> Array:
-    """Losses with the outputs of heads zero and all patterns as they were."""
-    rows = []
-    for tokens in trained.tokens().split(64):
-        patterns = preserved_patterns(record(trained.model, tokens, "patterns"))
-        with intervene(trained.model, *map(Zero, heads), *patterns):
-            rows.append(token_losses(trained.model(tokens).detach(), tokens).double().numpy())
-    return np.concatenate(rows)
-
-
-def _lost(intact: Array, ablated: Array) -> float:
-    """Share of the in-context-learning score that is lost."""
-    early, late = in_context_positions(intact.shape[1])
-    scores = [float((losses[:, late - 1] - losses[:, early - 1]).mean()) for losses in (intact, ablated)]
-    return 1 - scores[1] / scores[0]
 
 
 CLAIM = Claim(

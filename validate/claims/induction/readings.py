@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from onset.simulate.tasks import sampler
 from onset.theory.arrays import Array
@@ -15,11 +14,13 @@ from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.inspection.formation import find_formations
-from onset.validate.inspection.inspectable import Head, Inspectable
-from onset.validate.inspection.losses import in_context_positions
-from onset.validate.models import build, trained
 from onset.validate.store.jobs import Observation
 from onset.validate.store.probes import SCORES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from onset.validate.inspection.inspectable import Head, Inspectable
 
 __all__ = ["Trained", "best_scores", "formed", "halfway", "in_context_scores", "of_seeds"]
 
@@ -34,6 +35,8 @@ def best_scores(run: Trajectory, score: str = "prefix-matching") -> Array:
 
 def in_context_scores(run: Trajectory) -> Array:
     """Loss at a late position less that at an early one at each record, nats: negative for what context teaches."""
+    from onset.validate.inspection.losses import in_context_positions
+
     losses = run.probes["loss_at"]
     early, late = in_context_positions(losses.shape[1])
     return losses[:, late - 1] - losses[:, early - 1]
@@ -69,21 +72,29 @@ class Trained:
 
     @cached_property
     def model(self) -> Inspectable:
+        from onset.validate.models import trained
+
         return trained(self.setting, self.run.weights).eval()  # type: ignore[return-value]
 
     @cached_property
     def untrained(self) -> Inspectable:
         """As it was before training."""
+        from onset.validate.models import build
+
         return build(self.setting, self.seed).eval()  # type: ignore[return-value]
 
     def tokens(self, part: int = 0) -> Tensor:
         """Fresh sequences (n, T) with the token that is only predicted left out; other ones for another part."""
+        import torch
+
         generator = np.random.default_rng((self.seed, part))
         drawn = sampler(self.setting.task).sample(SEQUENCES, generator).tokens[:, :-1]
         return torch.from_numpy(drawn.astype(np.int64))
 
     def heads(self, score: str, level: float = FORMATION_LEVEL) -> list[Head]:
         """Heads whose last recorded score exceeds its control by a level, the largest first."""
+        from onset.validate.inspection.inspectable import Head
+
         last = self.run.probes["head_score"][-1, SCORES.index(score)]
         places = [Head(int(layer), int(head)) for layer, head in zip(*np.nonzero(last > level), strict=True)]
         return sorted(places, key=lambda place: -last[place])
