@@ -22,7 +22,7 @@ from onset.theory.markov.priors import (
 )
 from onset.theory.models import FAMILIES
 from onset.theory.setting import Setting
-from onset.theory.setting_changes import overlap
+from onset.theory.setting_changes import overlap, setting_from
 from onset.theory.training import OPTIMIZERS
 
 positive = st.floats(1e-12, 1e12)
@@ -230,3 +230,10 @@ def test_shapes_of_ones_own_are_told_apart():
     assert "4L d=16 H=1 feed-forward=4" in Setting.of("transformer", architecture=Architecture(4, feed_forward=4)).label
     with pytest.raises(ValueError, match="even = True: expected smeared = True"):
         Architecture(even=True)
+
+
+@pytest.mark.parametrize("weight", [-0.5, -1e-9, 1.5])
+def test_weights_of_mixtures_are_shares(weight):
+    prior = Mixture((DoublyStochastic(2), Unigram(2)), (0.5, 0.5))
+    with pytest.raises(ValueError, match=r"weight = .*: expected a share between 0 and 1"):
+        setting_from(Setting.of("linear", prior=prior).to_dict(), {"prior.weight": weight})
