@@ -118,15 +118,15 @@ def task_from_dict(data: Mapping[str, Any]) -> Task:
         If the kind or an entry is unknown, or a value out of range.
     """
     entries = dict(arguments.table("task", data))
+    known = ", ".join(sorted({*TASKS, *HOME}))
     if "kind" not in entries:
-        raise ValueError(f"task has no kind: expected one of {', '.join(sorted(TASKS))}; add kind.")
+        raise ValueError(f"task has no kind: expected one of {known}; add kind.")
     kind = entries.pop("kind")
     if kind in HOME:
         import_module(HOME[kind])
     if kind not in TASKS:
         raise ValueError(
-            f"task kind = {arguments.shown(kind)}: expected one of {', '.join(sorted({*TASKS, *HOME}))}; "
-            "import the module that registers it first."
+            f"task kind = {arguments.shown(kind)}: expected one of {known}; import the module that registers it first."
         )
     task = TASKS[kind]
     arguments.only_known(f"task {kind!r}", entries, entries_of(task))

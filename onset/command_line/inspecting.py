@@ -41,16 +41,9 @@ def _positions(name: str, value: tuple[str, ...]) -> tuple[int, int] | None:
 
 
 def _tasks(name: str, value: tuple[str, ...]) -> tuple[str, ...]:
-    from onset.validate.evaluation.prompts import HARNESS
-    from onset.validate.evaluation.synthetic import SYNTHETIC
+    from onset.validate.evaluation.reading import require_task
 
-    for source in value:
-        if not (source in SYNTHETIC or source.startswith(HARNESS) or (source and Path(source).exists())):
-            raise ValueError(
-                f"{name} = {arguments.shown(source)}: expected a JSONL file, a folder of datasets, {HARNESS}TASK, or "
-                f"one of {', '.join(SYNTHETIC)}; there is no such file."
-            )
-    return value
+    return tuple(require_task(name, source) for source in value)
 
 
 @app.command

@@ -1,1 +1,1 @@
-"""Tasks in whose sequences tokens return: repeated random segments, and natural text."""
+"""Tasks in whose sequences tokens return: repeated random segments."""

@@ -38,6 +38,7 @@ __all__ = [
     "overlap",
     "prune",
     "prune_both",
+    "rank_correlation",
 ]
 
 PERCENT = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90)
@@ -198,9 +199,14 @@ def overlap(first: Array, second: Array, share: float = 0.3) -> Overlap:
         exact,
         common,
         (exact, float(deviation)),
-        float(np.corrcoef(*map(rankdata, values))[0, 1]),
+        rank_correlation(*values),
         float(np.corrcoef(order[0], order[1])[0, 1]),
     )
+
+
+def rank_correlation(first: Array, second: Array) -> float:
+    """Spearman's correlation of two arrays (n,)."""
+    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
 
 
 def capacity_retained(scores: Array, ordered: Sequence[Head], percent: Sequence[int] = PERCENT) -> Array:

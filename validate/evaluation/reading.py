@@ -11,7 +11,17 @@ from onset.validate.evaluation.examples import EvaluationTask
 from onset.validate.evaluation.synthetic import SYNTHETIC, synthetic
 from onset.validate.models.loading import LanguageModel
 
-__all__ = ["load_task"]
+__all__ = ["load_task", "require_task"]
+
+
+def require_task(name: str, source: str) -> str:
+    """Return `source`, or raise ``ValueError`` if it names no task; `name` is that of the option or argument."""
+    if source in SYNTHETIC or source.startswith(prompts.HARNESS) or (source and Path(source).exists()):
+        return source
+    raise ValueError(
+        f"{name} = {arguments.shown(source)}: expected a JSONL file, a folder of datasets, {prompts.HARNESS}TASK, or "
+        f"one of {', '.join(SYNTHETIC)}; there is no such file."
+    )
 
 
 def load_task(
@@ -47,7 +57,7 @@ def load_task(
     ValueError
         If there is no such task, or an example is not as it should be.
     """
-    name, path = str(source), Path(source)
+    name, path = require_task("task", str(source)), Path(source)
     count = arguments.integer("examples", examples, least=2)
     if name in SYNTHETIC:
         if shots:
@@ -57,13 +67,8 @@ def load_task(
         read = prompts.from_harness(name.removeprefix(prompts.HARNESS), download=download)
     elif path.is_dir():
         read = prompts.from_folder(path)
-    elif path.is_file():
-        read = prompts.from_jsonl(path)
     else:
-        raise ValueError(
-            f"task = {arguments.shown(name)}: expected a JSONL file, a folder of datasets, {prompts.HARNESS}TASK, or "
-            f"one of {', '.join(SYNTHETIC)}; there is no such file."
-        )
+        read = prompts.from_jsonl(path)
     return prompts.task_of(
         name if name.startswith(prompts.HARNESS) else path.stem,
         read,

@@ -15,8 +15,9 @@ from torch import Tensor
 from onset.theory import arguments
 from onset.theory.estimates import SEQUENCES
 from onset.validate.inspection.ablation import CONTROLS, matched_heads
+from onset.validate.inspection.in_context import in_context_positions
 from onset.validate.inspection.inspectable import Head, Inspectable
-from onset.validate.inspection.losses import in_context_positions, in_context_score, position_losses
+from onset.validate.inspection.losses import in_context_score, position_losses
 from onset.validate.inspection.measuring import BATCH_TOKENS
 from onset.validate.judging.intervals import mean_interval
 

@@ -12,7 +12,7 @@ from onset.theory.arrays import Array
 from onset.theory.recording import Progress, Trajectory
 from onset.theory.setting import Setting
 from onset.validate.inspection.formation import HEAD_KINDS, find_formations
-from onset.validate.inspection.losses import in_context_positions
+from onset.validate.inspection.in_context import in_context_positions, in_context_scores
 from onset.validate.store.jobs import TRAIN
 from onset.validate.store.listing import list_runs
 from onset.validate.store.probes import SCORES
@@ -49,10 +49,8 @@ class RecordedRun:
 
     @property
     def in_context_scores(self) -> Array:
-        """Loss at the late position less that at the early one at each record, nats."""
-        early, late = self.in_context_positions
-        losses = self.curve.probes["loss_at"]
-        return losses[:, late - 1] - losses[:, early - 1]
+        """In-context-learning score at each record, nats."""
+        return in_context_scores(self.curve.probes["loss_at"])
 
 
 def recorded(place: Path, progress: Progress = lambda step, steps: None) -> list[RecordedRun]:

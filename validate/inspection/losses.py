@@ -22,23 +22,18 @@ from torch.nn import functional as F
 
 from onset.theory.arrays import Array
 from onset.theory.estimates import SEQUENCES
+from onset.validate.inspection.in_context import EARLY, LATE
 from onset.validate.inspection.inspectable import Head, Inspectable
 from onset.validate.inspection.interventions import Zero, intervene
 from onset.validate.judging.intervals import Interval, mean_interval
 
 __all__ = [
-    "EARLY",
-    "LATE",
     "before_and_after",
     "derivative_map",
-    "in_context_positions",
     "in_context_score",
     "position_losses",
     "token_losses",
 ]
-
-EARLY, LATE = 50, 500
-"""Positions of the published score, counted from 1."""
 
 
 def token_losses(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -57,11 +52,6 @@ def position_losses(model: Inspectable, batches: Iterable[Tensor], ablated: Sequ
             tokens = batch.to(model.unembedding_matrix.device)
             rows.append(token_losses(model(tokens), tokens).double().cpu())
     return torch.cat(rows).numpy()
-
-
-def in_context_positions(context: int) -> tuple[int, int]:
-    """The published positions where T predictions reach them, else T/10 and T."""
-    return (EARLY, LATE) if context >= LATE else (max(1, context // 10), context)
 
 
 def in_context_score(losses: Array, early: int = EARLY, late: int = LATE) -> Interval:

@@ -213,8 +213,8 @@ def _calibration() -> tuple[Case, ...]:
 
 
 def _heads() -> tuple[Case, ...]:
-    """Three quarters of an hour on two cores: the six arguments for induction heads on transformers that are trained
-    for them, and on published models where they are installed; claims alone."""
+    """About 20 minutes on two cores (estimated): arguments for induction heads on transformers that are trained for
+    them; claims alone."""
     return ()
 
 

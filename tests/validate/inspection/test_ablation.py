@@ -13,15 +13,10 @@ from torch.nn import functional as F
 from onset.theory.architecture import Architecture
 from onset.theory.setting import Setting
 from onset.validate.inspection.ablation import each_head_ablated, losses_on_repeats, matched_heads
+from onset.validate.inspection.in_context import in_context_positions
 from onset.validate.inspection.inspectable import Head, record
 from onset.validate.inspection.interventions import Zero, intervene, preserved_patterns
-from onset.validate.inspection.losses import (
-    before_and_after,
-    derivative_map,
-    in_context_positions,
-    in_context_score,
-    position_losses,
-)
+from onset.validate.inspection.losses import before_and_after, derivative_map, in_context_score, position_losses
 from onset.validate.inspection.sequences import Pool, Recipe
 from onset.validate.models.transformer import Transformer
 

@@ -1,9 +1,8 @@
 """Without its induction heads a small attention-only model loses nearly all of its in-context learning.
 
 The output of the heads is zero while all patterns stay those of the intact model. The share lost is the change of the
-in-context-learning score over the score itself. Beside it stand the heads of layer 1 that attend to the previous token,
-with patterns of their own, and before-and-after attribution: the part of an ablation's change of each token's loss that
-undoes what training has changed.
+in-context-learning score over the score itself. Beside it stand as many other heads of the model, and before-and-after
+attribution: the part of an ablation's change of each token's loss that undoes what training has changed.
 """
 
 from __future__ import annotations

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 
 from onset.theory.arrays import Array
 from onset.validate.claims.induction.readings import Trained
+from onset.validate.evaluation.pruning import rank_correlation
 from onset.validate.inspection.circuits import Circuits, ov_eigenvalues, qk_traces
 from onset.validate.inspection.idealised import INDUCTION, LONGER, PREVIOUS, recovered
+from onset.validate.inspection.in_context import in_context_positions, in_context_scores
 from onset.validate.inspection.inspectable import Head, record
 from onset.validate.inspection.interventions import Zero, intervene, preserved_patterns
-from onset.validate.inspection.losses import before_and_after, in_context_positions, position_losses, token_losses
+from onset.validate.inspection.losses import before_and_after, position_losses, token_losses
 from onset.validate.store.probes import SCORES
 
 __all__ = ["ablations", "correlations", "recovered_shares"]
@@ -47,9 +48,7 @@ def _preserved(trained: Trained, heads: Sequence[Head]) -> Array:
 
 def _lost(intact: Array, ablated: Array) -> float:
     """Share of the in-context-learning score that is lost."""
-    early, late = in_context_positions(intact.shape[1])
-    scores = [float((losses[:, late - 1] - losses[:, early - 1]).mean()) for losses in (intact, ablated)]
-    return 1 - scores[1] / scores[0]
+    return 1 - float(in_context_scores(ablated).mean() / in_context_scores(intact).mean())
 
 
 def recovered_shares(trained: Trained) -> tuple[float, float, float]:
@@ -59,7 +58,7 @@ def recovered_shares(trained: Trained) -> tuple[float, float, float]:
     shares = []
     for score, features in (("previous-token", PREVIOUS), ("prefix-matching", INDUCTION), ("prefix-matching", LONGER)):
         share, _ = recovered(trained.model, trained.heads(score), features, fitted, batches, start=early)
-        shares.append(float(share.value or np.nan))
+        shares.append(share.value)
     return shares[0], shares[1], shares[2]
 
 
@@ -70,6 +69,5 @@ def correlations(trained: Trained) -> tuple[float, float]:
     circuits = Circuits.of(trained.model)
     traces = qk_traces(circuits, torch.from_numpy(by_name["previous-token"])).numpy()
     values = ov_eigenvalues(circuits).numpy()
-    asks = spearmanr(traces[1:].ravel(), by_name["prefix-matching"][1:].ravel()).statistic  # pyright: ignore
-    copies = spearmanr(values.ravel(), by_name["copying"].ravel()).statistic  # pyright: ignore
-    return float(asks), float(copies)
+    asks = rank_correlation(traces[1:].ravel(), by_name["prefix-matching"][1:].ravel())
+    return asks, rank_correlation(values.ravel(), by_name["copying"].ravel())

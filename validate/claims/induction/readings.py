@@ -13,6 +13,7 @@ from onset.theory.arrays import Array
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.inspection import in_context
 from onset.validate.inspection.formation import find_formations
 from onset.validate.store.jobs import Observation
 from onset.validate.store.probes import SCORES
@@ -34,12 +35,8 @@ def best_scores(run: Trajectory, score: str = "prefix-matching") -> Array:
 
 
 def in_context_scores(run: Trajectory) -> Array:
-    """Loss at a late position less that at an early one at each record, nats: negative for what context teaches."""
-    from onset.validate.inspection.losses import in_context_positions
-
-    losses = run.probes["loss_at"]
-    early, late = in_context_positions(losses.shape[1])
-    return losses[:, late - 1] - losses[:, early - 1]
+    """In-context-learning score at each record, nats."""
+    return in_context.in_context_scores(run.probes["loss_at"])
 
 
 def formed(setting: Setting, run: Trajectory, kind: str = "induction head") -> float | None:
