@@ -24,8 +24,8 @@ CHUNK_ENTRIES = 2**26
 DENSE_VOCABULARY = 256
 """Vocabulary above which laws are taken to be sparse, with this many numbers at a position."""
 
-BYTES_PER_ENTRY = 17
-"""For each of a sequence's probabilities: with their logarithms and products (measured)."""
+BYTES_PER_ENTRY, BYTES_PER_POSITION = 14, 110
+"""For each of a sequence's probabilities with their logarithms and products, and besides for each token (measured)."""
 
 SECONDS_PER_ENTRY = 2e-8
 """On one core, for each of these probabilities (measured)."""
@@ -83,7 +83,9 @@ def strategy_losses(
     sequences, task = arguments.integer("sequences", sequences, least=2), setting.task
     entries = (len(task.strategies) + 1) * min(task.vocabulary, DENSE_VOCABULARY)
     costs.require_memory(
-        "a sequence with its laws", lambda context: BYTES_PER_ENTRY * entries * context, context=task.context
+        "a sequence with its laws",
+        lambda context: (BYTES_PER_ENTRY * entries + BYTES_PER_POSITION) * context,
+        context=task.context,
     )
     costs.require_time(
         "the simulation",

@@ -4,6 +4,8 @@ errors.
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -121,3 +123,21 @@ def test_pseudo_count_is_the_concentration_by_default():
         strategy_losses(setting, 1)
     with pytest.raises(ValueError, match="pseudo_count = -1"):
         strategy_losses(setting, 64, pseudo_count=-1)
+
+
+@pytest.mark.parametrize("states", [2, 8, 20])
+def test_memory_of_one_sequence_is_as_estimated(states, monkeypatch):
+    """The peak at a context at which a chunk has one sequence, within a fifth of the estimate."""
+    estimates, context = [], 20_000
+    monkeypatch.setattr(losses, "CHUNK_ENTRIES", context)
+    monkeypatch.setattr(losses.costs, "require_memory", lambda _, needed, **sizes: estimates.append(needed(**sizes)))
+    setting = Setting.of(states=states, context=context)
+    strategy_losses(setting, 2)  # imports and tables
+    tracemalloc.start()
+    try:
+        strategy_losses(setting, 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    print(f"{peak / 1e6:.0f} MB, estimated {estimates[0] / 1e6:.0f}")
+    assert peak == pytest.approx(estimates[0], rel=0.2)

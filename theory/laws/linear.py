@@ -132,7 +132,7 @@ def predict(setting: Setting, *, seed: int = 0, progress: Progress = no_progress
     curves, lag_logits = along.manifold.curves, along.manifold.lag_logits
     attention = last_attention(lag_logits, task.context)
     steps, neglected = along.steps_and_neglected()
-    formed = int(np.argmax(attention[:, 1] > FORMATION_LEVEL)) or -1
+    formed = int(np.argmax(attention[:, 1] > FORMATION_LEVEL)) or -1  # to the end where it is formed at the start
     share = neglected[formed] / steps[formed] if steps[formed] else np.inf
     if not share <= NEGLECTED:
         return _match_limited(setting, share)

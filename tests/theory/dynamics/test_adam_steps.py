@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 import numpy as np
 import pytest
 
 from onset.theory.dynamics.adam_steps import adam_steps
 from onset.theory.dynamics.descent import descend
 from onset.theory.dynamics.flow import DENSE, SingleReplicate
+from onset.theory.dynamics.layout import Layout
 from onset.theory.mean_fields.predict import MEAN_FIELDS
 from onset.theory.mean_fields.softmax import SoftmaxMeanField
 from onset.theory.setting import Setting
@@ -68,3 +71,32 @@ def test_divergence_is_kept_and_said(quadratic):
     assert computed.diverged is not None
     assert np.all(np.isfinite(computed.loss))
     assert f"diverged at step {computed.diverged}" in computed.transitions()[1].reason
+
+
+@dataclass(frozen=True)
+class InUnits(Layout):
+    """Coordinates whose typical sizes are this many times larger."""
+
+    unit: float
+
+    @property
+    def scale(self) -> np.ndarray:
+        return super().scale * self.unit
+
+
+def test_units_of_coordinates_do_not_change_the_strides(quadratic):
+    """Values, rates and sizes 1,024 times larger, gradients as much smaller: as many gradients, and the same path."""
+    runs = []
+    for unit in (1.0, 1024.0):
+        setting = Setting.of(
+            "linear", context=5, optimizer="adam", learning_rate=0.01 * unit, initialization=unit, steps=300
+        )
+        dynamics, calls = quadratic(setting, np.array([2.0, 3.0, 4.0, 0.5]) / unit**2), []
+        dynamics.layout = InUnits(*(getattr(dynamics.layout, field.name) for field in fields(Layout)), unit)
+        evaluate = dynamics.gradient
+        dynamics.gradient = lambda *at, evaluate=evaluate, calls=calls: (calls.append(1), evaluate(*at))[1]
+        (run,) = adam_steps(SingleReplicate(dynamics), setting.training, sampling=DENSE)
+        runs.append((len(calls), run.parameters["match.diagonal"] / unit))
+    print(runs[0][0], "and", runs[1][0], "gradients of 300")
+    assert runs[0][0] == runs[1][0] < 200
+    np.testing.assert_allclose(runs[1][1], runs[0][1], atol=1e-4)

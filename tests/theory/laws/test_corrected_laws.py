@@ -96,3 +96,17 @@ def test_the_last_round_moves_both_ends_of_the_interval_alike():
     (predicted,) = prediction.trajectories
     np.testing.assert_allclose((before.steps + after.steps) / 2, predicted.steps, rtol=1e-12)
     assert (after.steps[1:] > predicted.steps[1:]).all()
+
+
+def test_the_interval_after_formation_is_the_neglected_order():
+    """2 ln³T/T² of the steps between formation and transition."""
+    setting = Setting.of("softmax", states=3, context=64)
+    prediction = law_corrected(setting)
+    curves = [prediction.trajectories[0], *prediction.neglected["counts after formation"]]
+    readings = [curve.transitions() for curve in curves]
+    formed = readings[0][1].step
+    reached, early, late = (transitions[-1].step for transitions, _ in readings)
+    share = 2 * np.log(64) ** 3 / 64**2
+    print(formed, reached, early, late)
+    assert (late - reached) / (reached - formed) == pytest.approx(share, rel=0.01)
+    assert (reached - early) / (reached - formed) == pytest.approx(share, rel=0.01)

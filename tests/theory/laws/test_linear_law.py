@@ -25,6 +25,7 @@ from onset.theory.mean_fields.match_and_lags import MatchAndLags
 from onset.theory.mean_fields.quadrature import rules
 from onset.theory.setting import Setting
 from onset.theory.tasks import LARGEST_CONTEXT
+from onset.theory.transitions import FORMATION_LEVEL
 
 
 def formation(prediction) -> float:
@@ -238,3 +239,12 @@ def test_no_delay_of_the_start_is_added_before_the_first_step():
     for start, expected in (((5.0, 1.0), [0.0, 16.0, 26.0]), ((-14.0, 0.0), [0.0, 0.0, 6.0])):
         along = linear.Path(None, np.array([10.0, 10.0]), np.zeros(2), start)  # type: ignore[arg-type]
         np.testing.assert_allclose(along.steps_and_neglected()[0], expected)
+
+
+def test_what_is_neglected_is_counted_to_the_end_where_heads_are_formed_at_the_start():
+    """T = 6: uniform attention gives lag 1 more than the level of formation."""
+    setting = Setting.of("linear", states=3, context=6, learning_rate={"lag_logits": 1e-4})
+    steps, neglected = linear.path(setting).steps_and_neglected()
+    assert linear.predict(setting).trajectories[0].attention[0, 0, 1] > FORMATION_LEVEL
+    (said,) = (text for text in linear.predict(setting).validity if "closed form" in text)
+    assert f"{neglected[-1] / steps[-1]:.2g} of the time" in said

@@ -3,6 +3,8 @@ in tests/simulate."""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -156,3 +158,11 @@ def test_the_readout_settles_at_the_rate_of_its_curvature():
     slope = np.polyfit(at, [coefficients.at(readout)[2] for readout in at], 2)
     curvature = np.polyval(np.polyder(slope), coefficients.readout)
     assert settle == pytest.approx(1 / (rates[0] * curvature), rel=1e-3)
+
+
+def test_parts_of_the_interval_are_said_in_their_units():
+    """The second order as a share of the wait, the standard error in steps."""
+    escaped = escape(Setting.of("softmax", context=1000))
+    second, error = (float(number) for number in re.findall(r"([\d.e+-]+) (?:of the wait|steps)", escaped.uncertainty))
+    assert second * escaped.steps == pytest.approx(escaped.second, rel=0.05)
+    assert error == pytest.approx(escaped.error, rel=0.05)

@@ -146,3 +146,10 @@ def test_a_prior_without_fields_says_what_it_is(monkeypatch):
 def test_what_is_no_prior_is_refused_when_it_enters(prior, says):
     with pytest.raises(ValueError, match=says):
         Setting.of("linear", prior=prior, context=16)
+
+
+def test_second_moments_of_the_stationary_law_alone_give_a_prior_away():
+    """Symbol 0 has probability 1/3, the others 1/3 ± .2 in turn: equal means, unequal mean squares."""
+    laws = np.array([[1, 1, 1], [1, 1, 1]]) / 3 + np.array([[0, 0.2, -0.2], [0, -0.2, 0.2]])
+    _, where, _ = largest_difference(np.tile(laws[:, None, :], (50, 3, 1)))
+    assert where.startswith("the mean square of the stationary probability of symbol")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import pkgutil
+from dataclasses import replace
 from math import factorial
 
 import numpy as np
@@ -17,11 +18,12 @@ from onset.theory.derivations.count_fluctuations import covariance
 from onset.theory.dynamics.descent import descend
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.priors import Dirichlet
-from onset.theory.mean_fields.corrected.base import MEASURING_FACTOR, logit_loss
+from onset.theory.mean_fields.corrected.base import COUNT, MEASURING_FACTOR, logit_loss
 from onset.theory.mean_fields.corrected.counts import Counts
+from onset.theory.mean_fields.corrected.early import SEQUENCES, reach
 from onset.theory.mean_fields.corrected.linear import LinearCorrected
 from onset.theory.mean_fields.corrected.moments import Memory, Moments, positions
-from onset.theory.mean_fields.corrected.predict import CORRECTED, mean_field_corrected
+from onset.theory.mean_fields.corrected.predict import CORRECTED, _softmax, mean_field_corrected
 from onset.theory.mean_fields.corrected.softmax import SoftmaxCorrected
 from onset.theory.setting import Setting
 
@@ -281,3 +283,29 @@ def test_lags_that_no_source_has_yet_do_not_overflow():
     point = np.zeros_like(dynamics.layout.start)
     point[0], point[2], point[dynamics.layout.lags.start + 1] = 10.0, 5.0, 8.0
     assert np.isfinite(dynamics.gradient(point).derivative).all()
+
+
+@pytest.mark.parametrize("states", range(2, 12))
+def test_as_many_positions_are_enumerated_as_the_most_sequences_allow(states):
+    """k^{t-1} sequences end at position t in one state."""
+    last = reach(states, 1000)
+    assert states ** (last - 1) <= SEQUENCES < states**last
+    assert reach(states, 3) == 3
+
+
+def test_the_softmax_family_takes_the_same_number_of_chains_however_they_are_scrambled():
+    """Two states, whose chains have two dimensions, need one scrambling."""
+    counts = {k: [run["count"] for run in _softmax(Setting.of("softmax", states=k), 0)] for k in (2, 3)}
+    assert counts == {2: [2 * COUNT], 3: [COUNT, COUNT]}
+
+
+@pytest.mark.parametrize("family", CORRECTED)
+def test_progress_never_goes_back_and_ends_at_the_end(family):
+    """Over all runs together."""
+    setting, calls = Setting.of(family, states=3, context=12), []
+    setting = replace(setting, training=replace(setting.training, steps=4, record_every=1))
+    mean_field_corrected(setting, progress=lambda done, total: calls.append((done, total)))
+    shares = [done / total for done, total in calls]
+    assert len({total for _, total in calls}) == 1
+    assert shares[-1] == 1
+    assert shares == sorted(shares)

@@ -14,7 +14,7 @@ from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields.linear import LinearMeanField
 from onset.theory.mean_fields.match_and_lags import MatchAndLags, drive_error
 from onset.theory.mean_fields.predict import MEAN_FIELDS
-from onset.theory.mean_fields.quadrature import REMEMBERED, SCRAMBLINGS, rules
+from onset.theory.mean_fields.quadrature import CANDIDATES, REMEMBERED, SCRAMBLINGS, _large_rule, rules
 from onset.theory.setting import Setting
 
 
@@ -101,3 +101,12 @@ def test_error_of_the_rules_covers_larger_ones(states, times):
     else:
         # What is stated is the error of the mean of four rules.
         assert off < student(stated.freedom, 0.999) * np.sqrt(1 + 4 / times) * stated.value
+
+
+@pytest.mark.parametrize("prior", [Dirichlet(3), Mixture((Dirichlet(3), Unigram(3)), (0.5, 0.5))], ids=str)
+def test_candidates_are_the_first_points_of_each_component(prior):
+    """As many as are asked for, equally many of each."""
+    matrices, weights, chosen = _large_rule(prior, 4 * CANDIDATES, np.random.default_rng(0))
+    assert chosen.sum() == CANDIDATES
+    assert len(matrices) == len(weights) == 4 * CANDIDATES
+    assert weights.sum() == pytest.approx(1)
