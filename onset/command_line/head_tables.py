@@ -72,7 +72,7 @@ def _show_score(score: dict[str, Any]) -> None:
         rows.append((f"{len(above) - SHOWN} more", "", "", ""))
     if rows:
         unit = "" if score["unit"] == "share" else f", {score['unit']}"
-        table(title, ("head", f"score{unit}", "95% over sequences", "control"), rows)
+        table(title, ("head", f"score{unit}", f"95% over {score['over']}", "control"), rows)
     else:
         print(title)
     print(f"  {score['definition']}\n  {score['normalisation']}; on {score['shown']}\n")

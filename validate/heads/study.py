@@ -132,7 +132,7 @@ def _scores(table: xarray.Dataset) -> dict[str, Any]:
     scores = []
     for name in table.score.values.tolist():
         row = table.sel(score=name)
-        texts = ("definition", "source", "shown", "normalisation", "unit", "level", "chance")
+        texts = ("definition", "source", "shown", "normalisation", "unit", "level", "chance", "over")
         places = zip(*np.nonzero(~np.isnan(row["mean"].values)), strict=True)
         heads = [
             {"layer": int(layer), "head": int(head)}

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from onset.validate.inspection.inspectable import HeadWeights, Inspectable, by_layer
 
-__all__ = ["Circuits", "k_composition", "ov_eigenvalues", "qk_traces"]
+__all__ = ["Circuits", "k_composition", "ov_eigenvalues", "previous_keys", "qk_traces"]
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,28 @@ class Circuits:
             If queries, keys or values are not linear in the stream.
         """
         chosen = slice(None) if tokens is None else tokens
-        embedding, unembedding = (m[chosen].double() for m in (model.embedding_matrix, model.unembedding_matrix))
+        embedding, unembedding = (m.detach()[chosen] for m in (model.embedding_matrix, model.unembedding_matrix))
         heads = [HeadWeights(*(m.double() for m in model.head_weights(n))) for n in range(len(model.heads))]
         return cls(embedding, unembedding, heads)
+
+    def over(self, tokens: Tensor) -> Circuits:
+        """The same for fewer tokens."""
+        return Circuits(self.embedding[tokens], self.unembedding[tokens], self.heads)
 
     def written(self, layer: int) -> Tensor:
         """V O of each head of a layer, shape (H, d, d)."""
         return self.heads[layer].value @ self.heads[layer].output
 
 
+def _centred(matrix: Tensor) -> Tensor:
+    """Rows less their mean, in double precision."""
+    matrix = matrix.double()
+    return matrix - matrix.mean(dim=0)
+
+
 def ov_eigenvalues(circuits: Circuits, permutation: Tensor | None = None) -> Tensor:
     """Σλ/Σ|λ| of each head, shape (layers, most heads of a layer); of the control for a permutation of the tokens."""
-    embedding, unembedding = (m - m.mean(dim=0) for m in (circuits.embedding, circuits.unembedding))
+    embedding, unembedding = _centred(circuits.embedding), _centred(circuits.unembedding)
     between = (unembedding if permutation is None else unembedding[permutation]).mT @ embedding
     layers = []
     for weights in circuits.heads:
@@ -78,37 +88,45 @@ def ov_eigenvalues(circuits: Circuits, permutation: Tensor | None = None) -> Ten
     return by_layer(layers)
 
 
-def qk_traces(
-    circuits: Circuits, previous_token: Sequence[Tensor] | Tensor, permutation: Tensor | None = None
-) -> Tensor:
-    """QK trace of each head, shape (layers, most heads of a layer); NaN in the first layer.
+def previous_keys(circuits: Circuits, previous_token: Sequence[Tensor] | Tensor) -> list[Tensor]:
+    """W K of each head, (H, d, width of a head) by layer: its keys' maps of what previous-token heads have written.
 
     Parameters
     ----------
     circuits : Circuits
     previous_token : tensor, shape (layers, most heads of a layer)
         Scores of the heads; negative ones count as zero.
-    permutation : tensor, shape (vocabulary,), optional
-        Of the tokens of the query, for the control.
     """
-    centred = circuits.embedding - circuits.embedding.mean(dim=0)
-    query = centred if permutation is None else centred[permutation]
-    gram_query, gram_key = query.mT @ query, centred.mT @ centred
-    cross, number = centred.mT @ query, len(centred)
-    layers, written = [], torch.zeros_like(gram_key)
+    keys, written = [], torch.zeros_like(circuits.written(0)[0])
     for layer, weights in enumerate(circuits.heads):
-        if layer == 0:
-            layers.append(written.new_full((len(weights.query),), torch.nan))
-        else:
-            # M of centred tokens is query @ left @ right.mT @ centred.mT, with left and right of the head's width.
-            left, right = weights.query, written @ weights.key
-            diagonal = torch.einsum("hdw,hew,ed->h", left, right, cross)
-            squares = ((left.mT @ gram_query @ left) * (right.mT @ gram_key @ right)).sum(dim=(-2, -1))
-            deviation = squares.clamp(min=0).sqrt() / number
-            layers.append(diagonal / number / torch.where(deviation > 0, deviation, 1))
+        keys.append(written @ weights.key)
         shares = torch.as_tensor(previous_token[layer])[: len(weights.query)].to(written).clamp(min=0)
         written = written + torch.einsum("h,hde->de", shares, circuits.written(layer))
-    return by_layer(layers)
+    return keys
+
+
+def qk_traces(circuits: Circuits, keys: Sequence[Tensor], *permutations: Tensor) -> Tensor:
+    """QK trace of each head, shape (1 + n, layers, most heads of a layer); NaN in the first layer.
+
+    Parameters
+    ----------
+    circuits : Circuits
+    keys : sequence of tensor
+        As `previous_keys` gives them.
+    *permutations : tensor, shape (vocabulary,)
+        Of the tokens of the query, for n controls, which come after the trace itself.
+    """
+    centred = _centred(circuits.embedding)
+    gram, number = centred.mT @ centred, len(centred)
+    crosses = [gram, *(centred.mT @ centred[permutation] for permutation in permutations)]
+    layers = [keys[0].new_full((len(keys[0]), len(crosses)), torch.nan)]
+    # M of centred tokens is query @ left @ right.mT @ centred.mT, with left and right of the head's width.
+    for left, right in zip((weights.query for weights in circuits.heads[1:]), keys[1:], strict=True):
+        squares = ((left.mT @ gram @ left) * (right.mT @ gram @ right)).sum(dim=(-2, -1))
+        deviation = squares.clamp(min=0).sqrt() / number
+        diagonal = torch.stack([((cross @ left) * right).sum(dim=(-2, -1)) for cross in crosses], dim=1)
+        layers.append(diagonal / number / torch.where(deviation > 0, deviation, 1)[:, None])
+    return by_layer(layers).permute(2, 0, 1)
 
 
 def k_composition(circuits: Circuits, earlier: tuple[int, int]) -> Tensor:

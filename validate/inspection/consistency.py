@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onset.validate.inspection.inspectable import Inspectable, record
+from onset.validate.inspection.inspectable import Inspectable, PassEnded, last_stream, record
 
 __all__ = ["require_consistent", "rounding"]
 
@@ -21,6 +21,7 @@ def require_consistent(model: Inspectable, tokens: Tensor) -> None:
 
     Logits do not depend on later tokens; patterns are shares of earlier positions; head outputs are patterns times
     values; the last stream gives the logits, and so does the stream before each layer when the rest is run from there.
+    A pass that a function ends leaves nothing behind.
     """
     recorded = record(model, tokens, "streams", "patterns", "head_outputs", "logits")
     logits = recorded.logits
@@ -61,6 +62,15 @@ def require_consistent(model: Inspectable, tokens: Tensor) -> None:
             raise ValueError(f"{name}: run from the stream before layer {layer}, it gives other logits.")
     if _differs(model.unembed(recorded.streams[-1]), logits):
         raise ValueError(f"{name}: `unembed` of the last stream gives other logits.")
+    if _differs(last_stream(model, tokens), recorded.streams[-1]):
+        raise ValueError(f"{name}: its last stream is another when the pass ends there.")
+    try:
+        model(tokens)
+    except PassEnded:
+        raise ValueError(
+            f"{name}: functions of `hooked` are called after their context has ended with an exception; expected that "
+            "it removes them; use try and finally."
+        ) from None
 
 
 def _differs(value: Tensor, expected: Tensor) -> bool:

@@ -1,9 +1,9 @@
 r"""Scores of heads with intervals over sequences, and which heads exceed chance after control of the family-wise error.
 
-For a head with scores x_i on n sequences and c_i of their controls, the mean of x has a 95% interval by Student's law.
-The head exceeds chance if the mean of x - c is above a level, by default that of formation, so that a head whose score
-differs from chance by a hair does not count: p is that of Student's one-sided test, and Holm's procedure over all heads
-of the model keeps the probability of any false one below 5%.
+For a head with scores x_i on n sequences, or in n draws of tokens, and c_i of their controls, the mean of x has a 95%
+interval by Student's law. The head exceeds chance if the mean of x - c is above a level, by default that of formation,
+so that a head whose score differs from chance by a hair does not count: p is that of Student's one-sided test, and
+Holm's procedure over all heads of the model keeps the probability of any false one below 5%.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scipy.special import stdtr
 
 from onset.theory.estimates import student
 from onset.validate.inspection.measuring import Measured
+from onset.validate.inspection.scores.weights import WeightScore
 from onset.validate.judging.verdicts import FAMILY, holm_adjusted
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def head_table(measured: Sequence[Measured], level: float | None = None) -> xarr
     -------
     xarray.Dataset
         By score, layer and head, both counted from 0: `mean` with its 95% interval `low` to `high`, `control`, the
-        adjusted `p` of an excess of at most the level, and `exceeds`; by score `chance`, `unit`, `level` and what
-        defines it. NaN where a layer has fewer heads, or a score is not defined.
+        adjusted `p` of an excess of at most the level, and `exceeds`; by score `chance`, `unit`, `level`, what the
+        interval is `over`, and what defines it. NaN where a layer has fewer heads, or a score is not defined.
     """
     import xarray
 
@@ -55,6 +56,7 @@ def head_table(measured: Sequence[Measured], level: float | None = None) -> xarr
         "shown": [result.score.shown for result in measured],
         "unit": [result.score.unit for result in measured],
         "level": levels,
+        "over": ["draws of tokens" if isinstance(result.score, WeightScore) else "sequences" for result in measured],
         "normalisation": [result.score.normalisation for result in measured],
     }
     table = xarray.Dataset(

@@ -24,7 +24,17 @@ from torch.nn.utils.rnn import pad_sequence
 
 from onset.theory import arguments
 
-__all__ = ["ACTIVATIONS", "Activations", "Head", "HeadWeights", "Inspectable", "by_layer", "record"]
+__all__ = [
+    "ACTIVATIONS",
+    "Activations",
+    "Head",
+    "HeadWeights",
+    "Inspectable",
+    "PassEnded",
+    "by_layer",
+    "last_stream",
+    "record",
+]
 
 ACTIVATIONS = ("streams", "scores", "patterns", "head_outputs", "feed_forwards", "logits")
 """Activations that can be recorded; all but the logits can be replaced."""
@@ -123,7 +133,7 @@ class Inspectable(Protocol):
             are those of `feed_forward_layers`.
         function : callable
             Returns the tensor that replaces the activation, or None to leave it. Functions of nested contexts are
-            called from the outermost to the innermost.
+            called from the outermost to the innermost. Those that raise an exception end the pass, and the context.
         """
         ...
 
@@ -169,8 +179,28 @@ def record(model: Inspectable, tokens: Tensor, *names: str) -> Activations:
             layers = range(len(model.heads) + (name == "streams"))
             for layer in model.feed_forward_layers if name == "feed_forwards" else layers:
                 hooks.enter_context(model.hooked(name, layer, tensors.append))
-        logits = model(tokens)
-    return Activations(tokens, **recorded, logits=logits if "logits" in names else None)
+        if "logits" in names:
+            return Activations(tokens, **recorded, logits=model(tokens))
+        last_stream(model, tokens)
+    return Activations(tokens, **recorded)
+
+
+class PassEnded(Exception):
+    """Ends a forward pass at its last stream."""
+
+
+def last_stream(model: Inspectable, tokens: Tensor) -> Tensor:
+    """Residual stream (B, T, d) after the last layer on tokens (B, T); no logits are computed."""
+
+    def end(stream: Tensor) -> None:
+        raise PassEnded(stream)
+
+    try:
+        with model.hooked("streams", len(model.heads), end):
+            model(tokens)
+    except PassEnded as last:
+        return last.args[0]
+    raise AssertionError("the model has no last stream")
 
 
 def by_layer(heads: list[Tensor]) -> Tensor:

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from onset.theory.arrays import Array
 from onset.theory.recording import Progress
-from onset.validate.inspection.circuits import Circuits
-from onset.validate.inspection.inspectable import Inspectable, by_layer, record
+from onset.validate.inspection.circuits import Circuits, previous_keys
+from onset.validate.inspection.inspectable import Inspectable, by_layer, last_stream
 from onset.validate.inspection.scores.outputs import OutputScore, Written, logit_gradients
 from onset.validate.inspection.scores.patterns import PatternScore, shares_of, uniform_score
-from onset.validate.inspection.scores.weights import MOST_TOKENS, Weights, WeightScore
+from onset.validate.inspection.scores.weights import LEAST_TOKENS, MOST_TOKENS, Weights, WeightScore
 from onset.validate.inspection.sequences import Pool
 
 __all__ = ["Measured", "measure", "measure_weights"]
@@ -129,12 +129,13 @@ def measure_weights(
     ValueError
         If queries, keys or values are not linear in the stream.
     """
-    generator = np.random.default_rng(seed)
-    tokens = generator.choice(pool.tokens, min(MOST_TOKENS, len(pool.tokens)), replace=False)
-    chosen = torch.from_numpy(tokens).to(model.unembedding_matrix.device)
-    weights = Weights(Circuits.of(model, chosen), torch.from_numpy(previous_token))
+    generator, circuits = np.random.default_rng(seed), Circuits.of(model)
+    keys = previous_keys(circuits, torch.from_numpy(previous_token))
+    size = min(MOST_TOKENS, max(LEAST_TOKENS, len(pool.tokens) // 2), len(pool.tokens))
     rows: list[list[tuple[Tensor, Tensor]]] = [[] for _ in scores]
     for draw in range(draws):
+        tokens = torch.from_numpy(generator.choice(pool.tokens, size, replace=False))
+        weights = Weights(circuits.over(tokens.to(circuits.embedding.device)), keys)
         for row, score in zip(rows, scores, strict=True):
             row.append(score.measure(weights, generator))
         progress(draw + 1, draws)
@@ -157,19 +158,20 @@ def _of_batch(
     tokens, control = tokens.to(device), control.to(device)
     patterns = [score for score in scores if isinstance(score, PatternScore)]
     outputs = [score for score in scores if isinstance(score, OutputScore)]
-    by_name: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
-    if patterns:
-        shares = torch.stack([shares_of(tokens, score) for score in patterns])
-        chance = uniform_score(shares)
-        values = _attended(model, tokens, shares)
-        others = _attended(model, control, shares) if any(map(_has_control, patterns)) else values
-        for n, score in enumerate(patterns):
-            by_name[score.name] = values[n], others[n], chance[n]
-    if outputs:
-        values, number = _written(model, weights, tokens, outputs)
-        others = _written(model, weights, control, outputs)[0] if any(map(_has_control, outputs)) else values
-        for n, score in enumerate(outputs):
-            by_name[score.name] = values[n], others[n], torch.full((len(tokens),), score.chance(number), device=device)
+    shares = [shares_of(tokens, score) for score in patterns]
+    chances = [uniform_score(share) for share in shares]
+
+    def scored(tokens: Tensor) -> tuple[list[Tensor], int]:
+        """Scores (B, layers, most heads), patterns first, and the number of distinct tokens, 0 if not needed."""
+        attended, last = _attended(model, tokens, shares)
+        written, number = _written(model, weights, tokens, last, outputs) if outputs else ([], 0)
+        return attended + written, number
+
+    values, number = scored(tokens)
+    others = scored(control)[0] if any(map(_has_control, scores)) else values
+    chances += [torch.full((len(tokens),), score.chance(number), device=device) for score in outputs]
+    names = [score.name for score in (*patterns, *outputs)]
+    by_name = dict(zip(names, zip(values, others, chances, strict=True), strict=True))
     return [
         (value, other if _has_control(score) else chance[:, None, None] + torch.zeros_like(value), chance)
         for score, (value, other, chance) in ((score, by_name[score.name]) for score in scores)
@@ -181,12 +183,15 @@ def _has_control(score: PatternScore | OutputScore) -> bool:
     return score.by_content and score.recipe.controlled
 
 
-def _attended(model: Inspectable, tokens: Tensor, shares: Tensor) -> Tensor:
-    """Scores (n, B, layers, most heads) of patterns on tokens (B, T), from weights (n, B, T, T) of the attention."""
+def _attended(model: Inspectable, tokens: Tensor, shares: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """Scores (B, layers, most heads) of patterns on tokens (B, T), from weights (B, T, T) of the attention, for each;
+    and the last stream."""
+    if not shares:
+        return [], last_stream(model, tokens)
     layers: list[Tensor] = []
 
     def reduce(pattern: Tensor) -> None:
-        layers.append(torch.einsum("bhts,nbts->hnb", pattern.float(), shares))
+        layers.append(torch.stack([torch.einsum("bhts,bts->hb", pattern.float(), share) for share in shares], dim=-1))
         if layers[-1].isnan().any():
             raise ValueError(
                 f"the patterns of layer {len(layers) - 1} hold NaN: expected numbers; load the model in a wider type."
@@ -195,18 +200,18 @@ def _attended(model: Inspectable, tokens: Tensor, shares: Tensor) -> Tensor:
     with ExitStack() as hooks:
         for layer in range(len(model.heads)):
             hooks.enter_context(model.hooked("patterns", layer, reduce))
-        model(tokens)
-    return by_layer(layers).permute(2, 3, 0, 1)
+        last = last_stream(model, tokens)
+    return list(by_layer(layers).permute(3, 2, 0, 1)), last
 
 
 def _written(
-    model: Inspectable, weights: Sequence[Tensor], tokens: Tensor, scores: Sequence[OutputScore]
-) -> tuple[Tensor, int]:
-    """Scores (n, B, layers, most heads) of what heads write on tokens (B, T), and the number of distinct tokens."""
+    model: Inspectable, weights: Sequence[Tensor], tokens: Tensor, last: Tensor, scores: Sequence[OutputScore]
+) -> tuple[list[Tensor], int]:
+    """Scores (B, layers, most heads) of what heads write on tokens (B, T) with a last stream, and the number of
+    distinct tokens."""
     distinct, index = zip(*(torch.unique(row, return_inverse=True) for row in tokens), strict=True)
     chosen, index = torch.stack(distinct), torch.stack(index)
     unembedding = model.unembedding_matrix[chosen]
-    last = record(model, tokens, "streams").streams[-1]
     gradients = logit_gradients(model, last, chosen)
     itself = torch.eye(tokens.shape[1], device=tokens.device)
     patterns: list[Tensor] = []
@@ -237,5 +242,5 @@ def _written(
         for layer in range(len(model.heads)):
             hooks.enter_context(model.hooked("patterns", layer, keep))
             hooks.enter_context(model.hooked("head_outputs", layer, reduce))
-        model(tokens)
-    return by_layer(layers).permute(2, 3, 0, 1), chosen.shape[1]
+        last_stream(model, tokens)
+    return list(by_layer(layers).permute(2, 3, 0, 1)), chosen.shape[1]

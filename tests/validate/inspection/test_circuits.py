@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from onset.validate.inspection.circuits import Circuits, k_composition, ov_eigenvalues, qk_traces
+from onset.validate.inspection.circuits import Circuits, k_composition, ov_eigenvalues, previous_keys, qk_traces
 from onset.validate.inspection.inspectable import HeadWeights
 
 VOCABULARY, WIDTH, HEAD = 40, 8, 3
@@ -59,7 +59,8 @@ def test_a_head_that_copies_has_eigenvalues_of_one_sign():
 def test_traces_by_the_letter(circuits):
     """Mean diagonal of the doubly centred matrix of scores, in standard deviations of its entries."""
     shares = torch.tensor([[0.7, 0.2, torch.nan], [0.4, -0.3, 0.1], [0.5, torch.nan, torch.nan]]).double()
-    traces = qk_traces(circuits, shares)
+    permutation = torch.randperm(VOCABULARY, generator=torch.Generator().manual_seed(2))
+    traces, control = qk_traces(circuits, previous_keys(circuits, shares), permutation)
     assert torch.isnan(traces[0]).all()
     written = sum(
         max(float(shares[layer, head]), 0.0) * circuits.heads[layer].value[head] @ circuits.heads[layer].output[head]
@@ -71,11 +72,7 @@ def test_traces_by_the_letter(circuits):
     scores = scores - scores.mean(dim=0) - scores.mean(dim=1, keepdim=True) + scores.mean()
     expected = scores.diagonal().mean() / scores.square().mean().sqrt()
     torch.testing.assert_close(traces[2, 0], expected)
-    permutation = torch.randperm(VOCABULARY, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(
-        qk_traces(circuits, shares, permutation)[2, 0],
-        scores[permutation].diagonal().mean() / scores.square().mean().sqrt(),
-    )
+    torch.testing.assert_close(control[2, 0], scores[permutation].diagonal().mean() / scores.square().mean().sqrt())
 
 
 def test_a_head_that_asks_for_its_own_token_has_a_large_trace():
@@ -84,12 +81,12 @@ def test_a_head_that_asks_for_its_own_token_has_a_large_trace():
     identity = torch.eye(WIDTH)[None].double()
     heads = [HeadWeights(*(4 * [identity])), HeadWeights(*(4 * [identity]))]
     circuits = Circuits(embedding, embedding, heads)
-    matched = qk_traces(circuits, torch.ones(2, 1))[1, 0]
     permutation = torch.randperm(VOCABULARY, generator=torch.Generator().manual_seed(1))
+    matched, control = qk_traces(circuits, previous_keys(circuits, torch.ones(2, 1)), permutation)[:, 1, 0]
     assert matched > 2.0
-    assert qk_traces(circuits, torch.ones(2, 1), permutation)[1, 0].abs() < 0.5
+    assert control.abs() < 0.5
     # Nothing earlier attends to the previous token: nothing to find.
-    assert qk_traces(circuits, torch.zeros(2, 1))[1, 0] == 0
+    assert qk_traces(circuits, previous_keys(circuits, torch.zeros(2, 1)))[0, 1, 0] == 0
 
 
 def test_composition_by_the_letter(circuits):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
 pytest.importorskip("torch")
@@ -64,6 +66,18 @@ class WithoutNorm(Transformer):
         return super().unembed(self.streams[-1](x))
 
 
+class Lingering(Transformer):
+    """Functions stay where a pass ends with an exception."""
+
+    @contextmanager
+    def hooked(self, activation, layer, function):
+        hook = super().hooked(activation, layer, function)
+        hook.__enter__()
+        self.kept = hook
+        yield
+        hook.__exit__(None, None, None)
+
+
 class Infinite(Transformer):
     def forward(self, tokens, mask_bits=()):
         return super().forward(tokens, mask_bits) / 0
@@ -89,6 +103,7 @@ def test_transformers_of_every_kind_pass(model, tokens):
         (Projected, "the head outputs of layer 0 are not its patterns times its values"),
         (OtherLayer, "run from the stream before layer 0, it gives other logits"),
         (WithoutNorm, "`unembed` of the last stream gives other logits"),
+        (Lingering, "functions of `hooked` are called after their context has ended with an exception"),
         (Infinite, "its logits are not finite"),
     ],
 )

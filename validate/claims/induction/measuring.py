@@ -10,7 +10,7 @@ import torch
 from onset.theory.arrays import Array
 from onset.validate.claims.induction.readings import Trained
 from onset.validate.evaluation.pruning import rank_correlation
-from onset.validate.inspection.circuits import Circuits, ov_eigenvalues, qk_traces
+from onset.validate.inspection.circuits import Circuits, ov_eigenvalues, previous_keys, qk_traces
 from onset.validate.inspection.idealised import INDUCTION, LONGER, PREVIOUS, recovered
 from onset.validate.inspection.in_context import in_context_positions, in_context_scores
 from onset.validate.inspection.inspectable import Head, record
@@ -67,7 +67,7 @@ def correlations(trained: Trained) -> tuple[float, float]:
     scores = trained.run.probes["head_score"][-1]
     by_name = {name: scores[n] for n, name in enumerate(SCORES)}
     circuits = Circuits.of(trained.model)
-    traces = qk_traces(circuits, torch.from_numpy(by_name["previous-token"])).numpy()
+    traces = qk_traces(circuits, previous_keys(circuits, torch.from_numpy(by_name["previous-token"])))[0].numpy()
     values = ov_eigenvalues(circuits).numpy()
     asks = rank_correlation(traces[1:].ravel(), by_name["prefix-matching"][1:].ravel())
     return asks, rank_correlation(values.ravel(), by_name["copying"].ravel())

@@ -1,13 +1,13 @@
 r"""Scores of weights alone, over random tokens of the vocabulary: copying, OV eigenvalues, QK trace.
 
-They need no sequence. Where the vocabulary is larger than `MOST_TOKENS`, that many random tokens stand for it. The
-control of a score is the same statistic with the tokens of one side permuted, so that no token is matched with itself
-but by chance. Definitions: `onset.validate.inspection.circuits`.
+They need no sequence: each draw takes a random half of the tokens, at most `MOST_TOKENS`. The control of a score is the
+same statistic with the tokens of one side permuted, so that no token is matched with itself but by chance. Definitions:
+`onset.validate.inspection.circuits`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,20 +20,20 @@ from onset.validate.inspection.circuits import Circuits, ov_eigenvalues, qk_trac
 from onset.validate.inspection.inspectable import by_layer
 from onset.validate.inspection.scores.patterns import OLSSON
 
-__all__ = ["MOST_TOKENS", "WEIGHT_SCORES", "WeightScore", "Weights"]
+__all__ = ["LEAST_TOKENS", "MOST_TOKENS", "WEIGHT_SCORES", "WeightScore", "Weights"]
 
-MOST_TOKENS = 4096
-"""Tokens that stand for a larger vocabulary."""
+LEAST_TOKENS, MOST_TOKENS = 4, 4096
+"""Fewest and most tokens of a draw, if there are as many."""
 
 SET = 25
 """Tokens of a set in which copying is measured: those of the sequences of Olsson et al."""
 
 
 class Weights(NamedTuple):
-    """Weights of a model over some tokens, and its heads' previous-token scores (layers, most heads of a layer)."""
+    """Weights of a model over some tokens, and `circuits.previous_keys` by its heads' previous-token scores."""
 
     circuits: Circuits
-    previous_token: Tensor
+    previous_keys: Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,22 @@ class WeightScore:
     level: float = FORMATION_LEVEL
     needs_previous_token: bool = False
     normalisation: str = "weights without norms"
-    shown: str = f"no sequence; at most {MOST_TOKENS:,} random tokens"
+    shown: str = f"no sequence; a random half of the tokens, at most {MOST_TOKENS:,}, in each draw"
 
 
-def _permuted(
-    statistic: Callable[[Weights, Tensor | None], Tensor],
-) -> Callable[[Weights, np.random.Generator], tuple[Tensor, Tensor]]:
-    def measure(weights: Weights, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-        embedding = weights.circuits.embedding
-        permutation = torch.from_numpy(generator.permutation(len(embedding))).to(embedding.device)
-        return statistic(weights, None), statistic(weights, permutation)
+def _eigenvalues(weights: Weights, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    permutation = _permutation(weights, generator)
+    return ov_eigenvalues(weights.circuits), ov_eigenvalues(weights.circuits, permutation)
 
-    return measure
+
+def _traces(weights: Weights, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    value, control = qk_traces(weights.circuits, weights.previous_keys, _permutation(weights, generator))
+    return value, control
+
+
+def _permutation(weights: Weights, generator: np.random.Generator) -> Tensor:
+    embedding = weights.circuits.embedding
+    return torch.from_numpy(generator.permutation(len(embedding))).to(embedding.device)
 
 
 def _copying(weights: Weights, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -81,7 +85,7 @@ def _copying(weights: Weights, generator: np.random.Generator) -> tuple[Tensor, 
     size = min(SET, len(circuits.embedding))
     drawn = generator.choice(len(circuits.embedding), size, replace=False)
     chosen = torch.from_numpy(drawn).to(circuits.embedding.device)
-    embedding, unembedding = circuits.embedding[chosen], circuits.unembedding[chosen]
+    embedding, unembedding = circuits.embedding[chosen].double(), circuits.unembedding[chosen].double()
     values, controls = [], []
     for heads in circuits.heads:
         effect = (embedding @ heads.value) @ (heads.output @ unembedding.T)
@@ -105,14 +109,14 @@ WEIGHT_SCORES = (
         "sum of the eigenvalues of what attending to a token adds to each logit, over the sum of their sizes: 1 copies "
         "all directions",
         OLSSON,
-        _permuted(lambda weights, permutation: ov_eigenvalues(weights.circuits, permutation)),
+        _eigenvalues,
     ),
     WeightScore(
         "QK trace",
         "what earlier previous-token heads add to the score of a source that follows the query's own token, above that "
         "of other tokens, in standard deviations over pairs of tokens",
         f"after {OLSSON}, normalised",
-        _permuted(lambda weights, permutation: qk_traces(weights.circuits, weights.previous_token, permutation)),
+        _traces,
         unit="deviations",
         level=1.0,
         needs_previous_token=True,
