@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from onset.theory import arguments
-from onset.validate.claims import induction, markov
+from onset.validate.claims import induction, markov, pruning
 from onset.validate.claims.claim import Claim, ClaimResult, Finding, Need
-from onset.validate.store.jobs import TRAIN, Job, Refused, observation, prediction
+from onset.validate.store.jobs import TRAIN, Job, Refused, measured, observation, prediction
+from onset.validate.store.public_models import PublicModel
 from onset.validate.store.runs import Store
 
 __all__ = ["CLAIMS", "Claim", "ClaimResult", "Finding", "Need", "evaluate", "jobs", "needs", "select"]
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*markov.CLAIMS, *induction.CLAIMS)}
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*markov.CLAIMS, *induction.CLAIMS, *pruning.CLAIMS)}
 """Claims by id. A line of work adds its own here."""
 
 
@@ -37,7 +39,7 @@ def needs(claim: Claim, size: str, seeds: int | None = None) -> dict[str, Need]:
 
 def jobs(claims: Iterable[Claim], size: str, seeds: int | None = None) -> list[Job]:
     """The jobs that the claims need in a suite of this size, each once."""
-    needed = (need for claim in claims for need in needs(claim, size, seeds).values())
+    needed = (need for claim in claims for need in needs(claim, size, seeds).values() if not need.problem)
     return list(dict.fromkeys(job for need in needed for job in need.jobs()))
 
 
@@ -46,15 +48,23 @@ def evaluate(claim: Claim, size: str, store: Store, seeds: int | None = None) ->
     needed = needs(claim, size, seeds)
     if not needed:
         return None
-    missing = [job.label for need in needed.values() for job in need.jobs() if job not in store]
-    if missing:
-        return ClaimResult(claim, needed, (), tuple(missing))
+    lacking = {name: [job.label for job in need.jobs() if job not in store] for name, need in needed.items()}
+    absent = tuple(dict.fromkeys(needed[name].problem for name in needed if lacking[name] and needed[name].problem))
+    missing = tuple(label for name in needed if not needed[name].problem for label in lacking[name])
+    if missing or not any(not labels for labels in lacking.values()):
+        return ClaimResult(claim, needed, (), missing, absent)
     runs = {}
     for name, need in needed.items():
-        with suppress(Refused):
-            runs[name] = (
-                observation(need.setting, range(need.seeds), store)
-                if need.kind == TRAIN
-                else prediction(need.setting, need.kind, store)
-            )
-    return ClaimResult.of(claim, needed, runs)
+        if not lacking[name]:
+            with suppress(Refused):
+                runs[name] = _read(need, store)
+    return ClaimResult.of(claim, needed, runs, absent)
+
+
+def _read(need: Need, store: Store) -> Any:
+    """What a claim's judge is given."""
+    if isinstance(need.subject, PublicModel):
+        return measured(need.subject, need.kind, range(need.seeds), store)
+    if need.kind == TRAIN:
+        return observation(need.setting, range(need.seeds), store)
+    return prediction(need.setting, need.kind, store)

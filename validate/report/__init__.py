@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onset.theory import arguments
+from onset.theory.setting import Setting
 from onset.validate.report.page import render
 from onset.validate.store.files import writable_folder, write_text
 from onset.validate.store.provenance import RELEASE, versions
@@ -47,8 +48,9 @@ def write(
             f"lack {len(results.missing)}: expected no more; finish them with onset validate, or move the file."
         )
     data = results.to_dict() | {"asked_seeds": seeds, "versions": versions()}
-    for need in {need.setting: need for result in results.claims for need in result.needs.values()}.values():
-        write_text(folder / need.file, need.setting.to_toml())
+    for need in {need.subject: need for result in results.claims for need in result.needs.values()}.values():
+        if isinstance(need.subject, Setting):
+            write_text(folder / need.file, need.setting.to_toml())
     write_text(folder / RESULTS, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     pictures = [
         (name, base64.b64encode(png.read_bytes()).decode(), caption) for name, (png, caption) in figures.items()

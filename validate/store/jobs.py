@@ -1,7 +1,7 @@
-"""Jobs, and what a store holds of them: trained runs, predictions and basins of a setting.
+"""Jobs, and what a store holds of them: trained runs, predictions and basins of a setting; measures of public models.
 
-A `Job` is one training run, one prediction or one look at the basins; `onset.validate.execution` computes each once,
-into a file of its own. That a theory does not answer for a setting is stored like an answer.
+A `Job` is one training run, one prediction, one look at the basins or one measure; `onset.validate.execution` computes
+each once, into a file of its own. That a theory does not answer for a setting is stored like an answer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from onset.theory.prediction import Prediction
 from onset.theory.recording import Trajectory, combined
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, Transition, TransitionSource
+from onset.validate.store.measurements import Measurement
+from onset.validate.store.public_models import PublicModel
 from onset.validate.store.runs import Record, Store
 
 if TYPE_CHECKING:
@@ -35,9 +37,13 @@ __all__ = [
     "Refused",
     "basin",
     "curves_and_notes",
+    "finished",
+    "measured",
     "observation",
     "prediction",
 ]
+
+Stored = TypeVar("Stored", Record, Measurement)
 
 TRAIN, BASIN = "train", "basin"
 
@@ -51,19 +57,29 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """Train `setting` from `seed`, find the basin it leads to, or predict it by the method `kind`."""
+    """Train `setting` from `seed`, find the basin it leads to, or predict it by the method `kind`.
 
-    setting: Setting
+    The `subject` is that setting, or a public model, of which one of `onset.validate.measures.MEASURES` is measured.
+    """
+
+    subject: Setting | PublicModel
     kind: str
     seed: int = 0
 
     @property
+    def setting(self) -> Setting:
+        """The subject, where it is a setting."""
+        assert isinstance(self.subject, Setting), f"{self.subject.label} is no setting"
+        return self.subject
+
+    @property
     def name(self) -> str:
-        return f"{self.setting.id}-{self.kind}-{self.seed}"
+        return f"{self.subject.id}-{self.kind}-{self.seed}"
 
     @property
     def label(self) -> str:
-        return f"{self.setting.label} · {self.kind}" + (f" seed {self.seed}" if self.kind == TRAIN else "")
+        seeded = self.kind == TRAIN or isinstance(self.subject, PublicModel)
+        return f"{self.subject.label} · {self.kind}" + (f" seed {self.seed}" if seeded else "")
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,18 @@ def curves_and_notes(prediction: Prediction) -> tuple[tuple[Trajectory, ...], di
     return tuple(curves), notes | {"neglected": places, "error": error}
 
 
+def finished(job: Job, store: Store) -> bool:
+    """Whether `store` has the job's result, and it can be read."""
+    read = store.measurement if isinstance(job.subject, PublicModel) else store.load
+    return read(job.name) is not None
+
+
+def measured(model: PublicModel, kind: str, seeds: Sequence[int], store: Store) -> list[dict[str, Any]]:
+    """Numbers of a public model in `store`, for each seed."""
+    jobs = [Job(model, kind, seed) for seed in seeds]
+    return [_present(store.measurement(job.name), store, job).numbers for job in jobs]
+
+
 def basin(setting: Setting, store: Store) -> Basin:
     """The basin of `setting` in `store`; raises as `prediction` does."""
     from onset.theory.laws.basins import Basin
@@ -153,13 +181,17 @@ def basin(setting: Setting, store: Store) -> Basin:
     return Basin(**(fields | {"drives": np.array(fields["drives"]), "lags": tuple(fields["lags"])}))
 
 
-def _load(store: Store, job: Job) -> Record:
-    record = store.load(job.name)
+def _present(record: Stored | None, store: Store, job: Job) -> Stored:
     if record is None:
         raise ValueError(
             f"store {store.folder} has no finished run {job.name} ({job.label}): "
             "compute it first, for instance with onset validate."
         )
+    return record
+
+
+def _load(store: Store, job: Job) -> Record:
+    record = _present(store.load(job.name), store, job)
     if "refused" in record.notes:
         raise Refused(record.notes["refused"])
     return record

@@ -24,7 +24,9 @@ import xarray as xr
 
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
+from onset.validate.store import measurements
 from onset.validate.store.files import replacing, set_aside, writable_folder
+from onset.validate.store.measurements import Measurement
 from onset.validate.store.probes import PROBES
 from onset.validate.store.provenance import RELEASE
 
@@ -85,10 +87,21 @@ class Store:
 
     def __contains__(self, job: Any) -> bool:
         """Whether there is a file for a job, readable or not."""
-        return self.path(job.name).exists()
+        return self.holds(job.name)
 
-    def save(self, name: str, record: Record) -> Path:
+    def holds(self, name: str) -> bool:
+        """Whether there is a file of this name, readable or not."""
+        return self.path(name).exists() or self._measured(name).exists()
+
+    def _measured(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+    def save(self, name: str, record: Record | Measurement) -> Path:
         """Write `record` and forget an earlier failure; after a crash the file is either complete or absent."""
+        if isinstance(record, Measurement):
+            measurements.write(self._measured(name), record)
+            (self.folder / f"{name}{FAILURE}").unlink(missing_ok=True)
+            return self._measured(name)
         header = {
             "format": FORMAT,
             "release": RELEASE,
@@ -137,6 +150,18 @@ class Store:
         if sum(size for (_, size, _), _ in self._loaded.values()) + state.st_size <= LARGEST_CACHE:
             self._loaded[name] = version, record
         return record
+
+    def measurement(self, name: str) -> Measurement | None:
+        """What was measured of a public model, or None; an unreadable file is set aside with a warning."""
+        path = self._measured(name)
+        if not path.exists():
+            return None
+        try:
+            return measurements.read(path)
+        except ValueError as problem:
+            aside = set_aside(path)
+            warnings.warn(f"{problem} Set aside as {aside.name} and measured again.", UnreadableRun, stacklevel=2)
+            return None
 
 
 def to_dataset(trajectory: Trajectory, setting: Setting) -> xr.Dataset:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from onset.validate.claims.claim import Claim
-from onset.validate.claims.induction import ablation, co_occurrence, co_perturbation, continuity, mechanism
+from onset.validate.claims.induction import (
+    ablation,
+    co_occurrence,
+    co_perturbation,
+    continuity,
+    generality,
+    mechanism,
+)
 
 __all__ = ["CLAIMS"]
 
 CLAIMS: tuple[Claim, ...] = tuple(
-    module.CLAIM for module in (co_occurrence, co_perturbation, ablation, mechanism, continuity)
+    module.CLAIM for module in (co_occurrence, co_perturbation, ablation, generality, mechanism, continuity)
 )
 """In the order of the arguments."""

