@@ -40,6 +40,10 @@ def explain_escape(escaped: Escape, prediction: Prediction) -> Explanation:
     closed_form = "the push is downwards: only the kick leads out"
     if escaped.frozen is not None:
         closed_form = f"the closed form with lag 1 alone and its drive frozen says {escaped.frozen:.0f}"
+    steps_of_push = escaped.kick / (match_rate * push)
+    as_steps = f"as much as the push gives in {steps_of_push:.0f} steps"
+    if steps_of_push < 0:
+        as_steps = f"against the push, which makes up for it in {-steps_of_push:.0f} steps"
     listed = ", ".join(f"lag {r} {drive:.2g}" for r, drive in enumerate(drives))
     regime = "pushed" if gamma >= 1 else "amplified"
     meaning = {
@@ -54,8 +58,7 @@ def explain_escape(escaped: Escape, prediction: Prediction) -> Explanation:
         "coefficients), by the plateau law of the softmax family; its second order in the match adds "
         f"{escaped.second:.0f} of them, and {closed_form}.",
         f"The read-out settles in {escaped.settle:.0f} steps. On the plateau the match is pushed by g = {push:.3g}, "
-        f"and got a kick of {escaped.kick:.2g} on the way there, as much as the push gives in "
-        f"{escaped.kick / (match_rate * push):.0f} steps.",
+        f"and got a kick of {escaped.kick:.2g} on the way there, {as_steps}.",
         f"Drives D_r = ∂G/∂v_r: {listed}. Lag {drives.index(max(drives))} leads.",
         meaning,
         "Rates: at a fixed kick the wait goes as (rate of the match × rate of the lag logits)^-1/2. What is common to "

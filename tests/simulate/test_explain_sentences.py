@@ -114,3 +114,14 @@ def test_outside_is_said_in_words():
     assert compute(explained).title.endswith("the plateau law has no terms")
     assert explained.sentences[0].startswith("The plateau law has no terms here: ")
     assert compute(explain(MIXED)).title.endswith("mixed")
+
+
+def test_numbers_that_are_said_are_those_of_the_law():
+    """A is the drive of lag 1; the kick is what the push gives, or makes up for, in the steps that are named."""
+    plateau = explain(MIXED).numbers["plateau"]
+    assert plateau["A"] == plateau["drives"][1]
+    explained = explain(AMPLIFIED)
+    escape, rate = explained.numbers["escape"], AMPLIFIED.training.optimizer.learning_rate["match"]
+    steps = escape["kick"] / (rate / (AMPLIFIED.task.states - 1) * escape["push"])
+    sign, said = {True: (1, "as much as the push gives in"), False: (-1, "which makes up for it in")}[steps > 0]
+    assert f"{said} {sign * steps:.0f} steps." in explained.sentences[1]

@@ -84,3 +84,13 @@ def test_memory_is_estimated_as_it_is_needed(what, monkeypatch):
     print(f"{what}: estimated {needed(**sizes) / 1e6:.1f} MB, taken {peak / 1e6:.1f} MB")
     assert peak / 3 < needed(**sizes) < 3 * peak
     assert needed(**sizes | {"context": 400}) == pytest.approx(2 * needed(**sizes))
+
+
+@pytest.mark.parametrize(("factor", "method"), [(0.99, "finite-context"), (1.01, "law")])
+def test_the_default_is_finite_context_where_that_usually_takes_seconds(monkeypatch, factor, method):
+    """At either side of the longest time that still is a few seconds in the usual case."""
+    from onset.simulate import predict as predicting
+
+    most = predicting.FEW_SECONDS / predicting.USUAL_SHARE
+    monkeypatch.setattr(predicting, "longest", lambda setting, method: factor * most)
+    assert predict(Setting.of("linear", states=2, context=20)).method == method

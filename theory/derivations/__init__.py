@@ -49,6 +49,7 @@ _MODULES: dict[str, str] = {
     "mixture-delay": "mixture",
     "third-order": "third_order",
     "transformer-escape": "transformer_escape",
+    "head-scores": "head_scores",
 }
 """Name of each result, in reading order, and the module whose `derive` returns it."""
 

@@ -55,6 +55,7 @@ NATS, LOGITS = "nats per token", "natural logits"
 PROBES = {
     "last": Probe(NATS, "KL(law || model) on the last token: of each strategy's law, and of the true one", (LAW,)),
     "loss_at": Probe(NATS, "loss at each position, the next token averaged out", (POSITION,)),
+    "in_context": Probe(NATS, "in-context-learning score: loss at a late position less that at an early one"),
     "unseen": Probe(NATS, "loss where the current history did not occur before, the next token averaged out"),
     "tested_on": Probe(NATS, "KL(true law || model) on the last token of other chains", (CHAINS,)),
     "head_score": Probe(

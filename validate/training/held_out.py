@@ -15,6 +15,7 @@ from onset.theory.arrays import Array
 from onset.theory.recording import Measurement
 from onset.theory.setting import Setting
 from onset.theory.tasks import Task
+from onset.validate.inspection.in_context import in_context_scores
 from onset.validate.inspection.inspectable import Inspectable, record
 from onset.validate.inspection.order_parameters import effective_order_parameters
 from onset.validate.inspection.scores import head_scores, targets_on
@@ -124,9 +125,10 @@ class HeldOut:
         sequences = self._sequences
         cross_entropies = sequences.cross_entropies(model)
         losses = cross_entropies[-1].mean(dim=-1).double().cpu().numpy()
-        probes = {"last": sequences.last(cross_entropies)}
+        by_position = _numbers(cross_entropies[-1].mean(dim=0))
+        probes = {"last": sequences.last(cross_entropies), "in_context": in_context_scores(by_position)}
         if self._targets is not None and isinstance(model, Inspectable):
-            probes["loss_at"] = _numbers(cross_entropies[-1].mean(dim=0))
+            probes["loss_at"] = by_position
             probes |= {name: _numbers(cross_entropies[-1][mask].mean()) for name, mask in sequences.masks.items()}
             activations = record(model, sequences.tokens[:FORWARD_BATCH], "streams", "scores", "patterns")
             if self._by_symbols:

@@ -98,3 +98,9 @@ def test_a_check_of_nothing_fails():
 
     with pytest.raises(ValueError, match="expected one expression or more"):
         empty.run()
+
+
+def test_an_equation_stays_as_it_stands():
+    """Also where both sides are the same."""
+    x = sp.Symbol("x")
+    assert equation(x, x) == sp.Eq(x, x, evaluate=False) != sp.true

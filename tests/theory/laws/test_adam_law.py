@@ -182,3 +182,21 @@ def test_the_order_of_what_is_neglected_is_said():
     for context in (10, 40):
         validity = law(Setting.of("linear", states=2, context=context, optimizer="adam", steps=20)).validity
         assert f"ln²T/T = {np.log(context) ** 2 / context:.2g};" in validity[0]
+
+
+def test_variances_of_the_softmax_family_go_with_its_matrices():
+    """Of the match's entries as the square of the read-out, of the read-out's not at all, of lags as that of their
+    product; between the read-outs at which they are sampled, of which the last is the plateau's, they are interpolated.
+    """
+    setting = Setting.of("softmax", states=2, context=8, optimizer="adam")
+    best, _ = plateau_point(setting, np.random.default_rng(3))
+    readouts, _ = matrix_noise(setting, np.random.default_rng(3), count=8)
+    assert readouts == pytest.approx([0, best / 2, best])
+    field = NoisyMeanField(setting)
+    field._readouts, field._matrix_noise = np.array([0.0, 4.0]), np.array([[1.0, 2, 3, 4], [3.0, 4, 5, 6]])
+    point = np.array([1.5, 0.5, 2.5, 0.5, *np.linspace(0.2, -0.3, 8)])
+    variance = field.gradient(point).variance
+    assert variance[:4] == pytest.approx([2 * 4, 3 * 4, 4, 5])
+    doubled = field.gradient(np.array([2.5, 0.5, 4.5, 0.5, *point[4:]])).variance
+    assert doubled[:4] == pytest.approx([3 * 16, 4 * 16, 5, 6])
+    assert doubled[4:] == pytest.approx(16 * variance[4:])

@@ -10,7 +10,7 @@ import pytest
 
 from onset.theory.derivations.softmax_law import quadrature, wait
 from onset.theory.laws import expansion, law
-from onset.theory.laws.softmax import _rise, _velocity, escape, exponents
+from onset.theory.laws.softmax import GROUPS, _rise, _velocity, escape, exponents
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.setting import Setting
 
@@ -166,3 +166,4 @@ def test_parts_of_the_interval_are_said_in_their_units():
     second, error = (float(number) for number in re.findall(r"([\d.e+-]+) (?:of the wait|steps)", escaped.uncertainty))
     assert second * escaped.steps == pytest.approx(escaped.second, rel=0.05)
     assert error == pytest.approx(escaped.error, rel=0.05)
+    assert escaped.relative_error == (escaped.error / escaped.steps, GROUPS - 1)

@@ -204,3 +204,13 @@ def test_entropies_of_known_chains():
     chain = AWKWARD["asymmetric"]
     by_hand = -sum(exact(chain)[i] * chain[i, j] * np.log(chain[i, j]) for i in range(3) for j in range(3))
     assert entropy_rate(chain) == pytest.approx(by_hand, rel=2 * gth_bound(3))
+
+
+def test_an_absorbing_state_has_all_of_the_law():
+    assert stationary([[1.0, 0.0], [0.25, 0.75]]).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("law", [0.5, [1.1, -0.1], [np.inf, 0.0], [np.nan, 1.0]])
+def test_entropy_of_what_is_no_law_is_refused(law):
+    with pytest.raises(ValueError, match="expected probabilities along the last axis"):
+        entropy(law)

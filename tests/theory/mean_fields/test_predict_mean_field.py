@@ -81,3 +81,17 @@ def test_a_start_without_a_gradient_is_refused(optimizer):
     setting = Setting.of("softmax", prior=DoublyStochastic(4), context=100, optimizer=optimizer)
     with pytest.raises(AtSaddle, match=r"prior = DoublyStochastic.*mean-field-corrected"):
         mean_field(setting)
+
+
+def test_what_is_assumed_of_the_optimiser_and_neglected_by_the_family_is_said():
+    texts = {
+        (family, optimizer): " ".join([*prediction.assumptions, *prediction.validity])
+        for family in ("linear", "softmax")
+        for optimizer in ("sgd", "adam")
+        for prediction in [mean_field(Setting.of(family, states=2, context=30, optimizer=optimizer, steps=20))]
+    }
+    for (family, optimizer), text in texts.items():
+        assert ("SGD as gradient flow" in text) == (optimizer == "sgd")
+        assert ("Adam on the population gradient" in text) == (optimizer == "adam")
+        assert ("expect the order of magnitude only" in text) == (family == "softmax")
+        assert ("noise of mini-batches is not estimated" in text) == ((family, optimizer) == ("linear", "adam"))

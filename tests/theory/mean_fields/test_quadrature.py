@@ -110,3 +110,14 @@ def test_candidates_are_the_first_points_of_each_component(prior):
     assert chosen.sum() == CANDIDATES
     assert len(matrices) == len(weights) == 4 * CANDIDATES
     assert weights.sum() == pytest.approx(1)
+
+
+def test_third_derivatives_of_the_loss_are_those_of_its_slopes():
+    """By central differences of another step, at sizes of the coordinates of both signs and at one."""
+    loss, lag_logits, step = MatchAndLags(Dirichlet(2), 40), np.array([0.1, 0.4, 0.0, 0.2, 0.0, 0.0]), 1e-3
+    for theta in np.array([[1.0, 2.0], [-0.5, 1.0]]):
+        expected = [
+            (loss.slopes(theta + h, lag_logits)[:2] - loss.slopes(theta - h, lag_logits)[:2]) / (2 * step)
+            for h in step * np.eye(2)
+        ]
+        np.testing.assert_allclose(loss.third(theta, lag_logits), expected, rtol=1e-2, atol=1e-4)

@@ -35,7 +35,7 @@ def made_run(
     shape = setting.model.architecture
     assert shape is not None
     labels = {name: [len(d.labels(setting)) for d in probe.dimensions] for name, probe in PROBES.items()}
-    probes = {name: np.zeros((len(STEPS), *labels[name])) for name in ("head_score", "loss_at")}
+    probes = {name: np.zeros((len(STEPS), *labels[name])) for name in ("head_score", "loss_at", "in_context")}
     if formed is not None:
         later = formed + 5 * noise[1] <= STEPS
         for layer, score in enumerate(HEAD_KINDS.values()):
@@ -46,6 +46,7 @@ def made_run(
             probes["head_score"][:, SCORES.index("prefix-matching"), 0, 0] = 0.9 * later
     probes["loss_at"][:] = 3.4
     probes["loss_at"][:, -1] -= (gain + 0.02 * noise[2]) * way
+    probes["in_context"][:] = probes["loss_at"][:, -1] - probes["loss_at"][:, 0]
     loss = 3.4 - gain * way / 2
     return Trajectory(STEPS, loss, {}, np.zeros((len(STEPS), 1, setting.task.context)), {}, {}, probes)
 

@@ -2,24 +2,52 @@
 
 On repeated random segments three steps are read from each run: when the first induction head forms, when the
 in-context-learning score (the loss at the last position less that at a tenth of it) has made half of its way, and when
-the loss has. Published models make the change within a factor of two of training time (2.5 to 5 billion tokens).
+the loss has. Published models make the change within a factor of two of training time (2.5 to 5 billion tokens). Of a
+toy all three steps are predicted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
-from onset.validate.claims.induction.readings import best_scores, formed, halfway, in_context_scores, of_seeds
+from onset.theory.arrays import Array
+from onset.theory.estimates import NUMERICAL, StandardError, ends
+from onset.theory.prediction import Prediction
+from onset.theory.setting import Setting
+from onset.validate.claims.claim import (
+    Claim,
+    Finding,
+    Need,
+    Runs,
+    compare_numbers,
+    first_paragraph,
+    holds_in_all,
+    is_positive,
+)
+from onset.validate.claims.induction.readings import (
+    best_scores,
+    formed,
+    halfway,
+    in_context_scores,
+    of_seeds,
+    predicted_scores,
+)
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
 from onset.validate.claims.markov.published import published
+from onset.validate.judging.intervals import Interval, mean_interval
+from onset.validate.judging.verdicts import Tolerance
+from onset.validate.store.jobs import Observation
 
 __all__ = ["CLAIM"]
 
 WINDOW = 2.0
 """Published ratio of the end of the stage to its start."""
+
+TOY, PREDICTED = "softmax toy", "softmax toy, finite context"
+
+WITHIN = Tolerance(0.05, "fixed beforehand: as for finite context against trained toys in all suites")
 
 LEAST_GAIN = 4.0
 """How many times more two layers learn in context than one, whose heads see no earlier token's predecessor."""
@@ -30,7 +58,12 @@ def needs(size: str) -> Mapping[str, Need]:
     if size == "quick":
         return runs
     chains = published(3, steps=2000, record_every=20)
-    return runs | {"one layer": Need(segments(1), SEEDS[size]), "chains": Need(chains, 3)}
+    toys = {TOY: Need(_toy(), SEEDS[size]), PREDICTED: Need(_toy(), kind="finite-context")}
+    return runs | {"one layer": Need(segments(1), SEEDS[size]), "chains": Need(chains, 3)} | toys
+
+
+def _toy() -> Setting:
+    return Setting.of("softmax", states=3, context=50, optimizer="adam", record_every=2)
 
 
 def judge(runs: Runs) -> list[Finding]:
@@ -49,7 +82,36 @@ def judge(runs: Runs) -> list[Finding]:
             findings.append(is_positive(f"{name}: ln step of the score's half after that of formation", "1", order))
     if "one layer" in runs:
         findings += _control(runs)
+    if PREDICTED in runs:
+        findings += _predicted(runs[TOY], runs[PREDICTED])
     return findings
+
+
+def _predicted(trained: Observation, prediction: Prediction) -> list[Finding]:
+    """Of a toy all three steps are predicted: by its finite context, and from its match, read-out and lag logits."""
+    curves = prediction.trajectories
+    by_chains = np.array([[halfway(c.steps, score) for score in predicted_scores(trained.setting, c)] for c in curves])
+    steps = {
+        "formation": (Interval.of(prediction.transitions()[1]), Interval.of(trained.transitions()[1])),
+        "half of the score": (
+            _interval(by_chains.mean(axis=1), StandardError.of_mean(by_chains.mean(axis=0))),
+            mean_interval([halfway(run.steps, in_context_scores(run)) for run in trained.trajectories]),
+        ),
+        "half of the loss": (
+            _interval([halfway(curve.steps, curve.loss) for curve in curves]),
+            mean_interval([halfway(run.steps, run.loss) for run in trained.trajectories]),
+        ),
+    }
+    return [
+        compare_numbers(f"{TOY}: {name}", "steps", *pair, WITHIN, seeds=len(trained.seeds))
+        for name, pair in steps.items()
+    ]
+
+
+def _interval(steps: Sequence[float] | Array, *errors: StandardError) -> Interval:
+    """Mean of the step that curves predict, with the error of their computation, beside others."""
+    step, error = float(np.mean(steps)), StandardError.of_mean(steps).beside(*errors)
+    return Interval(step, *ends(step, error, {}), kind=NUMERICAL, error=error)
 
 
 def _control(runs: Runs) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onset.validate.inspection.inspectable import Head, Inspectable
+    from onset.validate.models import Model
 
 __all__ = ["Trained", "best_scores", "formed", "halfway", "in_context_scores", "of_seeds"]
+__all__ += ["predicted_scores"]
+
+GROUPS = 8
+"""Groups of held-out chains, whose spread is the error of a predicted score."""
 
 SEQUENCES = 256
 """Fresh sequences on which a trained model is measured: a loss of about a nat is then known to a few percent."""
@@ -35,8 +41,40 @@ def best_scores(run: Trajectory, score: str = "prefix-matching") -> Array:
 
 
 def in_context_scores(run: Trajectory) -> Array:
-    """In-context-learning score at each record, nats."""
-    return in_context.in_context_scores(run.probes["loss_at"])
+    """In-context-learning score at each record of a trained model, nats."""
+    return run.probes["in_context"]
+
+
+def predicted_scores(setting: Setting, curve: Trajectory) -> Array:
+    """In-context-learning scores of a toy at each record of a predicted curve, shape (groups, records), from its match,
+    read-out and lag logits on groups of fresh chains, the next token averaged out."""
+    import torch
+
+    from onset.validate.models import build
+    from onset.validate.training.held_out import HeldOutSequences
+
+    sequences = HeldOutSequences(setting.task, np.random.default_rng(0), torch.device("cpu"))
+    model, rows = build(setting), []
+    for place in range(len(curve.steps)):
+        _set_order_parameters(model, {name: float(values[place]) for name, values in curve.parameters.items()})
+        with torch.no_grad():
+            losses = sequences.cross_entropies(model)[-1].double().numpy()
+        rows.append(losses.reshape(GROUPS, -1, losses.shape[-1]).mean(axis=1))
+    return in_context.in_context_scores(np.stack(rows, axis=1))
+
+
+def _set_order_parameters(model: Model, values: Mapping[str, float]) -> None:
+    """Matrices with the given entries on and off their diagonals; lag logits that are not given are zero."""
+    import torch
+
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 1:
+            given = [value for key, value in values.items() if key.startswith(f"{name}.")]
+            entries = np.pad(given, (0, len(parameter) - len(given)))
+        else:
+            diagonal = np.eye(len(parameter), dtype=bool)
+            entries = np.where(diagonal, values[f"{name}.diagonal"], values[f"{name}.off_diagonal"])
+        parameter.data = torch.from_numpy(entries).to(parameter)
 
 
 def formed(setting: Setting, run: Trajectory, kind: str = "induction head") -> float | None:
