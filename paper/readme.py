@@ -16,10 +16,13 @@ from onset.validate.judging.verdicts import counted
 from onset.validate.store.files import write_text
 from onset.validate.suite import TRAINED
 
-__all__ = ["BLOCKS", "block", "disagreements", "marks", "section", "update"]
+__all__ = ["BLOCKS", "CLAIMS", "block", "blocks_of", "claims", "disagreements", "heads", "marks", "section", "update"]
 
-CORRECTIONS = "corrections"
-"""The suite that has another block than the others."""
+CORRECTIONS, HEADS = "corrections", "heads"
+"""Suites that have blocks of their own."""
+
+CLAIMS = "claims"
+"""The block that shows several suites."""
 
 PAIRS = {
     ("law", "mean-field"): "plateau law against mean field (linear family, SGD)",
@@ -70,8 +73,9 @@ def block(text: str, name: str) -> str | None:
     return content
 
 
-def update(path: Path, data: Mapping[str, Any]) -> Path:
-    """Rewrite the blocks of the Markdown file `path` that show the suite of `data`, the content of a results.json.
+def update(path: Path, *results: Mapping[str, Any]) -> Path:
+    """Rewrite the blocks of the Markdown file `path` that show the suites of `results`, each the content of a
+    results.json; with several, the table of all claims too.
 
     Raises
     ------
@@ -84,25 +88,50 @@ def update(path: Path, data: Mapping[str, Any]) -> Path:
         raise ValueError(
             f"readme = {path}: cannot be read ({problem.strerror}); give a Markdown file with the marks of a block."
         ) from problem
-    names = [name for name in BLOCKS if (name == CORRECTIONS) == (data["suite"] == CORRECTIONS)]
+    new = {name: BLOCKS[name](data) for data in results for name in blocks_of(data["suite"])}
+    if len(results) > 1:
+        new[CLAIMS] = claims(results)
     updated = 0
-    for name in names:
+    for name, written in new.items():
         try:
             content = block(text, name)
         except ValueError as problem:
             raise ValueError(f"readme = {path}: {problem}") from None
         if content is not None:
             begin, end = marks(name)
-            new = f"{begin}\n\n{BLOCKS[name](data).strip()}\n\n{end}"
-            text = text.replace(f"{begin}{content}{end}", new)
+            text = text.replace(f"{begin}{content}{end}", f"{begin}\n\n{written.strip()}\n\n{end}")
             updated += 1
     if not updated:
-        begin, end = marks(names[0])
+        first, *others = new
+        begin, end = marks(first)
+        suites = " or ".join(repr(data["suite"]) for data in results)
         raise ValueError(
-            f"readme = {path}: has no block of the suite {data['suite']!r}: expected the marks {begin!r} and {end!r}, "
-            f"or those of {' or '.join(names[1:]) or 'nothing else'}; put them where the results belong."
+            f"readme = {path}: has no block of the suite {suites}: expected the marks {begin!r} and {end!r}, "
+            f"or those of {' or '.join(others) or 'nothing else'}; put them where the results belong."
         )
     return write_text(path, text)
+
+
+def blocks_of(suite: str) -> list[str]:
+    """Names of the blocks that show a suite."""
+    return [suite] if suite in (CORRECTIONS, HEADS) else [name for name in BLOCKS if name not in (CORRECTIONS, HEADS)]
+
+
+def claims(results: Sequence[Mapping[str, Any]]) -> str:
+    """Table of the claims of several suites, each where it has most findings."""
+    best: dict[str, tuple[int, str, Mapping[str, Any]]] = {}
+    for data in results:
+        for claim in data.get("claims", ()):
+            number = len(claim["findings"])
+            if number > best.get(claim["id"], (0, "", {}))[0]:
+                best[claim["id"]] = number, data["suite"], claim
+    rows = []
+    for number, suite, claim in best.values():
+        counts = counted(finding["verdict"]["kind"] for finding in claim["findings"])
+        cells = (f"{counts['agrees']} of {number}", str(counts["disagrees"] or "–"), f"`{suite}`")
+        spaces = len("|  |  |  |  |") + sum(map(len, cells))
+        rows.append((textwrap.shorten(claim["title"], WIDTH - spaces, placeholder=" …"), *cells))
+    return _table(("claim", "findings that agree", "disagree", "suite"), rows)
 
 
 def _table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
@@ -146,6 +175,21 @@ def section(data: Mapping[str, Any]) -> str:
     """Claims, errors, exponents, basins and transformer of a suite."""
     parts = (_summary, _claims, _errors, _rules, _exponents, _basins, _transformer)
     return "\n\n".join(text for part in parts if (text := part(data)))
+
+
+def heads(data: Mapping[str, Any]) -> str:
+    """Claims about heads, and every finding of each."""
+    parts = [_claims(data)]
+    for claim in data["claims"]:
+        rows = [
+            (f["quantity"], _interval(f["observed"]), _interval(f["predicted"]), f["verdict"]["kind"])
+            for f in claim["findings"]
+        ]
+        absent = [f"Not measured: {'; '.join(claim['absent'])}."] if claim.get("absent") else []
+        if rows or absent:
+            table = [_table(("", "observed", "published or predicted", "verdict"), rows)] if rows else []
+            parts += [f"**{claim['title']}** ({claim['source']})", *table, *absent]
+    return "\n\n".join(parts)
 
 
 def _summary(data: Mapping[str, Any]) -> str:
@@ -277,5 +321,6 @@ BLOCKS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "disagreements": disagreements,
     "results": section,
     CORRECTIONS: corrections.section,
+    HEADS: heads,
 }
-"""The one place where a block is registered: its name, and the function of a suite's results that writes it."""
+"""The one place where a block of one suite is registered: its name, and the function of results that writes it."""

@@ -101,7 +101,7 @@ def strategy_losses(
     parent = randomness.generator(seed)
     for done in range(chunks):
         (generator,) = parent.spawn(1)  # one by one: there may be as many as sequences
-        sample = source.sample(min(chunk, sequences - done * chunk), generator)
+        sample = source.held_out(min(chunk, sequences - done * chunk), generator)
         for running, losses in zip(moments.values(), source.laws(sample).losses(), strict=True):
             loss = losses[:, scored]
             running.add(np.concatenate([loss, loss.mean(axis=1, keepdims=True)], axis=1))

@@ -119,6 +119,32 @@ def test_validate_reports_and_its_exit_status_follows_the_verdicts(run, tiny_sui
     assert {point["rung"] for point in json.loads(out)["ladder"]} >= {"mean-field", "finite-context"}
 
 
+def test_all_suites_run_one_after_the_other(run, tiny_suite, tmp_path, monkeypatch):
+    """Each into a folder of its own; the exit status is that of the worst, and a README shows the claims of all."""
+    from onset.paper.readme import marks
+    from onset.validate.suite import SUITES
+
+    folder, _ = tiny_suite
+    made = {"tiny": SUITES["tiny"], "empty": lambda: ()}
+    monkeypatch.setattr("onset.validate.suite.SUITES", made)
+    monkeypatch.setattr("onset.validate.suite.settings.SUITES", made)
+    for name in made:
+        shutil.copytree(folder / "runs", tmp_path / name / "runs")
+    status, out, _ = run("validate", "--suite", "all", "--out", str(tmp_path), "--workers", "1", "--json")
+    assert status == 1
+    assert [data["suite"] for data in json.loads(out)] == ["tiny", "empty"]
+    assert [data["holds"] for data in json.loads(out)] == [False, True]
+    assert (tmp_path / "empty" / "report.html").exists()
+    begin, end = marks("claims")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{begin}{end}")
+    assert run("report", str(tmp_path), "--readme", str(readme))[0] == 0
+    assert "| claim | findings that agree | disagree | suite |" in readme.read_text()
+    status, _, err = run("validate", "--suite", "everything")
+    assert status == 2
+    assert "expected one of" in err
+
+
 def test_a_picture_that_cannot_be_drawn_costs_no_numbers(run, tiny_suite, tmp_path, monkeypatch):
     """The page and its results are there, without pictures; what went wrong is not hidden."""
     from onset.paper.figures import ladder

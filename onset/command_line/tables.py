@@ -53,7 +53,7 @@ def show_failures(failed: Iterable[Any], most: int = 20) -> None:
         print(f"onset: {more}what was finished is kept, and the same command tries the rest again.", file=sys.stderr)
 
 
-def print_json(data: dict[str, Any]) -> None:
+def print_json(data: dict[str, Any] | list[Any]) -> None:
     print(json.dumps(data, indent=1, allow_nan=False))
 
 
@@ -260,7 +260,8 @@ def show_results(results: Any, most: int = 12) -> None:
         predicted = f"{rung} {show(answers[rung])}" if rung else ""
         rows.append((c.setting, c.quantity, predicted, show(c.observed), errors, verdict))
     head = ("setting", "quantity", "predicted", "trained", "errors", "verdict")
-    table(f"suite {results.suite}", head, rows)
+    if rows:
+        table(f"suite {results.suite}", head, rows)
     head = ("prediction", "judged by", "numbers", "median", "largest", "where", "agrees", "inconclusive", "disagrees")
     head = (*head, "in its interval", "which says", "rms z")
     rows = [
@@ -272,7 +273,8 @@ def show_results(results: Any, most: int = 12) -> None:
         for p in results.error_summaries
         if not p.group
     ]
-    table("relative errors of pairs of rungs", head, rows)
+    if rows:
+        table("relative errors of pairs of rungs", head, rows)
     for sentence in results.disagreements[:most]:
         print(f"- {sentence}")
     if len(results.disagreements) > most:

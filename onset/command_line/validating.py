@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,14 +24,20 @@ from onset.command_line.tables import open_page, print_json, show_failures, show
 
 __all__ = ["bench", "figures", "report", "validate"]
 
-QUICK = "quick"
-"""Suite that is validated, and source of the figures' results, by default."""
+QUICK, ALL = "quick", "all"
+"""Suite that is validated, and source of the figures' results, by default; and all suites, one after the other."""
+
+
+def _suites() -> list[str]:
+    from onset.validate.suite import SUITES
+
+    return [*SUITES, ALL]
 
 
 @app.command
 def validate(
     *,
-    suite: Annotated[str, text(one_of("onset.validate.suite:SUITES"))] = QUICK,
+    suite: Annotated[str, text(one_of("onset.command_line.validating:_suites"))] = QUICK,
     out: OptionalFolder = None,
     seeds: OptionalSeedCount = None,
     methods: Annotated[tuple[str, ...], texts(one_of("onset.validate.store.jobs:KINDS"))] = (),
@@ -46,10 +51,10 @@ def validate(
     Parameters
     ----------
     suite
-        quick (5 minutes on two cores), standard (about 90 minutes), full (about 4 hours), or another of --list. The
-        same command resumes an interrupted suite.
+        quick (5 minutes on two cores), standard (about 90 minutes), full (about 4 hours), another of --list, or all.
+        The same command resumes an interrupted suite.
     out
-        Folder of the report, figures and runs; by default out/SUITE.
+        Folder of the report, figures and runs; by default out/SUITE. All suites have a folder each below it.
     seeds
         Seeds per setting; by default the suite's own number.
     methods
@@ -60,23 +65,29 @@ def validate(
     list_
         List the suites with their sizes and the claims, and compute nothing.
     json_
-        Print results.json.
+        Print results.json; of all suites, a list.
     """
     if list_:
         return show_suites(json_)
-    from onset.validate.report import RESULTS
+    from onset.validate.report import load
 
     how = (computing or ComputingOptions()).checked()
     folder = Path("out") / suite if out is None else out
-    results, page, failed = _run(suite, folder, seeds, quiet=json_, kinds=methods, claimed=claims, **how)
+    folders = {suite: folder} if suite != ALL else {name: folder / name for name in _suites()[:-1]}
+    holds, pages = True, []
+    for name, place in folders.items():
+        results, page, failed = _run(name, place, seeds, quiet=json_, kinds=methods, claimed=claims, **how)
+        if not json_:
+            show_results(results)
+            print(f"report: {page}")
+        show_failures(failed)
+        holds, pages = holds and results.holds and not failed, [*pages, page]
     if json_:
-        print_json(json.loads((folder / RESULTS).read_text(encoding="utf-8")))
-    else:
-        show_results(results)
-        print(f"report: {page}")
-        open_page(page)
-    show_failures(failed)
-    if failed or not results.holds:
+        data = [load(place) for place in folders.values()]
+        print_json(data if suite == ALL else data[0])
+    elif suite != ALL:
+        open_page(pages[0])
+    if not holds:
         sys.exit(1)
     return None
 
@@ -145,14 +156,15 @@ def report(folder: Given, *, readme: OptionalExisting = None) -> None:
     folder
         The --out folder of onset validate; with --readme a results.json is enough.
     readme
-        Update only the part of this file between the marks of measured results, from results.json.
+        Update only the parts of this file between the marks of measured results, from results.json; from a folder
+        with the results of several suites, the table of all claims too.
     """
     from onset.validate import report as pages
 
     if readme is not None:
         from onset.paper.readme import update
 
-        return print(update(readme, pages.load(folder)))
+        return print(update(readme, *pages.load_all(folder)))
     from onset.paper.report import write_report
 
     results, seeds = pages.results_of(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onset.simulate.tasks import markov_chains, repeated_segments
+from onset.simulate.tasks import markov_chains, repeated_segments, text
 from onset.simulate.tasks.sampler import SAMPLERS, Sample, Sampler, register, sampler, token_type
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "register",
     "repeated_segments",
     "sampler",
+    "text",
     "token_type",
 ]

@@ -42,6 +42,10 @@ class Sampler(ABC, Generic[TaskT, SampleT]):
     def sample(self, count: int, generator: np.random.Generator) -> SampleT:
         """Draw `count` sequences of T + 1 tokens; they depend on the generator alone."""
 
+    def held_out(self, count: int, generator: np.random.Generator) -> SampleT:
+        """As `sample`, for measurements: where data are finite, of such as training never sees."""
+        return self.sample(count, generator)
+
     @abstractmethod
     def laws(self, sample: SampleT) -> Laws:
         """Law of each strategy, in the task's order, and the true law, at the T positions of each sequence."""

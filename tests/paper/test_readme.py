@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from onset.paper import corrections
-from onset.paper.readme import BLOCKS, block, disagreements, marks, section, update
+from onset.paper.readme import BLOCKS, block, claims, disagreements, heads, marks, section, update
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = marks("results")
@@ -77,7 +77,7 @@ def test_generated_blocks_are_current(file):
     assert file == "README.md" or None not in contents.values()
     for name, content in contents.items():
         if content is not None:
-            suite = "corrections" if name == "corrections" else "standard"
+            suite = name if name in ("corrections", "heads") else "standard"
             results = json.loads((ROOT / "paper" / "results" / f"{suite}.json").read_text(encoding="utf-8"))
             assert content.strip() == BLOCKS[name](results).strip()
 
@@ -127,3 +127,47 @@ def test_cells_of_the_corrections():
         "| corrected mean field, linear, sgd, T = 100 | 5% | 2 of 4 | 0 "
         "| d, formation in one of the two never; b, formation +6.0% |"
     ) in corrections.section(data)
+
+
+def finding(quantity: str, kind: str, observed: float | None = 0.5) -> dict[str, object]:
+    values = {"value": observed, "low": None, "high": None, "reason": "above zero"}
+    verdict = {"kind": kind, "because": "half of it"}
+    return {"quantity": quantity, "verdict": verdict, "observed": values, "predicted": values | {"value": None}}
+
+
+def suite(name: str, **kinds: list[str]) -> dict[str, object]:
+    entries = [
+        {
+            "id": claim,
+            "title": f"title of {claim}",
+            "source": "a paper",
+            "verdict": verdicts[0] if verdicts else "inconclusive",
+            "decides": "more",
+            "findings": [finding(f"finding {n}", kind) for n, kind in enumerate(verdicts)],
+            "absent": [] if verdicts else ["a model is not installed"],
+        }
+        for claim, verdicts in kinds.items()
+    ]
+    return {"suite": name, "claims": entries}
+
+
+def test_claims_of_all_suites_stand_where_they_have_most_findings(tmp_path):
+    small = suite("quick", a=["agrees"], b=["disagrees"])
+    large = suite("heads", a=["agrees", "inconclusive", "disagrees"], c=[])
+    rows = claims([small, large]).split("\n")[2:]
+    assert rows == ["| title of a | 1 of 3 | 1 | `heads` |", "| title of b | 0 of 1 | 1 | `quick` |"]
+    path = tmp_path / "README.md"
+    begin, end = marks("claims")
+    own = marks("heads")
+    path.write_text(f"{begin}{end}\n{own[0]}{own[1]}\n")
+    update(path, large)
+    assert block(path.read_text(), "claims") == ""
+    assert block(path.read_text(), "heads").strip() == heads(large)
+    update(path, large | {"claims": []}, large)
+    assert "title of a" in (block(path.read_text(), "claims") or "")
+
+
+def test_every_finding_about_heads_is_shown():
+    text = heads(suite("heads", a=["agrees", "disagrees"], c=[]))
+    assert "| finding 1 | 0.500 | above zero | disagrees |" in text
+    assert "**title of c** (a paper)\n\nNot measured: a model is not installed." in text

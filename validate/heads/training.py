@@ -50,7 +50,10 @@ class RecordedRun:
     @property
     def in_context_scores(self) -> Array:
         """In-context-learning score at each record, nats."""
-        return in_context_scores(self.curve.probes["loss_at"])
+        recorded_scores = self.curve.probes.get("in_context")
+        if recorded_scores is not None:
+            return recorded_scores
+        return in_context_scores(self.curve.probes["loss_at"])  # a run of an earlier release
 
 
 def recorded(place: Path, progress: Progress = lambda step, steps: None) -> list[RecordedRun]:

@@ -197,6 +197,6 @@ class TaskSequences:
     def batches(
         self, pool: Pool, count: int, generator: np.random.Generator, *, tokens: int, context: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        drawn = sampler(self.task).sample(arguments.integer("sequences", count, least=2), generator).tokens
+        drawn = sampler(self.task).held_out(arguments.integer("sequences", count, least=2), generator).tokens
         for rows in torch.from_numpy(drawn[:, :-1].astype(np.int64)).split(max(1, tokens // self.task.context)):
             yield rows, rows

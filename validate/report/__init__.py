@@ -17,7 +17,7 @@ from onset.validate.store.runs import Store
 from onset.validate.suite import SUITES, Results, collect
 from onset.validate.suite.results import FORMAT
 
-__all__ = ["PAGE", "RESULTS", "load", "results_of", "write"]
+__all__ = ["PAGE", "RESULTS", "load", "load_all", "results_of", "write"]
 
 RESULTS = "results.json"
 PAGE = "report.html"
@@ -82,6 +82,16 @@ def load(path: str | Path) -> dict[str, Any]:
             f"onset validate --out {file.parent} again, or use the release that wrote the file."
         )
     return data
+
+
+def load_all(path: str | Path) -> list[dict[str, Any]]:
+    """Contents of the results of several suites in a folder: files of any name, or folders with a ``results.json``; of
+    a path that `load` takes, that one alone."""
+    path = Path(path)
+    if not path.is_dir() or (path / RESULTS).exists():
+        return [load(path)]
+    files = sorted([*path.glob("*.json"), *path.glob(f"*/{RESULTS}")])
+    return [load(file) for file in files] if files else [load(path)]
 
 
 def results_of(folder: str | Path) -> tuple[Results, int | None]:

@@ -67,7 +67,7 @@ class HeldOutSequences:
 
     def __init__(self, task: Task, generator: np.random.Generator, device: torch.device) -> None:
         source = sampler(task)
-        sample = source.sample(HELD_OUT, generator)
+        sample = source.held_out(HELD_OUT, generator)
         laws, scored = source.laws(sample), task.scored
         entropies = laws.entropies()[..., scored]
         self.tokens = torch.from_numpy(sample.tokens[:, :-1].astype(np.int64)).to(device)

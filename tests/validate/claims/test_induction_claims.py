@@ -75,6 +75,7 @@ OBEY: dict[str, dict[str, dict[str, Any]]] = {
 
 def verdicts(claim: str, how: dict[str, dict[str, Any]]) -> dict[str, str]:
     needs = CLAIMS[claim].needs("heads")
+    needs = {name: need for name, need in needs.items() if need.setting.model.architecture}
     runs = {name: observed(need.setting, need.seeds, **how.get(name, {})) for name, need in needs.items()}
     return {finding.quantity: finding.verdict.kind for finding in CLAIMS[claim].judge(runs)}
 
@@ -234,3 +235,28 @@ def test_a_model_that_is_not_there_is_said_and_nothing_fails(tmp_path, monkeypat
     assert result is not None
     assert len(result.missing) == 2 * SEEDS["heads"]
     assert result.absent
+
+
+def test_the_three_steps_of_a_toy_are_predicted(monkeypatch):
+    """Three trained toys against their finite context; a score that is made half as early disagrees."""
+    from onset import predict
+    from onset.validate.claims.induction import co_occurrence
+    from onset.validate.training import train
+
+    setting = Setting.of("softmax", states=3, context=25, optimizer="adam", record_every=2)
+    trained = Observation(setting, (0, 1, 2), tuple(train(setting, seed=n) for n in range(3)), ({},) * 3)
+    findings = co_occurrence._predicted(trained, predict(setting, "finite-context"))
+    assert len(findings) == 3
+    for finding in findings:
+        print(finding.quantity, finding.predicted, finding.observed)
+        assert abs(finding.error or 0) < 0.1
+        assert finding.verdict.kind != DISAGREES
+    predicted = co_occurrence.predicted_scores
+
+    def early(setting, curve):
+        return predicted(setting, curve)[:, np.minimum(2 * np.arange(len(curve.steps)), len(curve.steps) - 1)]
+
+    monkeypatch.setattr(co_occurrence, "predicted_scores", early)
+    formation, score, loss = co_occurrence._predicted(trained, predict(setting, "finite-context"))
+    assert score.verdict.kind == DISAGREES
+    assert DISAGREES not in (formation.verdict.kind, loss.verdict.kind)

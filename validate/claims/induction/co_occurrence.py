@@ -30,7 +30,6 @@ from onset.validate.claims.induction.readings import (
     best_scores,
     formed,
     halfway,
-    in_context_scores,
     of_seeds,
     predicted_scores,
 )
@@ -73,8 +72,8 @@ def judge(runs: Runs) -> list[Finding]:
             continue
         inside, order = [], []
         for trained in of_seeds(runs[name]):
-            run, step = trained.run, formed(trained.setting, trained.run)
-            others = [halfway(run.steps, in_context_scores(run)), halfway(run.steps, run.loss)]
+            run, step = trained.curve, formed(trained.setting, trained.curve)
+            others = [halfway(run.steps, trained.in_context_scores), halfway(run.steps, run.loss)]
             inside.append(step is not None and max(step, *others) <= WINDOW * min(step, *others))
             order.append(np.nan if step is None else np.log(others[0] / step))
         findings.append(holds_in_all(f"{name}: formation, score and loss within a factor of two", inside, "seeds do"))
@@ -95,7 +94,7 @@ def _predicted(trained: Observation, prediction: Prediction) -> list[Finding]:
         "formation": (Interval.of(prediction.transitions()[1]), Interval.of(trained.transitions()[1])),
         "half of the score": (
             _interval(by_chains.mean(axis=1), StandardError.of_mean(by_chains.mean(axis=0))),
-            mean_interval([halfway(run.steps, in_context_scores(run)) for run in trained.trajectories]),
+            mean_interval([halfway(run.curve.steps, run.in_context_scores) for run in of_seeds(trained)]),
         ),
         "half of the loss": (
             _interval([halfway(curve.steps, curve.loss) for curve in curves]),
@@ -116,10 +115,8 @@ def _interval(steps: Sequence[float] | Array, *errors: StandardError) -> Interva
 
 def _control(runs: Runs) -> list[Finding]:
     """One layer has no induction head, and learns little from context."""
-    never = [formed(trained.setting, trained.run) is None for trained in of_seeds(runs["one layer"])]
-    gains = {
-        name: [-in_context_scores(run)[-1] for run in runs[name].trajectories] for name in ("one layer", "two layers")
-    }
+    never = [formed(trained.setting, trained.curve) is None for trained in of_seeds(runs["one layer"])]
+    gains = {name: [-run.in_context_scores[-1] for run in of_seeds(runs[name])] for name in ("one layer", "two layers")}
     more = np.mean(gains["two layers"]) - LEAST_GAIN * np.array(gains["one layer"])
     start = [float(best_scores(run)[0]) < 0.05 for run in runs["two layers"].trajectories]
     return [

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
-from onset.validate.claims.induction.readings import formed, halfway, in_context_scores, of_seeds
+from onset.validate.claims.induction.readings import formed, halfway, of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
 from onset.validate.store.jobs import Observation
 
@@ -45,9 +45,7 @@ def judge(runs: Runs) -> list[Finding]:
             is_positive(f"{name}: how much earlier the score has made half of its way, ln of steps", "1", sooner)
         )
         findings.append(_forms(name, runs[name]))
-    even, plain_gains = (
-        [-float(in_context_scores(run)[-1]) for run in runs[name].trajectories] for name in (EVEN, PLAIN)
-    )
+    even, plain_gains = ([-float(run.in_context_scores[-1]) for run in of_seeds(runs[name])] for name in (EVEN, PLAIN))
     gains = [gain - sum(plain_gains) / len(plain_gains) / 2 for gain in even]
     return [
         *findings,
@@ -55,7 +53,7 @@ def judge(runs: Runs) -> list[Finding]:
         _forms(EVEN, runs[EVEN]),
         holds_in_all(
             f"{ONE}, control: no induction head",
-            [formed(trained.setting, trained.run) is None for trained in of_seeds(runs[ONE])],
+            [formed(trained.setting, trained.curve) is None for trained in of_seeds(runs[ONE])],
             "seeds have none",
             control=True,
         ),
@@ -63,11 +61,11 @@ def judge(runs: Runs) -> list[Finding]:
 
 
 def _halves(observed: Observation) -> np.ndarray:
-    return np.array([halfway(run.steps, in_context_scores(run)) for run in observed.trajectories])
+    return np.array([halfway(run.curve.steps, run.in_context_scores) for run in of_seeds(observed)])
 
 
 def _forms(name: str, observed: Observation) -> Finding:
-    steps: Sequence[float | None] = [formed(trained.setting, trained.run) for trained in of_seeds(observed)]
+    steps: Sequence[float | None] = [formed(trained.setting, trained.curve) for trained in of_seeds(observed)]
     return holds_in_all(f"{name}: an induction head forms", [step is not None for step in steps], "seeds have one")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
-from onset.validate.claims.induction.readings import best_scores, formed, in_context_scores, of_seeds
+from onset.validate.claims.induction.readings import best_scores, formed, of_seeds
 from onset.validate.claims.induction.settings import OLSSON, segments
 
 __all__ = ["CLAIM"]
@@ -31,7 +31,7 @@ def _name(layers: int, width: int) -> str:
 
 def judge(runs: Runs) -> list[Finding]:
     trained = {(n, w): of_seeds(runs[_name(n, w)])[0] for n in LAYERS for w in WIDTHS}
-    steps = {place: formed(one.setting, one.run) for place, one in trained.items()}
+    steps = {place: formed(one.setting, one.curve) for place, one in trained.items()}
     deep = [place for place in steps if place[0] > 1]
     pairs = [
         (a, b)
@@ -41,7 +41,7 @@ def judge(runs: Runs) -> list[Finding]:
     ]
     near = [(steps[a], steps[b]) for a, b in pairs]
     smooth = [a is not None and b is not None and max(a, b) <= JUMP * min(a, b) for a, b in near]
-    gains = {place: -float(in_context_scores(one.run)[-1]) for place, one in trained.items()}
+    gains = {place: -float(one.in_context_scores[-1]) for place, one in trained.items()}
     largest = gains[LAYERS[-1], WIDTHS[-1]]
     return [
         holds_in_all("an induction head forms", [steps[place] is not None for place in deep], "models have one"),
@@ -52,7 +52,7 @@ def judge(runs: Runs) -> list[Finding]:
             np.array([gains[place] for place in deep]) - SAME * largest,
         ),
         is_positive(
-            "best prefix-matching score, above a half", "1", [best_scores(trained[p].run)[-1] - 0.5 for p in deep]
+            "best prefix-matching score, above a half", "1", [best_scores(trained[p].curve)[-1] - 0.5 for p in deep]
         ),
         holds_in_all(
             "control: one layer has no induction head",

@@ -64,7 +64,7 @@ def recovered_shares(trained: Trained) -> tuple[float, float, float]:
 
 def correlations(trained: Trained) -> tuple[float, float]:
     """Of QK traces with prefix-matching scores over the heads above layer 1, and of OV eigenvalues with copying."""
-    scores = trained.run.probes["head_score"][-1]
+    scores = trained.curve.probes["head_score"][-1]
     by_name = {name: scores[n] for n, name in enumerate(SCORES)}
     circuits = Circuits.of(trained.model)
     traces = qk_traces(circuits, previous_keys(circuits, torch.from_numpy(by_name["previous-token"])))[0].numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from onset.theory.arrays import Array
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
+from onset.validate.heads.training import RecordedRun
 from onset.validate.inspection import in_context
 from onset.validate.inspection.formation import find_formations
 from onset.validate.store.jobs import Observation
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from onset.validate.inspection.inspectable import Head, Inspectable
     from onset.validate.models import Model
 
-__all__ = ["Trained", "best_scores", "formed", "halfway", "in_context_scores", "of_seeds"]
-__all__ += ["predicted_scores"]
+__all__ = ["Trained", "best_scores", "formed", "halfway", "of_seeds", "predicted_scores"]
 
 GROUPS = 8
 """Groups of held-out chains, whose spread is the error of a predicted score."""
@@ -38,11 +37,6 @@ SEQUENCES = 256
 def best_scores(run: Trajectory, score: str = "prefix-matching") -> Array:
     """The largest score of any head above its control at each record."""
     return np.nanmax(run.probes["head_score"][:, SCORES.index(score)], axis=(1, 2))
-
-
-def in_context_scores(run: Trajectory) -> Array:
-    """In-context-learning score at each record of a trained model, nats."""
-    return run.probes["in_context"]
 
 
 def predicted_scores(setting: Setting, curve: Trajectory) -> Array:
@@ -90,26 +84,14 @@ def halfway(steps: Array, values: Array) -> float:
     return float(np.interp(0.5, share[after - 1 : after + 1], steps[after - 1 : after + 1]))
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained transformer, and fresh sequences of its task on which it is measured.
-
-    Attributes
-    ----------
-    setting : Setting
-    seed : int
-    run : Trajectory
-    """
-
-    setting: Setting
-    seed: int
-    run: Trajectory
+class Trained(RecordedRun):
+    """A trained transformer with its recorded scores, and fresh sequences of its task on which it is measured."""
 
     @cached_property
     def model(self) -> Inspectable:
         from onset.validate.models import trained
 
-        return trained(self.setting, self.run.weights).eval()  # type: ignore[return-value]
+        return trained(self.setting, self.curve.weights).eval()  # type: ignore[return-value]
 
     @cached_property
     def untrained(self) -> Inspectable:
@@ -123,14 +105,14 @@ class Trained:
         import torch
 
         generator = np.random.default_rng((self.seed, part))
-        drawn = sampler(self.setting.task).sample(SEQUENCES, generator).tokens[:, :-1]
+        drawn = sampler(self.setting.task).held_out(SEQUENCES, generator).tokens[:, :-1]
         return torch.from_numpy(drawn.astype(np.int64))
 
     def heads(self, score: str, level: float = FORMATION_LEVEL) -> list[Head]:
         """Heads whose last recorded score exceeds its control by a level, the largest first."""
         from onset.validate.inspection.inspectable import Head
 
-        last = self.run.probes["head_score"][-1, SCORES.index(score)]
+        last = self.curve.probes["head_score"][-1, SCORES.index(score)]
         places = [Head(int(layer), int(head)) for layer, head in zip(*np.nonzero(last > level), strict=True)]
         return sorted(places, key=lambda place: -last[place])
 

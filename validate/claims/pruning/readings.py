@@ -45,7 +45,7 @@ def by_model(runs: Runs) -> dict[str, list[dict[str, Any]]]:
 def _ours(trained: Trained) -> dict[str, Any]:
     from onset.validate.measures.pruning import pruned
 
-    scores: Array = trained.run.probes["head_score"][-1, 1]
+    scores: Array = trained.curve.probes["head_score"][-1, 1]
     return pruned(trained.model, _tasks(trained), scores, trained.seed)
 
 

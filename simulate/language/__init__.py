@@ -1,0 +1,1 @@
+"""Natural text: documents of a corpus, and their tokens."""

@@ -1,0 +1,1 @@
+"""Natural text as a task."""
