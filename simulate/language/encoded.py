@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onset.simulate import user_cache
+from onset.simulate.language import corpora
 from onset.simulate.language.corpora import Document, documents
 from onset.theory.arrays import Array
 from onset.theory.language.text import Text
@@ -83,9 +84,7 @@ def encoded(corpus: str, vocabulary: int, held_out: float) -> Encoded:
     Raises
     ------
     ValueError
-        If the corpus cannot be read, or is too small for the vocabulary.
-    ImportError
-        If the package `tokenizers` is needed and not installed.
+        If the corpus cannot be read or is too small for the vocabulary, or `tokenizers` is not installed.
     """
     found = documents(corpus)
     key = hashlib.sha256(json.dumps([FORMAT, vocabulary, held_out]).encode())
@@ -130,6 +129,8 @@ def _split(found: Sequence[Document], share: float) -> tuple[list[Document], lis
 
 
 def _trained(texts: Sequence[str], vocabulary: int, corpus: str) -> Any:
+    if problem := corpora.problem(corpus):
+        raise ValueError(f"task text: {problem}.")
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())

@@ -56,7 +56,8 @@ class TextSampler(Sampler[Text, Chunks]):
         document = np.searchsorted(starts, drawn, side="right")
         begins = np.concatenate([[0], part.ends])[document]
         first = begins + drawn - np.concatenate([[0], starts])[document]
-        return Chunks(part.tokens[first[:, None] + np.arange(length)].astype(np.int32))
+        tokens = part.tokens[first[:, None] + np.arange(length)].astype(np.int32)
+        return Chunks(generator.permuted(tokens, axis=1) if self.task.shuffled else tokens)
 
     def laws(self, sample: Chunks) -> SparseLaws:
         task, tokens = self.task, sample.tokens.astype(np.int64)

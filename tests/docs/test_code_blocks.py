@@ -8,6 +8,7 @@ import shlex
 import sys
 import types
 from contextlib import ExitStack
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
@@ -47,7 +48,10 @@ def registries():
 @pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("page", PYTHON, ids=name)
 def test_python_prints_what_the_page_shows(page, tmp_path, monkeypatch):
-    """Blocks of a page share a namespace and an empty folder."""
+    """Blocks of a page share a namespace and an empty folder; a page says which package it needs besides."""
+    for package in re.findall(r"<!-- needs: (\w+) -->", page.read_text(encoding="utf-8")):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setitem(sys.modules, "page", module := types.ModuleType("page"))

@@ -135,6 +135,18 @@ def test_the_share_of_the_successor_is_the_best_one_on_what_is_trained_on(task):
     assert min(losses, key=lambda change: losses[change]) == 0.0
 
 
+def test_shuffled_chunks_hold_the_same_tokens_in_another_order(task):
+    from dataclasses import replace
+
+    plain, shuffled = (
+        sampler(t).sample(50, np.random.default_rng(4)).tokens for t in (task, replace(task, shuffled=True))
+    )
+    assert np.array_equal(np.sort(plain, axis=1), np.sort(shuffled, axis=1))
+    assert (plain != shuffled).mean() > 0.5
+    assert replace(task, shuffled=True).label == f"{task.label.partition(' V')[0]} shuffled V=300 T=12"
+    assert "shuffled" not in task.to_dict()
+
+
 def test_losses_are_measured_and_not_computed(task):
     setting = Setting.of(
         "transformer", task=task, architecture=Architecture(2, 8, 2, dropout=0.0), learning_rate=1e-3, steps=10

@@ -58,12 +58,16 @@ class Text(tasks.Task):
         T: tokens the model sees; a chunk has T + 1.
     held_out : float
         Share of the documents, at least one, on which models are measured and never trained.
+    shuffled : bool
+        Whether the tokens of each chunk stand in random order, so that nothing but their number tells what comes next:
+        a control.
     """
 
     corpus: str = entry("shakespeare", check=_named)
     vocabulary: int = entry(2048, check=partial(arguments.integer, least=BYTES + 1, most=65536))  # type: ignore[assignment]
     context: int = entry(128, check=partial(arguments.integer, least=2, most=10**5))
     held_out: float = entry(0.1, check=_share)
+    shuffled: bool = entry(False, check=arguments.flag, optional=True)
 
     kind: ClassVar[str] = "text"
 
@@ -73,7 +77,8 @@ class Text(tasks.Task):
 
     @property
     def label(self) -> str:
-        return f"text {Path(self.corpus).stem} V={self.vocabulary} T={self.context}"
+        name = Path(self.corpus).stem + " shuffled" * self.shuffled
+        return f"text {name} V={self.vocabulary} T={self.context}"
 
     @property
     def lags(self) -> tuple[int, ...]:

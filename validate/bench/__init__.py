@@ -68,7 +68,7 @@ def run(
     return timings
 
 
-COLUMNS = ("what", "size", "seconds", "baseline", "seconds", "ratio", "least to greatest", "target", "")
+COLUMNS = ("what", "size", "ours", "baseline", "its", "ratio", "least to greatest", "target", "")
 """Heads of the columns of `table_rows`."""
 
 
@@ -79,9 +79,9 @@ def table_rows(benchmarks: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]
         (
             row["name"],
             row["size"],
-            f"{row['seconds']:.3g}",
+            _shown(row["seconds"], row["unit"]),
             row["baseline"],
-            f"{row['baseline_seconds']:.3g}",
+            _shown(row["baseline_seconds"], row["unit"]),
             f"{row['ratio']:.3g}",
             "{:.3g} to {:.3g}".format(*row["spread"]),
             row["target"],
@@ -89,6 +89,10 @@ def table_rows(benchmarks: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]
         )
         for row in benchmarks
     ]
+
+
+def _shown(value: float, unit: str) -> str:
+    return f"{value / 1e6:.3g} MB" if unit == "B" else f"{value:.3g} s"
 
 
 def machine() -> dict[str, Any]:

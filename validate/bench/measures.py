@@ -24,7 +24,7 @@ from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Uni
 from onset.theory.mean_fields.predict import mean_field
 from onset.theory.mean_fields.quadrature import rules
 from onset.theory.setting import Setting
-from onset.validate.bench import baselines
+from onset.validate.bench import baselines, heads
 from onset.validate.bench.timing import (
     ROUNDS,
     Timing,
@@ -267,5 +267,6 @@ BENCHMARKS: dict[str, tuple[Callable[..., Iterator[Timing]], tuple[tuple[Any, ..
     "mean-field-kinds": (_mean_field_kinds, ((100,),)),
     "transformer": (_transformer, SIZES[:1]),
     "together": (_together, SIZES[:1]),
+    "heads": (heads.timings, ((12, 512),)),
 }
 """The one place where a benchmark is registered: the function that yields its timings, and its arguments."""

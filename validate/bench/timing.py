@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,28 @@ from torch import Tensor
 
 from onset.theory.arrays import Array
 
-__all__ = ["ROUNDS", "Timing", "Work", "agree", "compare", "elapsed", "fastest", "repeats_of", "size_label", "summary"]
+__all__ = [
+    "ROUNDS",
+    "Timing",
+    "Work",
+    "agree",
+    "compare",
+    "elapsed",
+    "fastest",
+    "memory",
+    "repeats_of",
+    "size_label",
+    "summary",
+]
 
 ROUNDS = 7
 """Rounds of a comparison."""
 
 SECONDS = 0.02
 """Least duration of a timing; shorter functions are repeated."""
+
+MEMORY_ROUNDS, PAGE = 3, 4096.0
+"""Rounds of a comparison of memory, and the least that it is measured in."""
 
 PAUSE = 0.02
 """Seconds between turns, in which the other side's threads go to rest."""
@@ -39,7 +55,7 @@ class Timing:
     name, size, baseline : str
         What is measured, at which size, and its baseline or limit.
     seconds, baseline_seconds : float
-        Medians over rounds, per call.
+        Medians over rounds, per call; of memory, bytes.
     ratio : float
         How many times faster than the baseline; against a limit, how many times slower.
     spread : pair of float
@@ -56,6 +72,7 @@ class Timing:
     ratio: float
     spread: tuple[float, float]
     target: str = ""
+    unit: str = "s"
 
     @property
     def met(self) -> bool | None:
@@ -100,6 +117,25 @@ def compare(
     repeats = [repeats_of(min(turn(work, 1) for _ in range(2))) for work in (ours, other)]
     rounds = [(turn(ours, repeats[0]), turn(other, repeats[1]) / share) for _ in range(ROUNDS)]
     return summary(name, size, baseline, rounds, target)
+
+
+def memory(name: str, size: str, ours: Work, baseline: str, other: Work, *, target: str = "") -> Timing:
+    """Peaks of the process's memory above what it holds, in bytes, of `ours` and `other` in turns (Linux)."""
+    rounds = [(_peak(ours), _peak(other)) for _ in range(MEMORY_ROUNDS)]
+    return dataclasses.replace(summary(name, size, baseline, rounds, target), unit="B")
+
+
+def _peak(work: Work) -> float:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    held = _status("VmRSS")
+    work()
+    return max(_status("VmHWM") - held, PAGE)
+
+
+def _status(name: str) -> float:
+    """Bytes of an entry of the process's status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def summary(name: str, size: str, baseline: str, rounds: Iterable[tuple[float, float]], target: str = "") -> Timing:

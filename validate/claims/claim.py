@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from onset.simulate.language import corpora
 from onset.theory.arrays import Array
 from onset.theory.estimates import StandardError
+from onset.theory.language.text import Text
 from onset.theory.plain_data import restored, without
 from onset.theory.setting import Setting
 from onset.validate.judging import verdicts
@@ -57,7 +59,9 @@ class Need:
     @property
     def problem(self) -> str:
         """Why it cannot be computed on this machine; empty if it can."""
-        return self.subject.problem if isinstance(self.subject, PublicModel) else ""
+        if isinstance(self.subject, PublicModel):
+            return self.subject.problem
+        return corpora.problem(self.subject.task.corpus) if isinstance(self.subject.task, Text) else ""
 
     def jobs(self) -> list[Job]:
         return [Job(self.subject, self.kind, seed) for seed in range(self.seeds)]

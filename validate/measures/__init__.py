@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MEASURES", "measure"]
 
-MEASURES = ("ablation", "circuits", "generality", "pruning")
+MEASURES = ("ablation", "circuits", "generality", "pruning", "specificity")
 """Measures by name: modules of this package."""
 
 
@@ -60,4 +60,4 @@ def _loaded(model: PublicModel, device: str) -> LanguageModel:
 
     if model.problem:
         raise ValueError(f"{model.problem}.")
-    return load(model.path, device=device)
+    return load(model.path, device=device, pickled=model.pickled)

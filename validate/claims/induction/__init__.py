@@ -10,11 +10,13 @@ from onset.validate.claims.induction import (
     continuity,
     generality,
     mechanism,
+    specificity,
 )
 
 __all__ = ["CLAIMS"]
 
 CLAIMS: tuple[Claim, ...] = tuple(
-    module.CLAIM for module in (co_occurrence, co_perturbation, ablation, generality, mechanism, continuity)
+    module.CLAIM
+    for module in (co_occurrence, co_perturbation, ablation, generality, mechanism, continuity, specificity)
 )
 """In the order of the arguments."""

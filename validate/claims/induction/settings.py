@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from onset.theory.architecture import Architecture
+from onset.theory.language.text import Text
 from onset.theory.repeats.segments import RepeatedSegments
 from onset.theory.setting import Setting
 
-__all__ = ["OLSSON", "SEEDS", "TASK", "segments"]
+__all__ = ["OLSSON", "SEEDS", "TASK", "segments", "text"]
 
 OLSSON = "Olsson et al., arXiv 2209.11895"
 
@@ -30,5 +31,19 @@ def segments(layers: int = 2, width: int = 32, steps: int = 1600, **shape: Any) 
         batch=64,
         steps=steps,
         record_every=20,
+        whole=True,
+    )
+
+
+def text(*, shuffled: bool = False, steps: int = 6000) -> Setting:
+    """Two layers on the plays of Shakespeare, in chunks of 64 tokens of 2,048."""
+    return Setting.of(
+        "transformer",
+        task=Text(context=64, shuffled=shuffled),
+        architecture=Architecture(2, 64, 4, dropout=0.0),
+        learning_rate=2e-3,
+        batch=64,
+        steps=steps,
+        record_every=200,
         whole=True,
     )
