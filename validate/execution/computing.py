@@ -57,7 +57,7 @@ class Tally:
 
 def missing(jobs: Iterable[Job], store: Store, *, fresh: bool = False) -> list[Job]:
     """Those of `jobs` that `store` lacks, each once, in order; with `fresh` all, unless a newer release wrote one."""
-    return [job for job in dict.fromkeys(jobs) if fresh or not finished(job, store)]
+    return [job for job in dict.fromkeys(jobs) if not finished(job, store) or fresh]
 
 
 def compute(

@@ -19,7 +19,7 @@ from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE
 from onset.validate.store import public_models
 from onset.validate.store.jobs import Observation
 from onset.validate.store.probes import PROBES, SCORES
-from onset.validate.store.public_models import SMOLLM2
+from onset.validate.store.public_models import IGLM, SMOLLM2
 from onset.validate.store.runs import Store
 
 STEPS = np.arange(0, 1601, 20.0)
@@ -260,3 +260,11 @@ def test_the_three_steps_of_a_toy_are_predicted(monkeypatch):
     formation, score, loss = co_occurrence._predicted(trained, predict(setting, "finite-context"))
     assert score.verdict.kind == DISAGREES
     assert DISAGREES not in (formation.verdict.kind, loss.verdict.kind)
+
+
+def test_one_draw_of_twenty_may_find_a_head_where_there_is_none():
+    """Two refute that there is none."""
+    for heads, verdict in (([0] * 20, AGREES), ([0] * 19 + [2], AGREES), ([0] * 18 + [1, 1], DISAGREES)):
+        (finding,) = CLAIMS["specificity"].judge({IGLM.label: [{"heads": number} for number in heads]})
+        assert finding.verdict.kind == verdict
+        assert finding.control

@@ -9,7 +9,7 @@ from built_transformers import induction_transformer
 pytest.importorskip("torch")
 
 from onset.validate.inspection.sequences import Pool
-from onset.validate.measures import ablation, circuits, generality, measure, pruning
+from onset.validate.measures import ablation, circuits, generality, measure, pruning, specificity
 from onset.validate.models.loading import LanguageModel
 from onset.validate.store import public_models
 from onset.validate.store.public_models import SMOLLM2
@@ -121,3 +121,13 @@ def test_a_public_model_is_measured_by_name_or_the_reason_is_said(model, monkeyp
     monkeypatch.setattr(public_models, "find_spec", lambda package: None)
     with pytest.raises(ValueError, match="SmolLM2-135M is not installed"):
         measure(SMOLLM2, "ablation")
+
+
+def test_the_induction_head_alone_exceeds_chance_and_one_layer_has_none(model):
+    """In no draw is another head taken for one, nor any of a model whose second layer attends evenly."""
+    flat = induction_transformer(40, 30)
+    flat.layers[1].attention.query_key_value.weight.data.zero_()
+    for seed in range(20):
+        result = specificity.measure(model, seed, lambda done, total: None)
+        assert (result["heads"], result["largest"] > 0.5) == (1, True)
+        assert specificity.exceeding_heads(flat, Pool.of(40), seed)[0] == 0
