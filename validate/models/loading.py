@@ -223,7 +223,11 @@ def _tokenizer(folder: Path | str, options: dict[str, Any]) -> tuple[Any, str]:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options), ""
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+        # Where a folder has no files of one, transformers may make one of special tokens alone.
+        if len(tokenizer) > len(tokenizer.all_special_ids):
+            return tokenizer, ""
+        return None, "it holds special tokens alone"
     except (*PROBLEMS, ImportError) as problem:
         return None, _first_line(problem)
 
