@@ -52,7 +52,7 @@ def evaluate(claim: Claim, size: str, store: Store, seeds: int | None = None) ->
     absent = tuple(dict.fromkeys(needed[name].problem for name in needed if lacking[name] and needed[name].problem))
     missing = tuple(label for name in needed if not needed[name].problem for label in lacking[name])
     if missing or not any(not labels for labels in lacking.values()):
-        return ClaimResult(claim, needed, (), missing, absent)
+        return ClaimResult(claim, needed, (), missing, absent=absent)
     runs = {}
     for name, need in needed.items():
         if not lacking[name]:

@@ -141,8 +141,8 @@ class ClaimResult:
     needs: Mapping[str, Need]
     findings: tuple[Finding, ...]
     missing: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
     runs: Runs = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, claim: Claim, needs: Mapping[str, Need], runs: Runs, absent: Sequence[str] = ()) -> ClaimResult:
@@ -207,7 +207,7 @@ class ClaimResult:
         texts = (data[name] for name in ("id", "title", "statement", "source"))
         claim = Claim(*texts, needs=lambda size: needs, judge=_not_again, untested=data["untested"])
         findings = restored(tuple[Finding, ...], data["findings"])
-        return cls(claim, needs, findings, tuple(data["missing"]), tuple(data.get("absent", ())))
+        return cls(claim, needs, findings, tuple(data["missing"]), absent=tuple(data.get("absent", ())))
 
 
 def _subject(data: Mapping[str, Any]) -> Setting | PublicModel:

@@ -17,6 +17,7 @@ from onset.theory.arrays import Array
 from onset.validate.claims.claim import Need, Runs
 from onset.validate.claims.induction.readings import Trained, of_seeds
 from onset.validate.claims.induction.settings import SEEDS, segments
+from onset.validate.store.probes import SCORES
 from onset.validate.store.public_models import SMOLLM2
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def by_model(runs: Runs) -> dict[str, list[dict[str, Any]]]:
 def _ours(trained: Trained) -> dict[str, Any]:
     from onset.validate.measures.pruning import pruned
 
-    scores: Array = trained.curve.probes["head_score"][-1, 1]
+    scores: Array = trained.curve.probes["head_score"][-1, SCORES.index("prefix-matching")]
     return pruned(trained.model, _tasks(trained), scores, trained.seed)
 
 
