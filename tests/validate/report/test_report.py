@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import json
 import re
@@ -19,12 +20,13 @@ from onset.theory.plain_data import plain
 from onset.theory.setting import Setting
 from onset.validate import report
 from onset.validate.claims import CLAIMS, ClaimResult, Need
-from onset.validate.claims.claim import compare_numbers
+from onset.validate.claims.claim import compare_numbers, holds_in_all
 from onset.validate.claims.markov.published import published
 from onset.validate.judging.formats import percent
 from onset.validate.judging.intervals import Interval
 from onset.validate.judging.verdicts import Tolerance
 from onset.validate.report.page import show
+from onset.validate.suite import Results
 from onset.validate.suite.results import FORMAT
 
 
@@ -177,3 +179,32 @@ def test_numbers_have_three_digits(interval, text):
 
 def test_errors_in_percent():
     assert (percent(0.0312), percent(-1.27), percent(None)) == ("+3.1%", "-127%", "–")
+
+
+def test_a_suite_of_claims_alone_has_a_page_of_claims(tmp_path):
+    """Counts of claims in place of settings, no section that would be empty, and what is not on this machine."""
+    needs = {"one": Need(published(2), 2)}
+    kinds = {"phases": [True, True], "alternation": [False, False], "delay": []}
+    claimed = [
+        ClaimResult.of(
+            dataclasses.replace(
+                CLAIMS[name], judge=lambda runs, holds=holds: [holds_in_all("it", holds, "do")] if holds else []
+            ),
+            needs,
+            {},
+            absent=[] if holds else ["a model <is> not installed"],
+        )
+        for name, holds in kinds.items()
+    ]
+    results = Results("heads", (), (), (), (), (), tuple(claimed))
+    page = report.write(results, tmp_path, {}, seeds=None).read_text()
+    counts = re.findall(r"<div><b class=\"\w*\">(\d+)</b><small>(\w+)</small></div>", page)
+    assert counts == [("1", "agrees"), ("1", "inconclusive"), ("1", "disagrees")]
+    assert "<div><b>3</b><small>claims</small></div>" in page
+    assert "a model &lt;is&gt; not installed" in page
+    anchors, ids = set(re.findall(r'href="#([\w-]+)"', page)), set(re.findall(r'id="([\w-]+)"', page))
+    assert anchors <= ids
+    assert not {"errors", "settings", "exponents", "basins", "disagreements"} & ids
+    assert "promises" not in page
+    missing = dataclasses.replace(results, missing=("a run",))
+    assert "1 runs are still missing" in report.write(missing, tmp_path / "other", {}, seeds=None).read_text()
