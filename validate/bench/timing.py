@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
+import gc
 import os
 import statistics
 import time
@@ -126,6 +128,8 @@ def memory(name: str, size: str, ours: Work, baseline: str, other: Work, *, targ
 
 
 def _peak(work: Work) -> float:
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what is free goes back to the system
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     held = _status("VmRSS")
     work()

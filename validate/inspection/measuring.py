@@ -23,9 +23,9 @@ from onset.validate.inspection.scores.patterns import PatternScore, shares_of, u
 from onset.validate.inspection.scores.weights import LEAST_TOKENS, MOST_TOKENS, Weights, WeightScore
 from onset.validate.inspection.sequences import Pool
 
-__all__ = ["Measured", "attended", "measure", "measure_weights"]
+__all__ = ["BATCH_TOKENS", "Measured", "attended", "measure", "measure_weights"]
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 1024
 """Tokens of a forward pass, unless a single sequence has more."""
 
 
