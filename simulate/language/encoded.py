@@ -6,11 +6,8 @@ mapped: processes share them, and a corpus may be larger than memory.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,16 +83,18 @@ def encoded(corpus: str, vocabulary: int, held_out: float) -> Encoded:
     ValueError
         If the corpus cannot be read or is too small for the vocabulary, or `tokenizers` is not installed.
     """
-    found = documents(corpus)
+    texts = documents(corpus)
     key = hashlib.sha256(json.dumps([FORMAT, vocabulary, held_out]).encode())
-    for document in found:
+    for document in texts:
         key.update(document.name.encode() + b"\0" + document.text.encode() + b"\0")
-    home = user_cache.folder()
-    folder = None if home is None else home / "texts" / key.hexdigest()[:24]
-    if folder is not None and folder.is_dir():
-        return _read(folder)
-    made = _made(found, vocabulary, held_out, corpus)
-    return _read(_kept(made, folder))
+    folder = user_cache.made_once(
+        f"texts/{key.hexdigest()[:24]}", lambda folder: _make(folder, texts, vocabulary, held_out, corpus)
+    )
+
+    def part(name: str) -> Part:
+        return Part(np.load(folder / f"{name}.npy", mmap_mode="r"), np.load(folder / f"{name}-ends.npy"))
+
+    return Encoded(part("train"), part("held_out"), np.load(folder / FREQUENCIES), folder / TOKENIZER)
 
 
 def of_task(task: Text) -> Encoded:
@@ -103,11 +102,10 @@ def of_task(task: Text) -> Encoded:
     return encoded(task.corpus, task.vocabulary, task.held_out)
 
 
-def _made(found: Sequence[Document], vocabulary: int, share: float, corpus: str) -> Path:
-    """A temporary folder with the tokens."""
-    train, held_out = _split(found, share)
+def _make(folder: Path, whole: Sequence[Document], vocabulary: int, share: float, corpus: str) -> None:
+    """Write the encoding of a corpus and its tokens into a folder."""
+    train, held_out = _split(whole, share)
     tokenizer = _trained([document.text for document in train], vocabulary, corpus)
-    folder = Path(tempfile.mkdtemp(prefix="onset-text-"))
     tokenizer.save(str(folder / TOKENIZER))
     for name, chosen in (("train", train), ("held_out", held_out)):
         rows = [encoding.ids for encoding in tokenizer.encode_batch([document.text for document in chosen])]
@@ -116,16 +114,15 @@ def _made(found: Sequence[Document], vocabulary: int, share: float, corpus: str)
         if name == "train":
             counts = 1 + np.bincount(np.concatenate(rows), minlength=vocabulary)
             np.save(folder / FREQUENCIES, counts / counts.sum())
-    return folder
 
 
-def _split(found: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:
+def _split(whole: Sequence[Document], share: float) -> tuple[list[Document], list[Document]]:
     """Documents to train on and those held out: about a share of their text, at random by their names, at least one."""
-    order = sorted(found, key=lambda document: hashlib.sha256(document.name.encode()).digest())
+    order = sorted(whole, key=lambda document: hashlib.sha256(document.name.encode()).digest())
     sizes = np.cumsum([len(document.text) for document in order])
     number = min(max(1, int(np.searchsorted(sizes, share * sizes[-1], side="right"))), len(order) - 1)
     chosen = {document.name for document in order[:number]}
-    return [d for d in found if d.name not in chosen], [d for d in found if d.name in chosen]
+    return [d for d in whole if d.name not in chosen], [d for d in whole if d.name in chosen]
 
 
 def _trained(texts: Sequence[str], vocabulary: int, corpus: str) -> Any:
@@ -145,34 +142,3 @@ def _trained(texts: Sequence[str], vocabulary: int, corpus: str) -> Any:
             "the vocabulary; give more text, or a smaller vocabulary."
         )
     return tokenizer
-
-
-def _kept(made: Path, folder: Path | None) -> Path:
-    """Where the tokens stay: in the cache if that can be written, else in the temporary folder until the process ends.
-
-    Of two processes that made the same, the first one's stays.
-    """
-    if folder is None:
-        atexit.register(shutil.rmtree, made, ignore_errors=True)
-        return made
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=".text-", dir=folder.parent))
-        shutil.copytree(made, beside, dirs_exist_ok=True)
-    except OSError:
-        user_cache.warn()
-        atexit.register(shutil.rmtree, made, ignore_errors=True)
-        return made
-    shutil.rmtree(made, ignore_errors=True)
-    try:
-        beside.replace(folder)
-    except OSError:
-        shutil.rmtree(beside, ignore_errors=True)
-    return folder
-
-
-def _read(folder: Path) -> Encoded:
-    def part(name: str) -> Part:
-        return Part(np.load(folder / f"{name}.npy", mmap_mode="r"), np.load(folder / f"{name}-ends.npy"))
-
-    return Encoded(part("train"), part("held_out"), np.load(folder / FREQUENCIES), folder / TOKENIZER)

@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 
 from onset.paper import corrections
 from onset.paper.readme import BLOCKS, block, claims, disagreements, heads, marks, section, update
+from onset.validate.report import load_all
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = marks("results")
@@ -80,6 +81,14 @@ def test_generated_blocks_are_current(file):
             suite = name if name in ("corrections", "heads") else "standard"
             results = json.loads((ROOT / "paper" / "results" / f"{suite}.json").read_text(encoding="utf-8"))
             assert content.strip() == BLOCKS[name](results).strip()
+
+
+def test_the_table_of_claims_is_that_of_all_stored_results():
+    results = load_all(ROOT / "paper" / "results")
+    assert len(results) > 2
+    content = block((ROOT / "README.md").read_text(encoding="utf-8"), "claims")
+    assert content is not None
+    assert content.strip() == claims(results)
 
 
 def test_the_short_table_is_short():

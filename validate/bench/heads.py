@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from onset.validate.bench.timing import Timing, agree, compare, memory
-from onset.validate.inspection.measuring import BATCH_TOKENS, attended
+from onset.validate.inspection.measuring import attended
 from onset.validate.inspection.scores.patterns import PREFIX_MATCHING, VARIANTS, shares_of
 from onset.validate.inspection.sequences import Pool
 
@@ -46,11 +46,7 @@ def timings(layers: int, width: int) -> Iterator[Timing]:
         others = dict(_transformer_lens(made, tokens, Path(folder))) if find_spec(THEIRS) else {}
         ours = HuggingFaceModel(made)
         shares = shares_of(tokens, DETECTOR)
-
-        def score() -> Tensor:
-            parts = (rows.split(BATCH_TOKENS // tokens.shape[1]) for rows in (tokens, shares))
-            return torch.cat([attended(ours, *part) for part in zip(*parts, strict=True)])
-
+        score = partial(attended, ours, tokens, shares)
         yield compare("scores of heads", size, score, "limit: a forward pass of the model", plain, target="<= 1.5")
         for name, work in others.items():
             agree(name, score().mean(dim=0).numpy(), work(), 1e-4)

@@ -24,7 +24,7 @@ from onset.theory.setting import Setting
 from onset.validate.judging import verdicts
 from onset.validate.judging.intervals import Interval, mean_interval, relative_error
 from onset.validate.judging.verdicts import AGREES, DISAGREES, INCONCLUSIVE, Tolerance, Verdict, counted, of_share
-from onset.validate.store.jobs import TRAIN, Job
+from onset.validate.store.jobs import TRAIN, Job, OfSubject
 from onset.validate.store.public_models import PublicModel, about
 
 __all__ = ["SPREAD", "WIDEST_PREDICTION", "Claim", "ClaimResult", "Finding", "Need", "Runs", "first_paragraph"]
@@ -42,19 +42,13 @@ seed); refused predictions, and models that are not there, are left out."""
 
 
 @dataclass(frozen=True)
-class Need:
+class Need(OfSubject):
     """A setting to train from `seeds` seeds, or to predict by the method `kind`; or the measure `kind` of a public
     model."""
 
     subject: Setting | PublicModel
     seeds: int = 1
     kind: str = TRAIN
-
-    @property
-    def setting(self) -> Setting:
-        """The subject, where it is a setting."""
-        assert isinstance(self.subject, Setting), f"{self.subject.label} is no setting"
-        return self.subject
 
     @property
     def problem(self) -> str:

@@ -148,10 +148,16 @@ def measure_weights(
 
 @torch.no_grad()
 def attended(model: Inspectable, tokens: Tensor, shares: Tensor) -> Tensor:
-    """Scores (B, layers, most heads) of patterns on tokens (B, T), from weights (B, T, T) of the attention."""
-    device = model.unembedding_matrix.device
-    ((values,), _) = _attended(model, tokens.to(device), [shares.to(device)])
-    return values
+    """Scores (B, layers, most heads) of patterns on tokens (B, T), from weights (B, T, T) of the attention.
+
+    A pass has at most `BATCH_TOKENS` tokens, or one sequence.
+    """
+    device, size = model.unembedding_matrix.device, max(1, BATCH_TOKENS // tokens.shape[1])
+    rows = []
+    for part, weights in zip(tokens.split(size), shares.split(size), strict=True):
+        ((values,), _) = _attended(model, part.to(device), [weights.to(device)])
+        rows.append(values)
+    return torch.cat(rows)
 
 
 def _of_batch(
@@ -171,9 +177,9 @@ def _of_batch(
 
     def scored(tokens: Tensor) -> tuple[list[Tensor], int]:
         """Scores (B, layers, most heads), patterns first, and the number of distinct tokens, 0 if not needed."""
-        attended, last = _attended(model, tokens, shares)
-        written, number = _written(model, weights, tokens, last, outputs) if outputs else ([], 0)
-        return attended + written, number
+        by_pattern, last = _attended(model, tokens, shares)
+        by_output, number = _written(model, weights, tokens, last, outputs) if outputs else ([], 0)
+        return by_pattern + by_output, number
 
     values, number = scored(tokens)
     others = scored(control)[0] if any(map(_has_control, scores)) else values

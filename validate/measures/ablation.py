@@ -10,13 +10,14 @@ import numpy as np
 from onset.theory.recording import Progress
 from onset.validate.inspection.ablation import losses_on_repeats
 from onset.validate.inspection.inspectable import Head
+from onset.validate.inspection.measuring import Measured
 from onset.validate.inspection.measuring import measure as measure_scores
 from onset.validate.inspection.scores.patterns import PREFIX_MATCHING, TWICE, PatternScore
 
 if TYPE_CHECKING:
     from onset.validate.models.loading import LanguageModel
 
-__all__ = ["LITERAL", "STRONG", "induction_heads", "measure", "plain_heads"]
+__all__ = ["STRONG", "induction_heads", "literal_scores", "measure", "plain_heads"]
 
 SEQUENCES = 16
 
@@ -36,10 +37,15 @@ def measure(model: LanguageModel, seed: int, progress: Progress) -> dict[str, An
     }
 
 
-def induction_heads(model: LanguageModel, seed: int) -> dict[Head, float]:
-    """Heads whose prefix matching is `STRONG`, the strongest first, on sequences that nothing else is measured on."""
+def literal_scores(model: LanguageModel, seed: int) -> Measured:
+    """Prefix matching on two copies of random tokens, on sequences that nothing else is measured on."""
     (literal,) = measure_scores(model.model, model.pool, [LITERAL], sequences=SEQUENCES, seed=seed + 2**31)
-    mean = literal.values.mean(axis=0)
+    return literal
+
+
+def induction_heads(model: LanguageModel, seed: int) -> dict[Head, float]:
+    """Heads whose prefix matching is `STRONG`, the strongest first."""
+    mean = literal_scores(model, seed).values.mean(axis=0)
     heads = [Head(int(layer), int(head)) for layer, head in zip(*np.nonzero(mean > STRONG), strict=True)]
     if not heads:
         raise ValueError(f"model {model.name}: no head has a prefix-matching score above {STRONG:g}.")

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Drawn", "measure"]
 
-SEQUENCES, BATCH = 32, 16
-"""Sequences of each kind, and of a forward pass."""
+SEQUENCES = 32
+"""Sequences of each kind."""
 
 WORDS, PAIRS, TOKENS = 24, 20, 36
 """Words of a list, pairs of words, and tokens of a copy."""
@@ -85,15 +85,7 @@ def measure(model: LanguageModel, seed: int, progress: Progress) -> dict[str, An
         drawn = [draw(model, generator) for _ in range(SEQUENCES)]
         tokens, control, targets = (torch.from_numpy(np.stack(rows)) for rows in zip(*drawn, strict=True))
         shares = targets / targets.any(dim=-1).sum(dim=1)[:, None, None]
-        values, others = (
-            torch.cat(
-                [
-                    attended(model.model, rows, share)
-                    for rows, share in zip(given.split(BATCH), shares.split(BATCH), strict=True)
-                ]
-            )
-            for given in (tokens, control)
-        )
+        values, others = (attended(model.model, rows, shares) for rows in (tokens, control))
         scores[kind] = {"excess": (values - others).mean(dim=0).double().cpu().numpy().tolist()}
         progress(number + 1, len(KINDS))
     return {"heads": plain_heads(heads), "scores": scores}

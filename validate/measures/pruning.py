@@ -10,8 +10,7 @@ from onset.theory.recording import Progress
 from onset.validate.evaluation.importance import head_importance
 from onset.validate.evaluation.pruning import capacity_retained, orders, overlap, prune
 from onset.validate.evaluation.synthetic import synthetic
-from onset.validate.inspection.measuring import measure as measure_scores
-from onset.validate.measures.ablation import LITERAL
+from onset.validate.measures.ablation import literal_scores
 
 if TYPE_CHECKING:
     from onset.validate.evaluation.examples import EvaluationTask
@@ -31,7 +30,7 @@ ORDERS = ("importance", "random 1")
 
 def measure(model: LanguageModel, seed: int, progress: Progress) -> dict[str, Any]:
     """As `pruned` gives it for `TASKS`."""
-    (literal,) = measure_scores(model.model, model.pool, [LITERAL], sequences=EXAMPLES, seed=seed + 2**31)
+    literal = literal_scores(model, seed)
     tasks = {name: synthetic(name, model.pool, EXAMPLES, seed) for name in TASKS}
     return pruned(model.model, tasks, (literal.values - literal.control).mean(axis=0), seed, progress)
 

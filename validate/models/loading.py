@@ -8,12 +8,9 @@ converted once, and kept in the user's cache.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import pickle
-import shutil
 import struct
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from safetensors import SafetensorError
 from torch import nn
 
@@ -283,29 +279,11 @@ def _converted(path: Path) -> Path:
     except OSError as problem:
         raise ValueError(f"model {path}: cannot be read ({problem.strerror}).") from None
     key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
-    home = user_cache.folder()
-    kept = None if home is None else home / "models" / f"{path.stem}-{key}"
-    try:
-        if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            # Another process that wants the same waits for this one.
-            with FileLock(f"{kept}.lock"):
-                if not (kept / "config.json").is_file():
-                    shutil.rmtree(kept, ignore_errors=True)
-                    folder = Path(tempfile.mkdtemp(prefix=".model-", dir=kept.parent))
-                    _convert(path, folder)
-                    folder.replace(kept)
-            return kept
-    except OSError:
-        user_cache.warn()
-    folder = Path(tempfile.mkdtemp(prefix="onset-model-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _convert(path, folder)
-    return folder
+    return user_cache.made_once(f"models/{path.stem}-{key}", lambda folder: _convert(path, folder))
 
 
 def _convert(path: Path, folder: Path) -> None:
-    """Write a GGUF file's model and tokenizer into a folder; remove that if it is not possible."""
+    """Write a GGUF file's model and tokenizer into a folder."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
@@ -318,7 +296,6 @@ def _convert(path: Path, folder: Path) -> None:
         fresh.save_pretrained(folder)
         AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(folder)
     except (*PROBLEMS, ImportError) as problem:
-        shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(
             f"model {path}: cannot be read as a {GGUF} file of a causal language model ({_first_line(problem)})."
         ) from problem

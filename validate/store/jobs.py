@@ -34,6 +34,7 @@ __all__ = [
     "TRAIN",
     "Job",
     "Observation",
+    "OfSubject",
     "Refused",
     "basin",
     "curves_and_notes",
@@ -55,8 +56,20 @@ class Refused(ValueError):
     """A theory does not answer for a setting; the message is its reason."""
 
 
+class OfSubject:
+    """What is about a setting or a public model, its `subject`."""
+
+    subject: Setting | PublicModel
+
+    @property
+    def setting(self) -> Setting:
+        """The subject, where it is a setting."""
+        assert isinstance(self.subject, Setting), f"{self.subject.label} is no setting"
+        return self.subject
+
+
 @dataclass(frozen=True)
-class Job:
+class Job(OfSubject):
     """Train `setting` from `seed`, find the basin it leads to, or predict it by the method `kind`.
 
     The `subject` is that setting, or a public model, of which one of `onset.validate.measures.MEASURES` is measured.
@@ -65,12 +78,6 @@ class Job:
     subject: Setting | PublicModel
     kind: str
     seed: int = 0
-
-    @property
-    def setting(self) -> Setting:
-        """The subject, where it is a setting."""
-        assert isinstance(self.subject, Setting), f"{self.subject.label} is no setting"
-        return self.subject
 
     @property
     def name(self) -> str:

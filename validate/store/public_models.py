@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from onset.simulate.language.corpora import folders_of
 from onset.theory import arguments
 
 __all__ = ["IGLM", "PUBLIC_MODELS", "SMOLLM2", "PublicModel", "about"]
@@ -45,9 +46,7 @@ class PublicModel:
     @property
     def path(self) -> Path | None:
         """Where the model is; None if it is not installed."""
-        spec = find_spec(self.package)
-        places = spec.submodule_search_locations if spec is not None else None
-        return next((path for place in places or () for path in sorted(Path(place).glob(self.pattern))), None)
+        return next((path for place in folders_of(self.package) for path in sorted(place.glob(self.pattern))), None)
 
     @property
     def problem(self) -> str:

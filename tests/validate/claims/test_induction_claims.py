@@ -221,7 +221,7 @@ def test_share_of_learning_that_is_lost_in_a_public_model(monkeypatch):
 
 def test_a_model_that_is_not_there_is_said_and_nothing_fails(tmp_path, monkeypatch):
     """The claim is inconclusive, says what to install, and no job is made of it."""
-    monkeypatch.setattr(public_models, "find_spec", lambda package: None)
+    monkeypatch.setattr(public_models, "folders_of", lambda package: [])
     assert jobs(select(["generality"]), "heads") == []
     result = evaluate(CLAIMS["generality"], "heads", Store(tmp_path))
     assert result is not None

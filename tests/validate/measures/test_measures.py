@@ -118,7 +118,7 @@ def test_a_public_model_is_measured_by_name_or_the_reason_is_said(model, monkeyp
     with pytest.raises(ValueError, match="measure = 'ablations': expected one of"):
         measure(SMOLLM2, "ablations")
     monkeypatch.undo()
-    monkeypatch.setattr(public_models, "find_spec", lambda package: None)
+    monkeypatch.setattr(public_models, "folders_of", lambda package: [])
     with pytest.raises(ValueError, match="SmolLM2-135M is not installed"):
         measure(SMOLLM2, "ablation")
 

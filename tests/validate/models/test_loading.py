@@ -186,7 +186,7 @@ def test_a_gguf_file_is_converted_once_by_those_who_want_it_at_once(tmp_path, mo
         [folders[0].suffix, ".lock"]
     )
     monkeypatch.setattr(loading.user_cache, "folder", lambda: None)
-    monkeypatch.setattr(loading.atexit, "register", lambda function, folder, **options: left.append(folder))
+    monkeypatch.setattr(loading.user_cache.atexit, "register", lambda function, folder, **options: left.append(folder))
     assert [loading._converted(file)] == left
     shutil.rmtree(left[0])
 
