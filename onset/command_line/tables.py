@@ -210,27 +210,26 @@ def show_suites(as_json: bool) -> None:
     from onset.theory.models import FAMILIES
     from onset.validate.claims import CLAIMS, needs
     from onset.validate.store.jobs import TRAIN
-    from onset.validate.store.public_models import PublicModel
     from onset.validate.suite import SUITES, suite_jobs
 
     suites: dict[str, dict[str, Any]] = {}
     for name, cases in SUITES.items():
         jobs = suite_jobs(name)
         trained = [FAMILIES[job.setting.model.family].has_architecture for job in jobs if job.kind == TRAIN]
-        public = sum(isinstance(job.subject, PublicModel) for job in jobs)
+        measures = sum(job.measures for job in jobs)
         suites[name] = {
             "about": cases.__doc__ or "",
             "settings": len(cases()),
             "transformer runs": sum(trained),
             "toy runs": len(trained) - sum(trained),
-            "predictions": len(jobs) - len(trained) - public,
-            "measures of public models": public,
+            "predictions": len(jobs) - len(trained) - measures,
+            "measures": measures,
             "claims": [claim.id for claim in CLAIMS.values() if needs(claim, name)],
         }
     claims = [{"id": c.id, "title": c.title, "statement": c.statement, "source": c.source} for c in CLAIMS.values()]
     if as_json:
         return print_json({"suites": suites, "claims": claims})
-    sizes = ("settings", "transformer runs", "toy runs", "predictions", "measures of public models")
+    sizes = ("settings", "transformer runs", "toy runs", "predictions", "measures")
     rows = [
         (name, *(str(suite[size]) for size in sizes), str(len(suite["claims"])), suite["about"])
         for name, suite in suites.items()

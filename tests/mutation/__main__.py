@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -37,9 +38,12 @@ def main() -> None:
     if options.record or not (OUT / COVERAGE).exists():
         record(ROOT, OUT, options.tests, options.workers)
     covering = Covering(ROOT, OUT)
-    operators = CONSTANTS if options.constants else OPERATORS
-    chosen, skipped = _sample(options.paths, options.number, options.seed, options.since, operators)
-    file = OUT / f"{'constants' if options.constants else 'seed'}-{options.seed}.json"
+    constants = options.constants is not None
+    operators = CONSTANTS if constants else OPERATORS
+    chosen, skipped = _sample(
+        options.paths, options.number, options.seed, options.since, operators, options.constants or []
+    )
+    file = OUT / f"{'constants' if constants else 'seed'}-{options.seed}.json"
     sources, tests = _fingerprint("theory", "simulate", "validate"), _fingerprint("tests", str(OUT / COVERAGE))
     results = _earlier(file, chosen, sources, tests)
     jobs = [(mutant, covering.tests(mutant.path, mutant.line)) for mutant in chosen if mutant.id not in results]
@@ -64,7 +68,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--paths", nargs="+", default=["theory", "simulate"], help="files or folders (theory simulate)")
     parser.add_argument("--since", metavar="REVISION", help="mutants of files changed since this revision come first")
     parser.add_argument(
-        "--constants", action="store_true", help="double and halve module constants, in place of all other changes"
+        "--constants",
+        nargs="*",
+        metavar="NAME",
+        help="double and halve module constants, these or all, in place of all other changes",
     )
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes, each in a copy (all cores)"
@@ -78,9 +85,12 @@ def _options() -> argparse.Namespace:
 
 
 def _sample(
-    paths: list[str], number: int, seed: int, since: str | None, operators: tuple[str, ...]
+    paths: list[str], number: int, seed: int, since: str | None, operators: tuple[str, ...], names: list[str]
 ) -> tuple[list[Mutant], list[Mutant]]:
-    """Mutants in the order in which they are tried, and the equivalent ones among those drawn."""
+    """Mutants in the order in which they are tried, and the equivalent ones among those drawn.
+
+    Where there are `names`, only lines that begin with one of them are changed.
+    """
     files = sorted({str(file.relative_to(ROOT)) for path in paths for file in _python_files(ROOT / path)})
     if not files:
         raise SystemExit(f"--paths = {' '.join(paths)}: expected files or folders with Python files.")
@@ -95,7 +105,8 @@ def _sample(
     for place in drawn:
         if len(chosen) == number:
             break
-        if (mutant := mutant_at(ROOT, *place)) is not None:
+        mutant = mutant_at(ROOT, *place)
+        if mutant is not None and (not names or re.split(r"\W", mutant.before)[0] in names):
             (skipped if (mutant.path, mutant.before, mutant.after) in known else chosen).append(mutant)
     return chosen, skipped
 

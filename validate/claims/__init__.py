@@ -14,7 +14,6 @@ from onset.theory import arguments
 from onset.validate.claims import induction, markov, pruning
 from onset.validate.claims.claim import Claim, ClaimResult, Finding, Need
 from onset.validate.store.jobs import TRAIN, Job, Refused, measured, observation, prediction
-from onset.validate.store.public_models import PublicModel
 from onset.validate.store.runs import Store
 
 __all__ = ["CLAIMS", "Claim", "ClaimResult", "Finding", "Need", "evaluate", "jobs", "needs", "select"]
@@ -63,7 +62,7 @@ def evaluate(claim: Claim, size: str, store: Store, seeds: int | None = None) ->
 
 def _read(need: Need, store: Store) -> Any:
     """What a claim's judge is given."""
-    if isinstance(need.subject, PublicModel):
+    if need.measures:
         return measured(need.subject, need.kind, range(need.seeds), store)
     if need.kind == TRAIN:
         return observation(need.setting, range(need.seeds), store)

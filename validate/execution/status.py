@@ -27,6 +27,9 @@ PREDICTION_SECONDS = {"law": 5.2, "law-corrected": 4.0, "mean-field": 0.9, "mean
 MEASURE_SECONDS = 60.0
 """Of one measure of a public model of a hundred million parameters."""
 
+RUN_MEASURE_SECONDS = 5.0
+"""Of one measure of a run of a small transformer."""
+
 COSTLIEST_CONTEXT = 1000
 """Context from which on predictions take no longer."""
 
@@ -43,8 +46,8 @@ WINDOW = 30.0
 
 def cost(job: Job) -> float:
     """Estimated seconds of a job, up to a factor common to all jobs."""
-    if isinstance(job.subject, PublicModel):
-        return MEASURE_SECONDS
+    if job.measures:
+        return MEASURE_SECONDS if isinstance(job.subject, PublicModel) else START + RUN_MEASURE_SECONDS
     task, training, deep = job.setting.task, job.setting.training, FAMILIES[job.setting.model.family].has_architecture
     if job.kind not in (TRAIN, "finite-context"):
         longer = min(task.context, COSTLIEST_CONTEXT) / 100 * task.vocabulary / 3

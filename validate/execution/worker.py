@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS, ESTALE
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from onset.simulate.predict import predict
 from onset.theory.costs import TooCostly
 from onset.theory.recording import Progress, Trajectory
-from onset.validate.store.jobs import BASIN, TRAIN, Job, curves_and_notes, finished
+from onset.validate.store.jobs import BASIN, TRAIN, Job, curves_and_notes, finished, source_of
 from onset.validate.store.measurements import Measurement
 from onset.validate.store.provenance import provenance
 from onset.validate.store.public_models import PublicModel
@@ -92,6 +92,8 @@ def carry_out(assignment: Assignment, progress: Progress = lambda step, steps: N
                     answers.append(Answer(job, BUSY))
                 elif not assignment.plan.fresh and finished(job, store):
                     answers.append(Answer(job, FOUND))
+                elif (problem := _without_source(job, assignment.plan, progress)) is not None:
+                    answers.append(problem)
                 else:
                     todo.append(job)
                     _remove_partial(store.folder, job.name)
@@ -104,6 +106,14 @@ def carry_out(assignment: Assignment, progress: Progress = lambda step, steps: N
             details = "".join(traceback.format_exception(problem))
             answers += [Answer(job, end, reason, details) for job in assignment.jobs if job not in answered]
     return answers
+
+
+def _without_source(job: Job, plan: Plan, progress: Progress) -> Answer | None:
+    """Why a job has to wait for the run that it measures, or fails with it; a run that nobody computes is computed."""
+    if job.source is None:
+        return None
+    (answer,) = carry_out(Assignment((job.source,), replace(plan, fresh=False)), progress)
+    return None if answer.end in (COMPUTED, FOUND) else answer._replace(job=job)
 
 
 @contextmanager
@@ -146,7 +156,7 @@ def _records(
     jobs: Sequence[Job], assignment: Assignment, progress: Progress
 ) -> Iterator[tuple[Job, Record | Measurement]]:
     """Compute jobs one by one. The caller stores each before it asks for the next; then its checkpoint is removed."""
-    if jobs and isinstance(jobs[0].subject, PublicModel):
+    if jobs and jobs[0].measures:
         yield from _measurements(jobs, assignment, progress)
         return
     if not jobs or jobs[0].kind != TRAIN:
@@ -177,12 +187,14 @@ def _records(
 
 
 def _measurements(jobs: Sequence[Job], assignment: Assignment, progress: Progress) -> Iterator[tuple[Job, Measurement]]:
-    from onset.validate.measures import measure
+    from onset.validate.measures import measure, measure_run
 
     for job in jobs:
-        assert isinstance(job.subject, PublicModel)
         started, origin = time.perf_counter(), provenance()
-        numbers = measure(job.subject, job.kind, job.seed, device=assignment.plan.device, progress=progress)
+        if isinstance(job.subject, PublicModel):
+            numbers = measure(job.subject, job.kind, job.seed, device=assignment.plan.device, progress=progress)
+        else:
+            numbers = measure_run(source_of(job, Store(assignment.plan.folder)), job.kind)
         yield job, Measurement(job.subject, numbers, origin | _timed(job, started))
 
 

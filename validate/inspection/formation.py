@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onset.theory.arrays import Array
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL, Transition, combine, find_crossing
@@ -20,7 +21,7 @@ from onset.validate.judging.intervals import Interval
 from onset.validate.store.jobs import Observation
 from onset.validate.store.probes import SCORES
 
-__all__ = ["HEAD_KINDS", "HeadFormation", "find_formations", "head_formations"]
+__all__ = ["HEAD_KINDS", "HeadFormation", "find_formations", "halfway", "head_formations"]
 
 HEAD_KINDS = {"previous-token head": "previous-token", "induction head": "prefix-matching"}
 """Kinds of heads, and the score that defines each."""
@@ -39,6 +40,13 @@ def find_formations(setting: Setting, run: Trajectory) -> dict[tuple[int, str], 
             curve = f"{score} score in layer {layer} above {FORMATION_LEVEL:g}"
             transitions[layer, kind] = find_crossing(run.steps, lead, "none", f"{kind} in layer {layer}", curve)
     return transitions
+
+
+def halfway(steps: Array, values: Array) -> float:
+    """The first step at which a curve has made half of its way from its first to its last value, interpolated."""
+    share = (values - values[0]) / (values[-1] - values[0])
+    after = int(np.argmax(share >= 0.5))
+    return float(np.interp(0.5, share[after - 1 : after + 1], steps[after - 1 : after + 1]))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Jobs, and what a store holds of them: trained runs, predictions and basins of a setting; measures of public models.
+"""Jobs, and what a store holds of them: trained runs, predictions and basins of a setting; measures of runs and models.
 
 A `Job` is one training run, one prediction, one look at the basins or one measure; `onset.validate.execution` computes
 each once, into a file of its own. That a theory does not answer for a setting is stored like an answer.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BASIN",
     "KINDS",
+    "RUN_MEASURES",
     "TRAIN",
     "Job",
     "Observation",
@@ -42,6 +43,7 @@ __all__ = [
     "measured",
     "observation",
     "prediction",
+    "source_of",
 ]
 
 Stored = TypeVar("Stored", Record, Measurement)
@@ -50,6 +52,16 @@ TRAIN, BASIN = "train", "basin"
 
 KINDS = (TRAIN, *reversed(METHODS), BASIN)
 """Kinds of jobs: training, each method of prediction, the basins."""
+
+RUN_MEASURES = {
+    "ablation": TRAIN,
+    "circuits": TRAIN,
+    "idealised": TRAIN,
+    "in-context": "finite-context",
+    "pruning": TRAIN,
+    "specificity": TRAIN,
+}
+"""Kinds of measures of a run, modules of `onset.validate.measures.runs`, and the kind of that run."""
 
 
 class Refused(ValueError):
@@ -72,7 +84,8 @@ class OfSubject:
 class Job(OfSubject):
     """Train `setting` from `seed`, find the basin it leads to, or predict it by the method `kind`.
 
-    The `subject` is that setting, or a public model, of which one of `onset.validate.measures.MEASURES` is measured.
+    The `subject` is that setting, or a public model, of which one of `onset.validate.measures.PUBLIC_MEASURES` is
+    measured. Of a setting's runs, one of `RUN_MEASURES` is.
     """
 
     subject: Setting | PublicModel
@@ -84,8 +97,19 @@ class Job(OfSubject):
         return f"{self.subject.id}-{self.kind}-{self.seed}"
 
     @property
+    def source(self) -> Job | None:
+        """The run that is measured, if it is one of a setting."""
+        kind = None if isinstance(self.subject, PublicModel) else RUN_MEASURES.get(self.kind)
+        return Job(self.subject, kind, self.seed) if kind else None
+
+    @property
+    def measures(self) -> bool:
+        """Whether something is measured, not trained, predicted or looked at."""
+        return isinstance(self.subject, PublicModel) or self.source is not None
+
+    @property
     def label(self) -> str:
-        seeded = self.kind == TRAIN or isinstance(self.subject, PublicModel)
+        seeded = self.kind == TRAIN or self.measures
         return f"{self.subject.label} · {self.kind}" + (f" seed {self.seed}" if seeded else "")
 
 
@@ -170,14 +194,20 @@ def curves_and_notes(prediction: Prediction) -> tuple[tuple[Trajectory, ...], di
 
 def finished(job: Job, store: Store) -> bool:
     """Whether `store` has the job's result, and it can be read."""
-    read = store.measurement if isinstance(job.subject, PublicModel) else store.load
+    read = store.measurement if job.measures else store.load
     return read(job.name) is not None
 
 
-def measured(model: PublicModel, kind: str, seeds: Sequence[int], store: Store) -> list[dict[str, Any]]:
-    """Numbers of a public model in `store`, for each seed."""
-    jobs = [Job(model, kind, seed) for seed in seeds]
+def measured(subject: Setting | PublicModel, kind: str, seeds: Sequence[int], store: Store) -> list[dict[str, Any]]:
+    """Numbers of a public model, or of runs of a setting, in `store`, for each seed."""
+    jobs = [Job(subject, kind, seed) for seed in seeds]
     return [_present(store.measurement(job.name), store, job).numbers for job in jobs]
+
+
+def source_of(job: Job, store: Store) -> Record:
+    """The run in `store` that a job measures; raises as `prediction` does."""
+    assert job.source is not None, f"{job.label} measures no run"
+    return _load(store, job.source)
 
 
 def basin(setting: Setting, store: Store) -> Basin:

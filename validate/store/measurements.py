@@ -1,4 +1,4 @@
-"""What has been measured of a public model from a seed: plain data, one JSON file for each job, written atomically."""
+"""What has been measured of a public model, or of a run: plain data, one JSON file for each job, written atomically."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onset.theory.setting import Setting
 from onset.validate.store.files import replacing
 from onset.validate.store.provenance import RELEASE
 from onset.validate.store.public_models import PublicModel, about
@@ -18,16 +19,21 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Measurement:
-    """Numbers of a public model by name, as JSON can hold them, and notes on how they were measured."""
+    """Numbers of a model by name, as JSON can hold them, and notes on how they were measured.
 
-    model: PublicModel
+    The `subject` is a public model, or the setting of a run.
+    """
+
+    subject: Setting | PublicModel
     numbers: dict[str, Any]
     notes: dict[str, Any]
 
 
 def write(path: Path, measurement: Measurement) -> None:
     """Write a file."""
-    data = {"format": FORMAT, "release": RELEASE} | measurement.model.to_dict()
+    subject = measurement.subject
+    about_it = subject.to_dict() if isinstance(subject, PublicModel) else {"setting": subject.to_dict()}
+    data = {"format": FORMAT, "release": RELEASE, **about_it}
     data |= {"notes": measurement.notes, "numbers": measurement.numbers}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -45,11 +51,9 @@ def read(path: Path) -> Measurement:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']}, known is {FORMAT}")
-        model = about(data)
-        if model is None:
-            raise ValueError("no public model is named")
-        return Measurement(model, dict(data["numbers"]), dict(data["notes"]))
+        subject = about(data) or Setting.from_dict(data["setting"])
+        return Measurement(subject, dict(data["numbers"]), dict(data["notes"]))
     except (KeyError, OSError, TypeError, UnicodeDecodeError, ValueError) as problem:
         raise ValueError(
-            f"file {path} cannot be read ({problem}): expected what was measured of a public model; move it away."
+            f"file {path} cannot be read ({problem}): expected what was measured of a model; move it away."
         ) from problem

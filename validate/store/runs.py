@@ -152,7 +152,7 @@ class Store:
         return record
 
     def measurement(self, name: str) -> Measurement | None:
-        """What was measured of a public model, or None; an unreadable file is set aside with a warning."""
+        """What was measured of a model or a run, or None; an unreadable file is set aside with a warning."""
         path = self._measured(name)
         if not path.exists():
             return None

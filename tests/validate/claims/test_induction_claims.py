@@ -20,7 +20,7 @@ from onset.validate.store import public_models
 from onset.validate.store.jobs import Observation
 from onset.validate.store.probes import PROBES, SCORES
 from onset.validate.store.public_models import IGLM, SMOLLM2
-from onset.validate.store.runs import Store
+from onset.validate.store.runs import Record, Store
 
 STEPS = np.arange(0, 1601, 20.0)
 
@@ -76,7 +76,7 @@ OBEY: dict[str, dict[str, dict[str, Any]]] = {
 def verdicts(claim: str, how: dict[str, dict[str, Any]]) -> dict[str, str]:
     needs = CLAIMS[claim].needs("heads")
     needs = {name: need for name, need in needs.items() if need.setting.model.architecture}
-    runs = {name: observed(need.setting, need.seeds, **how.get(name, {})) for name, need in needs.items()}
+    runs = {n: observed(need.setting, need.seeds, **how.get(n, {})) for n, need in needs.items() if not need.measures}
     return {finding.quantity: finding.verdict.kind for finding in CLAIMS[claim].judge(runs)}
 
 
@@ -185,6 +185,38 @@ def public(claim: str, results: list[dict[str, Any]]) -> dict[str, str]:
     return {finding.quantity.removeprefix(f"{SMOLLM2.label}"): finding.verdict.kind for finding in findings}
 
 
+OURS = [{"lost": 0.95 + 0.01 * n, "undone": 0.5 + 0.1 * n, "others": 0.05 - 0.01 * n} for n in range(4)]
+
+
+def test_ablation_of_our_models_is_judged_by_what_is_lost_and_by_other_heads():
+    def kinds(results: list[dict[str, Any]]) -> list[str]:
+        return [finding.verdict.kind for finding in CLAIMS["ablation"].judge({"two layers": results})]
+
+    assert kinds(OURS) == [AGREES] * 3
+    assert kinds([result | {"lost": 0.6 + result["others"]} for result in OURS]) == [DISAGREES, AGREES, AGREES]
+    assert kinds([result | {"undone": -result["undone"]} for result in OURS]) == [AGREES, DISAGREES, AGREES]
+    assert kinds([result | {"others": result["lost"]} for result in OURS]) == [AGREES, AGREES, DISAGREES]
+
+
+def test_mechanism_is_judged_by_published_shares_and_signs():
+    shares = [{"exact": 0.985 + 0.004 * n, "matches": 0.65 - 0.01 * n, "longer": 0.75 - 0.011 * n} for n in range(4)]
+    weights = [{"traces and prefix matching": 0.8 - 0.1 * n, "eigenvalues and copying": 0.5} for n in range(4)]
+
+    def kinds(**changed: list[dict[str, float]]) -> dict[str, str]:
+        runs = {"two layers": changed.get("shares", shares), "three layers": changed.get("weights", weights)}
+        return {finding.quantity: finding.verdict.kind for finding in CLAIMS["mechanism"].judge(runs)}
+
+    assert set(kinds().values()) == {AGREES}
+    worse = kinds(shares=[share | {"exact": share["exact"] - 0.1} for share in shares])
+    assert [quantity for quantity, kind in worse.items() if kind == DISAGREES] == [
+        "exact previous-token attention recovers"
+    ]
+    worse = kinds(weights=[weight | {"eigenvalues and copying": -0.1 * (1 + n)} for n, weight in enumerate(weights)])
+    assert [quantity for quantity, kind in worse.items() if kind == DISAGREES] == [
+        "three layers: rank correlation of OV eigenvalues and copying"
+    ]
+
+
 def test_generality_is_judged_by_heads_and_controls():
     assert public("generality", GENERAL) == {
         "translation: best induction head above its control by more than 0.1": AGREES,
@@ -209,9 +241,8 @@ def test_pruning_is_judged_by_shares_and_random_orders():
     assert AGREES not in public("induction-capacity", swapped).values()
 
 
-def test_share_of_learning_that_is_lost_in_a_public_model(monkeypatch):
+def test_share_of_learning_that_is_lost_in_a_public_model():
     """(14.3 - 2.6) nats fall to 1.7: 85% are lost; other heads lose 6%."""
-    monkeypatch.setattr("onset.validate.claims.induction.ablation.of_seeds", lambda observed: [])
     findings = CLAIMS["ablation"].judge({SMOLLM2.label: ABLATED})
     lost, control = (finding.observed.value for finding in findings)
     assert {finding.verdict.kind for finding in findings} == {AGREES}
@@ -233,31 +264,29 @@ def test_a_model_that_is_not_there_is_said_and_nothing_fails(tmp_path, monkeypat
     # Of other claims the rest is judged; here it is missing.
     result = evaluate(CLAIMS["mechanism"], "heads", Store(tmp_path))
     assert result is not None
-    assert len(result.missing) == 2 * SEEDS["heads"]
+    assert len(result.missing) == 4 * SEEDS["heads"]  # runs, and what is measured of them
     assert result.absent
 
 
-def test_the_three_steps_of_a_toy_are_predicted(monkeypatch):
+def test_the_three_steps_of_a_toy_are_predicted():
     """Three trained toys against their finite context; a score that is made half as early disagrees."""
     from onset import predict
     from onset.validate.claims.induction import co_occurrence
+    from onset.validate.measures import measure_run
     from onset.validate.training import train
 
     setting = Setting.of("softmax", states=3, context=25, optimizer="adam", record_every=2)
     trained = Observation(setting, (0, 1, 2), tuple(train(setting, seed=n) for n in range(3)), ({},) * 3)
-    findings = co_occurrence._predicted(trained, predict(setting, "finite-context"))
+    prediction = predict(setting, "finite-context")
+    scores = measure_run(Record(setting, prediction.trajectories, {}), "in-context")
+    findings = co_occurrence._predicted(trained, prediction, scores)
     assert len(findings) == 3
     for finding in findings:
         print(finding.quantity, finding.predicted, finding.observed)
         assert abs(finding.error or 0) < 0.1
         assert finding.verdict.kind != DISAGREES
-    predicted = co_occurrence.predicted_scores
-
-    def early(setting, curve):
-        return predicted(setting, curve)[:, np.minimum(2 * np.arange(len(curve.steps)), len(curve.steps) - 1)]
-
-    monkeypatch.setattr(co_occurrence, "predicted_scores", early)
-    formation, score, loss = co_occurrence._predicted(trained, predict(setting, "finite-context"))
+    early = {"halfway": (np.array(scores["halfway"]) / 2).tolist()}
+    formation, score, loss = co_occurrence._predicted(trained, prediction, early)
     assert score.verdict.kind == DISAGREES
     assert DISAGREES not in (formation.verdict.kind, loss.verdict.kind)
 

@@ -17,8 +17,8 @@ from onset.validate.execution import batched_seeds as together
 from onset.validate.execution import compute, failed_in, worker
 from onset.validate.execution.computing import missing
 from onset.validate.execution.status import Status
-from onset.validate.execution.worker import locked
-from onset.validate.store.jobs import Job, observation
+from onset.validate.execution.worker import BUSY, Assignment, Plan, carry_out, locked
+from onset.validate.store.jobs import Job, finished, measured, observation
 from onset.validate.store.runs import Record, Store
 
 TINY = Setting.of("linear", states=2, context=10, steps=40, record_every=10)
@@ -92,6 +92,57 @@ def test_a_job_of_another_process_is_left_to_it_and_waited_for(tmp_path, finishe
     record = store.load(first.name)
     assert record is not None
     assert (record.notes.get("refused") == "by the other") == finishes
+
+
+MEASURE = Job(TINY, "circuits", 5)
+
+
+@pytest.fixture
+def measured_runs(monkeypatch) -> list[tuple[str, int]]:
+    """Measures of runs that are asked for, with the seed of the run that they are given."""
+    asked: list[tuple[str, int]] = []
+
+    def measure_run(run, name):
+        asked.append((name, run.notes["seed"]))
+        return {"steps": float(run.trajectories[0].steps[-1])}
+
+    monkeypatch.setattr("onset.validate.measures.measure_run", measure_run)
+    return asked
+
+
+def test_a_run_that_is_measured_is_trained_first(tmp_path, measured_runs):
+    """By whoever measures it, once; then both are there."""
+    store = Store(tmp_path)
+    assert compute([MEASURE], store, device="cpu", workers=1).computed == (MEASURE,)
+    assert measured_runs == [("circuits", 5)]
+    assert MEASURE.source == Job(TINY, "train", 5)
+    assert finished(MEASURE.source, store)
+    assert measured(TINY, "circuits", [5], store) == [{"steps": TINY.training.steps}]
+    assert compute([MEASURE.source, MEASURE], store, device="cpu", workers=1).computed == ()
+    compute([MEASURE], store, device="cpu", workers=1, fresh=True)  # not the run again
+    assert measured_runs == [("circuits", 5)] * 2
+
+
+def test_a_measure_waits_for_a_run_that_another_process_trains(tmp_path, measured_runs):
+    store = Store(tmp_path)
+    assert MEASURE.source is not None
+    with locked(store.folder, MEASURE.source.name):
+        assert [answer[:2] for answer in carry_out(Assignment((MEASURE,), Plan(str(tmp_path))))] == [(MEASURE, BUSY)]
+    assert not measured_runs
+    compute([MEASURE], store, device="cpu", workers=1)
+    assert measured_runs
+
+
+def test_a_measure_fails_with_its_run(tmp_path, monkeypatch, measured_runs):
+    """The run's reason is given; a prediction that was refused cannot be measured, and says why."""
+    monkeypatch.setattr("onset.validate.training.train_together", lambda *args, **options: 1 / 0)
+    (failure,) = compute([MEASURE], Store(tmp_path), device="cpu", workers=1).failed
+    assert (failure.label, failure.reason) == (MEASURE.label, "ZeroDivisionError: division by zero")
+    job = Job(TINY, "in-context", 0)
+    Store(tmp_path).save(job.source.name, Record(TINY, (), {"refused": "no law"}))
+    (failure,) = compute([job], Store(tmp_path), workers=1).failed
+    assert failure.reason == "Refused: no law"
+    assert not measured_runs
 
 
 def test_seeds_of_a_setting_train_together_if_asked(tmp_path):

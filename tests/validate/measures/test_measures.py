@@ -9,7 +9,8 @@ from built_transformers import induction_transformer
 pytest.importorskip("torch")
 
 from onset.validate.inspection.sequences import Pool
-from onset.validate.measures import ablation, circuits, generality, measure, pruning, specificity
+from onset.validate.measures import measure
+from onset.validate.measures.public import ablation, circuits, generality, pruning, specificity
 from onset.validate.models.loading import LanguageModel
 from onset.validate.store import public_models
 from onset.validate.store.public_models import SMOLLM2

@@ -40,7 +40,7 @@ def test_a_measure_is_computed_once(tmp_path, calls):
     assert measured(SMOLLM2, "ablation", [1], store) == [{"value": 1.5}]
     result = store.measurement(JOB.name)
     assert result is not None
-    assert result.model is SMOLLM2
+    assert result.subject is SMOLLM2
     assert result.notes["seed"] == 1
     with pytest.raises(ValueError, match=r"no finished run smollm2-135m-ablation-0 \(SmolLM2-135M · ablation seed 0\)"):
         measured(SMOLLM2, "ablation", [0], store)

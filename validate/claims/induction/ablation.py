@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, is_positive
-from onset.validate.claims.induction.readings import of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
 from onset.validate.store.public_models import SMOLLM2
 
@@ -25,27 +24,25 @@ NEARLY_ALL = 0.75
 
 
 def needs(size: str) -> Mapping[str, Need]:
-    ours = {"two layers": Need(segments(), SEEDS[size]), "three layers": Need(segments(3), SEEDS[size])}
-    return ours | {SMOLLM2.label: Need(SMOLLM2, SEEDS[size], "ablation")}
+    models = {"two layers": segments(), "three layers": segments(3), SMOLLM2.label: SMOLLM2}
+    return {name: Need(model, SEEDS[size], "ablation") for name, model in models.items()}
 
 
 def judge(runs: Runs) -> list[Finding]:
-    from onset.validate.claims.induction.measuring import ablations
-
     findings = []
     for name in ("two layers", "three layers"):
         if name not in runs:
             continue
-        lost, undone, others = np.transpose([ablations(trained) for trained in of_seeds(runs[name])])
+        lost, undone, others = (
+            np.array([result[key] for result in runs[name]]) for key in ("lost", "undone", "others")
+        )
         findings += [
-            is_positive(
-                f"{name}: share of in-context learning lost, above {NEARLY_ALL:g}", "1", np.array(lost) - NEARLY_ALL
-            ),
+            is_positive(f"{name}: share of in-context learning lost, above {NEARLY_ALL:g}", "1", lost - NEARLY_ALL),
             is_positive(f"{name}: before-and-after attribution of the induction heads, undone", "nats", undone),
             is_positive(
                 f"{name}, control: other heads lose less than half of that",
                 "1",
-                np.array(lost) / 2 - others,
+                lost / 2 - others,
                 control=True,
             ),
         ]

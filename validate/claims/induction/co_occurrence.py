@@ -9,6 +9,7 @@ toy all three steps are predicted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,15 +27,10 @@ from onset.validate.claims.claim import (
     holds_in_all,
     is_positive,
 )
-from onset.validate.claims.induction.readings import (
-    best_scores,
-    formed,
-    halfway,
-    of_seeds,
-    predicted_scores,
-)
+from onset.validate.claims.induction.readings import best_scores, formed, of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
 from onset.validate.claims.markov.published import published
+from onset.validate.inspection.formation import halfway
 from onset.validate.judging.intervals import Interval, mean_interval
 from onset.validate.judging.verdicts import Tolerance
 from onset.validate.store.jobs import Observation
@@ -44,7 +40,7 @@ __all__ = ["CLAIM"]
 WINDOW = 2.0
 """Published ratio of the end of the stage to its start."""
 
-TOY, PREDICTED = "softmax toy", "softmax toy, finite context"
+TOY, PREDICTED, SCORES = "softmax toy", "softmax toy, finite context", "softmax toy, scores by finite context"
 
 WITHIN = Tolerance(0.05, "fixed beforehand: as for finite context against trained toys in all suites")
 
@@ -57,7 +53,11 @@ def needs(size: str) -> Mapping[str, Need]:
     if size == "quick":
         return runs
     chains = published(3, steps=2000, record_every=20)
-    toys = {TOY: Need(_toy(), SEEDS[size]), PREDICTED: Need(_toy(), kind="finite-context")}
+    toys = {
+        TOY: Need(_toy(), SEEDS[size]),
+        PREDICTED: Need(_toy(), kind="finite-context"),
+        SCORES: Need(_toy(), kind="in-context"),
+    }
     return runs | {"one layer": Need(segments(1), SEEDS[size]), "chains": Need(chains, 3)} | toys
 
 
@@ -82,14 +82,13 @@ def judge(runs: Runs) -> list[Finding]:
     if "one layer" in runs:
         findings += _control(runs)
     if PREDICTED in runs:
-        findings += _predicted(runs[TOY], runs[PREDICTED])
+        findings += _predicted(runs[TOY], runs[PREDICTED], runs[SCORES][0])
     return findings
 
 
-def _predicted(trained: Observation, prediction: Prediction) -> list[Finding]:
+def _predicted(trained: Observation, prediction: Prediction, scores: Mapping[str, Any]) -> list[Finding]:
     """Of a toy all three steps are predicted: by its finite context, and from its match, read-out and lag logits."""
-    curves = prediction.trajectories
-    by_chains = np.array([[halfway(c.steps, score) for score in predicted_scores(trained.setting, c)] for c in curves])
+    curves, by_chains = prediction.trajectories, np.array(scores["halfway"])
     steps = {
         "formation": (Interval.of(prediction.transitions()[1]), Interval.of(trained.transitions()[1])),
         "half of the score": (

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
-from onset.validate.claims.induction.readings import formed, halfway, of_seeds
+from onset.validate.claims.induction.readings import formed, of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
+from onset.validate.inspection.formation import halfway
 from onset.validate.store.jobs import Observation
 
 __all__ = ["CLAIM"]

@@ -8,12 +8,12 @@ earlier copies, and another 10% where two tokens match, as published for a model
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
+from onset.theory.arrays import Array
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, compare_published, first_paragraph, is_positive
-from onset.validate.claims.induction.readings import of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
 from onset.validate.store.public_models import SMOLLM2
 
@@ -24,44 +24,41 @@ EXACT, MATCHES, ANOTHER = 0.99, 0.65, 0.10
 
 
 def needs(size: str) -> Mapping[str, Need]:
-    ours = {name: Need(segments(layers), SEEDS[size]) for name, layers in (("two layers", 2), ("three layers", 3))}
-    return ours | {SMOLLM2.label: Need(SMOLLM2, SEEDS[size], "circuits")}
+    seeds = SEEDS[size]
+    return {
+        "two layers": Need(segments(), seeds, "idealised"),
+        "three layers": Need(segments(3), seeds, "circuits"),
+        SMOLLM2.label: Need(SMOLLM2, seeds, "circuits"),
+    }
 
 
 def judge(runs: Runs) -> list[Finding]:
-    from onset.validate.claims.induction.measuring import correlations, recovered_shares
-
-    shares = [recovered_shares(trained) for trained in of_seeds(runs["two layers"])]
-    exact, matches, longer = (np.array(values) for values in zip(*shares, strict=True))
-    asks, copies = zip(*map(correlations, of_seeds(runs["three layers"])), strict=True)
+    exact, matches, longer = (
+        np.array([result[name] for result in runs["two layers"]]) for name in ("exact", "matches", "longer")
+    )
     findings = [
         compare_published("exact previous-token attention recovers", "share", EXACT, exact.tolist()),
         compare_published("first token and matches recover", "share", MATCHES, matches.tolist()),
         compare_published("matches of two tokens add", "share", ANOTHER, (longer - matches).tolist()),
         is_positive("matches of two tokens add, above zero", "share", longer - matches),
-        is_positive("three layers: rank correlation of QK trace and prefix matching", "1", asks),
-        is_positive("three layers: rank correlation of OV eigenvalues and copying", "1", copies),
     ]
-    return findings + (_public(runs[SMOLLM2.label]) if SMOLLM2.label in runs else [])
+    for model in ("three layers", SMOLLM2.label):
+        if model in runs:
+            values = {key: np.array([result[key] for result in runs[model]]) for key in runs[model][0]}
+            findings += _by_weights(model, values)
+    return findings
 
 
-def _public(results: Sequence[Mapping[str, float]]) -> list[Finding]:
-    values = {key: np.array([result[key] for result in results]) for key in results[0]}
-    return [
-        is_positive(
-            f"{SMOLLM2.label}: rank correlation of QK trace and prefix matching",
-            "1",
-            values["traces and prefix matching"],
-        ),
-        is_positive(
-            f"{SMOLLM2.label}: rank correlation of OV eigenvalues and copying", "1", values["eigenvalues and copying"]
-        ),
-        is_positive(
-            f"{SMOLLM2.label}: heads that match strongly among those with the largest QK traces, above a half",
-            "share",
-            values["strong among the largest traces"] - 0.5,
-        ),
+def _by_weights(model: str, values: Mapping[str, Array]) -> list[Finding]:
+    asks, copies = values["traces and prefix matching"], values["eigenvalues and copying"]
+    findings = [
+        is_positive(f"{model}: rank correlation of QK trace and prefix matching", "1", asks),
+        is_positive(f"{model}: rank correlation of OV eigenvalues and copying", "1", copies),
     ]
+    if (strong := values.get("strong among the largest traces")) is not None:
+        quantity = f"{model}: heads that match strongly among those with the largest QK traces, above a half"
+        findings.append(is_positive(quantity, "share", strong - 0.5))
+    return findings
 
 
 CLAIM = Claim(

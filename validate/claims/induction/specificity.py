@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph
-from onset.validate.claims.induction.readings import Trained, of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments, text
 from onset.validate.judging.intervals import Interval
 from onset.validate.judging.verdicts import AGREES, DISAGREES, Tolerance, Verdict
@@ -26,28 +25,24 @@ NONE = Tolerance(1 - WITHOUT / DRAWS, "the family-wise error of the test, 5%")
 
 
 def needs(size: str) -> Mapping[str, Need]:
-    ours = {"one layer": Need(segments(1), SEEDS[size]), "two layers": Need(segments(), SEEDS[size])}
-    return ours | {"shuffled text": Need(text(shuffled=True, steps=2000)), IGLM.label: Need(IGLM, DRAWS, "specificity")}
+    models = {
+        "one layer": (segments(1), SEEDS[size]),
+        "two layers": (segments(), SEEDS[size]),
+        "shuffled text": (text(shuffled=True, steps=2000), 1),
+        IGLM.label: (IGLM, DRAWS),
+    }
+    return {name: Need(model, seeds, "specificity") for name, (model, seeds) in models.items()}
 
 
 def judge(runs: Runs) -> list[Finding]:
     findings = []
     for name in ("one layer", "shuffled text", "two layers"):
         if name in runs:
-            models = of_seeds(runs[name])
-            numbers = [_heads(model, draw) for model in models for draw in range(DRAWS // len(models))]
+            numbers = [number for result in runs[name] for number in result["heads"][: DRAWS // len(runs[name])]]
             findings.append(_share(name, numbers, none=name != "two layers"))
     if IGLM.label in runs:
         findings.append(_share(IGLM.label, [result["heads"] for result in runs[IGLM.label]], none=True))
     return findings
-
-
-def _heads(trained: Trained, draw: int) -> int:
-    from onset.validate.inspection.sequences import Pool
-    from onset.validate.measures.specificity import exceeding_heads
-
-    pool = Pool.of(trained.setting.task.vocabulary)
-    return exceeding_heads(trained.model, pool, 1000 * trained.seed + draw)[0]
 
 
 def _share(name: str, numbers: list[int], *, none: bool) -> Finding:

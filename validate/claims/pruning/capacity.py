@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from onset.validate.claims.claim import Claim, Finding, Runs, first_paragraph, is_positive
-from onset.validate.claims.pruning.readings import BANSAL, by_model, needs
+from onset.validate.claims.pruning.readings import BANSAL, needs
 
 __all__ = ["CLAIM"]
 
@@ -22,7 +22,7 @@ EARLY, LATE = 20, 40
 
 def judge(runs: Runs) -> list[Finding]:
     findings = []
-    for model, results in by_model(runs).items():
+    for model, results in runs.items():
         for task in results[0]["tasks"]:
             early, late = (
                 np.array([r["tasks"][task]["capacity"][r["percent"].index(percent)] for r in results])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from onset.validate.claims.claim import Claim, Finding, Runs, compare_published, first_paragraph, is_positive
-from onset.validate.claims.pruning.readings import BANSAL, by_model, needs
+from onset.validate.claims.pruning.readings import BANSAL, needs
 
 __all__ = ["CLAIM"]
 
@@ -18,7 +18,7 @@ PUBLISHED = (0.71, 0.76)
 
 def judge(runs: Runs) -> list[Finding]:
     findings = []
-    for model, results in by_model(runs).items():
+    for model, results in runs.items():
         overlaps = [result["overlap"] for result in results]
         common, chance, spearman, released = (
             np.array([entry[key][0] if key == "chance" else entry[key] for entry in overlaps])

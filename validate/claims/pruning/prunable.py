@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from onset.validate.claims.claim import Claim, Finding, Runs, compare_published, first_paragraph, is_positive
-from onset.validate.claims.pruning.readings import BANSAL, by_model, needs
+from onset.validate.claims.pruning.readings import BANSAL, needs
 
 __all__ = ["CLAIM"]
 
@@ -26,7 +26,7 @@ STEP = 10.0
 
 def judge(runs: Runs) -> list[Finding]:
     findings = []
-    for model, results in by_model(runs).items():
+    for model, results in runs.items():
         for task in results[0]["tasks"]:
             by_importance, at_random = (
                 [_removable(result["percent"], result["tasks"][task]["accuracy"][order]) for result in results]

@@ -10,7 +10,7 @@ from onset.theory.recording import Progress
 from onset.validate.evaluation.importance import head_importance
 from onset.validate.evaluation.pruning import capacity_retained, orders, overlap, prune
 from onset.validate.evaluation.synthetic import synthetic
-from onset.validate.measures.ablation import literal_scores
+from onset.validate.measures.public.ablation import literal_scores
 
 if TYPE_CHECKING:
     from onset.validate.evaluation.examples import EvaluationTask

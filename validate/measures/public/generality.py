@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from onset.theory.recording import Progress
 from onset.validate.inspection.measuring import attended
-from onset.validate.measures.ablation import induction_heads, plain_heads
+from onset.validate.measures.public.ablation import induction_heads, plain_heads
 
 if TYPE_CHECKING:
     from onset.validate.models.loading import LanguageModel

@@ -9,7 +9,7 @@ import numpy as np
 from onset.theory.recording import Progress
 from onset.validate.evaluation.pruning import rank_correlation
 from onset.validate.heads.scoring import inspect
-from onset.validate.measures.ablation import STRONG
+from onset.validate.measures.public.ablation import STRONG
 
 if TYPE_CHECKING:
     from onset.validate.models.loading import LanguageModel

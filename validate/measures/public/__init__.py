@@ -1,0 +1,1 @@
+"""Measures of public models: of a model and a seed, numbers."""
