@@ -54,7 +54,7 @@ TRAPPED_BELOW = -1.0
 """v_1 or ω at which the model counts as trapped: lower than any kick on the way to the plateau."""
 
 RTOL = 1e-6
-"""Relative tolerance of the ODE; its absolute tolerance is the power 3/2."""
+"""Relative tolerance of the ODE; its absolute tolerance is the power 3/2, of match and lags times g/D where g < D."""
 
 DIFFERENCE = 1e-3
 """Relative change of a rate in central differences."""
@@ -312,10 +312,13 @@ def follow(coefficients: Expansion, context: int, rates: Array, *, second_order:
         return min(state[1], state[3]) - TRAPPED_BELOW
 
     formed.terminal = falls.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
-    longest = LONGEST_WAIT / (coefficients.plateau_drive[1][1] * np.sqrt(rates[1] * rates[2]))
+    push, drives = coefficients.plateau_drive
+    longest = LONGEST_WAIT / (drives[1] * np.sqrt(rates[1] * rates[2]))
     velocity = _velocity(coefficients, rates, second_order=second_order)
+    # What a small push begins with decides how long it takes.
+    least = RTOL**1.5 * np.append(1.0, np.full(1 + LAGS, min(1.0, abs(push / drives[1]))))
     run = solve_ivp(
-        velocity, (0, longest), np.zeros(2 + LAGS), method="LSODA", rtol=RTOL, atol=RTOL**1.5, events=[formed, falls]
+        velocity, (0, longest), np.zeros(2 + LAGS), method="LSODA", rtol=RTOL, atol=least, events=[formed, falls]
     )
     return np.column_stack([run.t, run.y.T]) if len(run.t_events[0]) else None
 

@@ -3,7 +3,7 @@
 A claim's verdict is the worst of its findings', once Holm's procedure has taken out those that disagree by chance as
 one of many (`onset.validate.judging.verdicts.holm`). Tolerances are fixed here, before anything is trained. A published
 number is one run's, so it agrees if it could be the number of one more of our seeds (`compare_published`); a sign or an
-order must hold over seeds (`is_positive`, `holds_in_all`). Controls are findings too: what must not happen on chains
+order must hold over seeds (`is_above`, `holds_in_all`). Controls are findings too: what must not happen on chains
 without structure, or before training.
 """
 
@@ -28,7 +28,7 @@ from onset.validate.store.jobs import TRAIN, Job, OfSubject
 from onset.validate.store.public_models import PublicModel, about
 
 __all__ = ["SPREAD", "WIDEST_PREDICTION", "Claim", "ClaimResult", "Finding", "Need", "Runs", "first_paragraph"]
-__all__ += ["compare_numbers", "compare_published", "holds_in_all", "is_positive"]
+__all__ += ["compare_numbers", "compare_published", "holds_in_all", "is_above"]
 
 SIGN = Tolerance(0.0, "the sign, at 95% over seeds")
 SPREAD = Tolerance(0.0, "the spread of our seeds: a published run is one more of them")
@@ -282,19 +282,25 @@ def compare_published(
     return finding(DISAGREES if distance > half else AGREES, because, error=center / mean - 1, z=z, p=p)
 
 
-def is_positive(quantity: str, unit: str, values: Sequence[float] | Array, *, control: bool = False) -> Finding:
-    """Whether a number is above zero, by its 95% interval over seeds."""
+def is_above(
+    quantity: str, unit: str, values: Sequence[float] | Array, level: float = 0.0, *, control: bool = False
+) -> Finding:
+    """Whether a number is above a level, by its 95% interval over seeds."""
     observed = mean_interval(values)
     if observed.low is None or observed.high is None or observed.error is None:
         verdict = Verdict(INCONCLUSIVE, SIGN, because="one seed has no spread", decides="more seeds")
     else:
-        p = verdicts.two_sided(-(observed.value or 0.0), observed.error)
-        kind = AGREES if observed.low > 0 else DISAGREES if observed.high < 0 else INCONCLUSIVE
+        p = verdicts.two_sided(level - (observed.value or 0.0), observed.error)
+        kind = AGREES if observed.low > level else DISAGREES if observed.high < level else INCONCLUSIVE
         because, decides = f"{observed.value:.3g} on the average", None
         if kind == INCONCLUSIVE:
-            because, decides = "its interval holds zero", "more seeds"
+            because, decides = f"its interval holds {_number(level)}", "more seeds"
         verdict = Verdict(kind, SIGN, p=p, because=because, decides=decides)
-    return Finding(quantity, unit, Interval(None, reason="above zero"), observed, verdict, control)
+    return Finding(quantity, unit, Interval(None, reason=f"above {_number(level)}"), observed, verdict, control)
+
+
+def _number(level: float) -> str:
+    return f"{level:g}" if level else "zero"
 
 
 def holds_in_all(quantity: str, holds: Sequence[bool], what: str, *, control: bool = False) -> Finding:

@@ -4,13 +4,15 @@ in tests/simulate."""
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
 from onset.theory.derivations.softmax_law import quadrature, wait
 from onset.theory.laws import expansion, law
-from onset.theory.laws.softmax import GROUPS, _rise, _velocity, escape, exponents
+from onset.theory.laws.softmax import GROUPS, _rise, _velocity, escape, exponents, follow
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.setting import Setting
 
@@ -66,6 +68,30 @@ def test_rates_of_the_closed_form():
     by_start = wait(a, b, drive, 1e-9, 1e-3, to) - wait(a, b, drive, 1e-9, np.e * 1e-3, to)
     assert by_start == pytest.approx(1 / (drive * np.sqrt(a * b)), rel=1e-2)
     assert quadrature(0.1, 0.0, 40.0) == pytest.approx(quadrature(0.1, 0.0, 20.0), rel=1e-8)
+
+
+@cache
+def wait_with_push(share: float) -> float | None:
+    """Steps until the head forms with a push of this share of the sampled one; None if it does not."""
+    context = 100
+    coefficients, *_ = expansion.expansion(Dirichlet(3), context)
+    weaker = coefficients.table.copy()
+    weaker[:, :, 0] *= share
+    path = follow(replace(coefficients, table=weaker), context, np.array([1e4, 1.0, 1.0]))
+    return None if path is None else float(path[-1, 0])
+
+
+def test_a_weak_push_takes_as_many_e_folds_as_it_has_to_grow():
+    """Small ω and v grow by one rate, so that each thousandth of the push costs the same time, below any tolerance."""
+    waits = [wait_with_push(10.0**-power) for power in (6, 9, 12, 20)]
+    per_power = np.diff(waits) / (3, 3, 8)
+    assert per_power == pytest.approx(per_power[-1], rel=1e-4)
+
+
+def test_a_push_is_refused_that_takes_more_than_a_hundred_e_folds():
+    """The sampled push is .22 D: 1e-40 of it takes 94 e-folds, 1e-60 takes 140."""
+    assert wait_with_push(1e-40) is not None
+    assert wait_with_push(1e-60) is None
 
 
 @pytest.mark.parametrize("second_order", [True, False])

@@ -16,7 +16,7 @@ from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.transitions import FORMATION_LEVEL
 from onset.validate.claims import CLAIMS, evaluate, jobs, select
-from onset.validate.claims.claim import compare_published, holds_in_all, is_positive
+from onset.validate.claims.claim import compare_published, holds_in_all, is_above
 from onset.validate.claims.markov.alternation import alternation
 from onset.validate.claims.markov.delay import delay, half_drop
 from onset.validate.claims.markov.long_context import unigram_phase
@@ -228,10 +228,13 @@ def test_means_and_signs_have_intervals_over_seeds(within):
     draws = np.random.default_rng(0).normal(1.0, 2.0, size=(2000, 4))
     covered = np.mean([interval.low < 1.0 < interval.high for interval in map(mean_interval, draws)])
     within("coverage", covered, 0.95, np.sqrt(0.95 * 0.05 / 2000))
-    assert is_positive("x", "1", [1.0, 1.1, 0.9]).verdict.kind == AGREES
-    assert is_positive("x", "1", [-1.0, -1.1, -0.9]).verdict.kind == DISAGREES
-    assert is_positive("x", "1", [1.0, -1.1, 0.9]).verdict.kind == INCONCLUSIVE
-    assert is_positive("x", "1", [1.0]).verdict.kind == INCONCLUSIVE
+    assert is_above("x", "1", [1.0, 1.1, 0.9]).verdict.kind == AGREES
+    assert is_above("x", "1", [-1.0, -1.1, -0.9]).verdict.kind == DISAGREES
+    assert is_above("x", "1", [1.0, -1.1, 0.9]).verdict.kind == INCONCLUSIVE
+    assert is_above("x", "1", [1.0]).verdict.kind == INCONCLUSIVE
+    finding = is_above("x", "1", [1.0, 1.1, 0.9], 2.0)
+    assert (finding.verdict.kind, finding.predicted.reason) == (DISAGREES, "above 2")
+    assert (finding.observed.value, finding.verdict.p) == (pytest.approx(1), pytest.approx(0.0033, rel=0.01))
     assert [holds_in_all("x", held, "hold").verdict.kind for held in ([True, True], [True, False])] == [
         AGREES,
         DISAGREES,

@@ -219,9 +219,9 @@ def test_mechanism_is_judged_by_published_shares_and_signs():
 
 def test_generality_is_judged_by_heads_and_controls():
     assert public("generality", GENERAL) == {
-        "translation: best induction head above its control by more than 0.1": AGREES,
+        "translation: best induction head above its control": AGREES,
         "translation, control: induction heads above other heads of their layers": AGREES,
-        "categories: best induction head above its control by more than 0.1": DISAGREES,
+        "categories: best induction head above its control": DISAGREES,
         "categories, control: induction heads above other heads of their layers": DISAGREES,
     }
 
@@ -246,7 +246,7 @@ def test_share_of_learning_that_is_lost_in_a_public_model():
     findings = CLAIMS["ablation"].judge({SMOLLM2.label: ABLATED})
     lost, control = (finding.observed.value for finding in findings)
     assert {finding.verdict.kind for finding in findings} == {AGREES}
-    assert lost == pytest.approx(1 - 1.7 / 11.7 - 0.75, abs=0.01)
+    assert lost == pytest.approx(1 - 1.7 / 11.7, abs=0.01)
     assert control == pytest.approx((1 - 1.7 / 11.7) / 2 - 0.7 / 11.7, abs=0.01)
 
 

@@ -16,7 +16,7 @@ from browser import CHROMIUM, opened
 from onset.paper.figures.registry import caption, of_suite, render
 from onset.validate import report
 from onset.validate.claims import CLAIMS, ClaimResult
-from onset.validate.claims.claim import holds_in_all, is_positive
+from onset.validate.claims.claim import holds_in_all, is_above
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
@@ -31,7 +31,7 @@ def page_file(tmp_path_factory, tiny_suite):
     folder = tmp_path_factory.mktemp("page")
     first, second, *_ = CLAIMS.values()
     findings = (
-        is_positive("growth", "1", [0.1, 0.2, 0.3]),
+        is_above("growth", "1", [0.1, 0.2, 0.3]),
         holds_in_all("heads", [True, False], "formed", control=True),
     )
     claims = (ClaimResult(first, {}, findings), ClaimResult(second, {}, (), ("a run",)))

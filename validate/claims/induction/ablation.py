@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, is_above
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
 from onset.validate.store.public_models import SMOLLM2
 
@@ -37,9 +37,9 @@ def judge(runs: Runs) -> list[Finding]:
             np.array([result[key] for result in runs[name]]) for key in ("lost", "undone", "others")
         )
         findings += [
-            is_positive(f"{name}: share of in-context learning lost, above {NEARLY_ALL:g}", "1", lost - NEARLY_ALL),
-            is_positive(f"{name}: before-and-after attribution of the induction heads, undone", "nats", undone),
-            is_positive(
+            is_above(f"{name}: share of in-context learning lost", "1", lost, NEARLY_ALL),
+            is_above(f"{name}: before-and-after attribution of the induction heads, undone", "nats", undone),
+            is_above(
                 f"{name}, control: other heads lose less than half of that",
                 "1",
                 lost / 2 - others,
@@ -62,10 +62,8 @@ def _public(results: Sequence[Mapping[str, Any]]) -> list[Finding]:
         rows.append((1 - without / intact, 1 - others / intact))
     lost, by_others = np.transpose(rows)
     return [
-        is_positive(
-            f"{SMOLLM2.label}: share of in-context learning lost, above {NEARLY_ALL:g}", "1", lost - NEARLY_ALL
-        ),
-        is_positive(
+        is_above(f"{SMOLLM2.label}: share of in-context learning lost", "1", lost, NEARLY_ALL),
+        is_above(
             f"{SMOLLM2.label}, control: other heads lose less than half of that",
             "1",
             lost / 2 - by_others,

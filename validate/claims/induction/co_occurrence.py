@@ -25,7 +25,7 @@ from onset.validate.claims.claim import (
     compare_numbers,
     first_paragraph,
     holds_in_all,
-    is_positive,
+    is_above,
 )
 from onset.validate.claims.induction.readings import best_scores, formed, of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
@@ -78,7 +78,7 @@ def judge(runs: Runs) -> list[Finding]:
             order.append(np.nan if step is None else np.log(others[0] / step))
         findings.append(holds_in_all(f"{name}: formation, score and loss within a factor of two", inside, "seeds do"))
         if np.isfinite(order).all() and len(order) > 1:
-            findings.append(is_positive(f"{name}: ln step of the score's half after that of formation", "1", order))
+            findings.append(is_above(f"{name}: ln step of the score's half after that of formation", "1", order))
     if "one layer" in runs:
         findings += _control(runs)
     if PREDICTED in runs:
@@ -120,7 +120,7 @@ def _control(runs: Runs) -> list[Finding]:
     start = [float(best_scores(run)[0]) < 0.05 for run in runs["two layers"].trajectories]
     return [
         holds_in_all("one layer, control: no induction head", never, "seeds have none", control=True),
-        is_positive(
+        is_above(
             f"in-context learning of two layers above {LEAST_GAIN:g} times that of one", "nats", more, control=True
         ),
         holds_in_all("two layers, control: no head before training", start, "seeds have none", control=True),

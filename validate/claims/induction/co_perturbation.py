@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_above
 from onset.validate.claims.induction.readings import formed, of_seeds
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
 from onset.validate.inspection.formation import halfway
@@ -43,14 +43,14 @@ def judge(runs: Runs) -> list[Finding]:
     for name in EARLIER:
         sooner = np.log(plain / _halves(runs[name]))
         findings.append(
-            is_positive(f"{name}: how much earlier the score has made half of its way, ln of steps", "1", sooner)
+            is_above(f"{name}: how much earlier the score has made half of its way, ln of steps", "1", sooner)
         )
         findings.append(_forms(name, runs[name]))
     even, plain_gains = ([-float(run.in_context_scores[-1]) for run in of_seeds(runs[name])] for name in (EVEN, PLAIN))
     gains = [gain - sum(plain_gains) / len(plain_gains) / 2 for gain in even]
     return [
         *findings,
-        is_positive(f"{EVEN}: in-context learning above half of that of two plain layers", "nats", gains),
+        is_above(f"{EVEN}: in-context learning above half of that of two plain layers", "nats", gains),
         _forms(EVEN, runs[EVEN]),
         holds_in_all(
             f"{ONE}, control: no induction head",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_above
 from onset.validate.claims.induction.readings import best_scores, formed, of_seeds
 from onset.validate.claims.induction.settings import OLSSON, segments
 
@@ -46,14 +46,12 @@ def judge(runs: Runs) -> list[Finding]:
     return [
         holds_in_all("an induction head forms", [steps[place] is not None for place in deep], "models have one"),
         holds_in_all(f"neighbouring sizes form within a factor of {JUMP:g}", smooth, "pairs do"),
-        is_positive(
+        is_above(
             f"in-context learning above {SAME:g} of the largest model's",
             "nats",
             np.array([gains[place] for place in deep]) - SAME * largest,
         ),
-        is_positive(
-            "best prefix-matching score, above a half", "1", [best_scores(trained[p].curve)[-1] - 0.5 for p in deep]
-        ),
+        is_above("best prefix-matching score", "1", [best_scores(trained[p].curve)[-1] for p in deep], 0.5),
         holds_in_all(
             "control: one layer has no induction head",
             [steps[1, width] is None for width in WIDTHS],

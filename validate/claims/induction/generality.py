@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from onset.theory.transitions import FORMATION_LEVEL
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, is_above
 from onset.validate.claims.induction.settings import OLSSON, SEEDS
 from onset.validate.store.public_models import SMOLLM2
 
@@ -31,12 +31,13 @@ def judge(runs: Runs) -> list[Finding]:
     for kind in results[0]["scores"]:
         best, induction, others = np.transpose([_excesses(result, kind) for result in results])
         findings += [
-            is_positive(
-                f"{kind}: best induction head above its control by more than {FORMATION_LEVEL:g}",
+            is_above(
+                f"{kind}: best induction head above its control",
                 "share",
-                best - FORMATION_LEVEL,
+                best,
+                FORMATION_LEVEL,
             ),
-            is_positive(
+            is_above(
                 f"{kind}, control: induction heads above other heads of their layers",
                 "share",
                 induction - others,

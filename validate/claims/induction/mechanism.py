@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from onset.theory.arrays import Array
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, compare_published, first_paragraph, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, compare_published, first_paragraph, is_above
 from onset.validate.claims.induction.settings import OLSSON, SEEDS, segments
 from onset.validate.store.public_models import SMOLLM2
 
@@ -40,7 +40,7 @@ def judge(runs: Runs) -> list[Finding]:
         compare_published("exact previous-token attention recovers", "share", EXACT, exact.tolist()),
         compare_published("first token and matches recover", "share", MATCHES, matches.tolist()),
         compare_published("matches of two tokens add", "share", ANOTHER, (longer - matches).tolist()),
-        is_positive("matches of two tokens add, above zero", "share", longer - matches),
+        is_above("matches of two tokens add something", "share", longer - matches),
     ]
     for model in ("three layers", SMOLLM2.label):
         if model in runs:
@@ -52,12 +52,12 @@ def judge(runs: Runs) -> list[Finding]:
 def _by_weights(model: str, values: Mapping[str, Array]) -> list[Finding]:
     asks, copies = values["traces and prefix matching"], values["eigenvalues and copying"]
     findings = [
-        is_positive(f"{model}: rank correlation of QK trace and prefix matching", "1", asks),
-        is_positive(f"{model}: rank correlation of OV eigenvalues and copying", "1", copies),
+        is_above(f"{model}: rank correlation of QK trace and prefix matching", "1", asks),
+        is_above(f"{model}: rank correlation of OV eigenvalues and copying", "1", copies),
     ]
     if (strong := values.get("strong among the largest traces")) is not None:
-        quantity = f"{model}: heads that match strongly among those with the largest QK traces, above a half"
-        findings.append(is_positive(quantity, "share", strong - 0.5))
+        quantity = f"{model}: heads that match strongly among those with the largest QK traces"
+        findings.append(is_above(quantity, "share", strong, 0.5))
     return findings
 
 

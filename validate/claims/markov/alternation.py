@@ -11,7 +11,7 @@ import numpy as np
 from onset.theory.arrays import Array
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_above
 from onset.validate.claims.markov.published import EDELMAN, SEEDS, memoryless, published
 from onset.validate.claims.markov.readings import value_at
 
@@ -50,7 +50,7 @@ def judge(runs: Runs) -> list[Finding]:
         for name, observed in runs.items()
     }
     findings = [
-        is_positive(f"{name}: odd lags above even ones", "mean weights", values)
+        is_above(f"{name}: odd lags above even ones", "mean weights", values)
         for name, values in by_name.items()
         if name != UNIGRAM_CHAINS
     ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_above
 from onset.validate.claims.markov.published import EDELMAN, published
 from onset.validate.claims.markov.readings import nearest, no_repeats, untrained
 
@@ -56,7 +56,7 @@ def judge(runs: Runs) -> list[Finding]:
         holds_in_all(
             "T=100: no unigram phase", [share < SHORTEST_PHASE for share in short], f"seeds spend less than {spend}"
         ),
-        is_positive("share of the way, T=200 above T=100", "1", [b - a for a, b in zip(short, long, strict=True)]),
+        is_above("share of the way, T=200 above T=100", "1", [b - a for a, b in zip(short, long, strict=True)]),
         *(untrained(name, observed.trajectories) for name, observed in runs.items()),
         *(no_repeats(name, observed) for name, observed in runs.items()),
     ]

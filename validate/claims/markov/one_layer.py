@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from onset.theory.architecture import PRESETS
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_above
 from onset.validate.claims.markov.published import EDELMAN, FEWER, SEEDS, published
 from onset.validate.claims.markov.readings import transition, untrained
 
@@ -26,7 +26,7 @@ def judge(runs: Runs) -> list[Finding]:
     return [
         holds_in_all("no passage to bigram", [last is None for *_, last in steps], "seeds never pass"),
         holds_in_all("passage to unigram", [first is not None for first, *_ in steps], "seeds pass"),
-        is_positive("last loss above the ideal bigram loss", "nats", excess),
+        is_above("last loss above the ideal bigram loss", "nats", excess),
         holds_in_all("control: two layers pass to bigram", passes, "seeds pass", control=True),
         untrained("one layer", single),
     ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, is_above
 from onset.validate.claims.markov.published import EDELMAN, SEEDS, published
 from onset.validate.claims.markov.readings import probe_curve, transition
 
@@ -32,9 +32,9 @@ def judge(runs: Runs) -> list[Finding]:
         learns.append(float(trained_on[0] - np.mean(trained_on[plateau])))
         falls.append(float(curve[0] - curve[-1]))
     return [
-        is_positive("KL(true ‖ model) on doubly stochastic chains: plateau above start", "nats", rises),
-        is_positive("the same: start above end", "nats", falls),
-        is_positive("control: on the chains trained on, start above plateau", "nats", learns, control=True),
+        is_above("KL(true ‖ model) on doubly stochastic chains: plateau above start", "nats", rises),
+        is_above("the same: start above end", "nats", falls),
+        is_above("control: on the chains trained on, start above plateau", "nats", learns, control=True),
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_positive
+from onset.validate.claims.claim import Claim, Finding, Need, Runs, first_paragraph, holds_in_all, is_above
 from onset.validate.claims.markov.published import EDELMAN, FEWER, SEEDS, published
 from onset.validate.claims.markov.readings import probe_curve, transition, untrained, value_at
 from onset.validate.inspection.formation import find_formations
@@ -40,7 +40,7 @@ def judge(runs: Runs) -> list[Finding]:
             float(value_at(run, probe_curve(setting, run, "movement", f"layer_{n}"), step)) for n in (1, 2)
         )
         ahead.append(float(np.log(second / first)))
-    findings = [is_positive("ln of layer 2's movement over layer 1's, half-way to the head", "1", ahead)]
+    findings = [is_above("ln of layer 2's movement over layer 1's, half-way to the head", "1", ahead)]
     for layer, kind in ((1, "previous-token head"), (2, "induction head")):
         near = []
         for run in trajectories:

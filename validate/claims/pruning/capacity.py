@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from onset.validate.claims.claim import Claim, Finding, Runs, first_paragraph, is_positive
+from onset.validate.claims.claim import Claim, Finding, Runs, first_paragraph, is_above
 from onset.validate.claims.pruning.readings import BANSAL, needs
 
 __all__ = ["CLAIM"]
@@ -29,13 +29,12 @@ def judge(runs: Runs) -> list[Finding]:
                 for percent in (EARLY, LATE)
             )
             findings += [
-                is_positive(
-                    f"{model}, {task}: capacity left with {EARLY}% removed, above {KEPT:g}", "share", early - KEPT
-                ),
-                is_positive(
-                    f"{model}, {task}: capacity left with {LATE}% removed, above chance",
+                is_above(f"{model}, {task}: capacity left with {EARLY}% removed", "share", early, KEPT),
+                is_above(
+                    f"{model}, {task}: capacity left with {LATE}% removed, chance being {1 - LATE / 100:g}",
                     "share",
-                    late - (1 - LATE / 100),
+                    late,
+                    1 - LATE / 100,
                     control=True,
                 ),
             ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from onset.validate.claims.claim import Claim, Finding, Runs, compare_published, first_paragraph, is_positive
+from onset.validate.claims.claim import Claim, Finding, Runs, compare_published, first_paragraph, is_above
 from onset.validate.claims.pruning.readings import BANSAL, needs
 
 __all__ = ["CLAIM"]
@@ -26,9 +26,9 @@ def judge(runs: Runs) -> list[Finding]:
         )
         findings += [
             compare_published(f"{model}: share of the top 30% in common", "share", PUBLISHED, common.tolist()),
-            is_positive(f"{model}: that share above chance, control", "share", common - chance, control=True),
-            is_positive(f"{model}: rank correlation of importances", "1", spearman),
-            is_positive(f"{model}: rank correlation above the one of the released code", "1", spearman - released),
+            is_above(f"{model}: that share above chance, control", "share", common - chance, control=True),
+            is_above(f"{model}: rank correlation of importances", "1", spearman),
+            is_above(f"{model}: rank correlation above the one of the released code", "1", spearman - released),
         ]
     return findings
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from onset.validate.claims.claim import Claim, Finding, Runs, compare_published, first_paragraph, is_positive
+from onset.validate.claims.claim import Claim, Finding, Runs, compare_published, first_paragraph, is_above
 from onset.validate.claims.pruning.readings import BANSAL, needs
 
 __all__ = ["CLAIM"]
@@ -38,7 +38,7 @@ def judge(runs: Runs) -> list[Finding]:
                 )
             )
             findings.append(
-                is_positive(
+                is_above(
                     f"{model}, {task}: more of the least important heads than of random ones, control",
                     "percent",
                     np.subtract(by_importance, at_random),
