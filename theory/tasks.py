@@ -99,7 +99,11 @@ AnyTask = TypeVar("AnyTask", bound=type[Task])
 TASKS: dict[str, type[Task]] = {}
 """Tasks by kind."""
 
-HOME = {"repeated-segments": "onset.theory.repeats.segments", "text": "onset.theory.language.text"}
+HOME = {
+    "modular-arithmetic": "onset.theory.modular.task",
+    "repeated-segments": "onset.theory.repeats.segments",
+    "text": "onset.theory.language.text",
+}
 """Modules of those kinds of the library that are imported where they are needed."""
 
 

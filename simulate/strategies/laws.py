@@ -63,7 +63,7 @@ class DenseLaws:
         return entr(self.values).sum(axis=-1)
 
     def losses(self) -> Array:
-        return -np.einsum("ntj,sntj->snt", self.values[-1], np.log(self.values[:-1]))
+        return -xlogy(self.values[-1], self.values[:-1]).sum(axis=-1)
 
     def log_probabilities(self, tokens: NDArray[np.integer[Any]]) -> Array:
         at = np.broadcast_to(tokens.astype(np.intp)[..., None], (len(self.names), *tokens.shape, 1))

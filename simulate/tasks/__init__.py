@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onset.simulate.tasks import markov_chains, repeated_segments, text
+from onset.simulate.tasks import markov_chains, modular_arithmetic, repeated_segments, text
 from onset.simulate.tasks.sampler import SAMPLERS, Sample, Sampler, register, sampler, token_type
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Sample",
     "Sampler",
     "markov_chains",
+    "modular_arithmetic",
     "register",
     "repeated_segments",
     "sampler",

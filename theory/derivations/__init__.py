@@ -50,6 +50,7 @@ _MODULES: dict[str, str] = {
     "third-order": "third_order",
     "transformer-escape": "transformer_escape",
     "head-scores": "head_scores",
+    "modular-predictors": "modular_predictors",
 }
 """Name of each result, in reading order, and the module whose `derive` returns it."""
 
