@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from onset.simulate.strategies.ngrams import first_visits
+from onset.simulate.tasks import sampler
+from onset.theory.markov.task import MarkovChains
 
 
 @pytest.mark.parametrize(("states", "order"), [(3, 2), (2, 3), (3, 4)])
@@ -21,3 +23,15 @@ def test_a_history_is_first_visited_once(states, order):
             met.add(history)
     with_target = np.pad(tokens, ((0, 0), (0, 1)))
     assert np.array_equal(first_visits(with_target, states, order - 1), expected)
+
+
+def test_a_run_scores_the_loss_apart_where_no_strategy_has_counted():
+    """Tokens that were not seen before, and for order 3 pairs."""
+    generator = np.random.default_rng(0)
+    for order in (2, 3):
+        source = sampler(MarkovChains.of(states=3, order=order, context=30))
+        sample = source.sample(20, generator)
+        unseen = source.masks(sample)["unseen"]
+        for tokens, mask in zip(sample.tokens, unseen, strict=True):
+            histories = [tuple(tokens[max(t - order + 2, 0) : t + 1]) for t in range(30)]
+            assert mask.tolist() == [t >= order - 2 and now not in histories[:t] for t, now in enumerate(histories)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onset.simulate.exponents import fits
+from onset.simulate.exponents import _exponent, fits
 from onset.simulate.scan import Grid, Row, grid, predict_one
 from onset.theory.axes import parse
 from onset.theory.laws import law
@@ -149,3 +149,32 @@ def test_another_method_is_set_beside_the_laws_own_fit():
     fit = next(f for f in fits(points, _run(points, "mean-field"), "mean-field") if f.quantity == "formation")
     assert fit.law == pytest.approx(fit.exponent, abs=0.05)  # mean-field and law differ by ln T/T, 5% at T = 100
     assert fit.theory == "leading logarithmic integral"
+
+
+def test_two_times_have_an_exponent_and_local_slopes_stand_between_them():
+    """t = x^2 at x = 1, 4, of which the middle on a logarithmic axis is 2."""
+    two = grid(Setting.of("linear"), ["batch=1,4"])
+    rows = [Row((x,), (x**2,) * 3, None, "", None) for (x,) in two.points()]
+    (fit,) = [fit for fit in fits(two, rows, "mean-field") if fit.quantity == "formation"]
+    assert fit.exponent == pytest.approx(2)
+    assert _exponent(np.array([1.0, 4.0]), np.array([1.0, 64.0])) == pytest.approx(3)
+    assert _exponent(np.array([1.0, 4.0]), np.array([1.0, np.nan])) is None
+    ((x, slope),) = fit.local
+    assert (x, slope) == pytest.approx((2, 2))
+
+
+def test_the_reason_of_either_transition_is_kept(monkeypatch):
+    """A head that forms while the last transition does not come, and says why; and the other way round."""
+    from onset.theory.prediction import Prediction
+    from onset.theory.transitions import Transition
+
+    def transition(reason: str) -> Transition:
+        step = None if reason else 5.0
+        return Transition("unigram", "bigram", step, step, step, reason or None)
+
+    points = grid(Setting.of("softmax", states=3), ["batch=8"])
+    for first, last, formed in (("early", "late", ""), ("", "late", "not formed"), ("early", "", "")):
+        both = [transition(first), transition(last)], transition(formed)
+        monkeypatch.setattr(Prediction, "transitions", lambda self, both=both: both)
+        row = predict_one(points, [8.0], "mean-field")
+        assert row.reason == "; ".join(filter(None, (formed, last)))

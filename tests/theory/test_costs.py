@@ -58,6 +58,11 @@ def test_what_would_fit_fits_and_one_more_does_not(memory):
     assert needed(64, context) <= have < needed(64, context + 1)
 
 
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 31, 32, 98])
+def test_the_largest_that_fits(most):
+    assert costs._largest(lambda size: size <= most, 99) == most
+
+
 def test_where_nothing_fits_all_are_to_be_lowered(memory):
     memory(1024)
     with pytest.raises(TooCostly, match="lower batch and context"):

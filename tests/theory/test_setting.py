@@ -237,3 +237,15 @@ def test_weights_of_mixtures_are_shares(weight):
     prior = Mixture((DoublyStochastic(2), Unigram(2)), (0.5, 0.5))
     with pytest.raises(ValueError, match=r"weight = .*: expected a share between 0 and 1"):
         setting_from(Setting.of("linear", prior=prior).to_dict(), {"prior.weight": weight})
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("layers", 1, 1000), ("width", 1, 2**20), ("feed_forward", 0, 1000)]
+)
+def test_sizes_of_an_architecture_up_to_their_limits(name, least, most):
+    sizes = {"layers": 1, "width": 8, "heads": 1}
+    for value in (least, most):
+        assert getattr(Architecture(**(sizes | {name: value})), name) == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValueError, match=f"{name} = {value}: expected a whole number of at (least|most)"):
+            Architecture(**(sizes | {name: value}))

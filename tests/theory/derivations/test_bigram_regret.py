@@ -9,7 +9,7 @@ import pytest
 import sympy as sp
 
 from onset.theory.derivations import bigram_regret
-from onset.theory.derivations.bigram_regret import T, alpha, k, log_stationary
+from onset.theory.derivations.bigram_regret import T, alpha, k, log_stationary, total_regret
 
 
 def test_two_flat_states_in_closed_form():
@@ -24,6 +24,14 @@ def test_two_flat_states_in_closed_form():
 def test_free_parameters_cost_half_a_logarithm_each():
     """T dR/dT = k(k-1)/2 for any concentration."""
     assert sp.simplify(sp.diff(bigram_regret.regret, T) * T - k * (k - 1) / 2) == 0
+
+
+def test_contexts_halve():
+    for states, value in ((2, 1.0), (2, 0.5), (5, 1.0)):
+        contexts, totals = total_regret(states, value)
+        assert (contexts[:-1] // contexts[1:] == 2).all()
+        assert len(contexts) == totals.shape[1] == 4
+        assert (np.diff(totals) < 0).all()  # a longer context costs more in all, fewer nats each
 
 
 def test_contexts_share_their_chains():

@@ -200,3 +200,19 @@ def test_variances_of_the_softmax_family_go_with_its_matrices():
     doubled = field.gradient(np.array([2.5, 0.5, 4.5, 0.5, *point[4:]])).variance
     assert doubled[:4] == pytest.approx([3 * 16, 4 * 16, 5, 6])
     assert doubled[4:] == pytest.approx(16 * variance[4:])
+
+
+@pytest.mark.parametrize(("context", "refused"), [(2, True), (3, False), (1024, False), (1025, True)])
+def test_contexts_that_the_law_follows(monkeypatch, context, refused):
+    """Three tokens to 1,024; what it would compute there is left out."""
+
+    class Reached(Exception):
+        pass
+
+    def reached(*arguments, **options):
+        raise Reached
+
+    monkeypatch.setattr(adam, "NoisyMeanField", reached)
+    setting = Setting.of("softmax", states=3, context=context, optimizer="adam")
+    with pytest.raises(ValueError if refused else Reached, match="expected 3 … 1024" if refused else None):
+        adam.predict(setting)

@@ -146,3 +146,21 @@ def test_curvatures_by_the_divergence_of_models_nearby(family, within):
         expected.append(np.array([by_mu, mixed, by_omega]) / step**2)
     means, errors = (np.array([f(values, axis=0) for values in (computed, expected)]) for f in (np.mean, np.std))
     within(f"curvatures, {family}", means[0], means[1], np.hypot(*errors) / np.sqrt(24))
+
+
+def test_parts_of_a_sample_count_by_their_sequences(monkeypatch):
+    """One sequence more than a chunk: means of all sequences, and the match where push meets curvature."""
+    setting, curvatures = Setting.of("linear", states=2, context=12), []
+    moments = basins._moments
+
+    def noted(*arguments):
+        slopes, curvature = moments(*arguments)
+        curvatures.append((slopes.shape[1], curvature))
+        return slopes, curvature
+
+    monkeypatch.setattr(basins, "_moments", noted)
+    basin = escapes(setting, count=basins.CHUNK + 1)
+    (many, first), (alone, second) = curvatures
+    assert (many, alone) == (basins.CHUNK, 1)
+    mean = (many * first + second) / (many + 1)
+    assert basin.match == pytest.approx(basin.size / (mean[2] - mean[1] ** 2 / mean[0]), rel=1e-12)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onset.theory.dynamics.flow import flow
+from onset.theory.laws import mixture
 from onset.theory.laws.mixture import PRIOR_NODES, balance
 from onset.theory.laws.slow_manifold import manifold
 from onset.theory.markov.priors import DoublyStochastic, Mixture, Prior, Unigram
@@ -51,3 +52,22 @@ def test_delay_grows_with_the_share_of_unigram_chains():
 def test_refusals():
     with pytest.raises(ValueError, match="weight = 1"):
         balance(4, 100, 1.0)
+
+
+def test_stiffness_is_the_curvature_of_the_match_at_its_best_scale():
+    """Second difference of the loss by the match, the scale following."""
+    from scipy.optimize import minimize_scalar
+
+    loss = mixture.unigram_loss(3, 50)
+    lag_logits, step = np.zeros(mixture.LAGS), 0.02
+
+    def best(match: float) -> float:
+        def at(scale: float) -> float:
+            point = loss.point(np.array([scale, match]), lag_logits)
+            return float(loss.field.measure(point).loss)
+
+        return float(minimize_scalar(at, bracket=(0.5, 1.5), tol=1e-10).fun)
+
+    _, resting, stiffness, _ = mixture._constants(3, 50)
+    second = (best(resting + step) - 2 * best(resting) + best(resting - step)) / step**2
+    assert stiffness == pytest.approx(second, rel=0.01)

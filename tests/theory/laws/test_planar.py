@@ -97,6 +97,7 @@ def test_the_interval_is_what_the_third_order_and_the_table_change():
     table = interpolated_manifold(setting.task.prior, setting.task.context)
     measure = LinearMeanField.of(setting, rule=rules(LinearMeanField, setting.task.prior, 6).mean).measure
     predicted, (earliest, latest), share = planar_law(setting, table, mobility_of(setting), measure, points=4)
+    assert predicted.steps[-1] == follow(table, setting, mobility_of(setting))[-1, 0]
     assert abs(share) > INTERPOLATION_ERROR
     doubt = abs(share) + np.log(2) ** 4 / 24
     np.testing.assert_allclose(earliest.steps, predicted.steps * (1 - doubt), rtol=1e-12)

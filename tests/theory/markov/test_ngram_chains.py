@@ -169,3 +169,7 @@ def test_settings_carry_the_order():
 def test_bad_orders_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_as_many_histories_as_are_allowed():
+    assert Dirichlet(8, order=5).states ** 4 == 4096

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import entr
 
 from onset.simulate.finite_context.dynamics import loss_and_gradient
 from onset.simulate.tasks.markov_chains import sample
 from onset.theory.dynamics.flow import flow
 from onset.theory.dynamics.layout import Layout
+from onset.theory.markov.chains import block_law
+from onset.theory.markov.expectations import nodes
+from onset.theory.markov.priors import Dirichlet
 from onset.theory.markov.task import MarkovChains
 from onset.theory.mean_fields import linear
 from onset.theory.mean_fields.linear import LinearMeanField
-from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField
+from onset.theory.mean_fields.ngram_linear import NgramLinearMeanField, signals
 from onset.theory.mean_fields.positions import PositionGrid
 from onset.theory.mean_fields.predict import mean_field
 from onset.theory.mean_fields.quadrature import SCRAMBLINGS
@@ -155,3 +159,12 @@ def test_what_knows_pairs_only_says_so():
         "readout.off_diagonal",
         "lag_logits_1.0",
     )
+
+
+def test_small_rules_integrate_moments_of_the_stationary_law():
+    """Of one symbol's probability, its square, its product with the sum of squares and with the entropy."""
+    transition, _ = nodes(Dirichlet(3, order=3), 16, np.random.default_rng(0))
+    law = block_law(transition, 1)
+    query = law[:, 0]
+    moments = [np.ones(16), query, query**2, query * (law**2).sum(axis=1), query * entr(law).sum(axis=1)]
+    assert signals(transition, 4, 3)[:, :5] == pytest.approx(np.stack(moments, axis=1), abs=1e-14)
