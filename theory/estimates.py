@@ -31,6 +31,7 @@ __all__ = [
     "RelativeError",
     "StandardError",
     "ends",
+    "largest_score",
     "student",
 ]
 
@@ -53,6 +54,15 @@ def student(freedom: float, confidence: float = CONFIDENCE) -> float:
     """Half of a two-sided interval in standard errors, by Student's law; the normal law for infinite freedom."""
     upper = (1 + confidence) / 2
     return float(ndtri(upper) if math.isinf(freedom) else stdtrit(freedom, upper))
+
+
+def largest_score(false_alarm: float, count: int = 1, freedom: float = math.inf, *, sides: int = 2) -> float:
+    """Standard score that the largest of `count` exceeds by chance with probability `false_alarm`, at most.
+
+    By Bonferroni's bound, and Student's law; the normal law for infinite freedom.
+    """
+    share = false_alarm / sides / count
+    return -float(ndtri(share) if math.isinf(freedom) else stdtrit(freedom, share))
 
 
 class StandardError(NamedTuple):

@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from onset.simulate.strategies.laws import TRUE, Laws
 from onset.theory.arrays import Array, Tokens
+from onset.theory.estimates import largest_score
 
 if TYPE_CHECKING:
     from onset.simulate.tasks.sampler import Sampler
@@ -110,7 +110,7 @@ def _check_means(source: Sampler[Any, Any], laws: Laws, tokens: Tokens) -> None:
                 "one loss",
             ),
         ]
-    most = float(-ndtri(FALSE_ALARM / 2 / len(differences)))
+    most = largest_score(FALSE_ALARM, len(differences))
     for text, values, error, expected in differences:
         z = _standard_score(values, error)
         if abs(z) > most:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import stdtrit
 
 from onset.theory.arrays import Array
 from onset.theory.derivations.derivation import Residual
+from onset.theory.estimates import largest_score
 
 __all__ = ["FALSE_ALARM", "all_positive", "all_zero", "score_limit", "standard_scores"]
 
@@ -24,7 +24,7 @@ def standard_scores(groups: Array) -> Array:
 
 def score_limit(count: int = 1, freedom: float = math.inf, *, sides: int = 2) -> float:
     """Value that the largest of `count` scores exceeds with probability `FALSE_ALARM`, by Student's t."""
-    return -float(stdtrit(freedom, FALSE_ALARM / sides / count))
+    return largest_score(FALSE_ALARM, count, freedom, sides=sides)
 
 
 def all_zero(scores: Sequence[float] | Array, freedom: float = math.inf) -> Residual:

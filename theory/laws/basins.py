@@ -24,10 +24,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, softmax
+from scipy.special import softmax
 
 from onset.theory import arguments, randomness
 from onset.theory.arrays import Array
+from onset.theory.estimates import largest_score
 from onset.theory.laws.sampling import best_readout, covariance, positions, relative
 from onset.theory.markov.chains import stationary
 from onset.theory.markov.task import MarkovChains, require_first_order
@@ -135,7 +136,7 @@ def escapes(setting: Setting, *, count: int = 16384, seed: int = 0) -> Basin:
         # the push by the mixed second derivative.
         push = push - curvature[1] / curvature[0] * by_sequence[0]
     size, error = float(push.mean()), float(push.std(ddof=1) / np.sqrt(count))
-    sign = int(np.sign(size)) if abs(size) > -ndtri(FALSE_ALARM / 2) * error else 0
+    sign = int(np.sign(size)) if abs(size) > largest_score(FALSE_ALARM) * error else 0
     gains = np.sign(size) * drives
     lags = tuple(int(r) for r in np.argsort(-gains) if gains[r] > 0)
     stiffness = curvature[2] - curvature[1] ** 2 / curvature[0] if waits else np.nan
@@ -204,7 +205,7 @@ def _moments(setting: Setting, readout: float, count: int, generator: np.random.
 
 def _consequence(sign: int, lags: tuple[int, ...]) -> str:
     """What follows from the push, in words."""
-    listed = ", ".join(map(str, lags))
+    listed = ", ".join(map(str, lags)) or "none"
     if sign == 0:
         return "not decided; raise count. So weak a push may leave the basin to the noise of mini-batches, seed by seed"
     if sign < 0:
@@ -212,5 +213,5 @@ def _consequence(sign: int, lags: tuple[int, ...]) -> str:
             "layer 2 turns away from sources whose predecessor matches, "
             f"layer 1 to lags {listed}; no induction head forms"
         )
-    outcome = "an induction head forms" if lags[0] == 1 else "no induction head forms at first"
+    outcome = "an induction head forms" if lags[:1] == (1,) else "no induction head forms at first"
     return f"layer 2 seeks sources whose predecessor matches, layer 1 turns to lags {listed}; {outcome}"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import ndtri
 
 from onset.theory import arguments
 from onset.theory.arrays import Array
+from onset.theory.estimates import largest_score
 from onset.theory.markov import chains, priors
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Mixture, Prior, Unigram
 
@@ -96,4 +96,4 @@ def largest_difference(matrices: Array) -> tuple[float, str, float]:
             worst = float(z.max())
             at = int(z.argmax())
             where = name.format(at) if name.count("{}") == 1 else name.format(int(i[at]), int(j[at]))
-    return worst, where, float(-ndtri(FALSE_ALARM / 2 / count))
+    return worst, where, largest_score(FALSE_ALARM, count)
