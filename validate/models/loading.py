@@ -209,9 +209,21 @@ def _reason(problem: Exception, folder: Path | str, pickled: bool) -> str:
 
 def _fitting(folder: Path | str) -> torch.dtype:
     """Single precision if the weights then take at most half of the free memory, and else bfloat16."""
-    files = list(folder.glob("*.safetensors")) + list(folder.glob("*.bin")) if isinstance(folder, Path) else []
+    place = folder if isinstance(folder, Path) else _cached(folder)
+    files = [] if place is None else [*place.glob("*.safetensors"), *place.glob("*.bin")]
     # Files may hold half precision: twice their size in single.
     return torch.float32 if 2 * sum(f.stat().st_size for f in files) <= costs.available_memory() / 2 else torch.bfloat16
+
+
+def _cached(name: str) -> Path | None:
+    """Folder of a model of the hub in its local cache; None if it is not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, *PROBLEMS):
+        return None
 
 
 def _tokenizer(folder: Path | str, options: dict[str, Any]) -> tuple[Any, str]:

@@ -202,3 +202,17 @@ def test_gguf_files_that_cannot_be_read(tmp_path, monkeypatch):
             with pytest.raises(ValueError, match=r"broken.gguf: cannot be read as a .gguf file"):
                 load(tmp_path / "broken.gguf")
     assert not [kept for kept in tmp_path.glob("cache/onset/models/*") if kept.suffix != ".lock"]
+
+
+def test_a_cached_model_of_the_hub_is_held_in_a_type_that_fits(tmp_path, monkeypatch):
+    """Its files count as those of a folder do: half of the memory for single precision, or bfloat16."""
+    snapshot = tmp_path / "models--some--model" / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(bytes(1000))
+    (tmp_path / "models--some--model" / "refs").mkdir()
+    (tmp_path / "models--some--model" / "refs" / "main").write_text("0123")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for memory, fitting in ((4000, torch.float32), (3999, torch.bfloat16)):
+        monkeypatch.setattr(loading.costs, "available_memory", lambda memory=memory: memory)
+        assert loading._fitting("some/model") == loading._fitting(snapshot) == fitting
+    assert loading._cached("another/model") is None
