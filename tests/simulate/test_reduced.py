@@ -197,3 +197,10 @@ def test_transformers_have_no_reduced_coordinates():
     """Families without dynamics coordinates are named."""
     with pytest.raises(ValueError, match="family of a finite-context prediction = 'transformer'"):
         FiniteContext(Setting.of("transformer"))
+
+
+@pytest.mark.parametrize(("sizes", "refused"), [({"held_out": 0}, "held_out = 0"), ({"count": 1}, "count = 1")])
+def test_fewest_sequences(sizes, refused):
+    with pytest.raises(ValueError, match=f"{refused}: expected a whole number of at least"):
+        FiniteContext(Setting.of("linear", context=8), **sizes)
+    FiniteContext(Setting.of("linear", context=8), count=2, held_out=1)

@@ -174,7 +174,7 @@ def test_the_reason_of_either_transition_is_kept(monkeypatch):
 
     points = grid(Setting.of("softmax", states=3), ["batch=8"])
     for first, last, formed in (("early", "late", ""), ("", "late", "not formed"), ("early", "", "")):
-        both = [transition(first), transition(last)], transition(formed)
+        both = [transition(first), transition("between"), transition(last)], transition(formed)
         monkeypatch.setattr(Prediction, "transitions", lambda self, both=both: both)
         row = predict_one(points, [8.0], "mean-field")
         assert row.reason == "; ".join(filter(None, (formed, last)))

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import sympy as sp
 
 from onset.theory.checks import ballistic as checks
 from onset.theory.derivations import ballistic, get
@@ -48,3 +49,7 @@ def test_rates_enter_through_their_geometric_mean_and_the_limit_is_closed():
 def test_short_contexts_are_refused():
     with pytest.raises(ValueError, match="context = 8"):
         ballistic.waiting(8, 2.0, {1: 0.1}, 100.0, 1.0)
+
+
+def test_one_lag_alone_has_the_root_of_pi():
+    assert get("ballistic-growth").equations["one_lag"].args[1] == sp.sqrt(sp.pi)
