@@ -71,6 +71,8 @@ def test_parts_of_a_file_are_separated_by_form_feeds(tmp_path):
     file = tmp_path / "all.txt"
     file.write_text("first\f\fsecond one\f third")
     assert [document.text for document in documents(str(file))] == ["first", "second one", " third"]
+    file.write_text("first\fsecond")
+    assert len(documents(str(file))) == 2
 
 
 def test_tokens_are_those_of_the_texts_and_documents_are_held_out_whole(folder, task):

@@ -99,6 +99,7 @@ def test_a_good_array_is_taken(name):
         (lambda: chains.block_law(FLAT, 3), "length = 3"),
         (lambda: ngrams.predict(TOKENS, 2, "bigram", 1.0), "tokens has entries from 0 to 2: expected 0 to 1"),
         (lambda: ngrams.predict(-TOKENS, 3, "bigram", 1.0), "tokens has entries from -2 to 0"),
+        (lambda: ngrams.predict(TOKENS[:, :1], 3, "bigram", 1.0), "tokens has shape .*, 1"),
         (lambda: arrays.numbers("x", [1, 2], 3), r"x has shape \(2,\): expected \(3,\)"),
     ],
 )

@@ -164,3 +164,19 @@ def test_parts_of_a_sample_count_by_their_sequences(monkeypatch):
     assert (many, alone) == (basins.CHUNK, 1)
     mean = (many * first + second) / (many + 1)
     assert basin.match == pytest.approx(basin.size / (mean[2] - mean[1] ** 2 / mean[0]), rel=1e-12)
+
+
+@pytest.mark.parametrize(("drives", "lags", "head"), [([0, 3, 2], (1, 2), True), ([1, 2, 3], (2, 1, 0), False)])
+def test_the_most_driven_lag_comes_first(monkeypatch, drives, lags, head):
+    """An induction head forms if that is lag 1."""
+
+    def moments(setting, readout, count, generator):
+        slopes = np.zeros((8, count))
+        slopes[1] = 1 + np.resize([0.1, -0.1], count)
+        slopes[2:5] = np.array(drives)[:, None]
+        return slopes, np.array([1.0, 0.0, 1.0])
+
+    monkeypatch.setattr(basins, "_moments", moments)
+    basin = escapes(Setting.of("linear", states=2, context=12), count=100)
+    assert basin.lags == lags
+    assert basin.explanation.endswith("; an induction head forms.") == head
