@@ -57,3 +57,12 @@ def test_only_known_names_the_unknown_entry():
     arguments.only_known("setting", {"context": 1}, ("context", "batch"))
     with pytest.raises(ValueError, match=r"setting has no entry 'contxt'.*did you mean 'context'"):
         arguments.only_known("setting", {"contxt": 1}, ("context", "batch"))
+
+
+@pytest.mark.parametrize(("value", "good"), [(-1, False), (0, True), (2**63 - 1, True), (2**63, False)])
+def test_seeds_from_zero_to_the_largest(value, good):
+    if good:
+        assert arguments.seed("seed", value) == value
+    else:
+        with pytest.raises(ValueError, match=f"seed = {value}"):
+            arguments.seed("seed", value)

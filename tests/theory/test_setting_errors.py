@@ -30,6 +30,7 @@ from onset.theory.training import Optimizer
         (lambda: Setting.of(initialization={"match": "a"}), r"initialization\[match\] = 'a'"),
         (lambda: Setting.of(initialization=float("inf")), r"initialization\[\w+\] = inf"),
         (lambda: Setting.of(betas=(0.9, 1.0)), r"betas = \(0.9, 1.0\)"),
+        (lambda: Setting.of(betas=(-0.1, 0.9)), r"betas = \(-0.1, 0.9\)"),
         (lambda: Setting.of(betas=(0.9,)), r"betas = \(0.9,\)"),
         (lambda: Setting.of(betas=0.9), "betas = 0.9"),
         (lambda: Setting.of("transformer", weight_decay=-0.1), "weight_decay = -0.1"),

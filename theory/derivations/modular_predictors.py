@@ -253,6 +253,7 @@ def _answers(occupied: Any) -> Residual:
 
 @check("shares of ranks add up; one more example leaves no fewer known; many tell all")
 def _consistent(statement: Any, rank: Any) -> Identities:
-    in_plane = [sp.simplify(rank.rhs.subs({D: 2, r: number}).doit()) for number in range(3)]
+    in_plane: list[Any] = [sp.simplify(rank.rhs.subs({D: 2, r: number}).doit()) for number in range(3)]
     symbolic = statement.rhs - (1 - (1 - 1 / p) * (in_plane[0] * (1 - 1 / p**2) + in_plane[1] * (1 - 1 / p)))
-    return sp.simplify(sum(in_plane) - 1), sp.simplify(symbolic), sp.limit(statement.rhs.subs(p, 3), k, sp.oo) - 1
+    all_ranks: Any = in_plane[0] + in_plane[1] + in_plane[2] - 1
+    return sp.simplify(all_ranks), sp.simplify(symbolic), sp.limit(statement.rhs.subs(p, 3), k, sp.oo) - 1

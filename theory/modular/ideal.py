@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 from onset.theory import arguments
 from onset.theory.arrays import Array
@@ -85,23 +86,23 @@ class _Solution:
     task: ModularArithmetic
 
     @cached_property
-    def directions(self) -> Array:
+    def directions(self) -> NDArray[np.int64]:
         """One input on each line, shape (lines, D)."""
         p = self.task.modulus
         if self.task.variables == 1:
-            return np.ones((1, 1), dtype=int)
-        return np.array([(1, d) for d in range(p)] + [(0, 1)])
+            return np.ones((1, 1), dtype=np.int64)
+        return np.array([(1, d) for d in range(p)] + [(0, 1)], dtype=np.int64)
 
     @cached_property
     def on_line(self) -> Array:
-        """Inputs drawn from on each line, as numbers of inputs."""
+        """Number of inputs drawn from on each line."""
         p, inputs = self.task.modulus, self.task.drawn_inputs
         inverse = np.array([pow(int(x), -1, p) if x else 0 for x in range(p)])
         if self.task.variables == 1:
-            return np.array([(inputs[:, 0] > 0).sum()])
+            return np.array([(inputs[:, 0] > 0).sum()], dtype=float)
         first, second = inputs.T
         line = np.where(first > 0, second * inverse[first] % p, p)
-        return np.bincount(line[(first > 0) | (second > 0)], minlength=p + 1)
+        return np.bincount(line[(first > 0) | (second > 0)], minlength=p + 1).astype(float)
 
     @cached_property
     def zero(self) -> int:
@@ -153,16 +154,16 @@ class _Solution:
         """
         return self._counted(self.task.trained_rules), self._counted(self.task.drawn_rules)
 
-    def _counted(self, rules: Array) -> Array:
+    def _counted(self, rules: NDArray[np.int64]) -> Array:
         answers = self.directions @ rules.T % self.task.modulus
-        return np.stack([np.bincount(row, minlength=self.task.modulus) for row in answers])
+        return np.array([np.bincount(row, minlength=self.task.modulus) for row in answers], dtype=float)
 
     @property
     def trained(self) -> bool:
         """Whether the rules drawn from are those trained on."""
         return self.task.measured.startswith("trained")
 
-    def _mean(self, of_class: Array) -> Array:
+    def _mean(self, of_class: Array | NDArray[np.bool_]) -> Array:
         """Mean over the rules drawn from of what depends on a line and the rule's answer, shape (lines,)."""
         counts = self.classes[1]
         return (counts * of_class).sum(axis=1) / counts.sum(axis=1)
@@ -233,7 +234,7 @@ class _Solution:
         if strategy not in WEIGHTS:
             known = self._known(strategy)
             return known + (1 - known) * chance
-        weight, listed = WEIGHTS[strategy], self.classes[0].astype(float)
+        weight, listed = WEIGHTS[strategy], self.classes[0]
         if weight == 0:
             none, other = (np.full(len(listed), chance) for _ in range(2))
             return self._expected(_Cases(1.0, none, other, np.ones(len(listed)), 1.0))
