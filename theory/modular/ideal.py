@@ -99,7 +99,7 @@ class _Solution:
         p, inputs = self.task.modulus, self.task.drawn_inputs
         inverse = np.array([pow(int(x), -1, p) if x else 0 for x in range(p)])
         if self.task.variables == 1:
-            return np.array([(inputs[:, 0] > 0).sum()], dtype=float)
+            return np.array([float((inputs[:, 0] > 0).sum())])
         first, second = inputs.T
         line = np.where(first > 0, second * inverse[first] % p, p)
         return np.bincount(line[(first > 0) | (second > 0)], minlength=p + 1).astype(float)
