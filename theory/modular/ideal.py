@@ -117,7 +117,7 @@ class _Solution:
     @cached_property
     def earlier(self) -> Array:
         """k = 0, 1, …, shape (examples, 1)."""
-        return np.arange(self.task.examples)[:, None]
+        return np.arange(self.task.examples, dtype=float)[:, None]
 
     def inside(self, size: Array | int, *, holds_query: bool = False) -> Array:
         """F of sets of these sizes, shape (examples, …), which hold the query or do not."""
