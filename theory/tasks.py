@@ -80,6 +80,11 @@ class Task(ABC):
         return np.ones(self.context, dtype=bool)
 
     @property
+    def has_answers(self) -> bool:
+        """Whether scored tokens are answers, right or wrong, so that a model's accuracy is recorded."""
+        return False
+
+    @property
     def variants(self) -> tuple[Task, ...]:
         """Other tasks over the same tokens that the model is measured on along training."""
         return ()

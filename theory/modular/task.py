@@ -154,6 +154,10 @@ class ModularArithmetic(tasks.Task):
         return np.arange(self.context) % (self.variables + 1) == self.variables - 1
 
     @property
+    def has_answers(self) -> bool:
+        return True
+
+    @property
     def sets(self) -> tuple[str, ...]:
         """Those of `SETS` that are not empty."""
         return SETS if self.rules < self.modulus**self.variables else SETS[:2]

@@ -41,6 +41,7 @@ def _heads_of(setting: Setting) -> tuple[int, ...]:
 
 LAW = Dimension("law", lambda setting: [*setting.task.strategies, "true"])
 POSITION = Dimension("position", lambda setting: (np.flatnonzero(setting.task.scored) + 1).tolist())
+SET = Dimension("set", lambda setting: [task.label for task in (setting.task, *setting.task.variants)])
 CHAINS = Dimension("chains", lambda setting: [variant.label for variant in setting.task.variants])
 SCORE = Dimension("score", lambda setting: SCORES)
 MATCH = Dimension("matched", lambda setting: MATCHED)
@@ -58,6 +59,13 @@ PROBES = {
     "in_context": Probe(NATS, "in-context-learning score: loss at a late position less that at an early one"),
     "unseen": Probe(NATS, "loss where the current history did not occur before, the next token averaged out"),
     "tested_on": Probe(NATS, "KL(true law || model) on the last token of other chains", (CHAINS,)),
+    "set_distance": Probe(
+        NATS,
+        "KL(law || model) at each position of the task's sequences and of its variants': of each strategy, and of the "
+        "true law",
+        (SET, LAW, POSITION),
+    ),
+    "accuracy": Probe("1", "share of right answers at each position, the likeliest token taken", (SET, POSITION)),
     "head_score": Probe(
         "1",
         "head scores; those of patterns above their controls, NaN without a target in the sequences",

@@ -73,25 +73,34 @@ class HeldOutSequences:
         self.tokens = torch.from_numpy(sample.tokens[:, :-1].astype(np.int64)).to(device)
         self.masks = {name: torch.from_numpy(mask).to(device) for name, mask in source.masks(sample).items()}
         self.strategies = task.strategies
+        self._answers = torch.from_numpy(sample.tokens[:, 1:].astype(np.int64)).to(device) if task.has_answers else None
         self._cross_entropies = cross_entropies_of(laws, device)
         self._scored = None if scored.all() else torch.from_numpy(np.flatnonzero(scored)).to(device)
-        self._entropy = entropies[:-1].mean(axis=(1, 2))
-        self._last_entropy = entropies[..., -1].mean(axis=1)
+        self._entropy = entropies.mean(axis=1)
         self._strategy_losses = laws.losses()[..., scored].mean(axis=-1)
 
     def cross_entropies(self, model: Model) -> Tensor:
         """Cross-entropy of each strategy's law and of the true one with the model, shape (S, n, scored positions)."""
-        batches = []
+        return self.passed(model)[0]
+
+    def passed(self, model: Model) -> tuple[Tensor, Array | None]:
+        """`cross_entropies`, and the share of right answers at each scored position, if the task has answers."""
+        batches, hits = [], []
         for first in range(0, HELD_OUT, FORWARD_BATCH):
             rows = slice(first, first + FORWARD_BATCH)
             log_model = F.log_softmax(model(self.tokens[rows]).float(), dim=-1)
-            batches.append(self._cross_entropies(log_model, rows))
-        values = torch.cat(batches, dim=1)
+            batches.append(self._at_scored(self._cross_entropies(log_model, rows)))
+            if self._answers is not None:
+                hits.append(self._at_scored(log_model.argmax(dim=-1) == self._answers[rows]))
+        accuracy = None if self._answers is None else _numbers(torch.cat(hits).float().mean(dim=0))
+        return torch.cat(batches, dim=1), accuracy
+
+    def _at_scored(self, values: Tensor) -> Tensor:
         return values if self._scored is None else values[..., self._scored]
 
     def distances(self, cross_entropies: Tensor) -> dict[str, float]:
         """KL(strategy ‖ model) over all scored positions, given `cross_entropies`."""
-        means = cross_entropies[:-1].mean(dim=-1).double().cpu().numpy().mean(axis=1) - self._entropy
+        means = cross_entropies[:-1].mean(dim=-1).double().cpu().numpy().mean(axis=1) - self._entropy[:-1].mean(axis=1)
         return dict(zip(self.strategies, means.tolist(), strict=True))
 
     def excess(self, losses: Array) -> dict[str, tuple[float, float]]:
@@ -100,9 +109,9 @@ class HeldOutSequences:
         means, errors = above.mean(axis=1), above.std(axis=1, ddof=1) / np.sqrt(above.shape[1])
         return dict(zip(self.strategies, zip(means.tolist(), errors.tolist(), strict=True), strict=True))
 
-    def last(self, cross_entropies: Tensor) -> Array:
-        """KL(law ‖ model) on the last scored token, for each strategy and the true law."""
-        return cross_entropies[..., -1].mean(dim=1).double().cpu().numpy() - self._last_entropy
+    def by_position(self, cross_entropies: Tensor) -> Array:
+        """KL(law ‖ model) at each scored position, for each strategy and the true law, shape (S, scored positions)."""
+        return cross_entropies.mean(dim=1).double().cpu().numpy() - self._entropy
 
 
 class HeldOut:
@@ -123,10 +132,11 @@ class HeldOut:
     def measure(self, model: Model) -> Measurement:
         """Loss (the next token averaged out), distances to the strategies, layer-1 attention, excess losses, probes."""
         sequences = self._sequences
-        cross_entropies = sequences.cross_entropies(model)
+        cross_entropies, accuracy = sequences.passed(model)
         losses = cross_entropies[-1].mean(dim=-1).double().cpu().numpy()
         by_position = _numbers(cross_entropies[-1].mean(dim=0))
-        probes = {"last": sequences.last(cross_entropies), "in_context": in_context_scores(by_position)}
+        by_law = sequences.by_position(cross_entropies)
+        probes = {"last": by_law[:, -1], "in_context": in_context_scores(by_position)}
         if self._targets is not None and isinstance(model, Inspectable):
             probes["loss_at"] = by_position
             probes |= {name: _numbers(cross_entropies[-1][mask].mean()) for name, mask in sequences.masks.items()}
@@ -138,9 +148,13 @@ class HeldOut:
             probes["head_score"] = _numbers(torch.stack([scores[name] for name in SCORES]))
             probes["movement"] = self._movement(model)
         if self._variants:
-            probes["tested_on"] = np.array(
-                [variant.last(variant.cross_entropies(model))[-1] for variant in self._variants]
-            )
+            values, accuracies = zip(*(variant.passed(model) for variant in self._variants), strict=True)
+            others = [known.by_position(value) for known, value in zip(self._variants, values, strict=True)]
+            probes["tested_on"] = np.array([distances[-1, -1] for distances in others])
+            probes["set_distance"] = np.array([by_law, *others])
+            accuracy = None if accuracy is None else np.array([accuracy, *accuracies])
+        if accuracy is not None:
+            probes["accuracy"] = np.atleast_2d(accuracy)
         attention = _numbers(model.lag_attention(sequences.tokens))
         excess = sequences.excess(losses)
         return Measurement(float(losses.mean()), sequences.distances(cross_entropies), attention, excess, probes)
