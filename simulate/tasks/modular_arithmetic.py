@@ -47,6 +47,10 @@ class ModularSampler(Sampler[ModularArithmetic, ModularSample]):
         super().__init__(task)
         self._rules, self._inputs = task.drawn_rules, task.drawn_inputs
 
+    @property
+    def independent(self) -> bool:
+        return not self.task.shared
+
     def sample(self, count: int, generator: np.random.Generator) -> ModularSample:
         count = arguments.integer("count", count, least=1)
         if self.task.shared:

@@ -42,6 +42,17 @@ class Sampler(ABC, Generic[TaskT, SampleT]):
     def sample(self, count: int, generator: np.random.Generator) -> SampleT:
         """Draw `count` sequences of T + 1 tokens; they depend on the generator alone."""
 
+    @property
+    def independent(self) -> bool:
+        """Whether the sequences of a batch are independent of each other."""
+        return True
+
+    def batches(self, number: int, size: int, generator: np.random.Generator) -> Tokens:
+        """Tokens of batches of training, one after the other, shape (number · size, T + 1)."""
+        if self.independent:
+            return self.sample(number * size, generator).tokens
+        return np.concatenate([self.sample(size, generator).tokens for _ in range(number)])
+
     def held_out(self, count: int, generator: np.random.Generator) -> SampleT:
         """As `sample`, for measurements: where data are finite, of such as training never sees."""
         return self.sample(count, generator)

@@ -22,6 +22,7 @@ from onset.theory import arguments
 from onset.theory.markov import priors
 from onset.theory.markov.chains import history_law
 from onset.theory.markov.task import MarkovChains
+from onset.theory.modular.task import ModularArithmetic
 from onset.theory.setting import Setting
 from onset.theory.tasks import Task
 
@@ -57,9 +58,9 @@ class Batches:
         self, setting: Setting, generator: np.random.Generator, device: torch.device, *, on_host: bool | None = None
     ) -> None:
         self._task, self._batch, self._device = setting.task, setting.training.batch, device
-        default = device.type == "cpu" or type(setting.task) not in DEVICE_SAMPLERS
-        self._on_host = default if on_host is None else on_host
         self._sampler = sampler(setting.task)
+        default = device.type == "cpu" or type(setting.task) not in DEVICE_SAMPLERS or not self._sampler.independent
+        self._on_host = default if on_host is None else on_host
         self._host_generator = generator
         self._device_generator = torch.Generator(device)
         self._device_generator.manual_seed(int(generator.bit_generator.seed_seq.generate_state(1)[0]))  # type: ignore[attr-defined]
@@ -76,11 +77,12 @@ class Batches:
     def _fill(self) -> None:
         self._before = self._generators()
         self._left = STEPS_AHEAD_ON_HOST if self._on_host else STEPS_AHEAD
-        count = self._left * self._batch
         if self._on_host:
-            tokens = torch.from_numpy(self._sampler.sample(count, self._host_generator).tokens).to(self._device)
+            drawn = self._sampler.batches(self._left, self._batch, self._host_generator)
+            tokens = torch.from_numpy(drawn).to(self._device)
         else:
-            tokens = DEVICE_SAMPLERS[type(self._task)](self._task, count, self._host_generator, self._device_generator)
+            count, generators = self._left * self._batch, (self._host_generator, self._device_generator)
+            tokens = DEVICE_SAMPLERS[type(self._task)](self._task, count, *generators)
         self._ahead = tokens.unflatten(0, (self._left, -1))
 
     def _generators(self) -> dict[str, Any]:
@@ -166,8 +168,26 @@ def _markov_chains(task: MarkovChains, count: int, host: np.random.Generator, on
     return tokens_on_device(chains, law, uniforms)
 
 
+def _modular_arithmetic(task: ModularArithmetic, count: int, _: np.random.Generator, drawn: torch.Generator) -> Tensor:
+    """Independent sequences, drawn on the device."""
+    device, p = drawn.device, task.modulus
+    rules, inputs = (torch.from_numpy(vectors).to(device) for vectors in (task.drawn_rules, task.drawn_inputs))
+    of_sequence = rules[torch.randint(len(rules), (count,), generator=drawn, device=device)]
+    if task.distinct:
+        places = torch.rand(count, len(inputs), generator=drawn, device=device).argsort(dim=1)[:, : task.examples]
+    else:
+        places = torch.randint(len(inputs), (count, task.examples), generator=drawn, device=device)
+    vectors = inputs[places]
+    answers = (vectors * of_sequence[:, None]).sum(dim=-1) % p
+    wrong = torch.rand(answers.shape, generator=drawn, device=device) < task.noise
+    other = (answers + torch.randint(1, p, answers.shape, generator=drawn, device=device)) % p
+    answers = torch.where(wrong, other, answers)
+    return torch.cat([vectors, answers[..., None]], dim=-1).flatten(1)
+
+
 DEVICE_SAMPLERS: dict[type[Task], Callable[[Any, int, np.random.Generator, torch.Generator], Tensor]] = {
-    MarkovChains: _markov_chains
+    MarkovChains: _markov_chains,
+    ModularArithmetic: _modular_arithmetic,
 }
 """Samplers for devices: tokens (n, T + 1), given the task, n, and the generators of host and device."""
 

@@ -11,10 +11,12 @@ pytest.importorskip("torch")
 
 import torch
 
+from onset.simulate.tasks import sampler
 from onset.simulate.tasks.markov_chains import sample, tokens_from_uniforms
 from onset.theory.markov import priors
 from onset.theory.markov.chains import history_law
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic, Unigram
+from onset.theory.modular.task import ModularArithmetic
 from onset.theory.setting import Setting
 from onset.validate.training.batches import STEPS_AHEAD, STEPS_AHEAD_ON_HOST, Batches, MaskBits, tokens_on_device
 
@@ -80,3 +82,32 @@ def test_mask_bits_are_uniform_and_continue_from_their_state(within):
     other = MaskBits(np.random.SeedSequence(1), CPU)
     other.restore(json.loads(json.dumps(stream.state)))
     assert all(torch.equal(a, b) for a, b in zip(stream.draw([(3, 3), (5,)]), other.draw([(3, 3), (5,)]), strict=True))
+
+
+@pytest.mark.parametrize("how", [{}, {"distinct": True}, {"noise": 0.2}, {"variables": 1, "rules": 3}], ids=str)
+def test_modular_arithmetic_drawn_on_a_device(how, within):
+    """Each rule and each input as often as by the compiled sampler, distinct inputs, and as many wrong answers."""
+    task = ModularArithmetic(**({"modulus": 5, "rules": 12, "share": 0.6, "examples": 2} | how))
+    count, size = 8000, task.variables + 1
+    setting = Setting.of("transformer", task=task, batch=count // 64)
+    batches = Batches(setting, np.random.default_rng(0), torch.device("cpu"), on_host=False)
+    drawn = torch.cat([batches.draw() for _ in range(64)]).numpy().reshape(count, task.examples, size)
+    compiled = sampler(task).sample(count, np.random.default_rng(1)).tokens.astype(int)
+    compiled = compiled.reshape(count, task.examples, size)
+    for name, number in (("inputs and answers", size), ("inputs", size - 1)):
+        keys = [rows[..., :number].reshape(-1, number) @ 5 ** np.arange(number) for rows in (drawn, compiled)]
+        ours, theirs = (np.bincount(key, minlength=5**number) / len(key) for key in keys)
+        errors = np.sqrt((ours + theirs) / len(keys[0])) + 1e-9
+        within(name, ours, theirs, errors)
+    if task.distinct:
+        assert (drawn[:, 0, :-1] != drawn[:, 1, :-1]).any(axis=-1).all()
+
+
+def test_batches_that_share_inputs_are_whole():
+    """Sixteen batches are drawn ahead; each is one with shared inputs."""
+    task = ModularArithmetic(modulus=5, rules=4, share=0.8, examples=4, shared=True)
+    batches = Batches(Setting.of("transformer", task=task, batch=8), np.random.default_rng(0), torch.device("cpu"))
+    for _ in range(20):
+        inputs = batches.draw().numpy().reshape(4, 2, 4, 3)[..., :2]
+        assert (inputs == inputs[:1]).all()
+        assert len(np.unique(inputs[0].reshape(8, 2), axis=0)) == 8
