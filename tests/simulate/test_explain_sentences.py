@@ -7,10 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from onset.simulate.explain import explain
+from onset.simulate.explain import explain, explanation
 from onset.theory.derivations.softmax_law import wait
 from onset.theory.laws.terms import terms
 from onset.theory.markov.priors import DoublyStochastic
+from onset.theory.recording import Trajectory
 from onset.theory.setting import Setting
 from onset.theory.setting_changes import setting_from
 
@@ -125,3 +126,20 @@ def test_numbers_that_are_said_are_those_of_the_law():
     steps = escape["kick"] / (rate / (AMPLIFIED.task.states - 1) * escape["push"])
     sign, said = {True: (1, "as much as the push gives in"), False: (-1, "which makes up for it in")}[steps > 0]
     assert f"{said} {sign * steps:.0f} steps." in explained.sentences[1]
+
+
+@pytest.mark.parametrize(("share", "regime"), [(0.085, "lag-limited"), (0.12, "mixed")])
+def test_a_tenth_of_the_slow_time_is_where_lag_1_alone_limits(share, regime):
+    """The delay is in proportion to the inverse of the match's rate."""
+    rate = LAG_LIMITED.training.optimizer.learning_rate["match"]
+    setting = changed(LAG_LIMITED, optimizer__learning_rate__match=rate * ratio(LAG_LIMITED) / share)
+    assert ratio(setting) == pytest.approx(share, rel=0.05)
+    assert explain(setting).regime == regime
+
+
+def test_the_start_is_over_where_nine_tenths_of_the_way_to_unigram_are_made():
+    """e^{-t/50} falls below a tenth at 50 ln 10 = 115 steps."""
+    steps = np.arange(0, 1000.0)
+    distances = {"uniform": steps, "unigram": np.exp(-steps / 50), "bigram": np.ones(1000)}
+    curve = Trajectory(steps, steps, distances, np.zeros((1000, 1, 2)), {})
+    assert explanation._settling_step(curve) == np.ceil(50 * np.log(10))

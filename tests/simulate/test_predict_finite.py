@@ -88,9 +88,9 @@ def test_memory_is_estimated_as_it_is_needed(what, monkeypatch):
 
 @pytest.mark.parametrize(("factor", "method"), [(0.99, "finite-context"), (1.01, "law")])
 def test_the_default_is_finite_context_where_that_usually_takes_seconds(monkeypatch, factor, method):
-    """At either side of the longest time that still is a few seconds in the usual case."""
+    """At either side of 50 seconds, a fifth of which it takes as a rule."""
     from onset.simulate import predict as predicting
 
-    most = predicting.FEW_SECONDS / predicting.USUAL_SHARE
+    most = 50.0
     monkeypatch.setattr(predicting, "longest", lambda setting, method: factor * most)
     assert predict(Setting.of("linear", states=2, context=20)).method == method

@@ -145,3 +145,12 @@ def test_the_transition_to_the_last_of_three_strategies_is_always_awaited():
             }
             recorder.add(step, Measurement(0.5, distances, np.array([[0.0, step / 100]])))
         assert recorder.settled is settled
+
+
+@pytest.mark.parametrize(("start", "highest"), [(0.2, 10 * np.log(2)), (3.0, 30.0)])
+def test_a_loss_diverges_at_ten_times_its_start_or_that_of_guessing(start, highest):
+    recorder = Recorder(MarkovChains.of(context=5), Setting.of("linear", context=5).training)
+    recorder.add(0, Measurement(start, measurement(0).distances, np.array([[0.0, 0.05]])))
+    assert not recorder.diverges(0.99 * highest)
+    assert recorder.diverges(1.01 * highest)
+    assert recorder.diverges(np.nan)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onset.theory.dynamics.flow import flow
+from onset.theory.dynamics.layout import last_attention
 from onset.theory.laws import corrected, law, law_corrected
 from onset.theory.laws.corrected import corrected_loss, corrected_manifolds
 from onset.theory.laws.slow_manifold import interpolated_manifold
@@ -110,3 +111,11 @@ def test_the_interval_after_formation_is_the_neglected_order():
     print(formed, reached, early, late)
     assert (late - reached) / (reached - formed) == pytest.approx(share, rel=0.01)
     assert (reached - early) / (reached - formed) == pytest.approx(share, rel=0.01)
+
+
+def test_the_manifold_is_corrected_up_to_six_tenths_of_attention():
+    """And up to one point of the table before that, at most."""
+    _, last = corrected_manifolds(Dirichlet(2), 32)
+    table = interpolated_manifold(Dirichlet(2), 32)
+    attention = last_attention(table.lag_logits, 32)[:, 1]
+    assert attention[len(last.log_e) - 1] < 0.6 <= attention[len(last.log_e)]

@@ -111,3 +111,10 @@ def test_second_order_at_other_readouts(level):
     print(f"μ = {level} μ*: stated {stated:.4f}, sampled {np.mean(ratios):.4f} ± {error:.4f}")
     assert abs(stated - np.mean(ratios)) < 4 * error + 2e-3  # the cubic through four read-outs
     assert abs(stated - level) > 0.1
+
+
+def test_curvature_is_sampled_up_to_twice_the_attention_of_a_formed_head():
+    """A fifth of the last position's attention on lag 1, beside T - 1 sources at v = 0."""
+    coefficients, *_ = module.expansion(Dirichlet(2), 20)
+    weight = np.exp(coefficients.farthest)
+    assert weight / (weight + 19) == pytest.approx(0.2)

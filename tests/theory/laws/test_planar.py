@@ -9,7 +9,7 @@ from onset.theory.dynamics.flow import flow
 from onset.theory.laws import law
 from onset.theory.laws.linear import NEGLECTED, mobility
 from onset.theory.laws.planar import INTERPOLATION_ERROR, follow, formation, planar_law
-from onset.theory.laws.slow_manifold import interpolated_manifold
+from onset.theory.laws.slow_manifold import SlowManifold, interpolated_manifold
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.corrected.neglected import COUNTS
 from onset.theory.mean_fields.linear import LinearMeanField
@@ -104,3 +104,33 @@ def test_the_interval_is_what_the_third_order_and_the_table_change():
     np.testing.assert_allclose(latest.steps, predicted.steps * (1 + doubt), rtol=1e-12)
     quadratic = formation(follow(table, setting, mobility_of(setting), cubic=False), table)
     assert share == pytest.approx(1 - quadratic / formation_step(setting))
+
+
+def changed_manifold(prior: Dirichlet, context: int, *, third: float = 0.0, **columns: float) -> SlowManifold:
+    """The manifold with its columns times the given factors, and another third derivative by the match."""
+    table = interpolated_manifold(prior, context)
+    values = table.columns.copy()
+    for name, factor in columns.items():
+        values[1:, {"force": 0}[name]] *= factor
+    cubic = np.zeros((2, 2, 2))
+    cubic[0, 0, 0] = third
+    return SlowManifold(context, table.log_e, values, cubic)
+
+
+def test_a_run_without_an_end_takes_ten_times_the_first_growth():
+    """Lag 1 is driven at v_1 = 0 alone: it never reaches the end of the manifold."""
+    setting = Setting.of("linear", states=3, context=100)
+    table = changed_manifold(setting.task.prior, 100, force=0.0)
+    rate = setting.training.optimizer.learning_rate["lag_logits"]
+    slowest = 1 / np.linalg.eigvals(mobility_of(setting) @ table.hessian[0]).real.min()
+    assert follow(table, setting, mobility_of(setting))[-1, 0] == pytest.approx(
+        10 * (slowest + 100 / (table.force[0] * rate))
+    )
+
+
+def test_a_match_that_escapes_is_followed_to_three_times_start_and_plateau():
+    """A cubic loss without a minimum drives C away."""
+    setting = Setting.of("linear", states=3, context=100, initialization={"match": 0.05})
+    table = changed_manifold(setting.task.prior, 100, third=-1.0)
+    run = follow(table, setting, mobility_of(setting))
+    assert np.abs(run[-1, 1:3]).max() == pytest.approx(3 * (5 + np.abs(table.target).max()), rel=1e-3)

@@ -39,3 +39,12 @@ def test_fluctuating_counts_beyond_the_contexts_that_are_evaluated():
     assert -1 < power < 0
     assert x[512] == pytest.approx(x[128] * 4**power)
     assert x[8] == pytest.approx(x[16] * 0.5 ** (np.log(x[32] / x[16]) / np.log(2)))
+
+
+def test_no_other_lag_is_followed_to_a_head_of_its_own():
+    """However fast it gains on lag 1, e^-v stops at a tenth."""
+    log_e = np.array([0.0, 1.0, 2.0])
+    ratios = [np.full(slow_manifold.LAGS, 5.0)] * 2
+    following = slow_manifold._next_lag_logits(np.zeros(slow_manifold.LAGS), ratios, log_e)
+    assert following[1] == 2.0
+    assert np.delete(following, 1) == pytest.approx(np.log(10))

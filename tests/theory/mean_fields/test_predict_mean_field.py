@@ -10,6 +10,7 @@ import pytest
 
 from onset.theory.markov import ideal
 from onset.theory.markov.priors import Dirichlet, DoublyStochastic
+from onset.theory.mean_fields import stability
 from onset.theory.mean_fields.predict import AtSaddle, mean_field
 from onset.theory.mean_fields.quadrature import SCRAMBLINGS
 from onset.theory.setting import Setting
@@ -95,3 +96,18 @@ def test_what_is_assumed_of_the_optimiser_and_neglected_by_the_family_is_said():
         assert ("Adam on the population gradient" in text) == (optimizer == "adam")
         assert ("expect the order of magnitude only" in text) == (family == "softmax")
         assert ("noise of mini-batches is not estimated" in text) == ((family, optimizer) == ("linear", "adam"))
+
+
+@pytest.mark.parametrize(
+    ("product", "says"),
+    [(0.9, "stable, so flow stands"), (1.1, "close to instability"), (1.9, "close to instability"), (2.1, None)],
+)
+def test_stability_is_judged_at_one_and_at_two(monkeypatch, product, says):
+    """Of the learning rate times the largest curvature: overshooting from 1 on, unstable from 2 on."""
+    prediction = mean_field(Setting.of("linear", states=2, context=30))
+    monkeypatch.setattr(stability, "sharpness", lambda *arguments: np.array([0.1, product]))
+    if says is None:
+        with pytest.raises(ValueError, match=r"expected learning rate × curvature below 2, but it is 2\.1"):
+            stability.checked(prediction)
+    else:
+        assert says in stability.checked(prediction).validity[-1]
