@@ -158,3 +158,14 @@ def test_the_first_use_of_a_sampler_checks_it(monkeypatch):
     register(Echo)(OtherTokens)
     with pytest.raises(ValueError, match="tokens follow it"):
         sampler(Echo())
+
+
+@pytest.mark.parametrize(("z", "refused"), [(5.15, False), (5.25, True)])
+def test_a_task_is_refused_at_one_false_alarm_in_a_million(z, refused):
+    """The largest of five scores, 5.20; the loss of guessing has no error but rounding."""
+    task = Echo(shift=z * float(np.finfo(np.float32).eps))
+    if refused:
+        with pytest.raises(ValueError, match=r"uniform loses -0\.0000 nats a token beside `expected_loss`, 5 standard"):
+            require_consistent(Right(task))
+    else:
+        require_consistent(Right(task))

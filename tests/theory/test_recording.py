@@ -154,3 +154,17 @@ def test_a_loss_diverges_at_ten_times_its_start_or_that_of_guessing(start, highe
     assert not recorder.diverges(0.99 * highest)
     assert recorder.diverges(1.01 * highest)
     assert recorder.diverges(np.nan)
+
+
+def test_the_pace_is_that_of_the_last_third():
+    """Half-way the lead jumps and stays: in the last third it does not move, so that the passage is given up."""
+    setting = Setting.of("linear", order=3, context=100)
+    recorder = Recorder(setting.task, setting.training)
+    before, after = -0.5, -0.1
+    for step in range(0, 1001, 10):
+        lead = before if step < 500 else after
+        distances = {"uniform": 0.9, "unigram": 0.5, "bigram": 0.6, "trigram": 0.6 - lead}
+        recorder.add(step, Measurement(0.5, distances, np.array([[0.0, 0.5, 0.5]])))
+        if step == 600:  # the jump is in the last third
+            assert not recorder._too_slow
+    assert recorder._too_slow
