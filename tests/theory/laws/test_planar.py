@@ -10,6 +10,7 @@ from onset.theory.laws import law
 from onset.theory.laws.linear import NEGLECTED, mobility
 from onset.theory.laws.planar import INTERPOLATION_ERROR, follow, formation, planar_law
 from onset.theory.laws.slow_manifold import SlowManifold, interpolated_manifold
+from onset.theory.laws.terms import terms
 from onset.theory.markov.priors import Dirichlet
 from onset.theory.mean_fields.corrected.neglected import COUNTS
 from onset.theory.mean_fields.linear import LinearMeanField
@@ -134,3 +135,11 @@ def test_a_match_that_escapes_is_followed_to_three_times_start_and_plateau():
     table = changed_manifold(setting.task.prior, 100, third=-1.0)
     run = follow(table, setting, mobility_of(setting))
     assert np.abs(run[-1, 1:3]).max() == pytest.approx(3 * (5 + np.abs(table.target).max()), rel=1e-3)
+
+
+@pytest.mark.parametrize(("rate", "share", "closed"), [(0.0118, 0.084, True), (0.0085, 0.126, False)])
+def test_match_and_lag_are_followed_where_the_closed_form_neglects_a_tenth(rate, share, closed):
+    prediction = law(Setting.of("linear", states=3, context=100, learning_rate={"match": rate}))
+    formation = terms(prediction.setting)["formation"]
+    assert formation.neglected / formation.step == pytest.approx(share, rel=0.05)
+    assert any(text.startswith("closed form") for text in prediction.validity) == closed
