@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,8 @@ def built(lag_logits: Tensor, match: Tensor, readout: Tensor, heads: tuple[int, 
     toy's; the others attend evenly and have no output.
     """
     context, states = len(lag_logits), len(match)
-    width = 3 * states * max(heads)
+    width = max(3, *heads) * states
+    width += -width % math.lcm(*heads)
     shape = Architecture(2, width, heads, dropout=0.0, positions="bias", norm=False)
     model = Transformer(Setting.of("transformer", states=states, context=context, architecture=shape)).double()
     symbols, first_output, second_output = (slice(n * states, (n + 1) * states) for n in range(3))

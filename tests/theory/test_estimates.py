@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onset.theory.derivations.scores import score_limit
 from onset.theory.estimates import largest_score
 from onset.theory.laws import basins
 from onset.theory.laws.basins import escapes
 from onset.theory.markov import priors
 from onset.theory.markov.exchangeability import largest_difference
 from onset.theory.markov.priors import Dirichlet
+from onset.theory.mean_fields.match_and_lags import MatchAndLags, NoBestMatch
 from onset.theory.setting import Setting
 
 
@@ -51,3 +53,21 @@ def test_a_prior_is_refused_at_one_false_alarm_in_a_million():
     """Two states: 2 symbols in 4 statistics, 2 pairs in 3: the largest of 14 scores."""
     *_, most = largest_difference(priors.sample(Dirichlet(2), np.random.default_rng(0), 64))
     assert most == pytest.approx(5.3875, abs=0.001)
+
+
+def test_a_check_fails_by_chance_once_in_ten_thousand():
+    """3.89 standard errors for one number, 4.42 for the largest of ten."""
+    assert [score_limit(count) for count in (1, 10)] == pytest.approx([3.891, 4.417], abs=0.001)
+
+
+@pytest.mark.parametrize(("condition", "fixed"), [(0.9e8, True), (1.1e8, False)])
+def test_a_plateau_fixes_a_match_up_to_a_condition_of_a_hundred_million(monkeypatch, condition, fixed):
+    """Of a quadratic loss whose curvatures have that ratio."""
+    loss = MatchAndLags(Dirichlet(2), 20)
+    curvature = np.diag([1.0, 1 / condition])
+    monkeypatch.setattr(loss, "_gradient_and_slopes", lambda theta, lags: (curvature @ (theta - 2), curvature))
+    if fixed:
+        assert loss.best_match(np.ones(2), np.zeros(6)) == pytest.approx([2, 2])
+    else:
+        with pytest.raises(NoBestMatch, match="but there is none"):
+            loss.best_match(np.ones(2), np.zeros(6))
