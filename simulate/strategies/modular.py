@@ -155,14 +155,14 @@ def _multiplier(vector, query, products):
     return -1
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True)
 def _noisy(inputs, answers, every, is_listed, products, noise, laws):
     sequences, examples, _ = inputs.shape
     p, number, trained = len(products), len(every), is_listed.sum()
     odds = np.log((1 - noise) * (p - 1) / noise)
     fewer = np.exp(-odds * np.arange(examples + 1))
     laws[0] = 1 / p
-    for n in prange(sequences):
+    for n in range(sequences):
         explained = np.zeros(number, np.int64)
         votes, listed_votes = np.empty(p), np.empty(p)
         by_input, by_line = np.empty(p), np.empty(p)

@@ -97,7 +97,7 @@ def test_gradient_of_finite_contexts_tends_to_the_mean_field(slope):
         lags = np.zeros((2, 4))
         lags[0, 1], lags[1, 2] = np.log(context), np.log(context / 2)
         match = np.array([[3.0, 1.0], [2.0, 0.0]]).ravel() / context
-        drawn = sample(setting.task, 40_000, np.random.default_rng(1))
+        drawn = sample(setting.task, 12_000, np.random.default_rng(1))
         chosen = np.random.default_rng(2).integers(len(chains), size=len(drawn.tokens))
         from onset.simulate.tasks.markov_chains import MarkovSample, tokens_from_uniforms
         from onset.theory.markov.chains import history_law
