@@ -18,8 +18,12 @@ from numpy.typing import NDArray
 from onset.simulate.compiling import njit
 from onset.simulate.threads import start_pool
 from onset.theory.arrays import Array
+from onset.theory.modular.task import STRATEGIES
 
 __all__ = ["answer_laws"]
+
+GUESSING, COPY, RATIO_MATCHING, MEMORISING, MIXTURE, REGRESSION = range(len(STRATEGIES))
+"""Places of the strategies' laws."""
 
 
 def answer_laws(
@@ -46,7 +50,7 @@ def answer_laws(
     is_listed = np.zeros(len(every), dtype=np.bool_)
     is_listed[np.ravel_multi_index(tuple(listed.T), (modulus,) * variables)] = True
     products = (np.arange(modulus)[:, None] * np.arange(modulus) % modulus).astype(np.int64)
-    laws = np.empty((6, sequences, examples, modulus))
+    laws = np.empty((len(STRATEGIES), sequences, examples, modulus))
     start_pool()
     arguments = inputs.astype(np.int64), answers.astype(np.int64), every.astype(np.int64), is_listed, products
     if noise:
@@ -106,7 +110,7 @@ def _exact(inputs, answers, every, is_listed, products, laws):
     p, number = len(products), len(every)
     trained = is_listed.sum()
     listed = every[is_listed]
-    laws[0] = 1 / p
+    laws[GUESSING] = 1 / p
     for n in prange(sequences):
         rules, known_rules = every.copy(), listed.copy()
         of_input = np.full(number, -1, np.int64)
@@ -118,16 +122,16 @@ def _exact(inputs, answers, every, is_listed, products, laws):
         for k in range(examples):
             vector, answer = inputs[n, k], answers[n, k]
             at = _number(vector, p)
-            _fill(laws[1, n, k], of_input[at])
-            _fill(laws[2, n, k], of_line[at])
+            _fill(laws[COPY, n, k], of_input[at])
+            _fill(laws[RATIO_MATCHING, n, k], of_line[at])
             before, listed_before = all_left, listed_left
             all_left = _open(rules, before, vector, answer, products, votes)
             listed_left = _open(known_rules, listed_before, vector, answer, products, listed_votes)
             share = (listed_before / trained) / (listed_before / trained + before / number)
             for z in range(p):
-                laws[5, n, k, z] = votes[z] / before
-                laws[3, n, k, z] = listed_votes[z] / listed_before if listed_before else 1 / p
-                laws[4, n, k, z] = share * laws[3, n, k, z] + (1 - share) * laws[5, n, k, z]
+                laws[REGRESSION, n, k, z] = votes[z] / before
+                laws[MEMORISING, n, k, z] = listed_votes[z] / listed_before if listed_before else 1 / p
+                laws[MIXTURE, n, k, z] = share * laws[MEMORISING, n, k, z] + (1 - share) * laws[REGRESSION, n, k, z]
             of_input[at] = answer
             for c in range(p):
                 for d in range(variables):
@@ -161,7 +165,7 @@ def _noisy(inputs, answers, every, is_listed, products, noise, laws):
     p, number, trained = len(products), len(every), is_listed.sum()
     odds = np.log((1 - noise) * (p - 1) / noise)
     fewer = np.exp(-odds * np.arange(examples + 1))
-    laws[0] = 1 / p
+    laws[GUESSING] = 1 / p
     for n in range(sequences):
         explained = np.zeros(number, np.int64)
         votes, listed_votes = np.empty(p), np.empty(p)
@@ -181,8 +185,8 @@ def _noisy(inputs, answers, every, is_listed, products, noise, laws):
             if zero:
                 by_line[:] = -np.inf
                 by_line[0] = 0.0
-            _from_votes(laws[1, n, k], np.exp(by_input - by_input.max()), noise)
-            _from_votes(laws[2, n, k], np.exp(by_line - by_line.max()), noise)
+            _from_votes(laws[COPY, n, k], np.exp(by_input - by_input.max()), noise)
+            _from_votes(laws[RATIO_MATCHING, n, k], np.exp(by_line - by_line.max()), noise)
             most, listed_most = 0, 0
             for r in range(number):
                 most = max(most, explained[r])
@@ -195,9 +199,9 @@ def _noisy(inputs, answers, every, is_listed, products, noise, laws):
                 if is_listed[r]:
                     listed_votes[given] += fewer[listed_most - explained[r]]
                 explained[r] += given == answers[n, k]
-            _from_votes(laws[5, n, k], votes, noise)
-            _from_votes(laws[3, n, k], listed_votes, noise)
+            _from_votes(laws[REGRESSION, n, k], votes, noise)
+            _from_votes(laws[MEMORISING, n, k], listed_votes, noise)
             evidence = listed_votes.sum() / trained * fewer[most - listed_most]
             share = evidence / (evidence + votes.sum() / number)
             for z in range(p):
-                laws[4, n, k, z] = share * laws[3, n, k, z] + (1 - share) * laws[5, n, k, z]
+                laws[MIXTURE, n, k, z] = share * laws[MEMORISING, n, k, z] + (1 - share) * laws[REGRESSION, n, k, z]

@@ -181,7 +181,7 @@ class _Solution:
 
     def _expected(self, cases: _Cases) -> Array:
         """Mean over queries and examples of what depends on the examples' rank, shape (examples,)."""
-        rank_two = 1 - derived.outside_span(self.of_zero, self.of_other_line + self.of_zero, self._of_any_other_line)
+        rank_two = 1 - derived.outside_span(self.of_zero, self.of_other_line + self.of_zero, self._of_any_line)
         rank_two = rank_two - self.of_own_line
         by_line = (
             self.of_zero * cases.none
@@ -199,7 +199,7 @@ class _Solution:
         return (by_line @ self.on_line + self.zero * at_zero) / self.number
 
     @property
-    def _of_any_other_line(self) -> Array:
+    def _of_any_line(self) -> Array:
         return self.of_other_line.sum(axis=1, keepdims=True)
 
     def losses(self, strategy: str) -> Array:

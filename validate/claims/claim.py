@@ -59,11 +59,6 @@ class Need(OfSubject):
             return self.subject.problem
         return corpora.problem(self.subject.task.corpus) if isinstance(self.subject.task, Text) else ""
 
-    @property
-    def measures(self) -> bool:
-        """Whether numbers are needed that are measured of a model or a run."""
-        return Job(self.subject, self.kind).measures
-
     def jobs(self) -> list[Job]:
         """All jobs, those whose runs are measured first."""
         own = [Job(self.subject, self.kind, seed) for seed in range(self.seeds)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from onset.validate.inspection.in_context import in_context_positions, in_contex
 from onset.validate.store.jobs import TRAIN
 from onset.validate.store.listing import list_runs
 from onset.validate.store.probes import SCORES
-from onset.validate.store.runs import read
+from onset.validate.store.runs import Record, read
 
 __all__ = ["RecordedRun", "recorded"]
 
@@ -28,6 +28,11 @@ class RecordedRun:
     setting: Setting
     seed: int
     curve: Trajectory
+
+    @classmethod
+    def of(cls, run: Record) -> Self:
+        """The model of a stored run."""
+        return cls(run.setting, int(run.notes["seed"]), run.trajectories[0])
 
     def to_dict(self) -> dict[str, Any]:
         """When heads form, and the last score of the best head of each layer; layers are counted from 1."""
@@ -66,7 +71,7 @@ def recorded(place: Path, progress: Progress = lambda step, steps: None) -> list
     """
     records = [read(place)] if place.is_file() else [run.record for run in list_runs(place, progress)]
     runs = [
-        RecordedRun(record.setting, int(record.notes["seed"]), record.trajectories[0])
+        RecordedRun.of(record)
         for record in records
         if record is not None
         and record.notes.get("kind") == TRAIN

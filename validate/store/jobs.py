@@ -69,9 +69,15 @@ class Refused(ValueError):
 
 
 class OfSubject:
-    """What is about a setting or a public model, its `subject`."""
+    """What is about a setting or a public model, its `subject`: of a `kind` of jobs."""
 
     subject: Setting | PublicModel
+    kind: str
+
+    @property
+    def measures(self) -> bool:
+        """Whether something is measured, of a model or a run; not trained, predicted or looked at."""
+        return isinstance(self.subject, PublicModel) or self.kind in RUN_MEASURES
 
     @property
     def setting(self) -> Setting:
@@ -101,11 +107,6 @@ class Job(OfSubject):
         """The run that is measured, if it is one of a setting."""
         kind = None if isinstance(self.subject, PublicModel) else RUN_MEASURES.get(self.kind)
         return Job(self.subject, kind, self.seed) if kind else None
-
-    @property
-    def measures(self) -> bool:
-        """Whether something is measured, not trained, predicted or looked at."""
-        return isinstance(self.subject, PublicModel) or self.source is not None
 
     @property
     def label(self) -> str:

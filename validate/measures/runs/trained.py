@@ -13,7 +13,6 @@ from onset.validate.heads.training import RecordedRun
 from onset.validate.inspection.inspectable import Head, Inspectable
 from onset.validate.models import build, trained
 from onset.validate.store.probes import SCORES
-from onset.validate.store.runs import Record
 
 __all__ = ["Trained"]
 
@@ -23,11 +22,6 @@ SEQUENCES = 256
 
 class Trained(RecordedRun):
     """A trained transformer with its recorded scores, and fresh sequences of its task on which it is measured."""
-
-    @classmethod
-    def of(cls, run: Record) -> Trained:
-        """The model of a stored run."""
-        return cls(run.setting, int(run.notes["seed"]), run.trajectories[0])
 
     @cached_property
     def model(self) -> Inspectable:
